@@ -1,0 +1,141 @@
+"""The DuckDB catalog, and the one door through which everything is read and written.
+
+A write takes an exclusive lock on `<db>.lock` and a lock inside the process (one process cannot mix read-only and writing
+connections), connects, runs one transaction and closes. A read does the same with a shared file lock. No connection outlives
+its block: compute outside, then come here. DuckDB alone is not enough when several processes open, write and close one file.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from storage.home import Home, StorageError
+from storage.locks import locked
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_in_process = threading.RLock()
+
+
+def utc_now() -> datetime:
+    """Now, in UTC, without a time zone attached: the form of every TIMESTAMP in the catalog."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def newest_migration() -> int:
+    return max(int(path.name[:4]) for path in MIGRATIONS.glob("*.sql"))
+
+
+class Catalog:
+    """The catalog in one DuckDB file; made with all its tables when it is missing."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock = path.with_name(path.name + ".lock")
+
+    @classmethod
+    def of(cls, home: Home) -> "Catalog":
+        return cls(home.warehouse)
+
+    @contextmanager
+    def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            StorageError: the file was written by a newer Migaki, or is not a DuckDB file.
+        """
+        with _in_process, locked(self._lock):
+            connection = self._connect(read_only=False)
+            try:
+                self._migrate(connection)
+                connection.begin()
+                yield connection
+                connection.commit()
+            except BaseException:
+                _roll_back(connection)
+                raise
+            finally:
+                connection.close()
+
+    @contextmanager
+    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection. Raises what `write` raises."""
+        if not self.path.exists():
+            with self.write():
+                pass
+        with _in_process, locked(self._lock, shared=True):
+            connection = self._connect(read_only=True)
+            try:
+                self._refuse_newer(connection)
+                yield connection
+            finally:
+                connection.close()
+
+    def query(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
+        """The rows of a SELECT as dictionaries."""
+        with self.read() as connection:
+            cursor = connection.execute(sql, parameters)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        try:
+            return duckdb.connect(str(self.path), read_only=read_only)
+        except duckdb.Error as error:
+            raise StorageError(f"the catalog {self.path.name!r} cannot be opened: {error}. Move it away and run `migaki status --rebuild` "
+                               "to make it anew from the artifacts") from error
+
+    def _version(self, connection: duckdb.DuckDBPyConnection) -> int:
+        known = connection.execute("SELECT count(*) FROM information_schema.tables WHERE table_name = 'schema_version'").fetchone()[0]
+        return connection.execute("SELECT max(version) FROM schema_version").fetchone()[0] if known else 0
+
+    def _refuse_newer(self, connection: duckdb.DuckDBPyConnection) -> int:
+        version = self._version(connection)
+        if version > newest_migration():
+            raise StorageError(f"the catalog {self.path.name!r} has schema version {version}, this Migaki knows versions up to {newest_migration()}: update Migaki")
+        return version
+
+    def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
+        version = self._refuse_newer(connection)
+        for path in sorted(MIGRATIONS.glob("*.sql")):
+            number = int(path.name[:4])
+            if number <= version:
+                continue
+            connection.begin()
+            connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied TIMESTAMP NOT NULL)")
+            connection.execute(path.read_text(encoding="utf-8"))
+            connection.execute("INSERT INTO schema_version VALUES (?, ?)", [number, utc_now()])
+            connection.commit()
+
+
+def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: "list[dict[str, Any]] | pa.Table", **constants: Any) -> int:
+    """Insert rows by column name through Arrow; `constants` add a column of one value each. Columns not given are NULL. Returns the count."""
+    if not isinstance(rows, pa.Table):
+        names = dict.fromkeys(name for row in rows for name in row)
+        rows = pa.table({name: [_plain(row.get(name)) for row in rows] for name in names})
+    if rows.num_rows == 0:
+        return 0
+    for name, value in constants.items():
+        rows = rows.append_column(name, pa.array([value] * rows.num_rows, pa.string()))
+    columns = ", ".join(f'"{name}"' for name in rows.column_names)
+    connection.register("incoming_rows", rows)
+    connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming_rows")
+    connection.unregister("incoming_rows")
+    return rows.num_rows
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.rollback()
+    except duckdb.TransactionException:  # nothing was begun yet
+        pass

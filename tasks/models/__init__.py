@@ -1,0 +1,1 @@
+"""Model references, one loader, adapters, and the split of a model into a trunk and a top."""

@@ -1,0 +1,54 @@
+"""The one place where a causal language model or a tokenizer is opened: dtype, device and adapters are decided here."""
+
+import json
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from tasks.errors import MigakiError
+
+transformers_logging.disable_progress_bar()
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder. Padding gets a token when there is none; masks are explicit everywhere, so which one never matters.
+
+    Raises:
+        MigakiError: the folder has no tokenizer that can be opened.
+    """
+    if not any((path / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")):
+        raise MigakiError(f"the model folder {path.name!r} has no tokenizer (tokenizer.json, tokenizer.model, vocab.json or spiece.model); save it there with the model")
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(path: Path, dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
+    """The causal language model of a folder, frozen and without dropout. A folder saved with bitsandbytes opens quantized.
+
+    Raises:
+        MigakiError: the folder holds no model that transformers can open.
+    """
+    if not (path / "config.json").exists():
+        raise MigakiError(f"{path.name!r} is no model folder: it has no config.json")
+    quantized = "quantization_config" in json.loads((path / "config.json").read_text(encoding="utf-8"))
+    placing = {"device_map": {"": device}} if quantized else {}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), **placing)
+    except (OSError, ValueError) as error:
+        raise MigakiError(f"the model in {path.name!r} cannot be opened: {error}") from error
+    if not quantized:
+        model = model.to(device)
+    return model.eval().requires_grad_(False)
+
+
+def load_merged(path: Path, adapters: list[Path], dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
+    """The model of a folder with LoRA adapters (PEFT folders) merged into its weights, one after the other."""
+    model = load_model(path, dtype, device)
+    for adapter in adapters:
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    return model.eval().requires_grad_(False)

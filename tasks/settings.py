@@ -1,0 +1,37 @@
+"""What all settings models share: flat, strict, and helpful about misspelt names."""
+
+import difflib
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks.errors import MigakiError
+
+
+class StageSettings(BaseModel):
+    """Settings of one stage: no nesting, unknown names refused. Defaults are the profile `standard`; `QUICK` overlays them for `quick`."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    QUICK: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def build(cls, stage: str, values: dict[str, Any], profile: str = "standard") -> Self:
+        """Settings from the values a user gave, over the profile, over the defaults.
+
+        Raises:
+            MigakiError: an unknown name (with the nearest valid one) or a value of the wrong type or range.
+        """
+        overlay = cls.QUICK if profile == "quick" else {}
+        try:
+            return cls.model_validate(overlay | values)
+        except ValidationError as error:
+            raise MigakiError("\n".join(cls._explain(stage, problem) for problem in error.errors())) from error
+
+    @classmethod
+    def _explain(cls, stage: str, problem: dict[str, Any]) -> str:
+        name = str(problem["loc"][0])
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.5)
+            known = f"did you mean {stage}.{near[0]}?" if near else f"known are {', '.join(cls.model_fields)}"
+            return f"{stage}.{name} is no setting; {known}"
+        return f"{stage}.{name} = {problem['input']!r}: {problem['msg']} ({cls.model_fields[name].description})"

@@ -1,0 +1,199 @@
+"""The machinery around a stage's body: its key, its cache, its artifact and its Prefect task.
+
+A body is `(settings, inputs, work) -> None` and writes files into `work.path`. `@stage` registers it; `execute` looks the artifact up
+by its key and runs the body, as a Prefect task, only when it is not there. The content store is the one cache.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prefect import task
+
+from storage import ArtifactRef, ArtifactStore, Home
+from storage.artifacts import Kind, content_key
+from tasks.code import code_hash
+from tasks.errors import MigakiError
+from tasks.models.reference import ResolvedModel, resolve
+from tasks.progress import Bar, Emit, terminal
+from tasks.settings import StageSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A registered stage: what `@stage` was told, and the module whose code decides its key."""
+
+    name: str
+    kind: Kind
+    settings: type[StageSettings]
+    uses: tuple[str, ...]  # which resolved models take part in the key: "model", "embedder"
+    fingerprint: Callable[[Any], dict[str, str]] | None
+    body: Callable[[Any, dict[str, ArtifactRef], "Work"], None]
+    module: str
+
+
+@dataclass
+class Context:
+    """What a run brings that is not part of any key, but for the model references."""
+
+    home: Home
+    model: str
+    embedder: str
+    device: str = "cpu"
+    emit: Emit = field(default_factory=terminal)
+    log: Callable[[str], None] = print
+
+
+STAGES: dict[str, Stage] = {}
+
+
+def stage(name: str, *, kind: Kind, settings: type[StageSettings], uses: tuple[str, ...] = ("model",), fingerprint: Callable[[Any], dict[str, str]] | None = None):
+    """Register a stage body.
+
+    Args:
+        uses: the models that take part, of "model" and "embedder"; their checksums enter the key.
+        fingerprint: gives {path: SHA-256} of outside files that the settings name; the digests enter the key.
+    """
+
+    def register(body: Callable[[Any, dict[str, ArtifactRef], "Work"], None]):
+        STAGES[name] = Stage(name, kind, settings, uses, fingerprint, body, body.__module__)
+        return body
+
+    return register
+
+
+class Work:
+    """What a body works with: its folder, its models, and where to put figures."""
+
+    def __init__(self, stage: Stage, path: Path, inputs: dict[str, ArtifactRef], context: Context, models: dict[str, ResolvedModel]):
+        self.path, self.home, self.device, self.log = path, context.home, context.device, context.log
+        self.model, self.embedder = models.get("model"), models.get("embedder")
+        self.meta: dict[str, Any] = {}
+        self.headlines: list[dict[str, Any]] = []
+        self._emit, self._metrics, self._tables = context.emit, [], {}
+
+    def metric(self, name: str, value: float, step: int = 0) -> None:
+        """Record a figure named `stage.metric[.lang]`."""
+        self._metrics.append({"name": name, "step": step, "value": float(value), "ts": datetime.now(UTC).replace(tzinfo=None)})
+
+    def table(self, name: str, rows: list[dict[str, Any]] | pa.Table) -> None:
+        """Rows for the catalog table `name`; called again, they are added."""
+        if not isinstance(rows, pa.Table):
+            if not rows:
+                return
+            names = dict.fromkeys(key for row in rows for key in row)
+            rows = pa.table({key: [_cell(row.get(key)) for row in rows] for key in names})
+        self._tables.setdefault(name, []).append(rows)
+
+    def headline(self, label: str, before: float | str | None, after: float | str | None) -> None:
+        """A key figure for the table at the end of the run."""
+        self.headlines.append({"label": label, "before": before, "after": after})
+
+    def progress(self, label: str, total: int) -> Bar:
+        return Bar(label, total, self._emit)
+
+    def open(self, ref: ArtifactRef) -> Path:
+        """The folder of an input artifact."""
+        return ArtifactStore(self.home).path(ref)
+
+    def load(self, ref: ArtifactRef | None = None, dtype: str = "float32") -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+        """The base model (None), or the model that an `adapter` or `model` artifact stands for, with its tokenizer."""
+        from tasks.models.loader import load_merged, load_model, load_tokenizer
+
+        if ref is not None and ref.meta.get("model"):
+            folder = self.open(ref) / ref.meta["model"]
+            return load_model(folder, dtype, self.device), load_tokenizer(folder)
+        store = ArtifactStore(self.home)
+        chain = [store.get(adapter) for adapter in (ref.meta["adapters"] if ref else [])]
+        start = self.model.path
+        if chain and chain[0].meta.get("model"):  # full fine-tuning or pre-training replaced the base
+            start, chain = store.path(chain[0]) / chain[0].meta["model"], chain[1:]
+        return load_merged(start, [store.path(part) / "adapter" for part in chain], dtype, self.device), load_tokenizer(start)
+
+    def write_tables(self) -> None:
+        folder = self.path / "tables"
+        folder.mkdir()
+        if self._metrics:
+            pq.write_table(pa.Table.from_pylist(self._metrics), folder / "metrics.parquet")
+        for name, parts in self._tables.items():
+            pq.write_table(pa.concat_tables(parts, promote_options="permissive"), folder / f"{name}.parquet")
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+
+def stage_key(stage: Stage, settings: StageSettings, inputs: dict[str, ArtifactRef], models: dict[str, ResolvedModel]) -> str:
+    """SHA-256 over everything that decides what the stage computes; device, home, paths of models and logging do not."""
+    return content_key({
+        "stage": stage.name,
+        "code": code_hash(stage.module),
+        "settings": settings.model_dump(mode="json"),
+        "inputs": {role: ref.id for role, ref in inputs.items()},
+        "models": {role: model.checksum for role, model in models.items()},
+        "files": stage.fingerprint(settings) if stage.fingerprint else {},
+    })
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The artifact of a stage, and whether it was there already."""
+
+    ref: ArtifactRef
+    reused: bool
+
+
+def execute(name: str, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context, run_id: str | None = None) -> Outcome:
+    """Give the artifact of a stage: the one that is there, or a new one.
+
+    Raises:
+        MigakiError, StorageError: what the user can mend; nothing of the artifact remains.
+    """
+    stage = STAGES[name]
+    if type(settings) is not stage.settings:  # a stage of two bodies (align) has one settings model; each body sees its own part
+        settings = stage.settings.model_validate({field: getattr(settings, field) for field in stage.settings.model_fields})
+    models = {role: resolve(getattr(context, role), context.home, context.log) for role in stage.uses}
+    key = stage_key(stage, settings, inputs, models)
+    store = ArtifactStore(context.home)
+    if (found := store.find(stage.kind, key)) is not None:
+        return Outcome(found, reused=True)
+    run = task(name=name, task_run_name=name, persist_result=False)(_run_body)
+    return Outcome(run(stage, settings, inputs, context, models, key, run_id or str(uuid.uuid4())), reused=False)
+
+
+def _run_body(stage: Stage, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context, models: dict[str, ResolvedModel], key: str, run_id: str) -> ArtifactRef:
+    store = ArtifactStore(context.home)
+    started = time.perf_counter()
+    with store.draft(stage.kind, key) as path:
+        work = Work(stage, path, inputs, context, models)
+        stage.body(settings, inputs, work)
+        if "adapters" in work.meta:  # the body cannot know its own id
+            work.meta["adapters"] = [*work.meta["adapters"], key]
+        work.meta["headlines"] = work.headlines
+        work.write_tables()
+        return store.commit(path, {
+            "stage": stage.name, "run_id": run_id, "settings": settings.model_dump(mode="json"), "inputs": {role: ref.id for role, ref in inputs.items()},
+            "model": context.model if "model" in stage.uses else None, "embedder": context.embedder if "embedder" in stage.uses else None,
+            "meta": work.meta, "seconds": time.perf_counter() - started, "created": datetime.now(UTC).replace(tzinfo=None).isoformat(),
+        })
+
+
+def require(inputs: dict[str, ArtifactRef], role: str, command: str) -> ArtifactRef:
+    """The input of that role.
+
+    Raises:
+        MigakiError: it is missing; names the command that makes it.
+    """
+    if role not in inputs:
+        raise MigakiError(f"this stage needs a {role!r} artifact and there is none: run `migaki {command}` first")
+    return inputs[role]
