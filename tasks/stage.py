@@ -6,7 +6,6 @@ by its key and runs the body, as a Prefect task, only when it is not there. The 
 
 import json
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from storage import ArtifactRef, ArtifactStore, Home
 from storage.artifacts import Kind, content_key
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+Body = Callable[[Any, dict[str, ArtifactRef], "Work"], None]
+
+
 @dataclass(frozen=True)
 class Stage:
     """A registered stage: what `@stage` was told, and the module whose code decides its key."""
@@ -37,8 +40,8 @@ class Stage:
     kind: Kind
     settings: type[StageSettings]
     uses: tuple[str, ...]  # which resolved models take part in the key: "model", "embedder"
-    fingerprint: Callable[[Any], dict[str, str]] | None
-    body: Callable[[Any, dict[str, ArtifactRef], "Work"], None]
+    fingerprint: Callable[[Any], dict[str, Any]] | None
+    body: Body
     module: str
 
 
@@ -57,15 +60,17 @@ class Context:
 STAGES: dict[str, Stage] = {}
 
 
-def stage(name: str, *, kind: Kind, settings: type[StageSettings], uses: tuple[str, ...] = ("model",), fingerprint: Callable[[Any], dict[str, str]] | None = None):
+def stage(
+    name: str, *, kind: Kind, settings: type[StageSettings], uses: tuple[str, ...] = ("model",), fingerprint: Callable[[Any], dict[str, Any]] | None = None
+) -> Callable[[Body], Body]:
     """Register a stage body.
 
     Args:
         uses: the models that take part, of "model" and "embedder"; their checksums enter the key.
-        fingerprint: gives {path: SHA-256} of outside files that the settings name; the digests enter the key.
+        fingerprint: what the files that the settings name hold (SHA-256 by name), any JSON value; it enters the key in place of their paths.
     """
 
-    def register(body: Callable[[Any, dict[str, ArtifactRef], "Work"], None]):
+    def register(body: Body) -> Body:
         STAGES[name] = Stage(name, kind, settings, uses, fingerprint, body, body.__module__)
         return body
 
@@ -138,7 +143,7 @@ def stage_key(stage: Stage, settings: StageSettings, inputs: dict[str, ArtifactR
     return content_key({
         "stage": stage.name,
         "code": code_hash(stage.module),
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude=settings.PATHS),
         "inputs": {role: ref.id for role, ref in inputs.items()},
         "models": {role: model.checksum for role, model in models.items()},
         "files": stage.fingerprint(settings) if stage.fingerprint else {},
@@ -153,26 +158,38 @@ class Outcome:
     reused: bool
 
 
-def execute(name: str, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context, run_id: str | None = None) -> Outcome:
+def own_settings(stage: Stage, settings: StageSettings) -> StageSettings:
+    """The part of `settings` that is this stage's: align has one model for its two bodies, and each is keyed by its own fields alone."""
+    if type(settings) is stage.settings:
+        return settings
+    return stage.settings.model_validate({name: getattr(settings, name) for name in stage.settings.model_fields})
+
+
+def key_of(name: str, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context) -> tuple[Stage, str]:
+    """A stage by its name, and the key of what it would make."""
+    stage = STAGES[name]
+    return stage, stage_key(stage, own_settings(stage, settings), inputs, _models(stage, context))
+
+
+def _models(stage: Stage, context: Context) -> dict[str, ResolvedModel]:
+    return {role: resolve(getattr(context, role), context.home, context.log) for role in stage.uses}
+
+
+def execute(name: str, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context, run_id: str) -> Outcome:
     """Give the artifact of a stage: the one that is there, or a new one.
 
     Raises:
         MigakiError, StorageError: what the user can mend; nothing of the artifact remains.
     """
-    stage = STAGES[name]
-    if type(settings) is not stage.settings:  # a stage of two bodies (align) has one settings model; each body sees its own part
-        settings = stage.settings.model_validate({field: getattr(settings, field) for field in stage.settings.model_fields})
-    models = {role: resolve(getattr(context, role), context.home, context.log) for role in stage.uses}
-    key = stage_key(stage, settings, inputs, models)
-    store = ArtifactStore(context.home)
-    if (found := store.find(stage.kind, key)) is not None:
+    stage, key = key_of(name, settings, inputs, context)
+    if (found := ArtifactStore(context.home).find(stage.kind, key)) is not None:
         return Outcome(found, reused=True)
-    run = task(name=name, task_run_name=name, persist_result=False)(_run_body)
-    return Outcome(run(stage, settings, inputs, context, models, key, run_id or str(uuid.uuid4())), reused=False)
+    body = task(name=name, task_run_name=name, persist_result=False, cache_policy=NO_CACHE)(_run_body)
+    return Outcome(body(stage, own_settings(stage, settings), inputs, context, key, run_id), reused=False)
 
 
-def _run_body(stage: Stage, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context, models: dict[str, ResolvedModel], key: str, run_id: str) -> ArtifactRef:
-    store = ArtifactStore(context.home)
+def _run_body(stage: Stage, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context, key: str, run_id: str) -> ArtifactRef:
+    store, models = ArtifactStore(context.home), _models(stage, context)
     started = time.perf_counter()
     with store.draft(stage.kind, key) as path:
         work = Work(stage, path, inputs, context, models)

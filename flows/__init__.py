@@ -1,0 +1,1 @@
+"""What runs: one file per flow, the settings it is asked for, and the `migaki` command."""

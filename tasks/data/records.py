@@ -1,0 +1,110 @@
+"""One record type per kind of data, and the Parquet files that hold them between stages."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A conversation up to the last question, and the answer to learn."""
+
+    id: str
+    messages: list[Message]
+    answer: str
+    lang: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Two answers to one conversation; `chosen` was preferred by `margin` (0 where unknown). `half` decides which reward model it trains."""
+
+    id: str
+    messages: list[Message]
+    chosen: str
+    rejected: str
+    lang: str
+    source: str
+    margin: float = 0.0
+    weight: float = 1.0
+    half: int = 0
+
+
+@dataclass(frozen=True)
+class Question:
+    """A held-out question. `document` is where its answer stands; `choices` has the right answer first, or nothing."""
+
+    id: str
+    question: str
+    answer: str
+    document: str
+    choices: list[str]
+    lang: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text for the index that came inside another file (the contexts of a SQuAD file)."""
+
+    id: str
+    path: str
+    title: str
+    text: str
+    lang: str
+
+
+@dataclass(frozen=True)
+class Text:
+    id: str
+    text: str
+    lang: str
+    source: str
+
+
+def content_id(*parts: str) -> str:
+    """The hash that names a row by what it says."""
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+
+
+def save(path: Path, records: list) -> None:
+    """Write records of one type; lists become JSON strings. Nothing is written for no records."""
+    if not records:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{key: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value for key, value in asdict(record).items()} for record in records]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def _load(path: Path, kind: type) -> list:
+    if not path.exists():
+        return []
+    rows = pq.read_table(path).to_pylist()
+    return [kind(**{key: json.loads(value) if key in ("messages", "choices") else value for key, value in row.items()}) for row in rows]
+
+
+def load_instructions(folder: Path, split: str) -> list[Instruction]:
+    return _load(folder / "instructions" / f"{split}.parquet", Instruction)
+
+
+def load_preferences(folder: Path, split: str) -> list[Preference]:
+    return _load(folder / "preferences" / f"{split}.parquet", Preference)
+
+
+def load_questions(folder: Path) -> list[Question]:
+    return _load(folder / "questions.parquet", Question)
+
+
+def load_documents(folder: Path) -> list[Document]:
+    return _load(folder / "documents.parquet", Document)
+
+
+def load_text(folder: Path, split: str) -> list[Text]:
+    return _load(folder / "text" / f"{split}.parquet", Text)

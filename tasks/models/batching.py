@@ -1,0 +1,57 @@
+"""Token sequences with an answer in them, and batches of them with explicit masks.
+
+No mask is ever derived from a token id: in many tokenizers padding is the very token that ends an answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Example:
+    """Ids of a prompt and an answer. `characters` is the answer's length as text, `lang` its language."""
+
+    ids: list[int]
+    answer_start: int
+    characters: int = 0
+    lang: str = "en"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded examples. `predicts` (B, T) marks the positions whose next token is an answer's; `targets` (N,) are those tokens, row by row."""
+
+    rows: list[int]
+    ids: Tensor  # (B, T)
+    mask: Tensor  # (B, T), 1 for real tokens
+    predicts: Tensor  # (B, T) bool
+    targets: Tensor  # (N,)
+
+    @property
+    def answer_tokens(self) -> Tensor:
+        """Answer tokens of each row, (B,)."""
+        return self.predicts.sum(-1)
+
+
+def collate(examples: Sequence[Example], rows: Sequence[int], pad_id: int, device: str = "cpu") -> Batch:
+    """The batch of `examples[row]` for the given rows."""
+    width = max(len(examples[row].ids) for row in rows)
+    ids = torch.full((len(rows), width), pad_id)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    predicts = torch.zeros(len(rows), width, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        example = examples[row]
+        ids[i, : len(example.ids)] = torch.tensor(example.ids)
+        mask[i, : len(example.ids)] = 1
+        predicts[i, max(0, example.answer_start - 1) : len(example.ids) - 1] = True
+    targets = ids.roll(-1, dims=1)[predicts]
+    return Batch(list(rows), ids.to(device), mask.to(device), predicts.to(device), targets.to(device))
+
+
+def by_length(examples: Sequence[Example], size: int) -> list[list[int]]:
+    """Rows in groups of `size`, longest first, so that padding is small and the largest batch is met at once."""
+    order = sorted(range(len(examples)), key=lambda row: -len(examples[row].ids))
+    return [order[i : i + size] for i in range(0, len(order), size)]

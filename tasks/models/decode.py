@@ -1,0 +1,110 @@
+"""Batched sampling with a key-value cache, for rollouts and evaluation.
+
+Prompts are sorted by length and padded on the left under an explicit mask; rows that have ended leave the batch; every row draws from a
+generator of its own, so what it says does not depend on its neighbours beyond floating-point noise. transformers' `generate` keeps ended
+rows in the batch to the last and draws for all rows from one generator; it serves chat, where there is one row and more ways to decode.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from tasks.errors import MigakiError
+from tasks.models.trunk import causal_lm, decoder, lm_head, position_ids
+
+
+@dataclass
+class Answer:
+    """A sampled answer: its token ids (the end token included when there is one), their log-probabilities (nats), and whether it ended by itself."""
+
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finished: bool = False
+
+
+def left_pad(prompts: Sequence[Sequence[int]], device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """(ids, mask), both (B, T), with the padding on the left."""
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    mask = torch.zeros(len(prompts), width, dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    return ids.to(device), mask.to(device)
+
+
+def choose(logits: Tensor, temperature: float, top_k: int, top_p: float, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+    """One token for each row of logits (B, V), and its log-probability under softmax(logits / temperature). Temperature 0 takes the likeliest."""
+    logprobs = torch.log_softmax(logits.float() / (temperature or 1.0), dim=-1)
+    if temperature == 0:
+        tokens = logits.argmax(-1)
+    else:
+        allowed = _truncate(logprobs, top_k, top_p).exp()
+        tokens = torch.cat([torch.multinomial(row, 1, generator=generator) for row, generator in zip(allowed.cpu(), generators, strict=True)]).to(logits.device)
+    return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
+
+
+def _truncate(logprobs: Tensor, top_k: int, top_p: float) -> Tensor:
+    """Top-k (Fan et al. 2018), then nucleus (Holtzman et al. 2020) truncation; 0 and 1.0 leave everything."""
+    if top_k:
+        floor = logprobs.topk(min(top_k, logprobs.shape[-1]), dim=-1).values[:, -1:]
+        logprobs = logprobs.masked_fill(logprobs < floor, float("-inf"))
+    if top_p < 1.0:
+        ordered, index = logprobs.sort(dim=-1, descending=True)
+        before = ordered.exp().cumsum(-1) - ordered.exp()
+        ordered = ordered.masked_fill(before >= top_p * ordered.exp().sum(-1, keepdim=True), float("-inf"))
+        logprobs = torch.full_like(logprobs, float("-inf")).scatter(1, index, ordered)
+    return logprobs
+
+
+@torch.no_grad()
+def sample(model: nn.Module, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, end_ids: set[int], temperature: float = 1.0, top_k: int = 0,
+           top_p: float = 1.0, seed: int = 0, batch: int = 16, on_progress: Callable[[int], object] | None = None) -> list[Answer]:
+    """Sample an answer to each prompt, in the prompts' order.
+
+    Raises:
+        MigakiError: a prompt leaves no room for an answer in the model's context.
+    """
+    limit = getattr(causal_lm(model).config, "max_position_embeddings", None)
+    longest = max((len(prompt) for prompt in prompts), default=0)
+    if limit and longest + max_new_tokens > limit:
+        raise MigakiError(f"a prompt of {longest} tokens and {max_new_tokens} new ones do not fit the model's context of {limit}: shorten the prompt or max_new_tokens")
+    answers = [Answer() for _ in prompts]
+    order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
+    for start in range(0, len(order), batch):
+        rows = order[start : start + batch]
+        _sample_batch(model, prompts, rows, answers, max_new_tokens, end_ids, (temperature, top_k, top_p), seed)
+        if on_progress:
+            on_progress(len(rows))
+    return answers
+
+
+def _sample_batch(model: nn.Module, prompts: Sequence[Sequence[int]], rows: list[int], answers: list[Answer], max_new_tokens: int, end_ids: set[int],
+                  how: tuple[float, int, float], seed: int) -> None:
+    body, head, device = decoder(model), lm_head(model), next(model.parameters()).device
+    generators = [torch.Generator().manual_seed(seed * 1_000_003 + row) for row in rows]
+    ids, mask = left_pad([prompts[row] for row in rows], device)
+    out = body(input_ids=ids, attention_mask=mask, position_ids=position_ids(mask), use_cache=True)
+    cache, positions = out.past_key_values, mask.sum(-1, keepdim=True)
+    final = out.last_hidden_state[:, -1]
+    for step in range(max_new_tokens):
+        tokens, logprobs = choose(head(final), *how, generators)
+        alive = []
+        for i, (row, token, logprob) in enumerate(zip(rows, tokens.tolist(), logprobs.tolist(), strict=True)):
+            answers[row].ids.append(token)
+            answers[row].logprobs.append(logprob)
+            answers[row].finished = token in end_ids
+            if not answers[row].finished:
+                alive.append(i)
+        if not alive or step == max_new_tokens - 1:
+            return
+        if len(alive) < len(rows):
+            keep = torch.tensor(alive, device=device)
+            cache.batch_select_indices(keep)
+            tokens, mask, positions = tokens[keep], mask[keep], positions[keep]
+            rows, generators = [rows[i] for i in alive], [generators[i] for i in alive]
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+        final = body(input_ids=tokens[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True).last_hidden_state[:, -1]
+        positions = positions + 1

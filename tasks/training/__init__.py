@@ -1,0 +1,1 @@
+"""Instruction tuning and continued pre-training: one loop, LoRA or full."""

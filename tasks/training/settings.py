@@ -1,0 +1,50 @@
+"""Settings of the stages tune and pretrain."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from tasks.settings import StageSettings
+
+
+class TrainingSettings(StageSettings):
+    """What both kinds of training share."""
+
+    method: Literal["lora", "full"] = Field("lora", description="lora trains adapters, full trains all weights")
+    top_fraction: float = Field(1 / 3, gt=0, le=1, description="LoRA: share of the layers, from the top, that get adapters; the layers below are run once per text")
+    lora_r: int = Field(16, ge=1, le=1024, description="LoRA: rank")
+    lora_alpha: float = Field(32, gt=0, description="LoRA: scale; the update is (alpha / r) B A")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="LoRA: dropout before A while training")
+    lora_targets: str = Field("all-linear", description="LoRA: attention, all-linear, or module names separated by commas")
+    learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW")
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="How the learning rate falls after the warm-up")
+    warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the learning rate rises")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm")
+    batch_size: int = Field(8, ge=1, description="Rows of an optimizer step")
+    micro_batch: int = Field(8, ge=1, description="Rows that are in memory at once; the result does not depend on it")
+    seed: int = Field(0, ge=0, description="Seed of the order of the rows, of the adapters and of dropout")
+    cache_mb: int = Field(1024, ge=0, description="LoRA: memory for the states of the frozen layers; when they need more they are computed each time")
+
+
+class TuneSettings(TrainingSettings):
+    """Instruction tuning."""
+
+    epochs: float = Field(3.0, gt=0, description="Passes over the rows")
+    max_tokens: int = Field(256, ge=8, description="Longest row in tokens; the rest of a longer answer is cut, and rows whose answer is all cut are left out")
+    max_rows: int = Field(0, ge=0, description="At most so many rows, languages in balance; 0 takes all")
+
+    QUICK: ClassVar[dict[str, Any]] = {"epochs": 2.0, "max_tokens": 160, "max_rows": 240}
+
+
+class PretrainSettings(TrainingSettings):
+    """Continued pre-training on raw text."""
+
+    epochs: float = Field(1.0, gt=0, description="Passes over the text")
+    block_tokens: int = Field(512, ge=16, description="Tokens of a packed block")
+    max_blocks: int = Field(0, ge=0, description="At most so many blocks; 0 takes all")
+    max_eval_blocks: int = Field(32, ge=1, description="Blocks of the held-out text on which perplexity is measured, per language")
+    learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW")
+    batch_size: int = Field(4, ge=1, description="Blocks of an optimizer step")
+
+    QUICK: ClassVar[dict[str, Any]] = {"max_blocks": 48, "block_tokens": 256, "max_eval_blocks": 8}
