@@ -1,0 +1,183 @@
+"""Reward models from preference pairs.
+
+Two are trained, each on its half of the pairs: the first steers PPO, the second only watches, since a policy that exploits the first has no
+reason to please the second. Scores are normalised to mean 0 and standard deviation 1 on answers of the tuned model.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from tasks.data.records import Message, Preference
+from tasks.errors import MigakiError
+from tasks.models.batching import Batch, Example, by_length, collate
+from tasks.prompts.template import encode_example
+from tasks.rlhf.losses import bradley_terry
+from tasks.rlhf.roles import Roles, last_state, scalar_head
+from tasks.rlhf.settings import RewardSettings
+from tasks.training.loop import epoch_batches, learning_rate_factor, total_steps
+
+MODELS = ("first", "second")
+FACTS = "reward.json"
+
+
+class RewardModel:
+    """An adapter on the shared trunk with a scalar head; `mean` and `std` normalise what it says."""
+
+    def __init__(self, roles: Roles, role: str, head: nn.Linear, mean: float = 0.0, std: float = 1.0):
+        self.roles, self.role, self.head, self.mean, self.std = roles, role, head.to(roles.device), mean, std
+
+    def raw(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(B,) unnormalised scores from trunk states (B, T, H), read at the last real token."""
+        return self.head(last_state(self.roles.final(self.role, states, mask), mask))[:, 0]
+
+    @torch.no_grad()
+    def score(self, batch: Batch, states: Tensor | None = None) -> Tensor:
+        """(B,) normalised scores of prompts with answers."""
+        return (self.raw(self.roles.states(batch) if states is None else states, batch.mask) - self.mean) / self.std
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        save_file({"head.weight": self.head.weight.detach(), "head.bias": self.head.bias.detach()} | self.roles.state(self.role), folder / "reward.safetensors")
+        (folder / FACTS).write_text(json.dumps({"mean": self.mean, "std": self.std}), encoding="utf-8")
+
+
+def open_reward_model(folder: Path, roles: Roles, role: str, which: str) -> RewardModel:
+    """A saved reward model as the adapter `role` of these roles.
+
+    Raises:
+        MigakiError: it was trained on another trunk.
+    """
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    tensors = load_file(folder / which / "reward.safetensors")
+    head = scalar_head(roles.hidden_size, 0)
+    if facts["layer"] != roles.layer or tensors["head.weight"].shape != head.weight.shape:
+        raise MigakiError(f"the reward model in {folder.name[:12]} was trained on another model (hidden size {tensors['head.weight'].shape[1]}, adapters from layer {facts['layer']}; "
+                          f"this one has {roles.hidden_size} and {roles.layer}): run `migaki align` on the present one")
+    roles.add(role, facts["r"], facts["targets"], 0)
+    roles.load_state(role, {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")})
+    with torch.no_grad():
+        head.weight.copy_(tensors["head.weight"])
+        head.bias.copy_(tensors["head.bias"])
+    own = json.loads((folder / which / FACTS).read_text(encoding="utf-8"))
+    return RewardModel(roles, role, head, own["mean"], own["std"])
+
+
+def load_scorer(folder: Path, model: nn.Module, tokenizer: PreTrainedTokenizerBase, which: str = "first") -> Callable[[Sequence[tuple[list[Message], str]]], list[float]]:
+    """A function from (messages, answer) pairs to normalised scores. `model` is the tuned model that the reward model was trained on."""
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    reward = open_reward_model(folder, Roles(model, facts["layer"]), f"reward_{which}", which)
+
+    def scorer(answers: Sequence[tuple[list[Message], str]]) -> list[float]:
+        return score_examples(reward, [Example(*encode_example(tokenizer, messages, answer)) for messages, answer in answers])
+
+    return scorer
+
+
+def score_examples(reward: RewardModel, examples: Sequence[Example], batch_size: int = 16) -> list[float]:
+    """Normalised scores, in the order of the examples."""
+    scores = [0.0] * len(examples)
+    for rows in by_length(examples, batch_size):
+        for row, score in zip(rows, reward.score(collate(examples, rows, 0, str(reward.roles.device))).tolist(), strict=True):
+            scores[row] = score
+    return scores
+
+
+class PairSet:
+    """Pairs as token sequences, with the trunk's states of both sides computed once and kept."""
+
+    def __init__(self, roles: Roles, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Preference], max_tokens: int):
+        self.roles, self.pairs, self.sides, self.left_out = roles, [], [], 0
+        for pair in pairs:
+            sides = [Example(*encode_example(tokenizer, pair.messages, answer)) for answer in (pair.chosen, pair.rejected)]
+            if max(len(side.ids) for side in sides) > max_tokens:
+                self.left_out += 1
+            else:
+                self.pairs.append(pair)
+                self.sides += sides  # chosen of pair i at 2i, rejected at 2i + 1
+        self._kept: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def lengths(self) -> list[Example]:
+        """The longer side of each pair: what batches of pairs are sorted by."""
+        return [max(self.sides[2 * i], self.sides[2 * i + 1], key=lambda side: len(side.ids)) for i in range(len(self))]
+
+    def both_sides(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """(states (2B, T, H), mask (2B, T)): the chosen sides of these pairs, then the rejected ones."""
+        sides = [2 * row for row in rows] + [2 * row + 1 for row in rows]
+        batch = collate(self.sides, sides, 0, str(self.roles.device))
+        missing = [i for i, side in enumerate(sides) if side not in self._kept]
+        if missing:
+            part = collate(self.sides, [sides[i] for i in missing], 0, str(self.roles.device))
+            for side, states in zip(part.rows, self.roles.states(part), strict=True):
+                self._kept[side] = states[: len(self.sides[side].ids)].clone()
+        return nn.utils.rnn.pad_sequence([self._kept[side] for side in sides], batch_first=True), batch.mask
+
+
+def train_reward_model(reward: RewardModel, pairs: PairSet, settings: RewardSettings, on_step: Callable[[int, float, float], object]) -> None:
+    """Fit one reward model to its pairs; `on_step(step, loss, accuracy in the batch)` hears of every step.
+
+    Raises:
+        MigakiError: the loss is not finite; names step and rows.
+    """
+    parameters = [*reward.roles.parameters(reward.role), *reward.head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=settings.reward_learning_rate, eps=1e-5, weight_decay=0.0)
+    steps = total_steps(len(pairs), settings.reward_batch_pairs, settings.reward_epochs)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps, 0.1, "cosine"))
+    for step, rows in enumerate(epoch_batches(pairs.lengths(), settings.reward_batch_pairs, settings.reward_epochs, settings.reward_seed), 1):
+        chosen, rejected = reward.raw(*pairs.both_sides(rows)).chunk(2)
+        own = [pairs.pairs[row] for row in rows]
+        margin = chosen.new_tensor([pair.margin if settings.reward_margin else 0.0 for pair in own])
+        loss = bradley_terry(chosen, rejected, margin, chosen.new_tensor([pair.weight for pair in own]), settings.reward_centering)
+        if not math.isfinite(float(loss)):
+            raise MigakiError(f"the reward loss became {float(loss)} at step {step} of {steps} on the pairs {[pair.id for pair in own[:4]]}; nothing was kept. Try a lower reward_learning_rate")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        on_step(step, float(loss), float((chosen > rejected).float().mean()))
+
+
+@torch.no_grad()
+def pair_scores(reward: RewardModel, pairs: PairSet, batch_size: int = 8) -> Tensor:
+    """(pairs, 2) unnormalised scores of the chosen and the rejected side."""
+    scores = torch.zeros(len(pairs), 2)
+    for rows in by_length(pairs.lengths(), batch_size):
+        scores[rows] = reward.raw(*pairs.both_sides(rows)).reshape(2, -1).T.cpu()
+    return scores
+
+
+def accuracy_interval(right: int, total: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a proportion (Wilson 1927)."""
+    z, p = 1.959964, right / total
+    middle, half = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    return (middle - half) / (1 + z * z / total), (middle + half) / (1 + z * z / total)
+
+
+def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
+    """Spearman's rho, ties given their mean rank; 0 where one side does not vary."""
+    ranks = torch.stack([_ranks(torch.tensor(values, dtype=torch.float64)) for values in (a, b)])
+    centred = ranks - ranks.mean(-1, keepdim=True)
+    norm = float((centred[0].square().sum() * centred[1].square().sum()).sqrt())
+    return float((centred[0] * centred[1]).sum()) / norm if norm else 0.0
+
+
+def _ranks(values: Tensor) -> Tensor:
+    _, inverse, counts = values.unique(return_inverse=True, return_counts=True)
+    return (counts.cumsum(0) - (counts - 1) / 2)[inverse].double()
+
+
+def normalise(reward: RewardModel, examples: Sequence[Example]) -> None:
+    """Set mean and standard deviation so that scores of these answers have mean 0 and standard deviation 1."""
+    reward.mean, reward.std = 0.0, 1.0
+    scores = torch.tensor(score_examples(reward, examples))
+    reward.mean, reward.std = float(scores.mean()), max(1e-3, float(scores.std()))

@@ -1,0 +1,95 @@
+"""One frozen trunk, several roles: policy, critic and reward models are LoRA adapters on its top layers; the reference is no adapter at all.
+
+Whoever needs states computes the trunk's once and passes them to every role.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+
+from tasks.models.batching import Batch
+from tasks.models.lora import lora_config
+from tasks.models.trunk import lm_head, top_model, trunk_states
+
+
+class Roles:
+    """A model whose layers below `layer` are shared and frozen, and named adapters on the layers above."""
+
+    def __init__(self, model: nn.Module, layer: int):
+        self.base, self.layer = model, layer
+        self.model: PeftModel | None = None
+        self.top = top_model(model, layer)
+        self.head = lm_head(model)
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.weight.device
+
+    @property
+    def hidden_size(self) -> int:
+        return self.base.get_input_embeddings().weight.shape[1]
+
+    def add(self, role: str, r: int, targets: str, seed: int) -> list[nn.Parameter]:
+        """A fresh adapter (zero effect at first) and its parameters."""
+        torch.manual_seed(seed)
+        config = lora_config(self.base, r, 2 * r, 0.0, self.layer, targets)
+        return self._attach(role, config)
+
+    def _attach(self, role: str, config: LoraConfig) -> list[nn.Parameter]:
+        if self.model is None:
+            self.model = get_peft_model(self.base, config, adapter_name=role)
+            self.top = top_model(self.model, self.layer)
+        else:
+            self.model.add_adapter(role, config)
+        return self.parameters(role)
+
+    def parameters(self, role: str) -> list[nn.Parameter]:
+        return [parameter for name, parameter in self.model.named_parameters() if f".{role}." in name]
+
+    def state(self, role: str) -> dict[str, Tensor]:
+        """The role's adapter weights by names that do not contain the role's."""
+        return {name.replace(f".{role}.", "."): p.detach().clone() for name, p in self.model.named_parameters() if f".{role}." in name}
+
+    @torch.no_grad()
+    def load_state(self, role: str, state: dict[str, Tensor]) -> None:
+        for name, parameter in self.model.named_parameters():
+            if f".{role}." in name:
+                parameter.copy_(state[name.replace(f".{role}.", ".")])
+
+    @contextmanager
+    def acting(self, role: str | None) -> Iterator[None]:
+        """Inside, the model is that role; None is the reference."""
+        if self.model is None:
+            yield
+        elif role is None:
+            with self.model.disable_adapter():
+                yield
+        else:
+            self.model.set_adapter(role)
+            yield
+
+    def states(self, batch: Batch) -> Tensor:
+        """(B, T, H) states that enter the top; the same for every role."""
+        return trunk_states(self.base, batch.ids, batch.mask, self.layer)
+
+    def final(self, role: str | None, states: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, H) states after the last norm, as seen by a role."""
+        with self.acting(role):
+            return self.top(states, mask)
+
+
+def scalar_head(hidden: int, seed: int) -> nn.Linear:
+    """Linear (H,) -> scalar with weights of standard deviation 1/sqrt(H + 1) (Stiennon et al. 2020; Huang et al. 2024, detail 8)."""
+    head = nn.Linear(hidden, 1)
+    generator = torch.Generator().manual_seed(seed)
+    nn.init.normal_(head.weight, std=(hidden + 1) ** -0.5, generator=generator)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def last_state(final: Tensor, mask: Tensor) -> Tensor:
+    """(B, H): the state at each row's last real token, found by the mask of right-padded rows (B, T)."""
+    return final[torch.arange(len(final)), mask.sum(-1) - 1]

@@ -1,0 +1,85 @@
+"""Experience: answers of the policy with everything PPO needs to learn from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tasks.models.batching import Batch, Example, collate
+from tasks.models.decode import sample
+from tasks.rlhf.advantage import gae, token_rewards, whiten
+from tasks.rlhf.kl import kl_estimate
+from tasks.rlhf.reward import RewardModel
+from tasks.rlhf.roles import Roles
+from tasks.rlhf.settings import PPOSettings
+
+POLICY, CRITIC = "policy", "critic"
+
+
+@dataclass
+class Experience:
+    """One round of answers. Matrices are (B, L): answer tokens from the first on, right-padded under `mask`."""
+
+    batch: Batch
+    states: Tensor  # (B, T, H) of the trunk
+    mask: Tensor
+    logprobs: Tensor
+    values: Tensor
+    advantages: Tensor
+    returns: Tensor
+    entropy: Tensor  # of the policy's distribution at each token, nats
+    scores: Tensor  # (B,) of the reward model, before penalties
+    kl: Tensor  # (B,) k1 summed over the answer, nats
+    rewards: Tensor  # (B,) what the answer earned in all
+    finished: list[bool]
+
+
+def as_rows(flat: Tensor, batch: Batch) -> Tensor:
+    """(N,) values of answer tokens, row by row, to (B, L)."""
+    return nn.utils.rnn.pad_sequence(list(flat.split(batch.answer_tokens.tolist())), batch_first=True)
+
+
+def token_logprobs(roles: Roles, final: Tensor, batch: Batch, temperature: float, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
+    """Log-probabilities of the answer tokens (N,) at this temperature, and the entropies (N,) when asked for. The head runs on answer positions only."""
+    logprobs = torch.log_softmax(roles.head(final[batch.predicts]).float() / temperature, dim=-1)
+    entropy = -(logprobs.exp() * logprobs).sum(-1) if with_entropy else None
+    return logprobs.gather(1, batch.targets[:, None])[:, 0], entropy
+
+
+@torch.no_grad()
+def make_experience(roles: Roles, reward: RewardModel, value_head: nn.Linear, prompts: Sequence[list[int]], end_ids: set[int], settings: PPOSettings,
+                    kl_coef: float, seed: int) -> Experience:
+    """Sample an answer to each prompt and work out scores, KL, values, advantages and returns. The trunk runs once over each answer."""
+    with roles.acting(POLICY):
+        answers = sample(roles.model or roles.base, prompts, max_new_tokens=settings.answer_tokens, end_ids=end_ids, temperature=settings.temperature, seed=seed, batch=len(prompts))
+    examples = [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
+    batch = collate(examples, range(len(examples)), 0, str(roles.device))
+    states = roles.states(batch)
+    flat, entropy = token_logprobs(roles, roles.final(POLICY, states, batch.mask), batch, settings.temperature, with_entropy=True)
+    reference, _ = token_logprobs(roles, roles.final(None, states, batch.mask), batch, settings.temperature)
+    values = value_head(roles.final(CRITIC, states, batch.mask)[batch.predicts])[:, 0]
+    finished = [answer.finished for answer in answers]
+    scores = reward.score(batch, states)
+    return assemble(batch, states, flat, reference, values, entropy, scores, finished, settings, kl_coef)
+
+
+def assemble(batch: Batch, states: Tensor, logprobs: Tensor, reference: Tensor, values: Tensor, entropy: Tensor, scores: Tensor, finished: list[bool],
+             settings: PPOSettings, kl_coef: float) -> Experience:
+    """Rewards, advantages and returns from flat (N,) per-token values and (B,) scores."""
+    mask = as_rows(torch.ones_like(logprobs), batch)
+    penalty = as_rows(kl_estimate(logprobs, reference, settings.kl_estimator), batch)
+    earned = clipped_scores(scores, finished, settings)
+    rewards = token_rewards(earned, penalty, mask, kl_coef)
+    if settings.whiten_rewards:
+        rewards = whiten(rewards, mask, shift_mean=False)
+    rows = as_rows(values, batch)
+    advantages, returns = gae(rewards, rows, mask, settings.gamma, settings.gae_lambda)
+    return Experience(batch, states, mask, as_rows(logprobs, batch), rows, whiten(advantages, mask), returns, as_rows(entropy, batch), scores,
+                      as_rows(kl_estimate(logprobs, reference), batch).sum(-1), rewards.sum(-1), finished)
+
+
+def clipped_scores(scores: Tensor, finished: list[bool], settings: PPOSettings) -> Tensor:
+    """(B,) scores cut at `score_clip`, less the penalty where an answer was cut off before its end."""
+    cut_off = torch.tensor([not done for done in finished], device=scores.device)
+    return scores.clamp(-settings.score_clip, settings.score_clip) - settings.missing_end_penalty * cut_off

@@ -1,0 +1,183 @@
+"""The stages reward (preference pairs to reward models) and align (PPO against the first of them)."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from storage import ArtifactRef
+from tasks.errors import MigakiError
+from tasks.rlhf.settings import PPOSettings, RewardSettings
+from tasks.stage import Work, require, stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PreTrainedTokenizerBase
+
+    from tasks.data.records import Preference
+    from tasks.models.batching import Example
+    from tasks.rlhf.ppo import Round
+    from tasks.rlhf.reward import PairSet, RewardModel
+    from tasks.rlhf.rollout import Experience
+
+
+@stage("reward", kind="reward_model", settings=RewardSettings)
+def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
+    """Train two reward models, each on its half of the pairs, on the tuned model's trunk."""
+    from tasks.data.records import load_preferences
+    from tasks.data.select import balanced
+    from tasks.models.trunk import split_layer
+    from tasks.rlhf.reward import FACTS, MODELS, PairSet, RewardModel
+    from tasks.rlhf.roles import Roles, scalar_head
+
+    folder = work.open(require(inputs, "dataset", "prepare"))
+    model, tokenizer = work.load(require(inputs, "tuned", "tune"))
+    pairs = _halves(balanced(load_preferences(folder, "train"), settings.reward_max_pairs)[0], settings)
+    roles = Roles(model, split_layer(model, settings.reward_top_fraction))
+    answers = _own_answers(model, tokenizer, folder, settings, work)
+    held_out = PairSet(roles, tokenizer, load_preferences(folder, "eval"), settings.reward_max_tokens)
+    for number, (which, half) in enumerate(zip(MODELS, pairs, strict=True)):
+        parameters = roles.add(which, settings.reward_lora_r, settings.reward_lora_targets, settings.reward_seed + number)
+        work.meta["trained_parameters"] = sum(p.numel() for p in parameters)
+        reward_model = RewardModel(roles, which, scalar_head(roles.hidden_size, settings.reward_seed + number))
+        train_set = PairSet(roles, tokenizer, half, settings.reward_max_tokens)
+        _fit(reward_model, train_set, settings, which, work)
+        _measure(reward_model, held_out, which, work)
+        _normalise(reward_model, answers, which, work)
+        reward_model.save(work.path / which)
+    facts = {"layer": roles.layer, "r": settings.reward_lora_r, "targets": settings.reward_lora_targets}
+    (work.path / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _halves(pairs: "list[Preference]", settings: RewardSettings) -> "tuple[list[Preference], list[Preference]]":
+    halves = tuple([pair for pair in pairs if pair.half == half] for half in (0, 1))
+    for half in halves:
+        if len(half) < settings.reward_batch_pairs:
+            raise MigakiError(f"{len(half)} preference pairs for one of the two reward models are fewer than a batch (align.reward_batch_pairs = {settings.reward_batch_pairs}): "
+                              "give more pairs with --preferences, lower reward_batch_pairs, or skip RLHF with --set run.align=false")
+    return halves
+
+
+def _own_answers(model: Any, tokenizer: "PreTrainedTokenizerBase", folder: "Path", settings: RewardSettings, work: Work) -> "list[Example]":
+    """Answers of the tuned model itself: the scale of every score."""
+    from tasks.data.records import load_preferences
+    from tasks.data.select import balanced
+    from tasks.models.batching import Example
+    from tasks.models.decode import sample
+    from tasks.prompts.template import encode_prompt, end_ids
+
+    chosen, _ = balanced(load_preferences(folder, "train"), settings.reward_normalise_prompts)
+    prompts = [prompt for row in chosen if len(prompt := encode_prompt(tokenizer, row.messages)) <= settings.reward_max_tokens]
+    with work.progress("reward: sample answers", len(prompts)) as bar:
+        answers = sample(model, prompts, max_new_tokens=settings.reward_answer_tokens, end_ids=end_ids(tokenizer), seed=settings.reward_seed, batch=32, on_progress=bar.advance)
+    return [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
+
+
+def _fit(reward_model: "RewardModel", pairs: "PairSet", settings: RewardSettings, which: str, work: Work) -> None:
+    from tasks.rlhf.reward import train_reward_model
+    from tasks.training.loop import total_steps
+
+    if len(pairs) < settings.reward_batch_pairs:
+        raise MigakiError(f"only {len(pairs)} pairs are at most align.reward_max_tokens = {settings.reward_max_tokens} tokens long; raise it")
+    work.meta[f"{which}_pairs"], work.meta[f"{which}_left_out"] = len(pairs), pairs.left_out
+    with work.progress(f"reward: {which} model", total_steps(len(pairs), settings.reward_batch_pairs, settings.reward_epochs)) as bar:
+        def on_step(step: int, loss: float, accuracy: float) -> None:
+            work.metric(f"reward.{which}_loss", loss, step)
+            bar.advance(loss=loss, accuracy=accuracy)
+
+        train_reward_model(reward_model, pairs, settings, on_step)
+
+
+def _measure(reward_model: "RewardModel", held_out: "PairSet", which: str, work: Work) -> None:
+    """Held-out accuracy with its interval, and how much of the score length alone explains."""
+    from tasks.rlhf.reward import accuracy_interval, pair_scores, rank_correlation
+
+    if not len(held_out):
+        return
+    scores = pair_scores(reward_model, held_out)
+    right = int((scores[:, 0] > scores[:, 1]).sum())
+    low, high = accuracy_interval(right, len(held_out))
+    lengths = [float(len(side.ids) - side.answer_start) for side in held_out.sides]
+    by_length = rank_correlation(scores.flatten().tolist(), lengths)
+    for name, value in (("accuracy", right / len(held_out)), ("accuracy_low", low), ("accuracy_high", high), ("length_correlation", by_length)):
+        work.metric(f"reward.{which}_{name}", value)
+    for lang in ("en", "ja"):
+        own = [i for i, pair in enumerate(held_out.pairs) if pair.lang == lang]
+        if own:
+            work.metric(f"reward.{which}_accuracy.{lang}", float((scores[own, 0] > scores[own, 1]).float().mean()))
+    if which == "first":
+        work.headline("held-out pair accuracy", 0.5, right / len(held_out))
+    work.meta[f"{which}_accuracy"] = {"value": right / len(held_out), "low": low, "high": high, "pairs": len(held_out), "length_correlation": by_length}
+
+
+def _normalise(reward_model: "RewardModel", answers: "list[Example]", which: str, work: Work) -> None:
+    from tasks.rlhf.reward import normalise
+
+    normalise(reward_model, answers)
+    work.meta[f"{which}_scale"] = {"mean": reward_model.mean, "std": reward_model.std}
+
+
+@stage("align", kind="adapter", settings=PPOSettings)
+def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
+    """PPO: make the tuned model's answers score higher under the first reward model, staying near the tuned model."""
+    from tasks.prompts.template import end_ids
+    from tasks.rlhf.ppo import PPOTrainer, run_ppo
+    from tasks.rlhf.reward import FACTS, open_reward_model
+    from tasks.rlhf.roles import Roles
+    from tasks.rlhf.rollout import POLICY
+
+    folder, tuned = work.open(require(inputs, "dataset", "prepare")), require(inputs, "tuned", "tune")
+    reward_folder = work.open(require(inputs, "reward", "align"))
+    model, tokenizer = work.load(tuned)
+    facts = json.loads((reward_folder / FACTS).read_text(encoding="utf-8"))
+    roles = Roles(model, facts["layer"])
+    reward_model = open_reward_model(reward_folder, roles, "reward", "first")
+    prompts, languages = _prompts(folder, tokenizer, settings)
+    trainer = PPOTrainer(roles, reward_model, settings, end_ids(tokenizer), facts["targets"], facts["r"])
+    rounds: list[Round] = []
+    with work.progress("align: PPO", settings.updates + 1) as bar:
+        def on_round(figures: "Round", experience: "Experience", rows: list[int]) -> None:
+            rounds.append(figures)
+            _record(figures, experience, [languages[row] for row in rows], tokenizer, work)
+            bar.advance(score=figures.score, kl=figures.kl)
+
+        policy, ending = run_ppo(trainer, prompts, on_round)
+    roles.load_state(POLICY, policy)
+    roles.model.save_pretrained(work.path / "policy", selected_adapters=[POLICY])
+    (work.path / "policy" / POLICY).rename(work.path / "adapter")
+    work.meta |= {"adapters": tuned.meta["adapters"], "ending": ending, "episodes": settings.episodes * len(rounds), "prompts": len(prompts)}
+    quarter = max(1, len(rounds) // 4)
+    work.headline("score of sampled answers", _mean(rounds[:quarter]), _mean(rounds[-quarter:]))
+    work.log(f"align: {ending}")
+
+
+def _mean(rounds: "list[Round]") -> float:
+    return sum(figures.score for figures in rounds) / len(rounds)
+
+
+def _prompts(folder: "Path", tokenizer: "PreTrainedTokenizerBase", settings: PPOSettings) -> tuple[list[list[int]], list[str]]:
+    """What PPO asks: the training prompts of preferences and instructions, each once, and their languages."""
+    from tasks.data.records import load_instructions, load_preferences
+    from tasks.prompts.template import encode_prompt
+
+    rows = {json.dumps(row.messages, ensure_ascii=False): row for row in [*load_instructions(folder, "train"), *load_preferences(folder, "train")]}
+    found = [(prompt, row.lang) for row in rows.values() if len(prompt := encode_prompt(tokenizer, row.messages)) <= settings.prompt_tokens]
+    if len(found) < settings.episodes:
+        raise MigakiError(f"{len(found)} prompts of at most align.prompt_tokens = {settings.prompt_tokens} tokens are fewer than align.episodes = {settings.episodes}")
+    return [prompt for prompt, _ in found], [lang for _, lang in found]
+
+
+def _record(figures: "Round", experience: "Experience", languages: list[str], tokenizer: "PreTrainedTokenizerBase", work: Work) -> None:
+    """Curves, and every answer of the round."""
+    for name, value in asdict(figures).items():
+        if name != "step":
+            work.metric(f"align.{name}", value, figures.step)
+    rows = []
+    for i, lang in enumerate(languages):
+        start = int(experience.batch.predicts[i].nonzero()[0]) + 1
+        end = int(experience.batch.mask[i].sum())
+        ids = experience.batch.ids[i, :end].tolist()
+        rows.append({"step": figures.step, "episode": (figures.step - 1) * len(languages) + i, "prompt": tokenizer.decode(ids[:start]), "lang": lang,
+                     "answer": tokenizer.decode(ids[start:], skip_special_tokens=True), "score": float(experience.scores[i]), "kl": float(experience.kl[i]),
+                     "reward": float(experience.rewards[i]), "tokens": end - start, "finished": experience.finished[i]})
+    work.table("rollouts", rows)

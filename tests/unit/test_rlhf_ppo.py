@@ -1,0 +1,110 @@
+"""PPO as a whole on tiny random models: it learns, it is deterministic, it stays near the reference when told to, and it stops at its limits."""
+
+import pytest
+import torch
+
+from tasks.errors import MigakiError
+from tasks.models.batching import Batch, Example, collate
+from tasks.models.trunk import causal_lm
+from tasks.rlhf.ppo import PPOTrainer, run_ppo
+from tasks.rlhf.reward import RewardModel
+from tasks.rlhf.roles import Roles, scalar_head
+from tasks.rlhf.rollout import POLICY, token_logprobs
+from tasks.rlhf.settings import PPOSettings
+from tests.models import FAMILIES, tiny_llama
+
+WANTED = 42
+PROMPTS = [[i, i + 1, i + 2] for i in range(20)]
+
+
+class CountReward(RewardModel):
+    """How often one token stands in the answer, in place of a learned score."""
+
+    def score(self, batch: Batch, states=None) -> torch.Tensor:
+        return torch.tensor([float((part == WANTED).sum()) for part in batch.targets.split(batch.answer_tokens.tolist())])
+
+
+def speaker() -> torch.nn.Module:
+    """A tiny model whose words depend on its states: a random head is too weak for any policy to be far from uniform."""
+    model = tiny_llama(vocab=64, layers=3)
+    model.lm_head.weight.mul_(10)
+    return model
+
+
+def trainer_for(model=None, reward=CountReward, **settings) -> PPOTrainer:
+    roles = Roles(model or speaker(), 2)
+    roles.add("reward", 4, "attention", 0)
+    chosen = PPOSettings(**{"updates": 30, "episodes": 16, "answer_tokens": 8, "learning_rate": 0.02, "critic_learning_rate": 0.01, "kl_coef": 0.0, "kl_limit": 1e9,
+                            "missing_end_penalty": 0.0, "epochs": 2, "minibatches": 2} | settings)
+    return PPOTrainer(roles, reward(roles, "reward", scalar_head(32, 0)), chosen, {63}, "attention", 4)
+
+
+def run(trainer: PPOTrainer):
+    rounds = []
+    policy, ending = run_ppo(trainer, PROMPTS, lambda figures, *_: rounds.append(figures))
+    return rounds, policy, ending
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_reward_rises(seed):
+    rounds, _, ending = run(trainer_for(seed=seed))
+    first, last = sum(r.score for r in rounds[:5]) / 5, sum(r.score for r in rounds[-5:]) / 5
+    assert last > first + 0.5 and ending == "all updates done"
+
+
+def test_a_large_kl_weight_keeps_the_policy_at_the_reference():
+    held, free = (run(trainer_for(kl_coef=beta, learning_rate=3e-4, updates=40))[0] for beta in (100.0, 0.0))
+    assert abs(sum(r.kl for r in held[-10:]) / 10) < 0.01 < sum(r.kl for r in free[-10:]) / 10
+
+
+def test_first_ratio_is_one_and_runs_repeat():
+    (a, policy_a, _), (b, policy_b, _) = (run(trainer_for(updates=3)) for _ in range(2))
+    assert max(r.first_ratio_error for r in a) < 1e-5
+    assert a == b
+    assert all(torch.equal(policy_a[name], policy_b[name]) for name in policy_a)
+
+
+def test_the_result_does_not_depend_on_the_micro_batch():
+    (whole, _, _), (cut, _, _) = run(trainer_for(updates=2, micro_batch=16)), run(trainer_for(updates=2, micro_batch=3))
+    for a, b in zip(whole, cut, strict=True):
+        assert a.policy_loss == pytest.approx(b.policy_loss, abs=1e-5) and a.value_loss == pytest.approx(b.value_loss, rel=1e-4) and a.score == b.score
+
+
+def test_the_kl_limit_keeps_the_policy_from_before():
+    trainer = trainer_for(kl_limit=0.05, updates=30)
+    rounds, policy, ending = run(trainer)
+    assert "over the limit" in ending and rounds[-1].kl > 0.05 and len(rounds) < 31
+    current = trainer.roles.state(POLICY)
+    assert any(not torch.equal(policy[name], current[name]) for name in policy)
+
+
+def test_nan_stops_and_says_where():
+    class Broken(CountReward):
+        def score(self, batch, states=None):
+            return super().score(batch) * float("nan")
+
+    with pytest.raises(MigakiError, match="at update 1"):
+        run(trainer_for(reward=Broken, updates=2))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_takes_a_round_and_the_base_stays_as_it_was(family):
+    model = FAMILIES[family](layers=3)
+    before = {name: weight.clone() for name, weight in causal_lm(model).state_dict().items()}
+    trainer = trainer_for(model, updates=2)
+    rounds, _, _ = run(trainer)
+    assert rounds[0].kl == pytest.approx(0, abs=1e-4) and rounds[-1].kl != 0
+    after = causal_lm(trainer.roles.model).state_dict()
+    for name, weight in before.items():
+        known = name if name in after else name.replace(".weight", ".base_layer.weight").replace(".bias", ".base_layer.bias")
+        assert torch.equal(after[known], weight)
+
+
+def test_padding_changes_no_logprob():
+    roles = Roles(tiny_llama(), 2)
+    examples = [Example([1, 2, 3, 4, 5], 2), Example([9, 8, 7, 256, 256, 256, 5, 4], 3)]
+    together = collate(examples, [0, 1], pad_id=256)
+    flat, _ = token_logprobs(roles, roles.final(None, roles.states(together), together.mask), together, 1.0)
+    for row, part in zip((0, 1), flat.split(together.answer_tokens.tolist()), strict=True):
+        alone = collate(examples, [row], pad_id=0)
+        torch.testing.assert_close(part, token_logprobs(roles, roles.final(None, roles.states(alone), alone.mask), alone, 1.0)[0])
