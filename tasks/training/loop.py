@@ -1,7 +1,9 @@
 """The training loop: next-token loss on answer tokens, averaged over the tokens of the whole optimizer step.
 
-One loop serves LoRA on a cached trunk, LoRA on all layers and full fine-tuning; they differ in which parameters move and in how final
-states are computed. The loss of a step is the mean over its answer tokens, however the step is cut into micro-batches.
+One loop serves LoRA on a cached trunk, LoRA on all layers, full fine-tuning and continued pre-training (whose answers begin at the second
+token); they differ in which parameters move and in where the final states come from. It is ours and not a Trainer because of the cached
+trunk: the layers below the lowest adapter never change, so they run once per text and not once per epoch. Left out: mixed precision
+(slower than float32 on the CPUs this is for) and checkpoints inside a stage (a stage is minutes long and starts anew).
 """
 
 import math
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from peft import get_peft_model
 from torch import nn
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from tasks.errors import MigakiError
@@ -21,34 +24,48 @@ from tasks.models.lora import lora_config
 from tasks.models.trunk import lm_head, split_layer
 from tasks.training.settings import TrainingSettings
 
-ADAPTER = "default"
+POOL = 8  # steps whose rows are sorted by length together
 
 
 @dataclass
 class Trainable:
-    """A model made ready for training: the parameters that move, and the way from a batch to final states."""
+    """A model made ready for training: a PEFT model whose layers from `layer` up have adapters, or a whole model."""
 
     model: nn.Module
-    final_states: FinalStates
+    layer: int
     parameters: list[nn.Parameter]
-    layer: int  # first layer that is trained
+
+    def final_states(self, examples: Sequence[Example], cache_mb: int) -> FinalStates:
+        """From a batch of `examples` to its final states (B, T, H). What lies below the first trained layer is computed once per example."""
+        return CachedTrunk(self.model, self.layer, examples, cache_mb << 20) if self.layer else whole_model(self.model)
+
+    def train_mode(self) -> None:
+        """Dropout on, of the adapters alone where there are some: the states of the frozen layers must be those that the model has in use."""
+        adapted = hasattr(self.model, "peft_config")
+        for name, module in self.model.named_modules():
+            module.training = not adapted or ".lora_dropout" in name
 
 
-def make_trainable(model: nn.Module, examples: Sequence[Example], settings: TrainingSettings) -> Trainable:
-    """Adapters on the top layers over a cached trunk, or all weights."""
+def make_trainable(model: nn.Module, settings: TrainingSettings) -> Trainable:
+    """Adapters on the top layers, or all weights. Adapters start at random from `settings.seed`."""
     torch.manual_seed(settings.seed)
     if settings.method == "full":
         model.requires_grad_(True)
-        return Trainable(model, whole_model(model), list(model.parameters()), 0)
+        return Trainable(model, 0, list(model.parameters()))
     layer = split_layer(model, settings.top_fraction)
-    config = lora_config(model, settings.lora_r, settings.lora_alpha, settings.lora_dropout, layer, settings.lora_targets)
-    adapted = get_peft_model(model, config)
-    trunk = CachedTrunk(adapted, layer, examples, settings.cache_mb << 20)
-    return Trainable(adapted, trunk, [p for p in adapted.parameters() if p.requires_grad], layer)
+    adapted = get_peft_model(model, lora_config(model, settings.lora_r, settings.lora_alpha, settings.lora_dropout, layer, settings.lora_targets)).eval()
+    return Trainable(adapted, layer, [p for p in adapted.parameters() if p.requires_grad])
+
+
+def make_optimizer(parameters: Sequence[nn.Parameter], settings: TrainingSettings) -> AdamW:
+    """AdamW (Loshchilov and Hutter 2019); matrices decay, biases and norms do not."""
+    groups = [{"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
+              {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0}]
+    return AdamW(groups, lr=settings.learning_rate)
 
 
 def learning_rate_factor(step: int, total: int, warmup_share: float, schedule: str) -> float:
-    """Share of the peak learning rate at `step` (from 0) of `total`."""
+    """Share of the peak learning rate at `step` (from 0) of `total`: rises in the warm-up, reaches 1 right after it, and falls towards 0."""
     warmup = round(total * warmup_share)
     if step < warmup:
         return (step + 1) / (warmup + 1)
@@ -56,61 +73,68 @@ def learning_rate_factor(step: int, total: int, warmup_share: float, schedule: s
     return {"constant": 1.0, "linear": 1 - progress, "cosine": 0.5 * (1 + math.cos(math.pi * progress))}[schedule]
 
 
-def epoch_batches(examples: Sequence[Example], batch_size: int, epochs: float, seed: int) -> Iterator[list[int]]:
-    """Rows of each optimizer step. Rows are shuffled, grouped with others of like length inside pools of eight steps, and the groups shuffled."""
-    steps = total_steps(len(examples), batch_size, epochs)
-    generator, given = random.Random(seed), 0
-    while given < steps:
-        order = list(range(len(examples)))
-        generator.shuffle(order)
-        pool = 8 * batch_size
-        groups = []
-        for start in range(0, len(order), pool):
-            rows = sorted(order[start : start + pool], key=lambda row: len(examples[row].ids))
-            groups += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-        generator.shuffle(groups)
-        yield from groups[: steps - given]
-        given += len(groups)
-
-
 def total_steps(rows: int, batch_size: int, epochs: float) -> int:
     return max(1, math.ceil(math.ceil(rows / batch_size) * epochs))
 
 
-def accumulate(trainable: Trainable, examples: Sequence[Example], rows: list[int], micro_batch: int) -> float:
-    """Add the gradient of one step, the mean over the answer tokens of all its rows. Returns that mean loss in nats."""
+def epoch_batches(examples: Sequence[Example], batch_size: int, epochs: float, seed: int) -> Iterator[list[int]]:
+    """Rows of each optimizer step. Rows are shuffled, put with others of like length inside pools of some steps, and the steps shuffled."""
+    left, generator = total_steps(len(examples), batch_size, epochs), random.Random(seed)
+    while left > 0:
+        order = list(range(len(examples)))
+        generator.shuffle(order)
+        batches = []
+        for start in range(0, len(order), POOL * batch_size):
+            pool = sorted(order[start : start + POOL * batch_size], key=lambda row: len(examples[row].ids))
+            batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+        generator.shuffle(batches)
+        yield from batches[:left]
+        left -= len(batches)
+
+
+def accumulate(trainable: Trainable, final_states: FinalStates, examples: Sequence[Example], rows: list[int], micro_batch: int) -> float:
+    """Add the gradient of one step: of the mean over the answer tokens of all its rows, however they are cut into micro-batches.
+
+    Returns:
+        That mean loss, nats per token.
+    """
     head, device = lm_head(trainable.model), str(next(trainable.model.parameters()).device)
     tokens = sum(len(examples[row].ids) - max(1, examples[row].answer_start) for row in rows)
     total = 0.0
     for start in range(0, len(rows), micro_batch):
         batch = collate(examples, rows[start : start + micro_batch], pad_id=0, device=device)
-        loss = answer_nll(trainable.final_states, head, batch).sum() / tokens
+        loss = answer_nll(final_states, head, batch).sum() / tokens
         loss.backward()
-        total += float(loss)
+        total += loss.item()
     return total
 
 
-def train(trainable: Trainable, examples: Sequence[Example], settings: TrainingSettings, epochs: float, on_step: Callable[[int, float, int], object]) -> float:
-    """Train in place; `on_step(step, loss, rows)` hears of every optimizer step. Returns the mean loss of the last tenth of the steps.
+def apply_gradient(trainable: Trainable, optimizer: Optimizer, max_grad_norm: float) -> float:
+    """Clip, step, and clear. Returns the norm before clipping; when it is not finite nothing is changed."""
+    norm = float(nn.utils.clip_grad_norm_(trainable.parameters, max_grad_norm))
+    if math.isfinite(norm):
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+def train(trainable: Trainable, examples: Sequence[Example], settings: TrainingSettings, on_step: Callable[[int, float], object]) -> None:
+    """Train in place for `settings.epochs`; `on_step(step, loss)` hears of every optimizer step (from 1) and its loss in nats per token.
 
     Raises:
-        MigakiError: the loss is not finite; names the step.
+        MigakiError: loss or gradient is not finite; names the step.
     """
-    optimizer = torch.optim.AdamW(trainable.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    steps = total_steps(len(examples), settings.batch_size, epochs)
+    optimizer = make_optimizer(trainable.parameters, settings)
+    steps = total_steps(len(examples), settings.batch_size, settings.epochs)
     scheduler = LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps, settings.warmup_share, settings.schedule))
-    trainable.model.train()
-    losses = []
-    for step, rows in enumerate(epoch_batches(examples, settings.batch_size, epochs, settings.seed), 1):
-        loss = accumulate(trainable, examples, rows, settings.micro_batch)
-        if not math.isfinite(loss):
-            raise MigakiError(f"the training loss became {loss} at step {step} of {steps} (rows {rows[:4]}...); nothing was kept. Try a lower learning_rate than {settings.learning_rate}")
-        nn.utils.clip_grad_norm_(trainable.parameters, settings.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    final_states = trainable.final_states(examples, settings.cache_mb)
+    trainable.train_mode()
+    for step, rows in enumerate(epoch_batches(examples, settings.batch_size, settings.epochs, settings.seed), 1):
+        loss = accumulate(trainable, final_states, examples, rows, settings.micro_batch)
+        norm = apply_gradient(trainable, optimizer, settings.max_grad_norm)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise MigakiError(f"training stopped at step {step} of {steps}: the loss is {loss} and the norm of its gradient {norm}; nothing was kept. "
+                              f"Try a learning_rate below {settings.learning_rate} or a max_grad_norm below {settings.max_grad_norm}")
         scheduler.step()
-        losses.append(loss)
-        on_step(step, loss, len(rows))
+        on_step(step, loss)
     trainable.model.eval()
-    tail = losses[-max(1, len(losses) // 10) :]
-    return sum(tail) / len(tail)

@@ -16,21 +16,21 @@ class TrainingSettings(StageSettings):
     lora_alpha: float = Field(32, gt=0, description="LoRA: scale; the update is (alpha / r) B A")
     lora_dropout: float = Field(0.0, ge=0, lt=1, description="LoRA: dropout before A while training")
     lora_targets: str = Field("all-linear", description="LoRA: attention, all-linear, or module names separated by commas")
+    epochs: float = Field(3.0, gt=0, description="Passes over the rows")
     learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="How the learning rate falls after the warm-up")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the learning rate rises")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay of matrices")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm")
     batch_size: int = Field(8, ge=1, description="Rows of an optimizer step")
-    micro_batch: int = Field(8, ge=1, description="Rows that are in memory at once; the result does not depend on it")
+    micro_batch: int = Field(4, ge=1, description="Rows that are in memory at once; the result does not depend on it")
     seed: int = Field(0, ge=0, description="Seed of the order of the rows, of the adapters and of dropout")
-    cache_mb: int = Field(1024, ge=0, description="LoRA: memory for the states of the frozen layers; when they need more they are computed each time")
+    cache_mb: int = Field(1024, ge=0, description="LoRA: memory for the states of the frozen layers, MB; when they need more they are computed each time")
 
 
 class TuneSettings(TrainingSettings):
     """Instruction tuning."""
 
-    epochs: float = Field(3.0, gt=0, description="Passes over the rows")
     max_tokens: int = Field(256, ge=8, description="Longest row in tokens; the rest of a longer answer is cut, and rows whose answer is all cut are left out")
     max_rows: int = Field(0, ge=0, description="At most so many rows, languages in balance; 0 takes all")
 
@@ -41,10 +41,11 @@ class PretrainSettings(TrainingSettings):
     """Continued pre-training on raw text."""
 
     epochs: float = Field(1.0, gt=0, description="Passes over the text")
-    block_tokens: int = Field(512, ge=16, description="Tokens of a packed block")
-    max_blocks: int = Field(0, ge=0, description="At most so many blocks; 0 takes all")
-    max_eval_blocks: int = Field(32, ge=1, description="Blocks of the held-out text on which perplexity is measured, per language")
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW")
     batch_size: int = Field(4, ge=1, description="Blocks of an optimizer step")
+    micro_batch: int = Field(2, ge=1, description="Blocks that are in memory at once; the result does not depend on it")
+    block_tokens: int = Field(512, ge=16, description="Tokens of a packed block")
+    max_blocks: int = Field(0, ge=0, description="At most so many blocks, languages in balance; 0 takes all")
+    max_eval_blocks: int = Field(32, ge=1, description="At most so many blocks of held-out text, languages in balance, to measure perplexity on")
 
     QUICK: ClassVar[dict[str, Any]] = {"max_blocks": 48, "block_tokens": 256, "max_eval_blocks": 8}
