@@ -107,6 +107,7 @@ def write_result(trainable: "Trainable", tokenizer: "PreTrainedTokenizerBase", s
     if isinstance(trainable.model, PeftModel):
         trainable.model.peft_config["default"].base_model_name_or_path = ""  # where the base lies here is nobody else's business
         trainable.model.save_pretrained(work.path / "adapter", save_embedding_layers=False)  # "auto" asks the model hub
+        (work.path / "adapter" / "README.md").unlink()  # an empty form, with that path in it
         work.meta["adapters"] = start.meta["adapters"] if start else []
     else:
         trainable.model.save_pretrained(work.path / "model")

@@ -1,0 +1,1 @@
+"""Smaller weights for serving: write the variants, measure each, pick one."""

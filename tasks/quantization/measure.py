@@ -1,0 +1,108 @@
+"""What each variant keeps of the model's quality, on the same tokens for all, and what it weighs."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from tasks.errors import MigakiError
+from tasks.models.batching import Example
+from tasks.models.likelihood import Score, mean_per_character, score_examples
+from tasks.models.loader import load_model
+from tasks.quantization.variants import ORDER, TEXTBOOK_SAVING, disk_bytes
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One variant. Losses are nats, sizes bytes; `extra_loss` is the share by which its perplexity exceeds the fp32 model's."""
+
+    variant: str
+    perplexity: float
+    extra_loss: float
+    loss_per_character: dict[str, float]  # by language
+    disk_bytes: int
+    memory_bytes: int  # the weights in their stored precision, without bitsandbytes' constants
+    disk_saving: float  # share of the fp32 model's
+    memory_saving: float
+    textbook_saving: float
+    tokens_per_second: float
+
+    def row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def fixed_tokens(examples: Sequence[Example], total: int, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
+    """Examples of `total` tokens together: languages take turns, and the last answer is cut. Fewer tokens only when there are no more."""
+    queues = {lang: [example for example in examples if example.lang == lang] for lang in sorted({example.lang for example in examples})}
+    turns = [queue[turn] for turn in range(max(map(len, queues.values()), default=0)) for queue in queues.values() if turn < len(queue)]
+    chosen, left = [], total
+    for example in turns:
+        if len(example.ids) > left:
+            if example.answer_start < left:
+                kept = example.ids[:left]
+                chosen.append(replace(example, ids=kept, characters=len(tokenizer.decode(kept[example.answer_start :]))))
+                break
+            continue  # its prompt alone is too long for what is left
+        chosen.append(example)
+        left -= len(example.ids)
+        if not left:
+            break
+    return chosen
+
+
+def measure(variant: str, folder: Path, examples: Sequence[Example], baseline: Measurement | None, device: str, on_batch: Callable[[int], object]) -> Measurement:
+    """Open a variant as it will be served, in float32 where it is not quantized, and score `examples`. `baseline` is None for fp32 itself.
+
+    Raises:
+        MigakiError: its loss is not a finite number.
+    """
+    model = load_model(folder, "float16" if variant == "fp16" else "float32", device)
+    memory = model.get_memory_footprint(return_buffers=False)
+    if variant == "fp16":
+        model = model.float()
+    started = time.perf_counter()
+    scores = score_examples(model, examples, on_batch=on_batch)
+    seconds = time.perf_counter() - started
+    perplexity = perplexity_of(scores)
+    return Measurement(
+        variant, perplexity, extra_loss=perplexity / baseline.perplexity - 1 if baseline else 0.0,
+        loss_per_character={lang: mean_per_character([s for s, e in zip(scores, examples, strict=True) if e.lang == lang]) for lang in sorted({e.lang for e in examples})},
+        disk_bytes=disk_bytes(folder), memory_bytes=memory,
+        disk_saving=1 - disk_bytes(folder) / baseline.disk_bytes if baseline else 0.0, memory_saving=1 - memory / baseline.memory_bytes if baseline else 0.0,
+        textbook_saving=TEXTBOOK_SAVING[variant], tokens_per_second=sum(len(example.ids) for example in examples) / seconds)
+
+
+def perplexity_of(scores: Sequence[Score]) -> float:
+    """exp of the mean loss per token.
+
+    Raises:
+        MigakiError: a loss is infinite or no number.
+    """
+    mean = sum(score.nll for score in scores) / sum(score.tokens for score in scores)
+    if not math.isfinite(mean):
+        raise MigakiError(f"the loss on held-out instructions is {mean}: the weights are damaged, or too large for this precision")
+    return math.exp(mean)
+
+
+def choose(wanted: str, measurements: dict[str, Measurement], problems: dict[str, str], max_loss: float) -> tuple[str, list[str]]:
+    """The variant to serve: the wanted one ("auto": the smallest), or the next larger one that loses at most `max_loss`; fp32 always may.
+
+    Args:
+        problems: variants that could not be made, with the reason.
+
+    Returns:
+        Its name, and why each smaller candidate was passed over.
+    """
+    passed_over = []
+    for variant in ORDER[0 if wanted == "auto" else ORDER.index(wanted) : -1]:
+        if variant in problems:
+            passed_over.append(f"{variant}: {problems[variant]}")
+        elif measurements[variant].extra_loss > max_loss:
+            passed_over.append(f"{variant}: perplexity {measurements[variant].extra_loss:+.1%}, allowed {max_loss:+.1%}")
+        else:
+            return variant, passed_over
+    return "fp32", passed_over

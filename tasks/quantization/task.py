@@ -1,0 +1,94 @@
+"""The stage quantize: the merged model in several precisions, each measured, one of them to serve."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage import ArtifactRef
+from tasks.errors import MigakiError
+from tasks.quantization.settings import QuantizeSettings
+from tasks.stage import Work, require, stage
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from tasks.models.batching import Example
+    from tasks.quantization.measure import Measurement
+
+
+@stage("quantize", kind="model", settings=QuantizeSettings)
+def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
+    """Merge the chain of adapters, write and measure the variants, and put the picked one into `model/`."""
+    from tasks.quantization.measure import choose
+    from tasks.quantization.variants import save_model
+
+    dataset = work.open(require(inputs, "dataset", "prepare"))
+    variants = work.path / "variants"
+    model, tokenizer = work.load(require(inputs, "aligned", "align"))
+    examples = held_out_tokens(dataset, tokenizer, settings.eval_tokens)
+    save_model(model, tokenizer, variants / "fp32")
+    del model  # the variants are opened one at a time
+    measurements, problems = measure_all(variants, tokenizer, examples, settings, work)
+    picked, passed_over = choose(settings.pick, measurements, problems, settings.max_loss)
+    for line in passed_over:
+        work.log(f"quantize: not picked, {line}")
+    place(variants, picked, work.path / "model", settings.keep_all)
+    report(measurements, picked, passed_over, settings, work)
+
+
+def held_out_tokens(dataset: Path, tokenizer: "PreTrainedTokenizerBase", total: int) -> "list[Example]":
+    """Held-out instructions, cut to `total` tokens; held-out questions where the dataset has no instructions.
+
+    Raises:
+        MigakiError: it has neither.
+    """
+    from tasks.data.records import Instruction, load_instructions, load_questions
+    from tasks.quantization.measure import fixed_tokens
+    from tasks.training.examples import encode_instructions
+
+    rows = load_instructions(dataset, "eval") or [
+        Instruction(q.id, [{"role": "user", "content": q.question}], q.answer, q.lang, q.source) for q in load_questions(dataset)]
+    if not rows:
+        raise MigakiError("the dataset has neither held-out instructions nor questions, so what quantization costs cannot be measured: give some with --questions")
+    encoded = encode_instructions(tokenizer, sorted(rows, key=lambda row: row.id), total, "quantize.eval_tokens")
+    return fixed_tokens(encoded.examples, total, tokenizer)
+
+
+def measure_all(variants: Path, tokenizer: "PreTrainedTokenizerBase", examples: "list[Example]", settings: QuantizeSettings,
+                work: Work) -> "tuple[dict[str, Measurement], dict[str, str]]":
+    """(measurement by variant, reason by variant that could not be made), from the largest to the smallest."""
+    from tasks.quantization.measure import measure
+    from tasks.quantization.variants import ORDER, make_variant, save_model
+
+    problems: dict[str, str] = {}
+    with work.progress("quantize: fp32", len(examples)) as bar:
+        measurements = {"fp32": measure("fp32", variants / "fp32", examples, None, work.device, bar.advance)}
+    for variant in reversed(ORDER[:-1]):
+        with work.progress(f"quantize: {variant}", len(examples)) as bar:
+            try:
+                save_model(make_variant(variant, variants / "fp32", settings.int8_threshold, work.device), tokenizer, variants / variant)
+                measurements[variant] = measure(variant, variants / variant, examples, measurements["fp32"], work.device, bar.advance)
+            except MigakiError as problem:
+                problems[variant] = str(problem)
+    return measurements, problems
+
+
+def place(variants: Path, picked: str, model: Path, keep_all: bool) -> None:
+    """Move the picked variant to `model`; the others go unless they are wanted."""
+    (variants / picked).rename(model)
+    if not keep_all:
+        shutil.rmtree(variants)
+
+
+def report(measurements: "dict[str, Measurement]", picked: str, passed_over: list[str], settings: QuantizeSettings, work: Work) -> None:
+    """The table of all variants into meta and metrics, and the key figures."""
+    work.meta |= {"adapters": [], "model": "model", "precision": picked, "asked_for": settings.pick, "passed_over": passed_over,
+                  "variants": [measurement.row() for measurement in measurements.values()]}
+    for variant, measurement in measurements.items():
+        for figure in ("perplexity", "extra_loss", "disk_bytes", "memory_bytes", "tokens_per_second"):
+            work.metric(f"quantize.{variant}_{figure}", getattr(measurement, figure))
+        for lang, loss in measurement.loss_per_character.items():
+            work.metric(f"quantize.{variant}_loss_per_character.{lang}", loss)
+    before, after = measurements["fp32"], measurements[picked]
+    work.headline(f"size, MB ({picked})", before.disk_bytes / 1e6, after.disk_bytes / 1e6)
+    work.headline(f"perplexity ({picked})", before.perplexity, after.perplexity)

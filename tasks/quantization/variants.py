@@ -1,0 +1,63 @@
+"""The variants of a model for serving: fp16, int8 and NF4 weights, written in transformers' own format.
+
+int8 is LLM.int8() (Dettmers et al. 2022), NF4 the 4-bit format of QLoRA (Dettmers et al. 2023) with double quantization, both by
+bitsandbytes. Embeddings, norms and the output head stay float32, in which a CPU computes fastest and every architecture opens again: they
+are a large share of a small model, which is why it shrinks by less than the textbook's table says. Left out: GPTQ and AWQ, which need
+calibration data and a GPU.
+"""
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from tasks.errors import MigakiError
+from tasks.models.loader import load_model
+
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells for every layer of every batch that int8 takes its inputs in fp16
+
+ORDER = ("nf4", "int8", "fp16", "fp32")  # from the smallest to the largest
+TEXTBOOK_SAVING = {"fp32": 0.0, "fp16": 0.5, "int8": 0.75, "nf4": 0.875}  # share of the weights' memory, were all of them 16, 8 or 4 bits wide
+
+
+def bits_and_bytes(variant: str, int8_threshold: float) -> BitsAndBytesConfig:
+    """What bitsandbytes is told for "int8" or "nf4"."""
+    if variant == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=int8_threshold)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.float32)
+
+
+def make_variant(variant: str, source: Path, int8_threshold: float, device: str) -> PreTrainedModel:
+    """The float32 model in `source` as "fp16", "int8" or "nf4".
+
+    Raises:
+        MigakiError: fp16 cannot hold a weight, or bitsandbytes knows none of the model's layers.
+    """
+    if variant == "fp16":
+        model = load_model(source, "float16")
+        if overflown := [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]:
+            raise MigakiError(f"fp16 ends at 65504, and weights of {overflown[0]} are larger")
+        return model
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, quantization_config=bits_and_bytes(variant, int8_threshold), device_map={"": device})
+    if not quantized_layers(model):
+        raise MigakiError(f"bitsandbytes finds no layer that it can quantize in a {model.config.model_type} model")
+    return model
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def quantized_layers(model: nn.Module) -> list[str]:
+    """Names of the layers whose weights are 8 or 4 bits wide."""
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt  # looks for a GPU when it is imported
+
+    return [name for name, module in model.named_modules() if isinstance(module, Linear4bit | Linear8bitLt)]
+
+
+def disk_bytes(folder: Path) -> int:
+    """Size of the weight files."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
