@@ -47,6 +47,16 @@ def test_conv1d_of_gpt2_is_turned_before_it_is_quantized(tmp_path):
     assert (after(x) - right).abs().max() < 0.05 * right.std() < (right - turned).abs().max()
 
 
+def test_outliers_stay_exact_under_the_threshold(tmp_path):
+    """One huge input feature takes the whole 8-bit range of its row, unless it is multiplied apart (LLM.int8(), section 3)."""
+    source = save_tiny(tmp_path / "fp32", "llama", hidden=64)
+    x = torch.randn(4, 64)
+    x[:, 7] = 60.0
+    right = tiny_llama(hidden=64).model.layers[0].mlp.up_proj(x)
+    apart, together = ((make_variant("int8", source, threshold, "cpu").model.layers[0].mlp.up_proj(x) - right).abs().mean() for threshold in (6.0, 0.0))
+    assert apart < 0.5 * together
+
+
 def test_an_architecture_that_bitsandbytes_does_not_know_is_refused(tmp_path, monkeypatch):
     source = save_tiny(tmp_path / "fp32", "llama", hidden=64)
     monkeypatch.setattr("tasks.quantization.variants.quantized_layers", lambda model: [])
