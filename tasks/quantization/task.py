@@ -21,11 +21,12 @@ def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: W
     """Merge the chain of adapters, write and measure the variants, and put the picked one into `model/`."""
     from tasks.quantization.measure import choose
     from tasks.quantization.variants import save_model
+    from tasks.training.examples import within_context
 
     dataset = work.open(require(inputs, "dataset", "prepare"))
     variants = work.path / "variants"
     model, tokenizer = work.load(require(inputs, "aligned", "align"))
-    examples = held_out_tokens(dataset, tokenizer, settings.eval_tokens)
+    examples = held_out_tokens(dataset, tokenizer, settings.eval_tokens, within_context(model, settings.eval_tokens))
     save_model(model, tokenizer, variants / "fp32")
     del model  # the variants are opened one at a time
     measurements, problems = measure_all(variants, tokenizer, examples, settings, work)
@@ -36,8 +37,8 @@ def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: W
     report(measurements, picked, passed_over, settings, work)
 
 
-def held_out_tokens(dataset: Path, tokenizer: "PreTrainedTokenizerBase", total: int) -> "list[Example]":
-    """Held-out instructions, cut to `total` tokens; held-out questions where the dataset has no instructions.
+def held_out_tokens(dataset: Path, tokenizer: "PreTrainedTokenizerBase", total: int, row_limit: int) -> "list[Example]":
+    """Held-out instructions of at most `row_limit` tokens, cut to `total` tokens together; held-out questions where the dataset has no instructions.
 
     Raises:
         MigakiError: it has neither.
@@ -50,7 +51,7 @@ def held_out_tokens(dataset: Path, tokenizer: "PreTrainedTokenizerBase", total: 
         Instruction(q.id, [{"role": "user", "content": q.question}], q.answer, q.lang, q.source) for q in load_questions(dataset)]
     if not rows:
         raise MigakiError("the dataset has neither held-out instructions nor questions, so what quantization costs cannot be measured: give some with --questions")
-    encoded = encode_instructions(tokenizer, sorted(rows, key=lambda row: row.id), total, "quantize.eval_tokens")
+    encoded = encode_instructions(tokenizer, sorted(rows, key=lambda row: row.id), row_limit, "quantize.eval_tokens")
     return fixed_tokens(encoded.examples, total, tokenizer)
 
 

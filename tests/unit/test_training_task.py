@@ -54,7 +54,7 @@ class Project:
     def run(self, name: str, settings, **inputs: ArtifactRef) -> ArtifactRef:
         """What `execute` does around a body, without the Prefect task."""
         key = f"{name}{len(list(self.home.objects.rglob('manifest.json')))}"
-        inputs = {"dataset": self.dataset} | inputs
+        inputs = {"dataset": self.dataset, **inputs}
         with ArtifactStore(self.home).draft(STAGES[name].kind, key) as folder:
             work = self.work(name, folder, inputs)
             STAGES[name].body(settings, inputs, work)
@@ -143,6 +143,15 @@ def test_variant_that_loses_too_much_is_passed_over_and_said(tmp_path):
     assert table["fp32"]["disk_bytes"] > table["fp16"]["disk_bytes"] > table["int8"]["disk_bytes"] > table["nf4"]["disk_bytes"]
     kept = {path.name for path in (project.folder(release) / "variants").iterdir()}
     assert kept == {"fp32", "fp16", "int8", "nf4"} - {release.meta["precision"]}
+
+
+def test_rows_longer_than_the_context_are_measured_as_far_as_it_goes(tmp_path):
+    project = Project(tmp_path, "gpt2")
+    with ArtifactStore(project.home).draft("dataset", "l" * 64) as folder:
+        save(folder / "instructions/eval.parquet", [instruction("Why?", "because " * 200, "en")])
+        long = project.commit(folder, {})
+    release = project.run("quantize", QuantizeSettings(eval_tokens=4000, max_loss=0.5), dataset=long, aligned=project.run("tune", TUNE))
+    assert release.meta["precision"] == "int8"
 
 
 def test_empty_dataset_is_refused(tmp_path):
