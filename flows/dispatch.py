@@ -30,7 +30,8 @@ REMOTE = {"pretrain": ("pretrain", {}), "tune": ("tune", {}), "reward": ("align"
           "quantize": ("quantize", {}), "evaluate": ("evaluate", {})}
 # What a stage run by itself takes: the newest artifact of these stages, and the ancestors of the first one.
 NEWEST = {"prepare": {}, "pretrain": {"dataset": "prepare"}, "tune": {"dataset": "prepare"}, "reward": {"dataset": "prepare", "tuned": "tune"},
-          "align": {"reward": "reward"}, "quantize": {"aligned": "align"}, "index": {"dataset": "prepare"}, "evaluate": {"release": "quantize", "index": "index"}}
+          "align": {"reward": "reward"}, "quantize": {"aligned": "align"}, "index": {"dataset": "prepare"}, "evaluate": {"release": "quantize", "index": "index"},
+          "promote": {"evaluation": "evaluate"}}
 COMMAND = {"reward": "align"}  # stages without a command of their own
 
 

@@ -125,6 +125,17 @@ class Work:
             start, chain = store.path(chain[0]) / chain[0].meta["model"], chain[1:]
         return load_merged(start, [store.path(part) / "adapter" for part in chain], dtype, self.device), load_tokenizer(start)
 
+    def tokenizer(self) -> "PreTrainedTokenizerBase":
+        """The base model's tokenizer."""
+        from tasks.models.loader import load_tokenizer
+
+        return load_tokenizer(self.model.path)
+
+    def context_length(self) -> int | None:
+        """Tokens that the base model can take in at once, where its configuration says so."""
+        config = json.loads((self.model.path / "config.json").read_text(encoding="utf-8"))
+        return config.get("max_position_embeddings") or config.get("n_positions")
+
     def write_tables(self) -> None:
         folder = self.path / "tables"
         folder.mkdir()

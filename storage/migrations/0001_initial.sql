@@ -25,7 +25,7 @@ CREATE TABLE models (
 );
 CREATE TABLE indexes (
     artifact_id VARCHAR, run_id VARCHAR, stage VARCHAR NOT NULL DEFAULT 'candidate', embedder VARCHAR, dimension INTEGER,
-    documents BIGINT, chunks BIGINT, skipped BIGINT
+    documents BIGINT, chunks BIGINT, skipped BIGINT, hit_at_5 DOUBLE
 );
 CREATE TABLE documents (
     artifact_id VARCHAR, run_id VARCHAR, document_id VARCHAR NOT NULL, path VARCHAR NOT NULL, title VARCHAR, lang VARCHAR, sha256 VARCHAR,
@@ -42,7 +42,8 @@ CREATE TABLE evaluations (
 );
 CREATE TABLE evaluation_answers (
     artifact_id VARCHAR, run_id VARCHAR, model VARCHAR NOT NULL, suite VARCHAR NOT NULL, item_id VARCHAR NOT NULL, lang VARCHAR NOT NULL,
-    prompt VARCHAR, reference VARCHAR, answer VARCHAR, loss DOUBLE, characters BIGINT, tokens BIGINT, reward DOUBLE, second_reward DOUBLE,
+    prompt VARCHAR, reference VARCHAR, answer VARCHAR, loss DOUBLE, similarity DOUBLE, -- chrF against the reference
+    characters BIGINT, tokens BIGINT, reward DOUBLE, second_reward DOUBLE,
     correct BOOLEAN, refused BOOLEAN, seconds DOUBLE, sources JSON
 );
 CREATE TABLE rollouts (

@@ -153,6 +153,11 @@ def fingerprint(specs: list[str]) -> dict[str, str]:
     found = {}
     for spec in specs:
         for name, path in document_files([str(existing(spec))]):
-            with path.open("rb") as file:
-                found[f"{split_format(spec)[1].name}/{name}"] = hashlib.file_digest(file, "sha256").hexdigest()
+            found[f"{split_format(spec)[1].name}/{name}"] = file_digest(path)
     return found
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

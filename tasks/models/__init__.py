@@ -1,1 +1,9 @@
 """Model references, one loader, adapters, and the split of a model into a trunk and a top."""
+
+import logging
+import warnings
+
+# bitsandbytes looks for a faster kernel on the model hub when it is imported, and warns when there is none; it works without.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+# peft 0.21 asks transformers 5 by a name it gave up.
+warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")

@@ -69,15 +69,27 @@ def open_reward_model(folder: Path, roles: Roles, role: str, which: str) -> Rewa
     return RewardModel(roles, role, head, own["mean"], own["std"])
 
 
-def load_scorer(folder: Path, model: nn.Module, tokenizer: PreTrainedTokenizerBase, which: str = "first") -> Callable[[Sequence[tuple[list[Message], str]]], list[float]]:
-    """A function from (messages, answer) pairs to normalised scores. `model` is the tuned model that the reward model was trained on."""
-    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    reward = open_reward_model(folder, Roles(model, facts["layer"]), f"reward_{which}", which)
+def load_scorers(folder: Path, model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> Callable[..., list[tuple[float, float]]]:
+    """A function from (messages, answer) pairs to normalised scores of the first and the second reward model.
 
-    def scorer(answers: Sequence[tuple[list[Message], str]]) -> list[float]:
-        return score_examples(reward, [Example(*encode_example(tokenizer, messages, answer)) for messages, answer in answers])
+    `model` is the tuned model that both were trained on; its trunk runs once over each answer for the two.
+    """
+    layer = json.loads((folder / FACTS).read_text(encoding="utf-8"))["layer"]
+    roles = Roles(model, layer)
+    rewards = [open_reward_model(folder, roles, which, which) for which in MODELS]
 
-    return scorer
+    def score(answers: Sequence[tuple[list[Message], str]], on_batch: Callable[[int], object] = lambda _: None) -> list[tuple[float, float]]:
+        examples = [Example(*encode_example(tokenizer, messages, answer)) for messages, answer in answers]
+        found: list[tuple[float, float]] = [(0.0, 0.0)] * len(examples)
+        for rows in by_length(examples, 16):
+            batch = collate(examples, rows, 0, str(roles.device))
+            states = roles.states(batch)
+            for row, first, second in zip(rows, *[reward.score(batch, states).tolist() for reward in rewards], strict=True):
+                found[row] = first, second
+            on_batch(len(rows))
+        return found
+
+    return score
 
 
 def score_examples(reward: RewardModel, examples: Sequence[Example], batch_size: int = 16) -> list[float]:
@@ -137,14 +149,14 @@ def train_reward_model(reward: RewardModel, pairs: PairSet, settings: RewardSett
         own = [pairs.pairs[row] for row in rows]
         margin = chosen.new_tensor([pair.margin if settings.reward_margin else 0.0 for pair in own])
         loss = bradley_terry(chosen, rejected, margin, chosen.new_tensor([pair.weight for pair in own]), settings.reward_centering)
-        if not math.isfinite(float(loss)):
-            raise MigakiError(f"the reward loss became {float(loss)} at step {step} of {steps} on the pairs {[pair.id for pair in own[:4]]}; nothing was kept. Try a lower reward_learning_rate")
+        if not math.isfinite(loss.item()):
+            raise MigakiError(f"the reward loss became {loss.item()} at step {step} of {steps} on the pairs {[pair.id for pair in own[:4]]}; nothing was kept. Try a lower reward_learning_rate")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
-        on_step(step, float(loss), float((chosen > rejected).float().mean()))
+        on_step(step, loss.item(), float((chosen > rejected).float().mean()))
 
 
 @torch.no_grad()

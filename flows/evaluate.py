@@ -1,0 +1,19 @@
+"""Score base, tuned, aligned, release and champion on the same items."""
+
+from prefect import flow
+from pydantic import Field
+
+from flows.dispatch import stage_flow
+from flows.params import RunSettings
+from tasks.evaluation.settings import EvaluateSettings
+
+
+@flow(name="evaluate")
+def evaluate(
+    evaluate: EvaluateSettings = EvaluateSettings(),
+    run: RunSettings = RunSettings(),
+    inputs: dict[str, str] = Field(default_factory=dict, description="Artifact ids by role; empty takes the newest"),
+    parent_run: str = Field("", description="Left empty: set when a retraining run started this one"),
+) -> str:
+    """Score base, tuned, aligned, release and champion on the same items. Returns the artifact's id."""
+    return stage_flow("evaluate", evaluate, run, inputs, parent_run)

@@ -1,0 +1,19 @@
+"""Read, clean and split the data, and register the dataset version."""
+
+from prefect import flow
+from pydantic import Field
+
+from flows.dispatch import stage_flow
+from flows.params import RunSettings
+from tasks.data.settings import PrepareSettings
+
+
+@flow(name="prepare")
+def prepare(
+    prepare: PrepareSettings = PrepareSettings(),
+    run: RunSettings = RunSettings(),
+    inputs: dict[str, str] = Field(default_factory=dict, description="Artifact ids by role; empty takes the newest"),
+    parent_run: str = Field("", description="Left empty: set when a retraining run started this one"),
+) -> str:
+    """Read, clean and split the data, and register the dataset version. Returns the artifact's id."""
+    return stage_flow("prepare", prepare, run, inputs, parent_run)

@@ -1,0 +1,19 @@
+"""Continued pre-training on raw text; its result feeds tune. Runs when somebody has new text of the field."""
+
+from prefect import flow
+from pydantic import Field
+
+from flows.dispatch import stage_flow
+from flows.params import RunSettings
+from tasks.training.settings import PretrainSettings
+
+
+@flow(name="pretrain")
+def pretrain(
+    pretrain: PretrainSettings = PretrainSettings(),
+    run: RunSettings = RunSettings(),
+    inputs: dict[str, str] = Field(default_factory=dict, description="Artifact ids by role; empty takes the newest"),
+    parent_run: str = Field("", description="Left empty: set when a retraining run started this one"),
+) -> str:
+    """Continued pre-training on raw text; its result feeds tune. Runs when somebody has new text of the field. Returns the artifact's id."""
+    return stage_flow("pretrain", pretrain, run, inputs, parent_run)

@@ -1,0 +1,19 @@
+"""Instruction tuning of the base model (or of the pre-trained one)."""
+
+from prefect import flow
+from pydantic import Field
+
+from flows.dispatch import stage_flow
+from flows.params import RunSettings
+from tasks.training.settings import TuneSettings
+
+
+@flow(name="tune")
+def tune(
+    tune: TuneSettings = TuneSettings(),
+    run: RunSettings = RunSettings(),
+    inputs: dict[str, str] = Field(default_factory=dict, description="Artifact ids by role; empty takes the newest"),
+    parent_run: str = Field("", description="Left empty: set when a retraining run started this one"),
+) -> str:
+    """Instruction tuning of the base model (or of the pre-trained one). Returns the artifact's id."""
+    return stage_flow("tune", tune, run, inputs, parent_run)

@@ -1,0 +1,1 @@
+"""Evaluation: every model on the same items, every answer kept, and a decision with its reason."""

@@ -1,0 +1,41 @@
+"""Curves as inline SVG."""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+import matplotlib_fontja
+
+matplotlib_fontja.japanize()
+BLUE, ORANGE, GREY = "#3b6fb6", "#d9822b", "#8a8f98"
+
+
+def curves(title: str, xlabel: str, series: dict[str, Sequence[tuple[float, float]]], second: dict[str, Sequence[tuple[float, float]]] | None = None) -> str:
+    """An SVG of named lines over a common axis; `second` are lines on an axis of their own at the right."""
+    figure, axis = plt.subplots(figsize=(5.4, 2.8))
+    lines = []
+    for target, named, colours in ((axis, series, (BLUE, GREY)), (axis.twinx() if second else None, second or {}, (ORANGE,))):
+        for (name, points), colour in zip(named.items(), colours, strict=False):
+            lines += target.plot(*zip(*points, strict=True), label=name, color=colour, linewidth=1.6, marker="o" if len(points) < 40 else "", markersize=3)
+        if target is not None and named:
+            target.set_ylabel(" / ".join(named), color=colours[0])
+            target.spines[["top"]].set_visible(False)
+    axis.set_title(title, fontsize=11, loc="left")
+    axis.set_xlabel(xlabel)
+    axis.grid(alpha=0.25)
+    if len(lines) > 1:
+        axis.legend(lines, [line.get_label() for line in lines], fontsize=8, frameon=False)
+    figure.tight_layout()
+    out = io.StringIO()
+    figure.savefig(out, format="svg")
+    plt.close(figure)
+    return out.getvalue()[out.getvalue().index("<svg") :]
+
+
+def smoothed(points: Sequence[tuple[float, float]], window: int) -> list[tuple[float, float]]:
+    """Running means over the last `window` points."""
+    values = [value for _, value in points]
+    return [(step, sum(values[max(0, i - window + 1) : i + 1]) / min(window, i + 1)) for i, (step, _) in enumerate(points)]

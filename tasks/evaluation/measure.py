@@ -1,0 +1,96 @@
+"""One model on all items: every answer and every score as a row."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from tasks.evaluation.items import Item, Items
+from tasks.evaluation.metrics import chrf, is_refusal
+from tasks.evaluation.settings import EvaluateSettings
+from tasks.models.batching import Example
+from tasks.models.decode import sample
+from tasks.models.likelihood import score_examples
+from tasks.progress import Bar
+from tasks.prompts.context import with_context
+from tasks.prompts.template import encode_example, encode_prompt, end_ids
+from tasks.rag.retrieval import Retriever
+
+Row = dict[str, Any]
+CONTEXT_CHUNKS = 2
+
+
+def row_for(model: str, item: Item, suite: str, **values: Any) -> Row:
+    """A row of `evaluation_answers`."""
+    return {"model": model, "suite": suite, "item_id": item.id, "lang": item.lang, "prompt": item.messages[-1]["content"], "reference": item.reference} | values
+
+
+def answer_losses(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], max_tokens: int, bar: Bar) -> list[Row]:
+    """Negative log-likelihood (nats) of the reference answers."""
+    examples = []
+    for item in items:
+        ids, start = encode_example(tokenizer, item.messages, item.reference)
+        start = min(start, max_tokens - 1)
+        examples.append(Example(ids[:max_tokens] if len(ids) > max_tokens else ids, start, len(item.reference), item.lang))
+    scores = score_examples(model, examples, on_batch=bar.advance)
+    return [row_for(name, item, "loss", loss=score.nll, characters=score.characters, tokens=score.tokens) for item, score in zip(items, scores, strict=True)]
+
+
+def sampled_answers(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], settings: EvaluateSettings, bar: Bar) -> list[Row]:
+    """An answer to every prompt; the same seeds for every model."""
+    prompts = [encode_prompt(tokenizer, item.messages) for item in items]
+    answers = sample(model, prompts, max_new_tokens=settings.answer_tokens, end_ids=end_ids(tokenizer), temperature=settings.temperature, seed=settings.seed, batch=48,
+                     on_progress=bar.advance)
+    rows = []
+    for item, answer in zip(items, answers, strict=True):
+        text = tokenizer.decode(answer.ids, skip_special_tokens=True).strip()
+        rows.append(row_for(name, item, "answers", answer=text, tokens=len(answer.ids), characters=len(text), refused=is_refusal(text)))
+    return rows
+
+
+def choices(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], bar: Bar) -> list[Row]:
+    """Multiple choice: the choice with the highest log-likelihood per character is the answer. The right one comes first in the item."""
+    examples = [Example(*encode_example(tokenizer, item.messages, choice), len(choice), item.lang) for item in items for choice in item.choices]
+    scores = iter(score_examples(model, examples, on_batch=bar.advance))
+    rows = []
+    for item in items:
+        values = [next(scores).per_character for _ in item.choices]
+        best = values.index(min(values))
+        rows.append(row_for(name, item, "choices", answer=item.choices[best], correct=best == 0))
+    return rows
+
+
+def timed_answers(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], settings: EvaluateSettings, bar: Bar) -> list[Row]:
+    """Greedy answers one by one, with the seconds each took."""
+    rows = []
+    for item in items:
+        start = time.perf_counter()
+        answer = sample(model, [encode_prompt(tokenizer, item.messages)], max_new_tokens=settings.answer_tokens, end_ids=end_ids(tokenizer), temperature=0)[0]
+        seconds = time.perf_counter() - start
+        text = tokenizer.decode(answer.ids, skip_special_tokens=True).strip()
+        rows.append(row_for(name, item, "latency", answer=text, tokens=len(answer.ids), seconds=seconds))
+        bar.advance()
+    return rows
+
+
+def context_answers(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, retriever: Retriever, items: Sequence[Item], settings: EvaluateSettings, bar: Bar) -> list[Row]:
+    """The same questions with and without what the index finds."""
+    rows = []
+    for item in items:
+        hits = retriever.search(item.messages[-1]["content"], CONTEXT_CHUNKS)
+        for suite, messages, sources in (("without context", item.messages, []), ("with context", with_context(item.messages, [hit.text for hit in hits]), [hit.document for hit in hits])):
+            prompt = encode_prompt(tokenizer, messages)
+            answer = sample(model, [prompt], max_new_tokens=settings.answer_tokens, end_ids=end_ids(tokenizer), temperature=0)[0]
+            text = tokenizer.decode(answer.ids, skip_special_tokens=True).strip()
+            rows.append(row_for(name, item, suite, answer=text, tokens=len(answer.ids), similarity=chrf(text, item.reference), sources=sources))
+        bar.advance()
+    return rows
+
+
+def retrieval_ranks(retriever: Retriever, items: Items) -> list[tuple[Item, int]]:
+    """For each question whose document is known, the rank at which the index finds it (0: not among ten)."""
+    from tasks.rag.retrieval import document_rank
+
+    return [(item, document_rank(retriever.search(item.messages[-1]["content"], 20), item.document)) for item in items.questions if item.document]

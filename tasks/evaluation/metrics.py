@@ -1,0 +1,89 @@
+"""Figures about answers, as pure functions. Japanese counts in characters where English counts in words."""
+
+import re
+import statistics
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+REFUSALS = re.compile(
+    r"\b(i (can(no|')t|am (not able|unable)|'m (sorry|unable|not able)|do(n't| not) know)|as an ai\b|sorry, (but )?i)|"
+    r"(できません|お答えでき(ません|かねます)|わかりません|分かりません|申し訳(ありません|ございません)|お手伝いできません)", re.IGNORECASE)
+
+
+def units(text: str, lang: str) -> list[str]:
+    """What n-grams are made of: words, or characters for Japanese."""
+    if lang == "ja":
+        return [c for c in unicodedata.normalize("NFKC", text) if not c.isspace()]
+    return re.findall(r"\w+|[^\w\s]", text.lower())
+
+
+def distinct_n(texts: Sequence[str], langs: Sequence[str], n: int = 2) -> float:
+    """Share of different n-grams among all n-grams of all texts (Li et al. 2016); 0 for no n-grams."""
+    grams = [tuple(part[i : i + n]) for text, lang in zip(texts, langs, strict=True) for part in [units(text, lang)] for i in range(len(part) - n + 1)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def is_refusal(text: str) -> bool:
+    """Whether an answer declines to answer, told by set phrases of both languages."""
+    return bool(REFUSALS.search(text))
+
+
+def chrf(answer: str, reference: str, order: int = 6, beta: float = 2.0) -> float:
+    """Character n-gram F-score from 0 to 1 (Popovic 2015), spaces ignored; works for Japanese, where word-based measures give 0."""
+    a, r = "".join(answer.split()), "".join(reference.split())
+    scores = []
+    for n in range(1, order + 1):
+        own, wanted = (Counter(text[i : i + n] for i in range(len(text) - n + 1)) for text in (a, r))
+        if not wanted or not own:
+            continue
+        common = sum((own & wanted).values())
+        precision, recall = common / sum(own.values()), common / sum(wanted.values())
+        scores.append((1 + beta**2) * precision * recall / (beta**2 * precision + recall) if common else 0.0)
+    return sum(scores) / len(scores) if scores else 0.0
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval, from `items` items."""
+
+    value: float
+    low: float
+    high: float
+    items: int
+
+
+def bootstrap(statistic: Callable[[np.ndarray], np.ndarray], items: int, resamples: int, seed: int = 0) -> Interval:
+    """Percentile bootstrap over items (Efron 1979). `statistic` takes rows of indices (R, items) and gives R values; rows are resampled once for
+    both sides of a difference, which makes it a paired one."""
+    value = float(statistic(np.arange(items)[None, :])[0])
+    drawn = statistic(np.random.default_rng(seed).integers(0, items, (resamples, items)))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(value, float(low), float(high), items)
+
+
+def mean_interval(values: Sequence[float], resamples: int) -> Interval:
+    array = np.asarray(values, dtype=float)
+    return bootstrap(lambda rows: array[rows].mean(-1), len(array), resamples)
+
+
+def ratio_difference(a: Sequence[float], b: Sequence[float], sizes: Sequence[float], resamples: int) -> Interval:
+    """sum(a)/sum(sizes) - sum(b)/sum(sizes), paired by item: the difference of two losses per character."""
+    a_, b_, n = (np.asarray(values, dtype=float) for values in (a, b, sizes))
+    return bootstrap(lambda rows: (a_[rows].sum(-1) - b_[rows].sum(-1)) / n[rows].sum(-1), len(n), resamples)
+
+
+def ratio_interval(values: Sequence[float], sizes: Sequence[float], resamples: int) -> Interval:
+    return ratio_difference(values, [0.0] * len(sizes), sizes, resamples)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of the values lie (linear between neighbours)."""
+    return float(np.quantile(np.asarray(values, dtype=float), share))
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values) if values else 0.0

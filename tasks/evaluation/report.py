@@ -1,0 +1,182 @@
+"""The report of a run: one HTML file that needs no network, made from the catalog alone.
+
+Every section is one query and one small template; whoever wants a figure in another form can ask the same query.
+"""
+
+import html
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tasks.evaluation.charts import curves, smoothed
+
+Query = Callable[..., list[dict[str, Any]]]
+STYLE = """
+:root { color-scheme: light dark; --line: #d8dbe0; --soft: #f4f5f7; --text: #1d2127; --dim: #5c6370; --good: #1a7f4b; --bad: #b3261e; --page: #fff; }
+@media (prefers-color-scheme: dark) { :root { --line: #3a3f47; --soft: #22262c; --text: #e6e8eb; --dim: #a0a7b3; --good: #5cc98f; --bad: #ff8a80; --page: #16191d; } }
+body { font: 15px/1.55 system-ui, "Noto Sans JP", "Hiragino Sans", sans-serif; color: var(--text); background: var(--page); margin: 0 auto; padding: 24px 16px 64px; max-width: 1040px; }
+h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 10px; } p { margin: 6px 0; } .dim { color: var(--dim); }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: 14px; } th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+th { font-weight: 600; background: var(--soft); } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.decision { border: 1px solid var(--line); border-left: 5px solid var(--dim); border-radius: 6px; padding: 10px 14px; margin: 16px 0; background: var(--soft); }
+.promote { border-left-color: var(--good); } .keep { border-left-color: var(--bad); }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 14px; } .charts > div { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: 4px; }
+.charts svg { width: 100%; height: auto; } .pair { border: 1px solid var(--line); border-radius: 6px; margin: 12px 0; padding: 10px 14px; }
+.pair > div { display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); gap: 12px; } .pair h3 { margin: 0 0 8px; font-size: 15px; } .pair b { display: block; font-size: 12px; color: var(--dim); }
+"""
+
+
+def text(value: Any) -> str:
+    """A value as HTML text; numbers get three decimals."""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "" if value is None else html.escape(str(value))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """An HTML table; a column whose values are all numbers is set right."""
+    numeric = [bool(rows) and all(isinstance(row[i], int | float | None) or str(row[i])[:1].isdigit() and str(row[i])[-1:] in "0123456789%" for row in rows) for i in range(len(columns))]
+    mark = [' class="n"' if right else "" for right in numeric]
+    head = "".join(f"<th{mark[i]}>{text(name)}</th>" for i, name in enumerate(columns))
+    body = "".join("<tr>" + "".join(f"<td{mark[i]}>{text(value)}</td>" for i, value in enumerate(row)) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def section(title: str, *parts: str) -> str:
+    return f"<h2>{text(title)}</h2>{''.join(parts)}" if any(parts) else ""
+
+
+def note(words: str) -> str:
+    return f'<p class="dim">{text(words)}</p>'
+
+
+class Facts:
+    """The artifacts of a run by stage, and the queries that start from them."""
+
+    def __init__(self, query: Query, run_id: str):
+        self.query, self.run_id = query, run_id
+        self.run = query("SELECT * FROM runs WHERE run_id = ?", [run_id])[0]
+        self.stages = query("""SELECT r.flow AS stage, r.status, r.seconds, a.artifact_id, a.run_id AS made_by, a.seconds AS body_seconds, a.meta::VARCHAR AS meta
+                               FROM runs r LEFT JOIN artifacts a USING (artifact_id) WHERE r.parent_run_id = ? ORDER BY r.started""", [run_id])
+        self.by_stage = {stage["stage"]: stage | {"meta": json.loads(stage["meta"] or "{}")} for stage in self.stages}
+
+    def metric(self, stage: str, name: str) -> list[tuple[float, float]]:
+        """(step, value) of a metric of the stage's artifact."""
+        made = self.by_stage.get(stage)
+        rows = self.query("SELECT step, value FROM metrics WHERE run_id = ? AND name = ? ORDER BY step", [made["made_by"], name]) if made else []
+        return [(row["step"], row["value"]) for row in rows]
+
+    def evaluation(self, condition: str = "TRUE", values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        made = self.by_stage.get("evaluate")
+        return self.query(f"SELECT * FROM evaluations WHERE artifact_id = ? AND {condition}", [made["artifact_id"], *values]) if made else []
+
+
+def stage_section(facts: Facts) -> str:
+    rows = []
+    for stage in facts.stages:
+        for i, line in enumerate(facts.by_stage[stage["stage"]]["meta"].get("headlines") or [{}]):
+            rows.append([stage["stage"] if i == 0 else "", stage["status"] if i == 0 else "", f"{stage['seconds']:.1f}" if i == 0 else "", line.get("label"), line.get("before"), line.get("after")])
+    return section("Stages", table(["stage", "status", "seconds", "key figure", "before", "after"], rows))
+
+
+def chart_section(facts: Facts) -> str:
+    found = []
+    if loss := facts.metric("tune", "tune.loss"):
+        found.append(curves("Instruction tuning", "step", {"loss of a step": loss, "mean of 10": smoothed(loss, 10)}))
+    if first := facts.metric("reward", "reward.first_loss"):
+        found.append(curves("Reward models", "step", {"first": first, "second": facts.metric("reward", "reward.second_loss")}))
+    if score := facts.metric("align", "align.score"):
+        kl = facts.metric("align", "align.kl")
+        found.append(curves("PPO: score and KL", "update", {"score": score}, {"KL per answer (nats)": kl}))
+        found.append(curves("PPO: score against KL", "KL per answer (nats)", {"score": sorted((x, y) for (_, x), (_, y) in zip(kl, score, strict=True))}))
+    return section("Curves", f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in found)}</div>') if found else ""
+
+
+def figure_section(facts: Facts) -> str:
+    rows = facts.evaluation("model NOT LIKE '% - %' AND model <> 'index'")
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    cells = {(row["metric"], row["lang"], row["model"]): row for row in rows}
+    shown = []
+    for metric, lang in dict.fromkeys((row["metric"], row["lang"]) for row in rows):
+        shown.append([metric, lang, *[cell(cells.get((metric, lang, model))) for model in models]])
+    return section("Models on the same items", table(["figure", "language", *models], shown), note("In brackets: 95 % bootstrap intervals. Losses in nats per character; rewards in standard deviations of the tuned model's answers."))
+
+
+def cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    return f"{row['value']:.3f}" + (f" ({row['low']:.2f} to {row['high']:.2f})" if row["low"] is not None else "")
+
+
+def difference_section(facts: Facts) -> str:
+    rows = facts.evaluation("model LIKE '% - %'")
+    shown = [[row["model"], row["metric"], row["lang"], row["value"], f"{row['low']:+.3f} to {row['high']:+.3f}", row["items"],
+              "yes" if row["low"] > 0 or row["high"] < 0 else "inconclusive"] for row in rows]
+    return section("Differences, item by item", table(["models", "figure", "language", "difference", "95 % interval", "items", "excludes zero"], shown))
+
+
+def size_section(facts: Facts) -> str:
+    meta = facts.by_stage.get("quantize", {}).get("meta", {})
+    shown = [[v["variant"] + (" (picked)" if v["variant"] == meta.get("precision") else ""), f"{v['disk_bytes'] / 1e6:.1f}", f"{v['memory_bytes'] / 1e6:.1f}", f"{v['memory_saving']:.1%}", f"{v['textbook_saving']:.1%}",
+              v["perplexity"], f"{v['extra_loss']:+.2%}", f"{v['tokens_per_second']:.0f}"] for v in meta.get("variants", [])]
+    if not shown:
+        return ""
+    columns = ["variant", "MB on disk", "MB of weights", "saved", "textbook", "perplexity", "against fp32", "tokens/s scored"]
+    return section("Size and quality", table(columns, shown), *[note(f"Not picked: {line}") for line in meta.get("passed_over", [])])
+
+
+def retrieval_section(facts: Facts) -> str:
+    rows = facts.evaluation("model = 'index'")
+    langs = list(dict.fromkeys(row["lang"] for row in rows))
+    shown = [[lang, next(r["items"] for r in rows if r["lang"] == lang), *[next(r["value"] for r in rows if r["lang"] == lang and r["metric"] == m) for m in ("hit@1", "hit@5", "mrr@10")]] for lang in langs]
+    return section("Retrieval", table(["language", "questions", "hit@1", "hit@5", "MRR@10"], shown)) if shown else ""
+
+
+def example_section(facts: Facts) -> str:
+    made = facts.by_stage.get("evaluate")
+    if not made:
+        return ""
+    rows = facts.query("SELECT model, item_id, lang, prompt, reference, answer FROM evaluation_answers WHERE artifact_id = ? AND suite = 'answers' ORDER BY item_id", [made["artifact_id"]])
+    models = [model for model in ("base", "tuned", "aligned", "release", "champion") if any(row["model"] == model for row in rows)]
+    parts = []
+    for lang in ("en", "ja"):
+        for item in list(dict.fromkeys(row["item_id"] for row in rows if row["lang"] == lang))[:4]:
+            own = {row["model"]: row for row in rows if row["item_id"] == item}
+            columns = [("reference", own["base"]["reference"]), *[(model, own[model]["answer"]) for model in models]]
+            answers = "".join(f"<p><b>{text(name)}</b>{text(answer) or '<i>(nothing)</i>'}</p>" for name, answer in columns)
+            parts.append(f'<div class="pair" lang="{lang}"><h3>{text(own["base"]["prompt"])}</h3><div>{answers}</div></div>')
+    return section("Before and after", *parts)
+
+
+def data_section(facts: Facts) -> str:
+    made = facts.by_stage.get("prepare")
+    rows = facts.query("SELECT kind, split, lang, reason, rows FROM datasets WHERE artifact_id = ? ORDER BY ALL", [made["artifact_id"]]) if made else []
+    return section("Data", table(["kind", "split", "language", "kept, or why dropped", "rows"], [[r["kind"], r["split"], r["lang"], r["reason"] or "kept", r["rows"]] for r in rows]))
+
+
+def decision_section(facts: Facts) -> str:
+    rows = facts.query("SELECT decision, reason FROM promotions WHERE run_id = ?", [facts.run_id])
+    found = rows[0] if rows else {"decision": "keep", "reason": "unchanged: the release is the champion already"}
+    return f"<div class='decision {found['decision']}'><b>{text(found['decision'])}</b><p>{text(found['reason'])}</p></div>"
+
+
+def honesty(facts: Facts) -> str:
+    base = facts.by_stage.get("evaluate", {}).get("meta", {}).get("models", {}).get("base", "")
+    lines = ["Every figure comes from the catalog of this run; intervals are percentile bootstraps over items."]
+    if "smollm2" in base:
+        lines.append("The baseline is the bundled SmolLM2-135M-Instruct, whose weights are 4-bit (Q4_1) numbers written out as fp32. A model of this size solves about 0.4 % of GSM8K by exact match, "
+                     "hardly writes Japanese, and is here to show the process: likelihood-based figures tell such models apart where exact match cannot.")
+    return section("What to know when reading this", *[note(line) for line in lines])
+
+
+SECTIONS = (decision_section, stage_section, chart_section, difference_section, figure_section, example_section, size_section, retrieval_section, data_section, honesty)
+
+
+def build_report(query: Query, run_id: str) -> str:
+    """The page of a `retrain` run; `query(sql, parameters)` asks the catalog."""
+    facts = Facts(query, run_id)
+    started = f"{facts.run['started']:%Y-%m-%d %H:%M} UTC"
+    body = "".join(part(facts) for part in SECTIONS)
+    heading = f"<h1>Migaki: retraining of {started}</h1>" + note(f"run {run_id}, profile {facts.run['profile']}")
+    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Migaki: {started}</title>'
+            f"<style>{STYLE}</style></head><body>{heading}{body}</body></html>")

@@ -1,0 +1,66 @@
+"""Rows of answers to figures with intervals: one row of `evaluations` per model, metric and language."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tasks.evaluation.metrics import Interval, distinct_n, mean_interval, median, percentile, ratio_difference, ratio_interval
+
+Row = dict[str, Any]
+
+
+def figure(model: str, metric: str, lang: str, interval: Interval | float, items: int = 0) -> Row:
+    if isinstance(interval, Interval):
+        return {"model": model, "metric": metric, "lang": lang, "value": interval.value, "low": interval.low, "high": interval.high, "items": interval.items}
+    return {"model": model, "metric": metric, "lang": lang, "value": interval, "low": None, "high": None, "items": items}
+
+
+def by_language(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """("all", rows), then the rows of each language."""
+    langs = sorted({row["lang"] for row in rows})
+    return [("all", list(rows)), *[(lang, [row for row in rows if row["lang"] == lang]) for lang in langs]] if rows else []
+
+
+def of(rows: Sequence[Row], model: str, suite: str) -> list[Row]:
+    return [row for row in rows if row["model"] == model and row["suite"] == suite]
+
+
+def model_figures(model: str, rows: Sequence[Row], resamples: int) -> list[Row]:
+    """All figures of one model."""
+    found = []
+    for lang, own in by_language(of(rows, model, "loss")):
+        found.append(figure(model, "answer_loss_per_character", lang, ratio_interval([r["loss"] for r in own], [r["characters"] for r in own], resamples)))
+    for lang, own in by_language(of(rows, model, "answers")):
+        for metric, column in (("reward", "reward"), ("second_reward", "second_reward")):
+            if own[0].get(column) is not None:
+                found.append(figure(model, metric, lang, mean_interval([r[column] for r in own], resamples)))
+        found.append(figure(model, "refusals", lang, mean_interval([float(r["refused"]) for r in own], resamples)))
+        found.append(figure(model, "median_tokens", lang, float(median([r["tokens"] for r in own])), len(own)))
+        found.append(figure(model, "distinct_2", lang, distinct_n([r["answer"] for r in own], [r["lang"] for r in own]), len(own)))
+    for lang, own in by_language(of(rows, model, "choices")):
+        found.append(figure(model, "choice_accuracy", lang, mean_interval([float(r["correct"]) for r in own], resamples)))
+    for suite, metric in (("without context", "similarity_without_context"), ("with context", "similarity_with_context")):
+        for lang, own in by_language(of(rows, model, suite)):
+            found.append(figure(model, metric, lang, mean_interval([r["similarity"] for r in own], resamples)))
+    seconds = [r["seconds"] for r in of(rows, model, "latency")]
+    if seconds:
+        found += [figure(model, "latency_p50", "all", percentile(seconds, 0.5), len(seconds)), figure(model, "latency_p95", "all", percentile(seconds, 0.95), len(seconds))]
+    return found
+
+
+def paired(rows: Sequence[Row], model: str, reference: str, suite: str, values: Callable[[Row], float], sizes: Callable[[Row], float], resamples: int) -> list[tuple[str, Interval]]:
+    """(language, difference of model and reference) over the items that both have."""
+    other = {row["item_id"]: row for row in of(rows, reference, suite)}
+    own = [row for row in of(rows, model, suite) if row["item_id"] in other]
+    return [(lang, ratio_difference([values(r) for r in part], [values(other[r["item_id"]]) for r in part], [sizes(r) for r in part], resamples)) for lang, part in by_language(own)]
+
+
+def comparison_figures(model: str, reference: str, rows: Sequence[Row], resamples: int) -> list[Row]:
+    """Paired differences, `model` minus `reference`, under the name "model - reference"."""
+    name, found = f"{model} - {reference}", []
+    for lang, interval in paired(rows, model, reference, "loss", lambda r: r["loss"], lambda r: r["characters"], resamples):
+        found.append(figure(name, "answer_loss_per_character", lang, interval))
+    for column in ("reward", "second_reward"):
+        if any(row.get(column) is not None for row in of(rows, model, "answers")):
+            for lang, interval in paired(rows, model, reference, "answers", lambda r, column=column: r[column], lambda _: 1.0, resamples):
+                found.append(figure(name, column, lang, interval))
+    return found

@@ -1,0 +1,125 @@
+"""The stage evaluate, and the gate: what is decided, never cached, from one evaluation."""
+
+import gc
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from storage import ArtifactRef, Catalog, Home
+from storage.registry import champion, record_promotion
+from tasks.errors import MigakiError
+from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
+from tasks.stage import Work, require, stage
+
+if TYPE_CHECKING:
+    from tasks.evaluation.items import Items
+    from tasks.evaluation.promotion import Decision
+    from tasks.rag.retrieval import Retriever
+
+COMPARED = (("tuned", "base"), ("aligned", "tuned"), ("release", "base"), ("release", "champion"))
+
+
+@stage("evaluate", kind="evaluation", settings=EvaluateSettings, uses=("model", "embedder"))
+def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
+    """Ask every model the same, score what they say, and keep every answer."""
+    from tasks.evaluation.items import held_out_items
+    from tasks.evaluation.summary import comparison_figures, model_figures
+    from tasks.prompts.template import encode_prompt
+    from tasks.rag.retrieval import open_index
+
+    folder = work.open(require(inputs, "dataset", "prepare"))
+    room = min(settings.max_tokens, work.context_length() or settings.max_tokens) - settings.answer_tokens
+    tokenizer = work.tokenizer()
+    items = held_out_items(folder, settings.loss_items, settings.prompts, settings.choice_items, lambda messages: len(encode_prompt(tokenizer, messages)) <= room)
+    if not items.loss:
+        raise MigakiError("there is nothing to evaluate on: the dataset has 0 questions and 0 held-out instructions. Give questions with --questions")
+    retriever = open_index(work.open(require(inputs, "index", "index")), work.embedder.path, work.embedder.checksum, work.device)
+    models: dict[str, ArtifactRef | None] = {"base": None, **{role: inputs[role] for role in ("tuned", "aligned", "release", "champion") if role in inputs}}
+    rows: list[dict[str, Any]] = []
+    for name, ref in models.items():
+        rows += _measure(name, ref, items, retriever, settings, work)
+    _reward(rows, items, inputs, work)
+    figures = [row for name in models for row in model_figures(name, rows, settings.resamples)]
+    for name, reference in COMPARED:
+        if name in models and reference in models:
+            figures += comparison_figures(name, reference, rows, settings.resamples)
+    figures += _retrieval(retriever, items)
+    for row in figures:
+        row["model_id"] = models[row["model"]].id if models.get(row["model"]) else None
+        if row["model"] in models or row["model"] == "index":
+            work.metric(f"evaluate.{row['model']}.{row['metric']}" + ("" if row["lang"] == "all" else f".{row['lang']}"), row["value"])
+    work.table("evaluations", figures)
+    work.table("evaluation_answers", rows)
+    work.meta["models"] = {name: ref.id if ref else work.model.reference for name, ref in models.items()}
+    loss = {row["model"]: row["value"] for row in figures if row["metric"] == "answer_loss_per_character" and row["lang"] == "all"}
+    work.headline("answer loss per character, base to release", loss["base"], loss.get("release", loss.get("tuned")))
+
+
+def _measure(name: str, ref: ArtifactRef | None, items: "Items", retriever: "Retriever", settings: EvaluateSettings, work: Work) -> list[dict[str, Any]]:
+    """All rows of one model; it is in memory only meanwhile. Time and context cost most and are asked of the models that may serve."""
+    from tasks.evaluation import measure
+
+    model, tokenizer = work.load(ref)
+    serves = name in ("base", "release", "champion")
+    timed = items.prompts[: settings.latency_items] if serves else []
+    questions = items.choices[: settings.context_items] if name == "release" else []
+    total = len(items.loss) + len(items.prompts) + sum(len(item.choices) for item in items.choices) + len(timed) + len(questions)
+    with work.progress(f"evaluate: {name}", total) as bar:
+        rows = measure.answer_losses(name, model, tokenizer, items.loss, settings.max_tokens, bar)
+        rows += measure.sampled_answers(name, model, tokenizer, items.prompts, settings, bar)
+        rows += measure.choices(name, model, tokenizer, items.choices, bar)
+        rows += measure.timed_answers(name, model, tokenizer, timed, settings, bar)
+        rows += measure.context_answers(name, model, tokenizer, retriever, questions, settings, bar)
+    del model
+    gc.collect()
+    return rows
+
+
+def _reward(rows: list[dict[str, Any]], items: "Items", inputs: dict[str, ArtifactRef], work: Work) -> None:
+    """Raw scores (no penalty, no KL) of both reward models for every sampled answer, one trunk pass for both."""
+    if "reward" not in inputs:
+        return
+    from tasks.rlhf.reward import load_scorers
+
+    model, tokenizer = work.load(inputs["tuned"])
+    scorer = load_scorers(work.open(inputs["reward"]), model, tokenizer)
+    messages = {item.id: item.messages for item in items.prompts}
+    answers = [row for row in rows if row["suite"] == "answers"]
+    with work.progress("evaluate: reward", len(answers)) as bar:
+        scores = scorer([(messages[row["item_id"]], row["answer"]) for row in answers], bar.advance)
+    for row, (first, second) in zip(answers, scores, strict=True):
+        row["reward"], row["second_reward"] = first, second
+
+
+def _retrieval(retriever: "Retriever", items: "Items") -> list[dict[str, Any]]:
+    from tasks.evaluation.measure import retrieval_ranks
+    from tasks.evaluation.summary import figure
+    from tasks.rag.retrieval import retrieval_figures
+
+    ranks = retrieval_ranks(retriever, items)
+    found = []
+    for lang in ("all", *sorted({item.lang for item, _ in ranks})) if ranks else ():
+        own = [rank for item, rank in ranks if lang in ("all", item.lang)]
+        found += [figure("index", metric, lang, value, len(own)) for metric, value in retrieval_figures(own).items()]
+    return found
+
+
+def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation: ArtifactRef, run_id: str) -> "Decision":
+    """Decide on the release, record it and move the stages of the models, in one transaction.
+
+    Raises:
+        MigakiError: the evaluation is not of this release, or lacks the champion.
+    """
+    from tasks.evaluation.promotion import METRIC, Decision, decide
+
+    now = champion(home)
+    if now and now["artifact_id"] == release.id:
+        return Decision("unchanged", "keep: unchanged, the release is the champion already")
+    measured = evaluation.meta["models"]
+    against = "champion" if now and "champion" in measured else "base"
+    if measured.get("release") != release.id or (now and measured.get("champion") not in (None, now["artifact_id"])):
+        raise MigakiError("the newest evaluation is not of this release and this champion: run `migaki evaluate` first")
+    figures = Catalog.of(home).query("SELECT * FROM evaluations WHERE artifact_id = ?", [evaluation.id])
+    decision = decide(figures, against, settings)
+    record_promotion(home, {"promotion_id": str(uuid.uuid4()), "run_id": run_id, "model_id": release.id, "champion_id": now and now["model_id"], "evaluation_id": evaluation.id,
+                            "decision": decision.decision, "reason": decision.reason, "metric": METRIC, "difference": decision.difference, "low": decision.low, "high": decision.high})
+    return decision

@@ -1,0 +1,1 @@
+"""The knowledge index: documents to chunks, dense and sparse search over them, combined by language."""

@@ -1,0 +1,69 @@
+"""BM25 (Robertson & Zaragoza 2009) over words for English and over characters and their pairs for Japanese.
+
+Weights are worked out when the index is built and kept as postings in flat arrays, so a query is a few slices and one addition each.
+"""
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+RUNS = re.compile(r"[a-z0-9]+|[\u3040-\u30ff\u3400-\u9fff々ー]+|[\uac00-\ud7af]+")
+
+
+def terms(text: str) -> list[str]:
+    """Words of Latin script; characters and character pairs of Japanese, after NFKC and in lower case."""
+    found = []
+    for run in RUNS.findall(unicodedata.normalize("NFKC", text).lower()):
+        if run[0].isascii():
+            found.append(run)
+        else:
+            found += list(run) + [run[i : i + 2] for i in range(len(run) - 1)]
+    return found
+
+
+class BM25:
+    """Postings: chunk `ids[i]` holds the term with weight `weights[i]` for i in [starts[t], starts[t + 1])."""
+
+    def __init__(self, vocabulary: dict[str, int], starts: np.ndarray, ids: np.ndarray, weights: np.ndarray, size: int):
+        self.vocabulary, self.starts, self.ids, self.weights, self.size = vocabulary, starts, ids, weights, size
+
+    @classmethod
+    def build(cls, texts: list[str], k1: float, b: float) -> "BM25":
+        counts = [Counter(terms(text)) for text in texts]
+        lengths = np.array([sum(count.values()) for count in counts], dtype=np.float32)
+        norm = k1 * (1 - b + b * lengths / max(1.0, float(lengths.mean()) if len(lengths) else 1.0))
+        postings: dict[str, list[tuple[int, int]]] = {}
+        for i, count in enumerate(counts):
+            for term, n in count.items():
+                postings.setdefault(term, []).append((i, n))
+        vocabulary = {term: t for t, term in enumerate(postings)}
+        starts = np.cumsum([0] + [len(entries) for entries in postings.values()])
+        ids = np.array([i for entries in postings.values() for i, _ in entries], dtype=np.int32)
+        frequency = np.array([n for entries in postings.values() for _, n in entries], dtype=np.float32)
+        df = np.repeat(np.diff(starts), np.diff(starts)).astype(np.float32)
+        idf = np.log1p((len(texts) - df + 0.5) / (df + 0.5))
+        return cls(vocabulary, starts, ids, (idf * frequency * (k1 + 1) / (frequency + norm[ids])).astype(np.float32), len(texts))
+
+    def scores(self, query: str) -> np.ndarray:
+        """(chunks,) scores; 0 where no term of the query occurs."""
+        total = np.zeros(self.size, dtype=np.float32)
+        for term, n in Counter(terms(query)).items():
+            t = self.vocabulary.get(term)
+            if t is not None:
+                part = slice(self.starts[t], self.starts[t + 1])
+                total[self.ids[part]] += n * self.weights[part]
+        return total
+
+    def save(self, folder: Path) -> None:
+        (folder / "bm25.json").write_text(json.dumps({"size": self.size, "terms": list(self.vocabulary)}, ensure_ascii=False), encoding="utf-8")
+        np.savez(folder / "bm25.npz", starts=self.starts, ids=self.ids, weights=self.weights)
+
+    @classmethod
+    def open(cls, folder: Path) -> "BM25":
+        facts = json.loads((folder / "bm25.json").read_text(encoding="utf-8"))
+        arrays = np.load(folder / "bm25.npz")
+        return cls({term: t for t, term in enumerate(facts["terms"])}, arrays["starts"], arrays["ids"], arrays["weights"], facts["size"])
