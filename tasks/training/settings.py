@@ -34,7 +34,7 @@ class TuneSettings(TrainingSettings):
     max_tokens: int = Field(256, ge=8, description="Longest row in tokens; the rest of a longer answer is cut, and rows whose answer is all cut are left out")
     max_rows: int = Field(0, ge=0, description="At most so many rows, languages in balance; 0 takes all")
 
-    QUICK: ClassVar[dict[str, Any]] = {"epochs": 2.0, "max_tokens": 160, "max_rows": 240}
+    QUICK: ClassVar[dict[str, Any]] = {"epochs": 1.5, "learning_rate": 1e-3, "micro_batch": 8, "max_tokens": 160, "max_rows": 240}
 
 
 class PretrainSettings(TrainingSettings):

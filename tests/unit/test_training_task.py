@@ -21,7 +21,7 @@ from tests.models import FAMILIES, save_tiny
 
 QUESTIONS = ["What is a token?", "Why mask the prompt?", "What does a rank do?", "Name a scale.", "Who pads?", "When to stop?"]
 TUNE = TuneSettings(top_fraction=0.5, lora_r=8, epochs=6, learning_rate=2e-2, batch_size=4, max_tokens=120)
-QUANTIZE = QuantizeSettings(eval_tokens=300, max_loss=0.5)
+QUANTIZE = QuantizeSettings(pick="int8", eval_tokens=300, max_loss=0.5)
 IDS = torch.arange(2 * 9).reshape(2, 9)
 
 
@@ -150,7 +150,7 @@ def test_rows_longer_than_the_context_are_measured_as_far_as_it_goes(tmp_path):
     with ArtifactStore(project.home).draft("dataset", "l" * 64) as folder:
         save(folder / "instructions/eval.parquet", [instruction("Why?", "because " * 200, "en")])
         long = project.commit(folder, {})
-    release = project.run("quantize", QuantizeSettings(eval_tokens=4000, max_loss=0.5), dataset=long, aligned=project.run("tune", TUNE))
+    release = project.run("quantize", QuantizeSettings(pick="int8", eval_tokens=4000, max_loss=0.5), dataset=long, aligned=project.run("tune", TUNE))
     assert release.meta["precision"] == "int8"
 
 
