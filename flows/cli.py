@@ -136,7 +136,7 @@ def main() -> None:
 def chat(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.chat import chat_in_terminal
 
-    return chat_in_terminal(home, arguments.artifact)
+    return chat_in_terminal(home, arguments.artifact, said_in(arguments).get("chat", {}))
 
 
 def status(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The chatbot: conversation, retrieval and generation behind one engine."""

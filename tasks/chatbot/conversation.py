@@ -1,0 +1,34 @@
+"""A conversation that always fits the model: the system message stays, the oldest turns go first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+Message = dict[str, str]
+
+
+@dataclass
+class Conversation:
+    """Messages in order; `max_turns` is a question and its answer."""
+
+    system: str = ""
+    max_turns: int = 10
+    turns: list[Message] = field(default_factory=list)
+
+    def add(self, role: str, content: str) -> None:
+        self.turns.append({"role": role, "content": content})
+        self.turns = self.turns[-2 * self.max_turns :]
+
+    def undo(self) -> None:
+        """Take back the last message (a question whose answer was broken off)."""
+        self.turns = self.turns[:-1]
+
+    def reset(self) -> None:
+        self.turns = []
+
+    def fitting(self, last: Message, room: int, count_tokens: Callable[[list[Message]], int]) -> list[Message]:
+        """System message, as many of the newest turns as fit into `room` tokens with `last`, and `last`. The system message and `last` are always there."""
+        head = [{"role": "system", "content": self.system}] if self.system else []
+        earlier = list(self.turns)
+        while earlier and (earlier[0]["role"] != "user" or count_tokens([*head, *earlier, last]) > room):
+            earlier = earlier[1:]
+        return [*head, *earlier, last]
