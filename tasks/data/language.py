@@ -2,9 +2,12 @@
 
 import re
 
-JAPANESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uff66-\uff9f]")
+JAPANESE = re.compile(r"[\u3005\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f]")
+LETTER = re.compile(r"[^\W\d_]")
+SHARE = 0.05  # an English page that names one Japanese word stays English; 「from_pretrainedとは」 is Japanese
 
 
 def detect(text: str) -> str:
-    """"ja" if the text holds kana or kanji, else "en"."""
-    return "ja" if JAPANESE.search(text) else "en"
+    """"ja" if at least one letter in twenty is kana or kanji, else "en"."""
+    japanese = len(JAPANESE.findall(text))
+    return "ja" if japanese and japanese >= SHARE * len(LETTER.findall(text)) else "en"

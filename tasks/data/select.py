@@ -4,44 +4,50 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from tasks.data.duplicates import near_duplicates, normalised
+from tasks.data.duplicates import near_duplicates, normalised, quotes
+from tasks.data.records import Message, content_id
 
 EVAL_BUCKETS = 10_000
+Dropped = list[tuple[Any, str, str]]  # record, reason, detail
 
 
-def is_held_out(record_id: str, share: float) -> bool:
-    """Decided by the record's own content, so a row keeps its side when others are added."""
-    return int(record_id[:12], 16) % EVAL_BUCKETS < share * EVAL_BUCKETS
+def is_held_out(name: str, share: float) -> bool:
+    """Decided by a hash of content alone, so a row keeps its side when others are added."""
+    return int(name[:12], 16) % EVAL_BUCKETS < share * EVAL_BUCKETS
 
 
-def drop_duplicates(records: list, text_of: Callable[[Any], str], threshold: float) -> tuple[list, list[tuple[Any, str, str]]]:
-    """(kept, dropped with reason and detail): equal texts after normalisation, then near duplicates."""
-    first: dict[str, Any] = {}
+def asked(messages: list[Message]) -> str:
+    """What a conversation asks, hashed: rows of any kind that share their prompt fall on one side of the split."""
+    return content_id(*[normalised(turn["content"]) for turn in messages])
+
+
+def drop_duplicates(records: list, parts_of: Callable[[Any], tuple[str, ...]], threshold: float) -> tuple[list, Dropped]:
+    """(kept, dropped): equal texts after normalisation, then near duplicates. The first of each stays."""
+    first: dict[tuple[str, ...], Any] = {}
     unique, dropped = [], []
     for record in records:
-        key = normalised(text_of(record))
+        key = tuple(normalised(part) for part in parts_of(record))
         if key in first:
             dropped.append((record, "duplicate", f"says the same as {first[key].id}"))
         else:
             first[key] = record
             unique.append(record)
-    repeats = near_duplicates([text_of(record) for record in unique], threshold)
+    repeats = near_duplicates([parts_of(record) for record in unique], threshold)
     dropped += [(unique[index], "near duplicate", f"much like {unique[earlier].id}") for index, earlier in repeats.items()]
     return [record for index, record in enumerate(unique) if index not in repeats], dropped
 
 
-def drop_leaks(records: list, asked_of: Callable[[Any], str], questions: list, threshold: float) -> tuple[list, list[tuple[Any, str, str]]]:
-    """(kept, dropped): rows that ask what a held-out question asks would let a model learn its answer."""
-    asked = [question.question for question in questions]
-    repeats = near_duplicates([*asked, *[asked_of(record) for record in records]], threshold)
-    known = {normalised(text) for text in asked}
+def drop_leaks(records: list, prompt_of: Callable[[Any], str], questions: list, threshold: float) -> tuple[list, Dropped]:
+    """(kept, dropped): rows that ask, or quote within a longer prompt, what a held-out question asks."""
+    known = {normalised(question.question): index for index, question in enumerate(questions)}
+    held = quotes([prompt_of(record) for record in records], [question.question for question in questions], threshold)
     kept, dropped = [], []
     for index, record in enumerate(records):
-        leak = repeats.get(index + len(asked), len(asked)) < len(asked) or normalised(asked_of(record)) in known
-        if leak:
-            dropped.append((record, "leak", "asks a held-out question"))
-        else:
+        leak = held.get(index, known.get(normalised(prompt_of(record))))
+        if leak is None:
             kept.append(record)
+        else:
+            dropped.append((record, "leak", f"asks the held-out question {questions[leak].id}: {questions[leak].question}"))
     return kept, dropped
 
 
@@ -50,11 +56,11 @@ def balanced(records: list, limit: int) -> tuple[list, list]:
     if not limit or len(records) <= limit:
         return records, []
     queues: dict[str, list] = defaultdict(list)
-    for record in sorted(records, key=lambda record: record.id):
+    for record in sorted(records, key=lambda record: record.id, reverse=True):
         queues[record.lang].append(record)
     kept: list = []
     while len(kept) < limit:
-        for queue in queues.values():
-            if queue and len(kept) < limit:
-                kept.append(queue.pop(0))
+        for lang in sorted(queues):
+            if queues[lang] and len(kept) < limit:
+                kept.append(queues[lang].pop())
     return kept, [record for queue in queues.values() for record in queue]

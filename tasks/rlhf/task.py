@@ -67,7 +67,8 @@ def _own_answers(model: Any, tokenizer: "PreTrainedTokenizerBase", folder: "Path
     from tasks.prompts.template import encode_prompt, end_ids
 
     chosen, _ = balanced(load_preferences(folder, "train"), settings.reward_normalise_prompts)
-    prompts = [prompt for row in chosen if len(prompt := encode_prompt(tokenizer, row.messages)) <= settings.reward_max_tokens]
+    room = min(settings.reward_max_tokens, (work.context_length() or settings.reward_max_tokens + settings.reward_answer_tokens) - settings.reward_answer_tokens)
+    prompts = [prompt for row in chosen if len(prompt := encode_prompt(tokenizer, row.messages)) <= room]
     with work.progress("reward: sample answers", len(prompts)) as bar:
         answers = sample(model, prompts, max_new_tokens=settings.reward_answer_tokens, end_ids=end_ids(tokenizer), seed=settings.reward_seed, batch=32, on_progress=bar.advance)
     return [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
@@ -132,7 +133,8 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     facts = json.loads((reward_folder / FACTS).read_text(encoding="utf-8"))
     roles = Roles(model, facts["layer"])
     reward_model = open_reward_model(reward_folder, roles, "reward", "first")
-    prompts, languages = _prompts(folder, tokenizer, settings)
+    room = min(settings.prompt_tokens, (work.context_length() or settings.prompt_tokens + settings.answer_tokens) - settings.answer_tokens)
+    prompts, languages = _prompts(folder, tokenizer, room, settings.episodes)
     trainer = PPOTrainer(roles, reward_model, settings, end_ids(tokenizer), facts["targets"], facts["r"])
     rounds: list[Round] = []
     with work.progress("align: PPO", settings.updates + 1) as bar:
@@ -155,15 +157,15 @@ def _mean(rounds: "list[Round]") -> float:
     return sum(figures.score for figures in rounds) / len(rounds)
 
 
-def _prompts(folder: "Path", tokenizer: "PreTrainedTokenizerBase", settings: PPOSettings) -> tuple[list[list[int]], list[str]]:
-    """What PPO asks: the training prompts of preferences and instructions, each once, and their languages."""
+def _prompts(folder: "Path", tokenizer: "PreTrainedTokenizerBase", room: int, episodes: int) -> tuple[list[list[int]], list[str]]:
+    """What PPO asks: the training prompts of preferences and instructions of at most `room` tokens, each once, and their languages."""
     from tasks.data.records import load_instructions, load_preferences
     from tasks.prompts.template import encode_prompt
 
     rows = {json.dumps(row.messages, ensure_ascii=False): row for row in [*load_instructions(folder, "train"), *load_preferences(folder, "train")]}
-    found = [(prompt, row.lang) for row in rows.values() if len(prompt := encode_prompt(tokenizer, row.messages)) <= settings.prompt_tokens]
-    if len(found) < settings.episodes:
-        raise MigakiError(f"{len(found)} prompts of at most align.prompt_tokens = {settings.prompt_tokens} tokens are fewer than align.episodes = {settings.episodes}")
+    found = [(prompt, row.lang) for row in rows.values() if len(prompt := encode_prompt(tokenizer, row.messages)) <= room]
+    if len(found) < episodes:
+        raise MigakiError(f"{len(found)} prompts of at most {room} tokens (align.prompt_tokens, and the model's context) are fewer than align.episodes = {episodes}")
     return [prompt for prompt, _ in found], [lang for _, lang in found]
 
 
