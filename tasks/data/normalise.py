@@ -3,8 +3,10 @@
 A format is told by its fields, or said by the user. A row that lacks what its format needs raises `Malformed`, which names the field.
 """
 
+import json
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tasks.data.language import detect
@@ -25,19 +27,43 @@ def _field(row: dict[str, Any], name: str) -> str:
     return value.strip()
 
 
+def _list(row: dict[str, Any], *names: str) -> list:
+    """The first of the fields that is there; a cell of a CSV file holds a list as JSON."""
+    value = next((row[name] for name in names if row.get(name)), [])
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, list):
+        raise Malformed(f"the field {' or '.join(map(repr, names))} is no list")
+    return value
+
+
+def _number(row: dict[str, Any], name: str, default: float) -> float:
+    value = row.get(name)
+    try:
+        number = default if value in (None, "") else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise Malformed(f"{name} is {value!r}, a number of at least 0 expected")
+    return number
+
+
 def _ask(text: str) -> list[Message]:
     return [{"role": "user", "content": text}]
 
 
 def alpaca(row: dict[str, Any]) -> tuple[list[Message], str]:
-    given = row.get("input") or ""
-    return _ask(_field(row, "instruction") + (f"\n\n{given.strip()}" if str(given).strip() else "")), _field(row, "output")
+    given = _field(row, "input") if str(row.get("input") or "").strip() else ""
+    return _ask(f"{_field(row, 'instruction')}\n\n{given}".strip()), _field(row, "output")
 
 
 def messages(row: dict[str, Any]) -> tuple[list[Message], str]:
     """A chat; the last message is the assistant's and is what is learnt."""
-    turns = row.get("messages")
-    if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
+    turns = _list(row, "messages")
+    if not turns or not all(isinstance(turn, dict) for turn in turns):
         raise Malformed("the field 'messages' is no list of messages")
     chat = [{"role": turn.get("role", ""), "content": _field(turn, "content")} for turn in turns]
     if any(turn["role"] not in ("system", "user", "assistant") for turn in chat):
@@ -54,6 +80,8 @@ def prompt_completion(row: dict[str, Any]) -> tuple[list[Message], str]:
 def hh_dialogue(text: str) -> list[Message]:
     """An Anthropic HH dialogue ("\\n\\nHuman: ...\\n\\nAssistant: ...") to messages."""
     parts = HH_TURN.split("\n\n" + text.strip())
+    if parts[0].strip():
+        raise Malformed("the dialogue does not begin with Human: or Assistant:")
     chat = [{"role": ROLES[parts[i]], "content": parts[i + 1].strip()} for i in range(1, len(parts) - 1, 2)]
     if len(chat) < 2 or chat[-1]["role"] != "assistant":
         raise Malformed("the dialogue does not end with an answer of the assistant")
@@ -73,17 +101,20 @@ def pairs(row: dict[str, Any]) -> tuple[list[Message], str, str]:
 
 def responses(row: dict[str, Any]) -> tuple[list[Message], str, str]:
     """The textbook's form: `preference` 1 or 2 says which response is better."""
-    first, second, better = _field(row, "response_1"), _field(row, "response_2"), str(row.get("preference", "")).strip()
+    first, second = _field(row, "response_1"), _field(row, "response_2")
+    better = str(row.get("preference")).strip().removeprefix("response_").removesuffix(".0")
     if better not in ("1", "2"):
         raise Malformed(f"preference is {row.get('preference')!r}, 1 or 2 expected")
-    return (_ask(_field(row, "prompt")), first, second) if better == "1" else (_ask(_field(row, "prompt")), second, first)
+    return _ask(_field(row, "prompt")), *((first, second) if better == "1" else (second, first))
 
 
 INSTRUCTION_FORMATS: dict[str, Callable] = {"alpaca": alpaca, "messages": messages, "prompt_completion": prompt_completion}
 PREFERENCE_FORMATS: dict[str, Callable] = {"pairs": pairs, "hh": hh, "responses": responses}
+QUESTION_FORMATS = ("qa", "squad")
+FORMATS = {"instructions": tuple(INSTRUCTION_FORMATS), "preferences": tuple(PREFERENCE_FORMATS), "questions": QUESTION_FORMATS}
 
 
-def _told(row: dict[str, Any], signs: dict[str, str], formats: list[str]) -> str:
+def _told(row: dict[str, Any], signs: dict[str, str], formats: Iterable[str]) -> str:
     """The format whose sign field the row has."""
     for sign, name in signs.items():
         if sign in row:
@@ -92,48 +123,45 @@ def _told(row: dict[str, Any], signs: dict[str, str], formats: list[str]) -> str
 
 
 def instruction(row: dict[str, Any], source: str, format: str | None = None) -> Instruction:
-    format = format or _told(row, {"messages": "messages", "instruction": "alpaca", "completion": "prompt_completion"}, list(INSTRUCTION_FORMATS))
+    format = format or _told(row, {"messages": "messages", "instruction": "alpaca", "completion": "prompt_completion"}, INSTRUCTION_FORMATS)
     chat, answer = INSTRUCTION_FORMATS[format](row)
     return Instruction(content_id(*[turn["content"] for turn in chat], answer), chat, answer, detect(chat[-1]["content"] + answer), source)
 
 
 def preference(row: dict[str, Any], source: str, format: str | None = None) -> Preference:
     if format is None:
-        format = _told(row, {"response_1": "responses", "prompt": "pairs", "chosen": "hh"}, list(PREFERENCE_FORMATS))
+        format = _told(row, {"response_1": "responses", "prompt": "pairs", "chosen": "hh"}, PREFERENCE_FORMATS)
     chat, chosen, rejected = PREFERENCE_FORMATS[format](row)
     name = content_id(*[turn["content"] for turn in chat], chosen, rejected)
-    try:
-        margin, weight = float(row.get("margin") or 0), float(row.get("weight") or 1)
-    except (TypeError, ValueError) as error:
-        raise Malformed(f"margin or weight is no number: {error}") from error
+    margin, weight = _number(row, "margin", 0.0), _number(row, "weight", 1.0)
     # Both halves see the same kinds of pairs, and a pair stays in its half when others are added.
     return Preference(name, chat, chosen, rejected, detect(chat[-1]["content"] + chosen), source, margin, weight, int(name[-1], 16) % 2)
 
 
-def questions(row: dict[str, Any], source: str) -> Iterator[Question | Document]:
+def questions(row: dict[str, Any], source: str, format: str | None = None) -> Iterator[Question | Document]:
     """The questions of one row: itself, or for a SQuAD file all its questions and, as documents, their contexts."""
-    if "data" in row:
+    if (format or _told(row, {"data": "squad", "question": "qa"}, QUESTION_FORMATS)) == "squad":
         yield from squad(row, source)
         return
     question, answer = _field(row, "question"), _field(row, "answer")
-    wrong = row.get("distractors") or row.get("choices") or []
-    if not isinstance(wrong, list):
-        raise Malformed("distractors is no list")
+    wrong = _list(row, "distractors", "choices")
+    if not all(isinstance(choice, str) and choice.strip() for choice in wrong):
+        raise Malformed("a distractor is empty or no text")
     choices = [answer, *[choice for choice in wrong if choice != answer]] if wrong else []
-    yield Question(content_id(question, answer), question, answer, row.get("document") or "", choices, detect(question), source)
+    document = _field(row, "document") if row.get("document") else ""
+    yield Question(content_id(question, answer), question, answer, document, choices, detect(question), source)
 
 
 def squad(content: dict[str, Any], source: str) -> Iterator[Question | Document]:
-    """SQuAD's nesting: data, paragraphs, qas. The first answer counts; unanswerable questions are left out."""
+    """SQuAD's nesting: data, paragraphs, qas. The first answer counts; a question that the file marks unanswerable has the answer ""."""
     try:
         for article in content["data"]:
             for paragraph in article["paragraphs"]:
-                context, title = paragraph["context"], article.get("title", "")
+                context, title = _field(paragraph, "context"), article.get("title") or ""
                 document = Document(content_id(context), f"{source}#{content_id(context)[:12]}", title, context, detect(context))
                 yield document
                 for qa in paragraph["qas"]:
-                    if qa.get("answers"):
-                        answer = qa["answers"][0]["text"]
-                        yield Question(content_id(qa["question"], answer), qa["question"], answer, document.path, [], detect(qa["question"]), source)
-    except (KeyError, TypeError) as error:
+                    question, answer = _field(qa, "question"), _field(qa["answers"][0], "text") if qa.get("answers") else ""
+                    yield Question(content_id(question, answer), question, answer, document.path, [], detect(question), source)
+    except (KeyError, TypeError, AttributeError) as error:
         raise Malformed(f"not in SQuAD's form: {type(error).__name__} {error}") from error

@@ -12,7 +12,8 @@ FILES = "each a path, or format:path"
 class PrepareSettings(StageSettings):
     """Which files to read and what to drop."""
 
-    instructions: list[str] = Field(["examples/instructions.en.jsonl", "examples/instructions.ja.jsonl"], description=f"Instruction files ({FILES}: alpaca, messages, prompt_completion)")
+    instructions: list[str] = Field(
+        ["examples/instructions.en.jsonl", "examples/instructions.ja.jsonl"], description=f"Instruction files ({FILES}: alpaca, messages, prompt_completion)")
     preferences: list[str] = Field(["examples/preferences.en.jsonl", "examples/preferences.ja.jsonl"], description=f"Preference files ({FILES}: pairs, hh, responses)")
     documents: list[str] = Field(["examples/documents"], description="Files or folders of txt, md and html for the index")
     questions: list[str] = Field(["examples/questions.en.jsonl", "examples/questions.ja.jsonl"], description=f"Held-out question files ({FILES}: qa, squad)")

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,35 @@ from tasks.data import normalise, select
 from tasks.data.language import detect
 from tasks.data.records import Document, Question, Text, content_id, save
 from tasks.data.settings import PrepareSettings
-from tasks.data.sources import BadRow, document_files, existing, fingerprint, read_rows, split_format
+from tasks.data.sources import BadRow, document_files, existing, fingerprint, read_rows, read_text, split_format
 from tasks.errors import MigakiError
 from tasks.stage import Work, stage
 
 KINDS = ("instructions", "preferences", "documents", "questions", "text")
+BLOCK = 2000  # characters of a row of raw text
+DOCUMENT_SUFFIXES = (".txt", ".md", ".markdown", ".html", ".htm")
 
 
 def input_files(settings: PrepareSettings) -> dict[str, Any]:
     """What prepare reads, by content: enters the key of the dataset in place of the paths."""
-    return {kind: [[split_format(spec)[0], fingerprint([spec])] for spec in getattr(settings, kind)] for kind in KINDS}
+    return {kind: fingerprint(getattr(settings, kind), kind) for kind in KINDS}
+
+
+def _prompt(record: Any) -> str:
+    return "\n".join(turn["content"] for turn in record.messages)
+
+
+# How a row of each kind becomes records, and what a record says: first what it asks, then its answers.
+RECORDS: dict[str, Callable[[dict, str, str | None], Iterable]] = {
+    "instructions": lambda row, source, format: [normalise.instruction(row, source, format)],
+    "preferences": lambda row, source, format: [normalise.preference(row, source, format)],
+    "questions": normalise.questions,
+}
+PARTS: dict[str, Callable[[Any], tuple[str, ...]]] = {
+    "instructions": lambda record: (_prompt(record), record.answer),
+    "preferences": lambda record: (_prompt(record), record.chosen, record.rejected),
+    "text": lambda record: (record.text,),
+}
 
 
 class Ledger:
@@ -38,7 +57,7 @@ class Ledger:
     def drop(self, kind: str, source: str, line: int, reason: str, detail: str, row: str, lang: str = "") -> None:
         self.dropped.append({"kind": kind, "source": source, "line": line, "reason": reason, "detail": detail, "lang": lang, "row": row})
 
-    def drop_records(self, kind: str, dropped: list[tuple[Any, str, str]]) -> None:
+    def drop_records(self, kind: str, dropped: Iterable[tuple[Any, str, str]]) -> None:
         for record, reason, detail in dropped:
             self.drop(kind, record.source, 0, reason, detail, json.dumps(asdict(record), ensure_ascii=False), record.lang)
 
@@ -53,25 +72,16 @@ class Ledger:
 def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
     """Read, validate, drop duplicates and leaks, split, and write one Parquet file per kind and split."""
     ledger = Ledger()
-    asked = _read(settings.questions, "questions", settings, ledger, lambda row, source, _: list(normalise.questions(row, source)))
-    questions = [record for record in asked if isinstance(record, Question)]
-    documents = [record for record in asked if isinstance(record, Document)]
-    questions = _cut("questions", _unique("questions", questions, lambda q: q.question, 1.0, ledger), settings.max_questions, ledger)
-    save(work.path / "questions.parquet", questions)
-    ledger.kept.update(("questions", "eval", question.lang) for question in questions)
-    _documents(settings, documents, work, ledger)
-    for kind, make, text_of in (
-        ("instructions", normalise.instruction, lambda r: " ".join(turn["content"] for turn in r.messages) + " " + r.answer),
-        ("preferences", normalise.preference, lambda r: " ".join(turn["content"] for turn in r.messages) + r.chosen + r.rejected),
-    ):
-        records = _read(getattr(settings, kind), kind, settings, ledger, lambda row, source, format, make=make: [make(row, source, format)])
-        records = _unique(kind, records, text_of, settings.near_duplicate, ledger)
-        if kind == "preferences":
-            records = _with_two_sides(records, ledger)
-        records, leaks = select.drop_leaks(records, lambda r: r.messages[-1]["content"], questions, settings.near_duplicate)
-        ledger.drop_records(kind, leaks)
-        _split(kind, _cut(kind, records, getattr(settings, f"max_{kind}"), ledger), settings.eval_share, work, ledger)
-    _split("text", _texts(settings), settings.eval_share, work, ledger)
+    with work.progress("prepare", len(KINDS)) as bar:
+        questions, contexts = _questions(settings, work, ledger)
+        bar.advance()
+        documents = _documents(settings, contexts, work, ledger)
+        bar.advance()
+        for kind in PARTS:
+            records = _texts(settings) if kind == "text" else _read(kind, settings, ledger)
+            _split(kind, _clean(kind, records, questions, settings, ledger), settings.eval_share, work, ledger)
+            bar.advance()
+    _warn_of_lost_documents(questions, documents, work)
     if ledger.dropped:
         pq.write_table(pa.Table.from_pylist(ledger.dropped), work.path / "dropped.parquet")
     work.table("datasets", ledger.rows())
@@ -81,33 +91,77 @@ def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Wor
     work.headline("rows read, kept", kept + dropped, kept)
 
 
-def _read(specs: list[str], kind: str, settings: PrepareSettings, ledger: Ledger, make: Callable[[dict, str, str | None], list]) -> list:
-    """The records of all files of a kind; fails when a file has too many rows that are none."""
+def _read(kind: str, settings: PrepareSettings, ledger: Ledger) -> list:
+    """The records of all files of a kind.
+
+    Raises:
+        MigakiError: a file has no rows, or too many that are none of that kind; names the first of them.
+    """
     records = []
-    for spec in specs:
+    for spec in getattr(settings, kind):
+        format, path = split_format(spec, kind)[0], existing(spec, kind)
         bad: list[BadRow] = []
         read = 0
-        for row in read_rows(spec):
+        for row in read_rows(path):
             read += 1
             if isinstance(row, BadRow):
                 bad.append(row)
                 continue
             try:
-                records += make(row.value, row.source, split_format(spec)[0])
+                records += list(RECORDS[kind](row.value, row.source, format))
             except normalise.Malformed as error:
-                bad.append(BadRow(row.source, row.line, str(error), json.dumps(row.value, ensure_ascii=False, default=str)[:500]))
+                bad.append(BadRow(row.source, row.line, str(error), json.dumps(row.value, ensure_ascii=False, default=str)))
         if len(bad) > settings.max_malformed * read or read == 0:
             first = "; ".join(f"line {row.line}: {row.detail}" for row in bad[:3]) or "it has no rows"
-            raise MigakiError(f"{len(bad)} of {read} rows of {str(existing(spec))!r} are no {kind} (at most {settings.max_malformed:.0%} may be, prepare.max_malformed): {first}")
+            raise MigakiError(f"{len(bad)} of {read} rows of {str(path)!r} are no {kind} (at most {settings.max_malformed:.0%} may be, prepare.max_malformed): {first}")
         for row in bad:
             ledger.drop(kind, row.source, row.line, "malformed", row.detail, row.text)
     return records
 
 
-def _unique(kind: str, records: list, text_of: Callable[[Any], str], threshold: float, ledger: Ledger) -> list:
-    kept, dropped = select.drop_duplicates(records, text_of, threshold)
-    ledger.drop_records(kind, dropped)
-    return kept
+def _questions(settings: PrepareSettings, work: Work, ledger: Ledger) -> tuple[list[Question], list[Document]]:
+    """The held-out questions, and the documents that came in their files."""
+    read = _read("questions", settings, ledger)
+    contexts = list({record.id: record for record in read if isinstance(record, Document)}.values())
+    asked = [record for record in read if isinstance(record, Question)]
+    ledger.drop_records("questions", [(question, "no answer", "the file marks it as unanswerable") for question in asked if not question.answer])
+    questions, repeats = select.drop_duplicates([question for question in asked if question.answer], lambda question: (question.question, question.document), 1.0)
+    ledger.drop_records("questions", repeats)
+    if settings.questions and not questions:
+        raise MigakiError(f"prepare.questions: there are 0 questions with an answer in {', '.join(settings.questions)}")
+    questions = _cut("questions", questions, settings.max_questions, ledger)
+    save(work.path / "questions.parquet", questions)
+    ledger.kept.update(("questions", "eval", question.lang) for question in questions)
+    return questions, contexts
+
+
+def _documents(settings: PrepareSettings, contexts: list[Document], work: Work, ledger: Ledger) -> set[str]:
+    """Names of all documents. They travel with the dataset, so that an index can be built on any machine that has the artifact."""
+    save(work.path / "documents.parquet", contexts)
+    ledger.kept.update(("documents", "", document.lang) for document in contexts)
+    names = {document.path for document in contexts}
+    for name, path in document_files(settings.documents):
+        if path.suffix.lower() not in DOCUMENT_SUFFIXES:
+            ledger.drop("documents", name, 0, "not read", f"files of kind {path.suffix or 'without suffix'!r} are not read; {', '.join(DOCUMENT_SUFFIXES)} are", "")
+            continue
+        target = work.path / "documents" / Path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        ledger.kept["documents", "", "file"] += 1
+        names.add(name)
+    return names
+
+
+def _clean(kind: str, records: list, questions: list[Question], settings: PrepareSettings, ledger: Ledger) -> list:
+    """What stays of the records: each once, none that leaks a held-out question, no pair of equal answers, no more than the limit."""
+    if kind == "preferences":
+        ledger.drop_records(kind, [(record, "no preference", "both answers are the same") for record in records if record.chosen == record.rejected])
+        records = [record for record in records if record.chosen != record.rejected]
+    records, repeats = select.drop_duplicates(records, PARTS[kind], settings.near_duplicate)
+    ledger.drop_records(kind, repeats)
+    records, leaks = select.drop_leaks(records, lambda record: PARTS[kind](record)[0], questions, settings.near_duplicate)
+    ledger.drop_records(kind, leaks)
+    return _cut(kind, records, getattr(settings, f"max_{kind}", 0), ledger)
 
 
 def _cut(kind: str, records: list, limit: int, ledger: Ledger) -> list:
@@ -116,45 +170,31 @@ def _cut(kind: str, records: list, limit: int, ledger: Ledger) -> list:
     return kept
 
 
-def _with_two_sides(records: list, ledger: Ledger) -> list:
-    ledger.drop_records("preferences", [(record, "no preference", "both answers are the same") for record in records if record.chosen == record.rejected])
-    return [record for record in records if record.chosen != record.rejected]
-
-
 def _split(kind: str, records: list, share: float, work: Work, ledger: Ledger) -> None:
-    for split, held_out in (("train", False), ("eval", True)):
-        part = [record for record in records if select.is_held_out(record.id, share) == held_out]
+    held_out = [select.is_held_out(record.id if kind == "text" else select.asked(record.messages), share) for record in records]
+    for split, side in (("train", False), ("eval", True)):
+        part = [record for record, held in zip(records, held_out, strict=True) if held == side]
         save(work.path / kind / f"{split}.parquet", part)
         ledger.kept.update((kind, split, record.lang) for record in part)
+    if records and sum(held_out) in (0, len(records)):
+        work.log(f"prepare: all {len(records)} {kind} fell on the {'held-out' if held_out[0] else 'training'} side: with so few rows, set prepare.eval_share (now {share})")
 
 
 def _texts(settings: PrepareSettings) -> list[Text]:
-    """Raw text as paragraphs of up to some 2,000 characters, so that a held-out share can be taken from a single file."""
+    """Raw text as rows of whole lines, up to some 2,000 characters each, so that a held-out share can be taken from a single file."""
     texts = []
-    for spec in settings.text:
-        path = existing(spec)
-        try:
-            whole = path.read_text(encoding="utf-8-sig")
-        except (UnicodeDecodeError, IsADirectoryError) as error:
-            raise MigakiError(f"prepare.text: {str(path)!r} is no UTF-8 text file: {error}") from error
-        block: list[str] = []
-        for paragraph in [*whole.split("\n"), None]:
-            if block and (paragraph is None or sum(map(len, block)) + len(paragraph) > 2000):
-                text = "\n".join(block).strip()
-                if text:
-                    texts.append(Text(content_id(text), text, detect(text), path.name))
-                block = []
-            block.append(paragraph or "")
+    for path in (existing(spec, "text") for spec in settings.text):
+        blocks = [""]
+        for line in read_text(path).splitlines(keepends=True):
+            if len(blocks[-1]) + len(line) > BLOCK:
+                blocks.append("")
+            blocks[-1] += line
+        parts = [block[i : i + BLOCK].strip() for block in blocks for i in range(0, len(block), BLOCK)]
+        texts += [Text(content_id(part), part, detect(part), path.name) for part in parts if part]
     return texts
 
 
-def _documents(settings: PrepareSettings, from_questions: list[Document], work: Work, ledger: Ledger) -> None:
-    """Documents travel with the dataset, so that an index can be built on any machine that has the artifact."""
-    unique = list({document.id: document for document in from_questions}.values())
-    save(work.path / "documents.parquet", unique)
-    ledger.kept.update(("documents", "", document.lang) for document in unique)
-    for name, path in document_files(settings.documents):
-        target = work.path / "documents" / Path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-        ledger.kept["documents", "", "file"] += 1
+def _warn_of_lost_documents(questions: list[Question], documents: set[str], work: Work) -> None:
+    lost = [question.document for question in questions if question.document and question.document not in documents]
+    if lost:
+        work.log(f"prepare: {len(lost)} questions name a document that is not there, so it cannot be found for them: {', '.join(sorted(set(lost))[:3])}")
