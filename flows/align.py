@@ -1,6 +1,6 @@
 """RLHF in its order: reward models from preference pairs on the tuned model, then PPO against the first of them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from prefect import flow
 from pydantic import Field
@@ -14,9 +14,9 @@ from tasks.rlhf.settings import AlignSettings
 def align(
     align: AlignSettings = AlignSettings(),
     run: RunSettings = RunSettings(),
-    inputs: dict[str, str] = Field(default_factory=dict, description="Artifact ids by role; empty takes the newest"),
-    part: Literal["all", "reward", "policy"] = Field("all", description="Only the reward models, only PPO, or both"),
-    parent_run: str = Field("", description="Left empty: set when a retraining run started this one"),
+    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    part: Annotated[Literal["all", "reward", "policy"], Field(description="Only the reward models, only PPO, or both")] = "all",
+    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
 ) -> str:
     """RLHF: reward models, then PPO. Returns the id of the last artifact made."""
     made = ""

@@ -104,7 +104,7 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     name = arguments.command
     flow = getattr(importlib.import_module(f"flows.{name}"), name)
     wanted = params.flow_parameters() if name == "retrain" else {"run": params.run, name: params.stages[name]}
-    with local_server():
+    with local_server(home):
         answer = flow(**wanted)
     from flows.show import run_table, stage_lines
 

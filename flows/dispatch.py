@@ -53,6 +53,7 @@ class Recorder:
         Raises:
             MigakiError, StorageError: what the user can mend.
         """
+        settings = self.run.applied_to(settings)
         with recorded(name, self.run, settings.model_dump(mode="json"), parent=self.run_id) as own:
             if self.run.where == "prefect" and name in REMOTE:
                 ref, reused = run_on_pool(name, settings, self.run, inputs, own.run_id)
@@ -115,7 +116,7 @@ def stage_flow(name: str, settings: StageSettings, run: RunSettings, inputs: dic
 
     Under a parent (which keeps the catalog) only objects are written; run by itself, the stage is recorded and registered here.
     """
-    store = ArtifactStore(Home.current())
+    store, settings = ArtifactStore(Home.current()), run.applied_to(settings)
     refs = {role: store.get(artifact_id) for role, artifact_id in inputs.items()} or newest_inputs(name)
     if parent_run:
         return run_here(name, settings, run, refs, parent_run)[0].id
@@ -164,6 +165,7 @@ def run_on_pool(name: str, settings: StageSettings, run: RunSettings, inputs: di
     if (found := store.find(stage.kind, key)) is not None:
         return found, True
     deployment, part = REMOTE[name]
+    run = run.model_copy(update={"profile_applied": True})
     parent = FlowRunContext.get().flow_run.id
     attempt = 1
     while _has_ended(f"{key}:{parent}:{attempt}"):  # without the artifact, or it would have been found above

@@ -1,5 +1,7 @@
 """Score base, tuned, aligned, release and champion on the same items."""
 
+from typing import Annotated
+
 from prefect import flow
 from pydantic import Field
 
@@ -12,8 +14,8 @@ from tasks.evaluation.settings import EvaluateSettings
 def evaluate(
     evaluate: EvaluateSettings = EvaluateSettings(),
     run: RunSettings = RunSettings(),
-    inputs: dict[str, str] = Field(default_factory=dict, description="Artifact ids by role; empty takes the newest"),
-    parent_run: str = Field("", description="Left empty: set when a retraining run started this one"),
+    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
 ) -> str:
     """Score base, tuned, aligned, release and champion on the same items. Returns the artifact's id."""
     return stage_flow("evaluate", evaluate, run, inputs, parent_run)

@@ -1,5 +1,7 @@
 """Build the knowledge index. Runs on demand, when documents changed, and after every retraining."""
 
+from typing import Annotated
+
 from prefect import flow
 from pydantic import Field
 
@@ -16,8 +18,8 @@ MAX_DROP = 0.02  # of hit@5
 def index(
     index: IndexSettings = IndexSettings(),
     run: RunSettings = RunSettings(),
-    inputs: dict[str, str] = Field(default_factory=dict, description="Artifact ids by role; empty takes the newest"),
-    parent_run: str = Field("", description="Left empty: set when a retraining run started this one"),
+    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
 ) -> str:
     """Build the knowledge index. Runs on demand, when documents changed, and after every retraining. Returns the artifact's id."""
     made = stage_flow("index", index, run, inputs, parent_run)

@@ -1,8 +1,11 @@
 """Prefect for runs in this process: a home of its own under MIGAKI_HOME, whatever profile or server the user has."""
 
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import psutil
 
 from storage import Home
 
@@ -23,9 +26,24 @@ def isolate(home: Home) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")  # our own bars are enough
 
 
+def end_orphans(home: Home) -> None:
+    """End servers of this home whose parent was killed: they serve nobody and hold the home's Prefect database."""
+    for process in psutil.process_iter(["cmdline", "ppid"]):
+        with suppress(psutil.Error):
+            if process.info["ppid"] == 1 and any("prefect.server" in part for part in process.info["cmdline"] or ()) and process.environ().get("PREFECT_HOME") == str(home.prefect):
+                process.kill()
+
+
+def interrupted(*_: object) -> None:
+    """SIGTERM ends a run as Ctrl-C does: children gone, the run marked as cancelled."""
+    raise KeyboardInterrupt
+
+
 @contextmanager
-def local_server() -> Iterator[None]:
+def local_server(home: Home) -> Iterator[None]:
     """A server for the flows inside, and no heartbeat: a thread of about a second for every flow, of use only where somebody watches for dead runs."""
+    end_orphans(home)
+    signal.signal(signal.SIGTERM, interrupted)
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 

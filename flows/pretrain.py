@@ -1,5 +1,7 @@
 """Continued pre-training on raw text; its result feeds tune. Runs when somebody has new text of the field."""
 
+from typing import Annotated
+
 from prefect import flow
 from pydantic import Field
 
@@ -12,8 +14,8 @@ from tasks.training.settings import PretrainSettings
 def pretrain(
     pretrain: PretrainSettings = PretrainSettings(),
     run: RunSettings = RunSettings(),
-    inputs: dict[str, str] = Field(default_factory=dict, description="Artifact ids by role; empty takes the newest"),
-    parent_run: str = Field("", description="Left empty: set when a retraining run started this one"),
+    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
 ) -> str:
     """Continued pre-training on raw text; its result feeds tune. Runs when somebody has new text of the field. Returns the artifact's id."""
     return stage_flow("pretrain", pretrain, run, inputs, parent_run)

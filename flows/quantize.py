@@ -1,5 +1,7 @@
 """Merge the adapters, write the smaller variants, measure each, pick one for serving."""
 
+from typing import Annotated
+
 from prefect import flow
 from pydantic import Field
 
@@ -12,8 +14,8 @@ from tasks.quantization.settings import QuantizeSettings
 def quantize(
     quantize: QuantizeSettings = QuantizeSettings(),
     run: RunSettings = RunSettings(),
-    inputs: dict[str, str] = Field(default_factory=dict, description="Artifact ids by role; empty takes the newest"),
-    parent_run: str = Field("", description="Left empty: set when a retraining run started this one"),
+    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
 ) -> str:
     """Merge the adapters, write the smaller variants, measure each, pick one for serving. Returns the artifact's id."""
     return stage_flow("quantize", quantize, run, inputs, parent_run)

@@ -1,6 +1,7 @@
 """What the command prints: tables read from the catalog."""
 
 import json
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from storage import ArtifactStore, Catalog, Home, StorageError
 from storage.registry import champion, rebuild
 from tasks.models.catalogue import CATALOGUE, weight_memory
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140)
 
 
 def table(title: str, columns: list[str], rows: list[list[Any]], right: tuple[str, ...] = ()) -> None:

@@ -1,5 +1,7 @@
 """Instruction tuning of the base model (or of the pre-trained one)."""
 
+from typing import Annotated
+
 from prefect import flow
 from pydantic import Field
 
@@ -12,8 +14,8 @@ from tasks.training.settings import TuneSettings
 def tune(
     tune: TuneSettings = TuneSettings(),
     run: RunSettings = RunSettings(),
-    inputs: dict[str, str] = Field(default_factory=dict, description="Artifact ids by role; empty takes the newest"),
-    parent_run: str = Field("", description="Left empty: set when a retraining run started this one"),
+    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
 ) -> str:
     """Instruction tuning of the base model (or of the pre-trained one). Returns the artifact's id."""
     return stage_flow("tune", tune, run, inputs, parent_run)
