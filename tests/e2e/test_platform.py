@@ -1,0 +1,61 @@
+"""A real Prefect server with a worker for each pool, one run at a time in both: retrain over the API, its stages on the gpu pool."""
+
+import json
+import time
+import urllib.request
+
+import pytest
+
+from flows import platform
+from storage import Catalog, Home
+from tests.small import SETTINGS, project, tiny_model
+
+PORT = 4317
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+
+def api(path, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{PORT}/api{path}", data=data, headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """The platform on a port of its own, both pools limited to one run."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    home = Home(tmp_path / "home")
+    home.root.mkdir()
+    platform.refuse_taken_port(PORT)
+    log = tmp_path / "platform.log"
+    processes = [platform.start(home, PORT, log, "server", "start", "--host", "127.0.0.1", "--port", str(PORT))]
+    try:
+        platform.wait_for_server(processes[0], PORT, log)
+        platform.set_up(home, PORT, {"cpu": 1, "gpu": 1})
+        processes += [platform.start_worker(home, PORT, pool, log) for pool in platform.POOLS]
+        yield home, log
+    finally:
+        platform.end(processes)
+
+
+def test_retrain_over_the_api_with_both_limits_at_one(served, tmp_path):
+    home, log = served
+    files = project(tmp_path / "data")
+    parameters = {"run": {"where": "prefect", "model": tiny_model(tmp_path)}, "prepare": files, **SETTINGS}
+    deployment = api("/deployments/name/retrain/retrain")
+    assert deployment["schedules"][0]["active"] is False and deployment["schedules"][0]["schedule"]["timezone"] == "Asia/Tokyo"
+    run = api(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters, "state": {"type": "SCHEDULED"}})
+    until = time.monotonic() + 800
+    while (state := api(f"/flow_runs/{run['id']}")["state"]["type"]) not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") and time.monotonic() < until:
+        time.sleep(2)
+    assert state == "COMPLETED", log.read_text(errors="replace")[-4000:]
+    pools = {}
+    for flow_run in api("/flow_runs/filter", {}):
+        flow = api(f"/flows/{flow_run['flow_id']}")["name"]
+        pools.setdefault(flow, set()).add(flow_run["work_pool_name"])
+    assert pools["retrain"] == {"cpu"}
+    assert all(pools[flow] - {None} == {"gpu"} for flow in ("tune", "align", "quantize", "evaluate"))
+    rows = Catalog.of(home).query("SELECT flow, status FROM runs")
+    assert {row["status"] for row in rows} == {"completed"} and len(rows) == 8

@@ -1,0 +1,118 @@
+"""The whole chain on a tiny model, through the command and a real Prefect engine: run, run again, change one thing, interrupt."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from storage import ArtifactStore, Catalog, Home
+from tests.small import ROOT, SETTINGS, arguments, environment, migaki, project, tiny_model
+
+CHAIN = ["prepare", "tune", "reward", "align", "quantize", "index", "evaluate"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A project with one finished run."""
+    folder = tmp_path_factory.mktemp("retrain")
+    options = arguments(project(folder / "data"), tiny_model(folder))
+    home = folder / "home"
+    return home, options, migaki(home, "retrain", *options)
+
+
+def test_every_stage_runs_and_leaves_its_account(place):
+    home, _, answer = place
+    assert [stage["stage"] for stage in answer["stages"]] == CHAIN
+    assert all(stage["status"] == "completed" for stage in answer["stages"])
+    query = Catalog.of(Home(home)).query
+    assert {row["kind"] for row in query("SELECT DISTINCT kind FROM artifacts")} == {"dataset", "adapter", "reward_model", "model", "index", "evaluation"}
+    assert query("SELECT count(*) AS n FROM rollouts")[0]["n"] == (SETTINGS["align"]["updates"] + 1) * SETTINGS["align"]["episodes"]
+    models = {row["model"] for row in query("SELECT DISTINCT model FROM evaluation_answers")}
+    assert models == {"base", "tuned", "aligned", "release"}
+    assert query("SELECT count(*) AS n FROM evaluation_answers WHERE suite = 'answers' AND (answer IS NULL OR reward IS NULL OR second_reward IS NULL)")[0]["n"] == 0
+    assert query("SELECT count(*) AS n FROM promotions")[0]["n"] == 1
+    assert {row["lang"] for row in query("SELECT lang FROM evaluations WHERE model = 'index'")} == {"all", "en", "ja"}
+    page = (home / "reports" / "latest.html").read_text(encoding="utf-8")
+    assert "Before and after" in page and "<svg" in page and "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
+
+
+def test_overhead_is_small(place):
+    """Orchestration costs at most 5 % of a run of minutes; on this run of seconds, at most a second a stage."""
+    home, _, answer = place
+    bodies = Catalog.of(Home(home)).query("SELECT sum(a.seconds) AS s FROM runs r JOIN artifacts a USING (artifact_id) WHERE r.parent_run_id = ?", [answer["run_id"]])[0]["s"]
+    assert answer["seconds"] - bodies < 1.5 * len(CHAIN)
+
+
+def test_a_second_run_reuses_everything_but_the_gate(place):
+    home, options, first = place
+    again = migaki(home, "retrain", *options)
+    assert [stage["status"] for stage in again["stages"]] == ["reused"] * len(CHAIN)
+    assert again["seconds"] < 20
+    decided = Catalog.of(Home(home)).query("SELECT * FROM promotions")
+    assert len(decided) == (1 if first["decision"] == "promote" else 2)
+
+
+def test_one_changed_setting_runs_only_what_depends_on_it(place):
+    home, options, _ = place
+    changed = migaki(home, "retrain", *options, "--set", "align.kl_coef=0.2")
+    assert {stage["stage"]: stage["status"] for stage in changed["stages"]} == {
+        "prepare": "reused", "tune": "reused", "reward": "reused", "align": "completed", "quantize": "completed", "index": "reused", "evaluate": "completed"}
+
+
+def test_stages_run_by_themselves_on_the_newest_artifacts(place):
+    home, options, _ = place
+    model = options[options.index("--model") + 1]
+    answer = migaki(home, "tune", "--model", model, "--set", "tune.epochs=0.5", "--set", "tune.max_rows=8")
+    assert answer["artifact"]["kind"] == "adapter"
+    assert migaki(home, "status")["runs"][0]["flow"] == "tune"
+    assert migaki(home, "sql", "SELECT count(*) AS n FROM runs")["rows"][0]["n"] > 10
+
+
+def test_order_is_enforced_with_the_command_to_run(tmp_path):
+    for command, first in (("align", "prepare"), ("tune", "prepare"), ("quantize", "align"), ("evaluate", "quantize"), ("promote", "evaluate"), ("chat", "retrain")):
+        answer = migaki(tmp_path / "home", command, check=False)
+        assert answer["exit_code"] == 1 and f"migaki {first}" in answer["message"]
+
+
+def test_a_damaged_artifact_is_made_again(place):
+    home, options, _ = place
+    store = ArtifactStore(Home(home))
+    index = next(manifest for manifest in store.manifests() if manifest["kind"] == "index")
+    (home / index["uri"] / "bm25.npz").write_bytes(b"damage")
+    again = migaki(home, "retrain", *options)
+    assert {stage["stage"]: stage["status"] for stage in again["stages"]}["index"] == "completed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["tune", "reward", "align", "quantize", "evaluate"])
+def test_ctrl_c_in_a_stage_costs_that_stage_alone(place, tmp_path, stage):
+    _, options, _ = place
+    home = tmp_path / "home"
+    process = subprocess.Popen([sys.executable, "-m", "flows.cli", "retrain", *options], cwd=ROOT, env=environment(home), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    for line in process.stderr:
+        if line.strip().startswith(f"{stage}:") or line.strip() == stage:
+            break
+    children = psutil.Process(process.pid).children(recursive=True)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    process.stderr.read()
+    assert process.wait(60) == 130
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    runs = Catalog.of(Home(home)).query("SELECT flow, status FROM runs")
+    assert {row["status"] for row in runs if row["flow"] in (stage, "retrain")} == {"cancelled"}
+    assert not list((home / "objects").glob("*/*.tmp-*"))
+    again = {row["stage"]: row["status"] for row in migaki(home, "retrain", *options)["stages"]}
+    assert all(again[earlier] == "reused" for earlier in CHAIN[: CHAIN.index(stage)]) and again[stage] == "completed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["gpt2", "neox", "falcon"])
+def test_every_family_goes_through_the_chain(place, tmp_path, family):
+    _, options, _ = place
+    options = [tiny_model(tmp_path, family) if i and options[i - 1] == "--model" else word for i, word in enumerate(options)]
+    answer = migaki(tmp_path / "home", "retrain", *options)
+    assert [stage["stage"] for stage in answer["stages"]] == CHAIN
