@@ -1,0 +1,12 @@
+"""The real data sets that may lie beside the repository."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def needs_shared(test):
+    """Mark a test that reads them; it says why it skips where they are absent."""
+    return pytest.mark.shared_data(pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real data sets at {SHARED}")(test))
