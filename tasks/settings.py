@@ -28,6 +28,15 @@ class StageSettings(BaseModel):
         except ValidationError as error:
             raise MigakiError("\n".join(cls._explain(stage, problem) for problem in error.errors())) from error
 
+    def with_profile(self, profile: str) -> Self:
+        """These settings under a profile: fields that still have their standard value take the profile's.
+
+        A form sends every field, changed or not, so a standard value cannot be told from an untouched one.
+        """
+        fields = type(self).model_fields
+        overlay = {name: value for name, value in self.QUICK.items() if profile == "quick" and getattr(self, name) == fields[name].get_default()}
+        return self.model_copy(update=overlay)
+
     @classmethod
     def _explain(cls, stage: str, problem: dict[str, Any]) -> str:
         name = str(problem["loc"][0])

@@ -4,6 +4,8 @@ A body is `(settings, inputs, work) -> None` and writes files into `work.path`. 
 by its key and runs the body, as a Prefect task, only when it is not there. The content store is the one cache.
 """
 
+import ctypes.util
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -205,6 +207,7 @@ def _run_body(stage: Stage, settings: StageSettings, inputs: dict[str, ArtifactR
     with store.draft(stage.kind, key) as path:
         work = Work(stage, path, inputs, context, models)
         stage.body(settings, inputs, work)
+        give_back_memory()
         if "adapters" in work.meta:  # the body cannot know its own id
             work.meta["adapters"] = [*work.meta["adapters"], key]
         work.meta["headlines"] = work.headlines
@@ -214,6 +217,14 @@ def _run_body(stage: Stage, settings: StageSettings, inputs: dict[str, ArtifactR
             "model": context.model if "model" in stage.uses else None, "embedder": context.embedder if "embedder" in stage.uses else None,
             "meta": work.meta, "seconds": time.perf_counter() - started, "created": datetime.now(UTC).replace(tzinfo=None).isoformat(),
         })
+
+
+def give_back_memory() -> None:
+    """Free what a body left behind and hand it to the system: the next stage loads a model of its own in the same process."""
+    gc.collect()
+    libc = ctypes.util.find_library("c")
+    if libc and hasattr(trim := ctypes.CDLL(libc), "malloc_trim"):  # glibc keeps freed memory otherwise
+        trim.malloc_trim(0)
 
 
 def require(inputs: dict[str, ArtifactRef], role: str, command: str) -> ArtifactRef:

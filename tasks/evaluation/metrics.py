@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 REFUSALS = re.compile(
-    r"\b(i (can(no|')t|am (not able|unable)|'m (sorry|unable|not able)|do(n't| not) know)|as an ai\b|sorry, (but )?i)|"
+    r"\b(i (can(no|')t|am (unable|not able|sorry)|do(n't| not) know)\b|i'm (sorry|unable|not able)\b|as an ai\b|sorry, (but )?i\b)|"
     r"(できません|お答えでき(ません|かねます)|わかりません|分かりません|申し訳(ありません|ございません)|お手伝いできません)", re.IGNORECASE)
 
 

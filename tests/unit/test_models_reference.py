@@ -22,7 +22,7 @@ def wheel(folder, name, files, requires=(), tamper=False):
     content = {f"{module}/{path}": data for path, data in files.items()} | {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{meta}".encode(), f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"}
     digest = lambda data: base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-    record = "".join(f"{path},sha256={digest(b'x' if tamper and path.endswith('config.json') else data)},{len(data)}\n" for path, data in content.items()) + f"{info}/RECORD,,\n"
+    record = "".join(f"{path},sha256={digest(b'x' if tamper and path.endswith('model/config.json') else data)},{len(data)}\n" for path, data in content.items()) + f"{info}/RECORD,,\n"
     with zipfile.ZipFile(folder / f"{module}-1.0-py3-none-any.whl", "w") as archive:
         for path, data in (content | {f"{info}/RECORD": record.encode()}).items():
             archive.writestr(path, data)
