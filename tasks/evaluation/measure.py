@@ -38,8 +38,10 @@ def answer_losses(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBas
     return [row_for(name, item, "loss", loss=score.nll, characters=score.characters, tokens=score.tokens) for item, score in zip(items, scores, strict=True)]
 
 
-def sampled_answers(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], settings: EvaluateSettings, bar: Bar) -> list[Row]:
-    """An answer to every prompt; the same seeds for every model."""
+def sampled_answers(
+    name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], settings: EvaluateSettings, bar: Bar
+) -> tuple[list[Row], list[Example]]:
+    """An answer to every prompt, the same seeds for every model; as rows, and as the very tokens, which is what a reward model must see."""
     prompts = [encode_prompt(tokenizer, item.messages) for item in items]
     answers = sample(model, prompts, max_new_tokens=settings.answer_tokens, end_ids=end_ids(tokenizer), temperature=settings.temperature, seed=settings.seed, batch=48,
                      on_progress=bar.advance)
@@ -47,7 +49,7 @@ def sampled_answers(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerB
     for item, answer in zip(items, answers, strict=True):
         text = tokenizer.decode(answer.ids, skip_special_tokens=True).strip()
         rows.append(row_for(name, item, "answers", answer=text, tokens=len(answer.ids), characters=len(text), refused=is_refusal(text)))
-    return rows
+    return rows, [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
 def choices(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], bar: Bar) -> list[Row]:

@@ -21,7 +21,7 @@ class EvaluateSettings(StageSettings):
     max_tokens: int = Field(512, ge=32, description="Items longer than this in tokens are cut at the end of the answer")
     resamples: int = Field(2000, ge=100, description="Bootstrap resamples behind every interval")
 
-    QUICK: ClassVar[dict[str, Any]] = {"loss_items": 48, "prompts": 96, "answer_tokens": 24, "choice_items": 16, "context_items": 4, "latency_items": 5}
+    QUICK: ClassVar[dict[str, Any]] = {"loss_items": 48, "prompts": 96, "answer_tokens": 32, "choice_items": 16, "context_items": 4, "latency_items": 5}
 
 
 class PromoteSettings(StageSettings):

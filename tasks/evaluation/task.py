@@ -13,6 +13,7 @@ from tasks.stage import Work, require, stage
 if TYPE_CHECKING:
     from tasks.evaluation.items import Items
     from tasks.evaluation.promotion import Decision
+    from tasks.models.batching import Example
     from tasks.rag.retrieval import Retriever
 
 COMPARED = (("tuned", "base"), ("aligned", "tuned"), ("release", "base"), ("release", "champion"))
@@ -35,9 +36,12 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
     retriever = open_index(work.open(require(inputs, "index", "index")), work.embedder.path, work.embedder.checksum, work.device)
     models: dict[str, ArtifactRef | None] = {"base": None, **{role: inputs[role] for role in ("tuned", "aligned", "release", "champion") if role in inputs}}
     rows: list[dict[str, Any]] = []
+    sampled: list[tuple[dict[str, Any], Example]] = []
     for name, ref in models.items():
-        rows += _measure(name, ref, items, retriever, settings, work)
-    _reward(rows, items, inputs, work)
+        found, answers = _measure(name, ref, items, retriever, settings, work)
+        rows += found
+        sampled += answers
+    _reward(sampled, inputs, work)
     figures = [row for name in models for row in model_figures(name, rows, settings.resamples)]
     for name, reference in COMPARED:
         if name in models and reference in models:
@@ -54,8 +58,12 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
     work.headline("answer loss per character, base to release", loss["base"], loss.get("release", loss.get("tuned")))
 
 
-def _measure(name: str, ref: ArtifactRef | None, items: "Items", retriever: "Retriever", settings: EvaluateSettings, work: Work) -> list[dict[str, Any]]:
-    """All rows of one model; it is in memory only meanwhile. Time and context cost most and are asked of the models that may serve."""
+def _measure(name: str, ref: ArtifactRef | None, items: "Items", retriever: "Retriever", settings: EvaluateSettings, work: Work
+) -> "tuple[list[dict[str, Any]], list[tuple[dict[str, Any], Example]]]":
+    """All rows of one model, and its sampled answers as tokens; the model is in memory only meanwhile.
+
+    Time and context cost most and are asked of the models that may serve.
+    """
     from tasks.evaluation import measure
 
     model, tokenizer = work.load(ref)
@@ -65,28 +73,26 @@ def _measure(name: str, ref: ArtifactRef | None, items: "Items", retriever: "Ret
     total = len(items.loss) + len(items.prompts) + sum(len(item.choices) for item in items.choices) + len(timed) + len(questions)
     with work.progress(f"evaluate: {name}", total) as bar:
         rows = measure.answer_losses(name, model, tokenizer, items.loss, settings.max_tokens, bar)
-        rows += measure.sampled_answers(name, model, tokenizer, items.prompts, settings, bar)
+        answers, examples = measure.sampled_answers(name, model, tokenizer, items.prompts, settings, bar)
+        rows += answers
         rows += measure.choices(name, model, tokenizer, items.choices, bar)
         rows += measure.timed_answers(name, model, tokenizer, timed, settings, bar)
         rows += measure.context_answers(name, model, tokenizer, retriever, questions, settings, bar)
     del model
     gc.collect()
-    return rows
+    return rows, list(zip(answers, examples, strict=True))
 
 
-def _reward(rows: list[dict[str, Any]], items: "Items", inputs: dict[str, ArtifactRef], work: Work) -> None:
+def _reward(sampled: "list[tuple[dict[str, Any], Example]]", inputs: dict[str, ArtifactRef], work: Work) -> None:
     """Raw scores (no penalty, no KL) of both reward models for every sampled answer, one trunk pass for both."""
     if "reward" not in inputs:
         return
-    from tasks.rlhf.reward import load_scorers
+    from tasks.rlhf.reward import score_with_both
 
-    model, tokenizer = work.load(inputs["tuned"])
-    scorer = load_scorers(work.open(inputs["reward"]), model, tokenizer)
-    messages = {item.id: item.messages for item in items.prompts}
-    answers = [row for row in rows if row["suite"] == "answers"]
-    with work.progress("evaluate: reward", len(answers)) as bar:
-        scores = scorer([(messages[row["item_id"]], row["answer"]) for row in answers], bar.advance)
-    for row, (first, second) in zip(answers, scores, strict=True):
+    model, _ = work.load(inputs["tuned"])
+    with work.progress("evaluate: reward", len(sampled)) as bar:
+        scores = score_with_both(work.open(inputs["reward"]), model, [example for _, example in sampled], bar.advance)
+    for (row, _), (first, second) in zip(sampled, scores, strict=True):
         row["reward"], row["second_reward"] = first, second
 
 

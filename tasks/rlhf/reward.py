@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from tasks.data.records import Message, Preference
+from tasks.data.records import Preference
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, by_length, collate
 from tasks.prompts.template import encode_example
@@ -69,27 +69,21 @@ def open_reward_model(folder: Path, roles: Roles, role: str, which: str) -> Rewa
     return RewardModel(roles, role, head, own["mean"], own["std"])
 
 
-def load_scorers(folder: Path, model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> Callable[..., list[tuple[float, float]]]:
-    """A function from (messages, answer) pairs to normalised scores of the first and the second reward model.
+def score_with_both(folder: Path, model: nn.Module, examples: Sequence[Example], on_batch: Callable[[int], object]) -> list[tuple[float, float]]:
+    """Normalised scores of the first and the second reward model, in the order of the examples.
 
     `model` is the tuned model that both were trained on; its trunk runs once over each answer for the two.
     """
-    layer = json.loads((folder / FACTS).read_text(encoding="utf-8"))["layer"]
-    roles = Roles(model, layer)
+    roles = Roles(model, json.loads((folder / FACTS).read_text(encoding="utf-8"))["layer"])
     rewards = [open_reward_model(folder, roles, which, which) for which in MODELS]
-
-    def score(answers: Sequence[tuple[list[Message], str]], on_batch: Callable[[int], object] = lambda _: None) -> list[tuple[float, float]]:
-        examples = [Example(*encode_example(tokenizer, messages, answer)) for messages, answer in answers]
-        found: list[tuple[float, float]] = [(0.0, 0.0)] * len(examples)
-        for rows in by_length(examples, 16):
-            batch = collate(examples, rows, 0, str(roles.device))
-            states = roles.states(batch)
-            for row, first, second in zip(rows, *[reward.score(batch, states).tolist() for reward in rewards], strict=True):
-                found[row] = first, second
-            on_batch(len(rows))
-        return found
-
-    return score
+    found: list[tuple[float, float]] = [(0.0, 0.0)] * len(examples)
+    for rows in by_length(examples, 16):
+        batch = collate(examples, rows, 0, str(roles.device))
+        states = roles.states(batch)
+        for row, first, second in zip(rows, *[reward.score(batch, states).tolist() for reward in rewards], strict=True):
+            found[row] = first, second
+        on_batch(len(rows))
+    return found
 
 
 def score_examples(reward: RewardModel, examples: Sequence[Example], batch_size: int = 16) -> list[float]:
