@@ -21,8 +21,13 @@ STAGES = {
     "evaluate": "score all models on the same items",
     "promote": "decide whether the newest release becomes the champion",
 }
-DATA = {"instructions": "instruction files (Alpaca, chat messages, prompt-completion)", "preferences": "preference files (pairs, HH dialogues, two responses)",
-        "documents": "files or folders of txt, md, html", "questions": "held-out question files (question/answer, SQuAD)", "text": "raw text for continued pre-training"}
+DATA = {
+    "instructions": "instruction files (Alpaca, chat messages, prompt-completion)",
+    "preferences": "preference files (pairs, HH dialogues, two responses)",
+    "documents": "files or folders of txt, md, html",
+    "questions": "held-out question files (question/answer, SQuAD)",
+    "text": "raw text for continued pre-training",
+}
 EXAMPLES = """examples:
   migaki retrain --profile quick                        the example project, in minutes
   migaki retrain --instructions a.jsonl --preferences b.jsonl --documents docs/ --questions q.json
@@ -35,23 +40,44 @@ def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     group = common.add_argument_group("common options")
     group.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings, one mapping per stage")
-    group.add_argument("--set", action="append", default=[], metavar="stage.field=value", help="one setting; wins over the file (may be given again)")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="stage.field=value", help="one setting; wins over the file (may be given again)"
+    )
     group.add_argument("--home", metavar="DIR", help="where everything is kept (default: MIGAKI_HOME, else .migaki here)")
-    group.add_argument("--json", action="store_true", help="end with one line of JSON on standard output; everything else goes to standard error")
+    group.add_argument(
+        "--json", action="store_true", help="end with one line of JSON on standard output; everything else goes to standard error"
+    )
     running = argparse.ArgumentParser(add_help=False)
     running.add_argument("--profile", choices=("quick", "standard"), help="size of the run (default standard)")
     running.add_argument("--model", metavar="REF", help="base model: hub:org/name@revision, a folder, or wheel:package==version")
     data = argparse.ArgumentParser(add_help=False)
-    own = data.add_argument_group("own data (kinds not named are then left out, not taken from the examples); a file may be named as format:path")
+    own = data.add_argument_group(
+        "own data (kinds not named are then left out, not taken from the examples); a file may be named as format:path"
+    )
     for kind, help_text in DATA.items():
         own.add_argument(f"--{kind}", nargs="+", metavar="PATH", help=help_text)
-    root = argparse.ArgumentParser(prog="migaki", description="Turns an open language model and your own text into a tuned, aligned, quantized, grounded chatbot.",
-                                   epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    root = argparse.ArgumentParser(
+        prog="migaki",
+        description="Turns an open language model and your own text into a tuned, aligned, quantized, grounded chatbot.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = root.add_subparsers(dest="command", metavar="command", required=True)
-    commands.add_parser("retrain", parents=[common, running, data], help="run every stage, from data to promotion", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands.add_parser(
+        "retrain",
+        parents=[common, running, data],
+        help="run every stage, from data to promotion",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     for name, help_text in STAGES.items():
-        commands.add_parser(name, parents=[common, running, *([data] if name in ("prepare", "pretrain") else [])], help=help_text, epilog=settings_help(name),
-                            formatter_class=argparse.RawDescriptionHelpFormatter)
+        commands.add_parser(
+            name,
+            parents=[common, running, *([data] if name in ("prepare", "pretrain") else [])],
+            help=help_text,
+            epilog=settings_help(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
     chat = commands.add_parser("chat", parents=[common], help="talk with the champion in the terminal")
     chat.add_argument("--artifact", metavar="ID", help="talk with this model instead (`migaki status` lists them)")
     status = commands.add_parser("status", parents=[common], help="models, indexes, last runs, champion")
@@ -59,8 +85,10 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("doctor", parents=[common], help="what this machine has, and what would not work")
     commands.add_parser("models", parents=[common], help="known models with parameters, context, licence and memory")
     sql = commands.add_parser("sql", parents=[common], help="ask the catalog")
-    sql.add_argument("query", help="a SELECT; `migaki sql \"SHOW TABLES\"` lists the tables")
-    platform = commands.add_parser("platform", parents=[common], help="start the Prefect server and a worker for each pool, deployments included")
+    sql.add_argument("query", help='a SELECT; `migaki sql "SHOW TABLES"` lists the tables')
+    platform = commands.add_parser(
+        "platform", parents=[common], help="start the Prefect server and a worker for each pool, deployments included"
+    )
     platform.add_argument("--port", type=int, default=4200)
     return root
 
@@ -71,7 +99,9 @@ def settings_help(stage: str) -> str:
         return ""
     from flows.params import STAGE_SETTINGS
 
-    lines = [f"  {stage}.{name} = {field.get_default()!r}: {field.description}" for name, field in STAGE_SETTINGS[stage].model_fields.items()]
+    lines = [
+        f"  {stage}.{name} = {field.get_default()!r}: {field.description}" for name, field in STAGE_SETTINGS[stage].model_fields.items()
+    ]
     return "settings (with --set):\n" + "\n".join(lines)
 
 
@@ -170,7 +200,13 @@ def platform(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
-    "chat": chat, "status": status, "doctor": doctor, "models": models, "sql": sql, "platform": platform}
+    "chat": chat,
+    "status": status,
+    "doctor": doctor,
+    "models": models,
+    "sql": sql,
+    "platform": platform,
+}
 
 if __name__ == "__main__":
     main()

@@ -23,15 +23,37 @@ from tasks.settings import StageSettings
 from tasks.stage import Context, execute, key_of
 
 # The module that registers each stage's body.
-BODIES = {"prepare": "tasks.data.task", "pretrain": "tasks.training.task", "tune": "tasks.training.task", "reward": "tasks.rlhf.task", "align": "tasks.rlhf.task",
-          "quantize": "tasks.quantization.task", "index": "tasks.rag.task", "evaluate": "tasks.evaluation.task"}
+BODIES = {
+    "prepare": "tasks.data.task",
+    "pretrain": "tasks.training.task",
+    "tune": "tasks.training.task",
+    "reward": "tasks.rlhf.task",
+    "align": "tasks.rlhf.task",
+    "quantize": "tasks.quantization.task",
+    "index": "tasks.rag.task",
+    "evaluate": "tasks.evaluation.task",
+}
 # The deployment that runs a stage on the gpu pool, and which part of its flow. Stages not named here run inside the parent.
-REMOTE = {"pretrain": ("pretrain", {}), "tune": ("tune", {}), "reward": ("align", {"part": "reward"}), "align": ("align", {"part": "policy"}),
-          "quantize": ("quantize", {}), "evaluate": ("evaluate", {})}
+REMOTE = {
+    "pretrain": ("pretrain", {}),
+    "tune": ("tune", {}),
+    "reward": ("align", {"part": "reward"}),
+    "align": ("align", {"part": "policy"}),
+    "quantize": ("quantize", {}),
+    "evaluate": ("evaluate", {}),
+}
 # What a stage run by itself takes: the newest artifact of these stages, and the ancestors of the first one.
-NEWEST = {"prepare": {}, "pretrain": {"dataset": "prepare"}, "tune": {"dataset": "prepare"}, "reward": {"dataset": "prepare", "tuned": "tune"},
-          "align": {"reward": "reward"}, "quantize": {"aligned": "align"}, "index": {"dataset": "prepare"}, "evaluate": {"release": "quantize", "index": "index"},
-          "promote": {"evaluation": "evaluate"}}
+NEWEST = {
+    "prepare": {},
+    "pretrain": {"dataset": "prepare"},
+    "tune": {"dataset": "prepare"},
+    "reward": {"dataset": "prepare", "tuned": "tune"},
+    "align": {"reward": "reward"},
+    "quantize": {"aligned": "align"},
+    "index": {"dataset": "prepare"},
+    "evaluate": {"release": "quantize", "index": "index"},
+    "promote": {"evaluation": "evaluate"},
+}
 COMMAND = {"reward": "align"}  # stages without a command of their own
 
 
@@ -151,7 +173,9 @@ def ancestors(store: ArtifactStore, role: str, artifact_id: str, known: dict[str
     return found
 
 
-def run_on_pool(name: str, settings: StageSettings, run: RunSettings, inputs: dict[str, ArtifactRef], run_id: str) -> tuple[ArtifactRef, bool]:
+def run_on_pool(
+    name: str, settings: StageSettings, run: RunSettings, inputs: dict[str, ArtifactRef], run_id: str
+) -> tuple[ArtifactRef, bool]:
     """The artifact of a stage from a worker of the gpu pool, and whether it was there already.
 
     The idempotency key makes a retried parent find the run it started before; a run that failed, or whose artifact is gone, never answers again.
@@ -170,14 +194,24 @@ def run_on_pool(name: str, settings: StageSettings, run: RunSettings, inputs: di
     attempt = 1
     while _has_ended(f"{key}:{parent}:{attempt}"):  # without the artifact, or it would have been found above
         attempt += 1
-    parameters = {deployment: settings.model_dump(mode="json"), "run": run.model_dump(mode="json"), "parent_run": run_id,
-                  "inputs": {role: ref.id for role, ref in inputs.items()}} | part
-    flow_run = run_deployment(f"{deployment}/{deployment}", parameters=parameters, as_subflow=True, idempotency_key=f"{key}:{parent}:{attempt}", timeout=None)
+    parameters = {
+        deployment: settings.model_dump(mode="json"),
+        "run": run.model_dump(mode="json"),
+        "parent_run": run_id,
+        "inputs": {role: ref.id for role, ref in inputs.items()},
+    } | part
+    flow_run = run_deployment(
+        f"{deployment}/{deployment}", parameters=parameters, as_subflow=True, idempotency_key=f"{key}:{parent}:{attempt}", timeout=None
+    )
     if not flow_run.state.is_completed():
-        raise MigakiError(f"{name} ended as {flow_run.state.name} on its work pool: {flow_run.state.message or 'no message'} (flow run {flow_run.name!r})")
+        raise MigakiError(
+            f"{name} ended as {flow_run.state.name} on its work pool: {flow_run.state.message or 'no message'} (flow run {flow_run.name!r})"
+        )
     if (found := store.find(stage.kind, key)) is None:
-        raise MigakiError(f"{name} completed on its work pool (flow run {flow_run.name!r}), but its artifact is not in this MIGAKI_HOME: "
-                          "the pool's job variables must give all workers the same shared folder, and the same version of Migaki")
+        raise MigakiError(
+            f"{name} completed on its work pool (flow run {flow_run.name!r}), but its artifact is not in this MIGAKI_HOME: "
+            "the pool's job variables must give all workers the same shared folder, and the same version of Migaki"
+        )
     return found, False
 
 

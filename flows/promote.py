@@ -26,7 +26,11 @@ def decide(settings: PromoteSettings, known: dict[str, ArtifactRef], this: Recor
     decision = gate(settings, home, known["release"], known["evaluation"], this.run_id)
     go_live(home, known["index"])
     get_run_logger().info("%s: %s", decision.decision, decision.reason)
-    create_markdown_artifact(f"**{decision.decision}**\n\n{decision.reason}\n\nrelease `{known['release'].id[:12]}`", key="promotion", description="Promotion decision")
+    create_markdown_artifact(
+        f"**{decision.decision}**\n\n{decision.reason}\n\nrelease `{known['release'].id[:12]}`",
+        key="promotion",
+        description="Promotion decision",
+    )
     return decision.decision
 
 

@@ -31,8 +31,9 @@ def stages_of(home: Home, run_id: str) -> list[dict[str, Any]]:
     """The stages of a run in their order, each with its key figure."""
     rows = Catalog.of(home).query(
         """SELECT r.flow AS stage, r.status, r.seconds, r.artifact_id, a.meta::VARCHAR AS meta, a.seconds AS body_seconds FROM runs r
-           LEFT JOIN artifacts a USING (artifact_id) WHERE r.parent_run_id = ? ORDER BY r.started""", [run_id])
-
+           LEFT JOIN artifacts a USING (artifact_id) WHERE r.parent_run_id = ? ORDER BY r.started""",
+        [run_id],
+    )
 
     for row in rows:
         headlines = (json.loads(row.pop("meta") or "{}")).get("headlines") or [{"label": "", "before": None, "after": None}]
@@ -46,8 +47,23 @@ def run_table(home: Home, run_id: str) -> dict[str, Any]:
     run = Catalog.of(home).query("SELECT * FROM runs WHERE run_id = ?", [run_id])[0]
     decision = Catalog.of(home).query("SELECT decision, reason FROM promotions WHERE run_id = ?", [run_id])
     decided = decision[0] if decision else {"decision": "unchanged", "reason": "keep: unchanged, the release is the champion already"}
-    rows = [[stage["stage"], "reused" if stage["status"] == "reused" else "done", f"{stage['seconds']:.1f}", stage["label"], number(stage["before"]), number(stage["after"])] for stage in stages]
-    table(f"retrain ({run['profile']}), {run['seconds']:.0f} s", ["stage", "", "seconds", "key figure", "before", "after"], rows, right=("seconds", "before", "after"))
+    rows = [
+        [
+            stage["stage"],
+            "reused" if stage["status"] == "reused" else "done",
+            f"{stage['seconds']:.1f}",
+            stage["label"],
+            number(stage["before"]),
+            number(stage["after"]),
+        ]
+        for stage in stages
+    ]
+    table(
+        f"retrain ({run['profile']}), {run['seconds']:.0f} s",
+        ["stage", "", "seconds", "key figure", "before", "after"],
+        rows,
+        right=("seconds", "before", "after"),
+    )
     report = home.reports / f"{run_id}.html"
     console.print(f"[bold]{decided['decision']}[/bold]: {decided['reason']}")
     console.print(f"report: {report}", soft_wrap=True)
@@ -73,27 +89,73 @@ def status_tables(home: Home, *, rebuild_first: bool = False) -> dict[str, Any]:
     query = Catalog.of(home).query
     now = champion(home)
     models = query("SELECT model_id, stage, base, precision, bytes, created FROM models ORDER BY created DESC LIMIT 10")
-    indexes = query("SELECT artifact_id, i.stage, embedder, documents, chunks, skipped, hit_at_5, created FROM indexes i JOIN artifacts USING (artifact_id) ORDER BY created DESC LIMIT 5")
-    runs = query("SELECT run_id, flow, status, profile, seconds, started, error FROM runs WHERE parent_run_id IS NULL ORDER BY started DESC LIMIT 10")
+    indexes = query(
+        "SELECT artifact_id, i.stage, embedder, documents, chunks, skipped, hit_at_5, created FROM indexes i JOIN artifacts USING (artifact_id) ORDER BY created DESC LIMIT 5"
+    )
+    runs = query(
+        "SELECT run_id, flow, status, profile, seconds, started, error FROM runs WHERE parent_run_id IS NULL ORDER BY started DESC LIMIT 10"
+    )
     console.print(f"home: {home.root}", soft_wrap=True)
     console.print(f"champion: {now['model_id'][:12]} ({now['precision']})" if now else "champion: none yet; `migaki retrain` makes one")
-    table("models", ["id", "stage", "base", "precision", "MiB", "made (UTC)"],
-          [[m["model_id"][:12], m["stage"], m["base"], m["precision"], f"{m['bytes'] / 2**20:.0f}", f"{m['created']:%Y-%m-%d %H:%M}"] for m in models], right=("MiB",))
-    table("indexes", ["id", "stage", "embedder", "documents", "chunks", "skipped", "hit@5"],
-          [[i["artifact_id"][:12], i["stage"], i["embedder"], i["documents"], i["chunks"], i["skipped"], number(i["hit_at_5"])] for i in indexes], right=("documents", "chunks", "skipped"))
-    table("last runs", ["id", "flow", "status", "profile", "seconds", "started (UTC)", "error"],
-          [[r["run_id"][:8], r["flow"], r["status"], r["profile"], r["seconds"] and f"{r['seconds']:.0f}", f"{r['started']:%Y-%m-%d %H:%M}", (r["error"] or "")[:80]] for r in runs], right=("seconds",))
+    table(
+        "models",
+        ["id", "stage", "base", "precision", "MiB", "made (UTC)"],
+        [
+            [m["model_id"][:12], m["stage"], m["base"], m["precision"], f"{m['bytes'] / 2**20:.0f}", f"{m['created']:%Y-%m-%d %H:%M}"]
+            for m in models
+        ],
+        right=("MiB",),
+    )
+    table(
+        "indexes",
+        ["id", "stage", "embedder", "documents", "chunks", "skipped", "hit@5"],
+        [
+            [i["artifact_id"][:12], i["stage"], i["embedder"], i["documents"], i["chunks"], i["skipped"], number(i["hit_at_5"])]
+            for i in indexes
+        ],
+        right=("documents", "chunks", "skipped"),
+    )
+    table(
+        "last runs",
+        ["id", "flow", "status", "profile", "seconds", "started (UTC)", "error"],
+        [
+            [
+                r["run_id"][:8],
+                r["flow"],
+                r["status"],
+                r["profile"],
+                r["seconds"] and f"{r['seconds']:.0f}",
+                f"{r['started']:%Y-%m-%d %H:%M}",
+                (r["error"] or "")[:80],
+            ]
+            for r in runs
+        ],
+        right=("seconds",),
+    )
     return {"champion": now, "models": models, "indexes": indexes, "runs": runs}
-
-
 
 
 def models_table() -> dict[str, Any]:
     """The catalogue of models with the memory of their weights."""
-    rows = [[m.reference, m.family, f"{m.parameters:,}", f"{m.context:,}", m.licence, " ".join(m.languages), *[f"{weight_memory(m.parameters, p):.2f}" for p in ("fp32", "fp16", "8bit", "4bit")], m.note]
-            for m in CATALOGUE]
-    table("models (memory of the weights in GiB)", ["reference", "family", "parameters", "context", "licence", "languages", "fp32", "fp16", "8-bit", "4-bit", ""], rows,
-          right=("parameters", "context", "fp32", "fp16", "8-bit", "4-bit"))
+    rows = [
+        [
+            m.reference,
+            m.family,
+            f"{m.parameters:,}",
+            f"{m.context:,}",
+            m.licence,
+            " ".join(m.languages),
+            *[f"{weight_memory(m.parameters, p):.2f}" for p in ("fp32", "fp16", "8bit", "4bit")],
+            m.note,
+        ]
+        for m in CATALOGUE
+    ]
+    table(
+        "models (memory of the weights in GiB)",
+        ["reference", "family", "parameters", "context", "licence", "languages", "fp32", "fp16", "8-bit", "4-bit", ""],
+        rows,
+        right=("parameters", "context", "fp32", "fp16", "8-bit", "4-bit"),
+    )
     return {"models": [vars(model) for model in CATALOGUE]}
 
 

@@ -72,7 +72,11 @@ class ArtifactStore:
 
     def manifests(self) -> Iterator[dict[str, Any]]:
         """The manifests of all artifacts, oldest first. Folders without one are passed over."""
-        found = [manifest for path in self.home.objects.glob("*/*/" + MANIFEST) if ".tmp-" not in path.parent.name and (manifest := read_manifest(path.parent))]
+        found = [
+            manifest
+            for path in self.home.objects.glob("*/*/" + MANIFEST)
+            if ".tmp-" not in path.parent.name and (manifest := read_manifest(path.parent))
+        ]
         yield from sorted(found, key=lambda manifest: manifest["created"])
 
     def get(self, artifact_id: str) -> ArtifactRef:
@@ -104,8 +108,10 @@ class ArtifactStore:
             yield folder
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageError(f"no space left under {self.home.objects} while writing an artifact of kind {kind!r}; nothing of it was kept. "
-                                   "Free some space (`migaki status` shows what is there) and run again") from error
+                raise StorageError(
+                    f"no space left under {self.home.objects} while writing an artifact of kind {kind!r}; nothing of it was kept. "
+                    "Free some space (`migaki status` shows what is there) and run again"
+                ) from error
             raise
         finally:
             os.close(lock)

@@ -8,7 +8,7 @@ its block: compute outside, then come here. DuckDB alone is not enough when seve
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,10 @@ class Catalog:
         try:
             return duckdb.connect(str(self.path), read_only=read_only)
         except duckdb.Error as error:
-            raise StorageError(f"the catalog {self.path.name!r} cannot be opened: {error}. Move it away and run `migaki status --rebuild` "
-                               "to make it anew from the artifacts") from error
+            raise StorageError(
+                f"the catalog {self.path.name!r} cannot be opened: {error}. Move it away and run `migaki status --rebuild` "
+                "to make it anew from the artifacts"
+            ) from error
 
     def _version(self, connection: duckdb.DuckDBPyConnection) -> int:
         known = connection.execute("SELECT count(*) FROM information_schema.tables WHERE table_name = 'schema_version'").fetchone()[0]
@@ -98,7 +100,9 @@ class Catalog:
     def _refuse_newer(self, connection: duckdb.DuckDBPyConnection) -> int:
         version = self._version(connection)
         if version > newest_migration():
-            raise StorageError(f"the catalog {self.path.name!r} has schema version {version}, this Migaki knows versions up to {newest_migration()}: update Migaki")
+            raise StorageError(
+                f"the catalog {self.path.name!r} has schema version {version}, this Migaki knows versions up to {newest_migration()}: update Migaki"
+            )
         return version
 
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -135,7 +139,5 @@ def _plain(value: Any) -> Any:
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
-    try:
+    with suppress(duckdb.TransactionException):  # nothing was begun yet
         connection.rollback()
-    except duckdb.TransactionException:  # nothing was begun yet
-        pass

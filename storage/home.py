@@ -46,7 +46,9 @@ class Home:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"MIGAKI_HOME {str(root)!r} cannot be created ({error.strerror}); name a writable folder with --home or MIGAKI_HOME") from error
+            raise StorageError(
+                f"MIGAKI_HOME {str(root)!r} cannot be created ({error.strerror}); name a writable folder with --home or MIGAKI_HOME"
+            ) from error
         if not os.access(root, os.W_OK | os.X_OK):
             raise StorageError(f"MIGAKI_HOME {str(root)!r} is not writable; name a writable folder with --home or MIGAKI_HOME")
         return cls(root)

@@ -18,10 +18,21 @@ from storage.catalog import Catalog, insert, utc_now
 from storage.home import Home
 
 
-def begin_run(home: Home, run_id: str, flow: str, *, parent: str | None = None, profile: str = "", settings: dict[str, Any] | None = None) -> None:
+def begin_run(
+    home: Home, run_id: str, flow: str, *, parent: str | None = None, profile: str = "", settings: dict[str, Any] | None = None
+) -> None:
     """Write a row with status `running`, with host and process, so that a dead one can be told."""
-    row = {"run_id": run_id, "parent_run_id": parent, "flow": flow, "status": "running", "profile": profile, "host": socket.gethostname(),
-           "pid": os.getpid(), "started": utc_now(), "settings": canonical_json(settings or {})}
+    row = {
+        "run_id": run_id,
+        "parent_run_id": parent,
+        "flow": flow,
+        "status": "running",
+        "profile": profile,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started": utc_now(),
+        "settings": canonical_json(settings or {}),
+    }
     with Catalog.of(home).write() as connection:
         _mark_crashed(connection)
         insert(connection, "runs", [row])
@@ -33,14 +44,19 @@ def end_run(home: Home, run_id: str, status: str, *, ref: ArtifactRef | None = N
     with Catalog.of(home).write() as connection:
         connection.execute(
             "UPDATE runs SET status = ?, ended = ?, seconds = epoch(CAST(? AS TIMESTAMP) - started), artifact_id = ?, key = ?, error = ? WHERE run_id = ?",
-            [status, now, now, ref and ref.id, ref and ref.id, error, run_id])
+            [status, now, now, ref and ref.id, ref and ref.id, error, run_id],
+        )
 
 
 def _mark_crashed(connection) -> None:
     """Runs of this host whose process is gone did not end by themselves."""
-    for run_id, pid in connection.execute("SELECT run_id, pid FROM runs WHERE status = 'running' AND host = ?", [socket.gethostname()]).fetchall():
+    for run_id, pid in connection.execute(
+        "SELECT run_id, pid FROM runs WHERE status = 'running' AND host = ?", [socket.gethostname()]
+    ).fetchall():
         if not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
-            connection.execute("UPDATE runs SET status = 'crashed', ended = ?, error = 'the process was killed' WHERE run_id = ?", [utc_now(), run_id])
+            connection.execute(
+                "UPDATE runs SET status = 'crashed', ended = ?, error = 'the process was killed' WHERE run_id = ?", [utc_now(), run_id]
+            )
 
 
 def register(home: Home, ref: ArtifactRef) -> None:
@@ -49,9 +65,18 @@ def register(home: Home, ref: ArtifactRef) -> None:
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     tables = {path.stem: pq.read_table(path) for path in sorted((folder / "tables").glob("*.parquet"))}
     run_id = manifest["run_id"]
-    artifact = {"artifact_id": ref.id, "kind": ref.kind, "stage": manifest["stage"], "uri": ref.uri, "run_id": run_id, "seconds": manifest["seconds"],
-                "bytes": sum(fact["bytes"] for fact in manifest["files"].values()), "created": datetime.fromisoformat(manifest["created"]),
-                "settings": manifest["settings"], "meta": manifest["meta"]}
+    artifact = {
+        "artifact_id": ref.id,
+        "kind": ref.kind,
+        "stage": manifest["stage"],
+        "uri": ref.uri,
+        "run_id": run_id,
+        "seconds": manifest["seconds"],
+        "bytes": sum(fact["bytes"] for fact in manifest["files"].values()),
+        "created": datetime.fromisoformat(manifest["created"]),
+        "settings": manifest["settings"],
+        "meta": manifest["meta"],
+    }
     lineage = [{"child_id": ref.id, "parent_id": parent, "role": role} for role, parent in manifest["inputs"].items()]
     with Catalog.of(home).write() as connection:
         if connection.execute("SELECT 1 FROM artifacts WHERE artifact_id = ?", [ref.id]).fetchone():
@@ -62,8 +87,23 @@ def register(home: Home, ref: ArtifactRef) -> None:
             constants = {"run_id": run_id} if name == "metrics" else {"run_id": run_id, "artifact_id": ref.id}
             insert(connection, name, rows, **constants)
         if ref.kind == "model":
-            insert(connection, "models", [{"model_id": ref.id, "stage": "candidate", "artifact_id": ref.id, "base": manifest["model"], "run_id": run_id,
-                                           "precision": manifest["meta"].get("precision"), "bytes": artifact["bytes"], "created": artifact["created"], "updated": utc_now()}])
+            insert(
+                connection,
+                "models",
+                [
+                    {
+                        "model_id": ref.id,
+                        "stage": "candidate",
+                        "artifact_id": ref.id,
+                        "base": manifest["model"],
+                        "run_id": run_id,
+                        "precision": manifest["meta"].get("precision"),
+                        "bytes": artifact["bytes"],
+                        "created": artifact["created"],
+                        "updated": utc_now(),
+                    }
+                ],
+            )
 
 
 def rebuild(home: Home) -> int:
@@ -88,8 +128,10 @@ def champion_index(home: Home) -> dict[str, Any] | None:
 def set_champion_index(home: Home, artifact_id: str) -> None:
     """The index has a champion of its own: promoting a model never moves it."""
     with Catalog.of(home).write() as connection:
-        connection.execute("UPDATE indexes SET stage = CASE WHEN artifact_id = ? THEN 'champion' ELSE 'archived' END WHERE artifact_id = ? OR stage = 'champion'",
-                           [artifact_id, artifact_id])
+        connection.execute(
+            "UPDATE indexes SET stage = CASE WHEN artifact_id = ? THEN 'champion' ELSE 'archived' END WHERE artifact_id = ? OR stage = 'champion'",
+            [artifact_id, artifact_id],
+        )
 
 
 def record_promotion(home: Home, row: dict[str, Any]) -> None:
@@ -101,6 +143,8 @@ def record_promotion(home: Home, row: dict[str, Any]) -> None:
     with Catalog.of(home).write() as connection:
         insert(connection, "promotions", [row | {"ts": utc_now()}])
         if row["decision"] == "promote":
-            connection.execute("UPDATE models SET stage = 'archived', updated = ? WHERE stage = 'champion' AND model_id <> ?", [utc_now(), row["model_id"]])
+            connection.execute(
+                "UPDATE models SET stage = 'archived', updated = ? WHERE stage = 'champion' AND model_id <> ?", [utc_now(), row["model_id"]]
+            )
         stage = {"promote": "champion", "keep": "rejected"}.get(row["decision"], "candidate")
         connection.execute("UPDATE models SET stage = ?, updated = ? WHERE model_id = ?", [stage, utc_now(), row["model_id"]])

@@ -55,7 +55,9 @@ class Bar:
     def advance(self, n: int = 1, **figures: float | str) -> None:
         self.done += n
         if figures:
-            self._figures = "  ".join(f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items())
+            self._figures = "  ".join(
+                f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
+            )
         self._emit(self._line(), False)
 
     def _line(self) -> str:

@@ -34,7 +34,9 @@ class StageSettings(BaseModel):
         A form sends every field, changed or not, so a standard value cannot be told from an untouched one.
         """
         fields = type(self).model_fields
-        overlay = {name: value for name, value in self.QUICK.items() if profile == "quick" and getattr(self, name) == fields[name].get_default()}
+        overlay = {
+            name: value for name, value in self.QUICK.items() if profile == "quick" and getattr(self, name) == fields[name].get_default()
+        }
         return self.model_copy(update=overlay)
 
     @classmethod

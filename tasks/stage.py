@@ -63,7 +63,12 @@ STAGES: dict[str, Stage] = {}
 
 
 def stage(
-    name: str, *, kind: Kind, settings: type[StageSettings], uses: tuple[str, ...] = ("model",), fingerprint: Callable[[Any], dict[str, Any]] | None = None
+    name: str,
+    *,
+    kind: Kind,
+    settings: type[StageSettings],
+    uses: tuple[str, ...] = ("model",),
+    fingerprint: Callable[[Any], dict[str, Any]] | None = None,
 ) -> Callable[[Body], Body]:
     """Register a stage body.
 
@@ -153,14 +158,16 @@ def _cell(value: Any) -> Any:
 
 def stage_key(stage: Stage, settings: StageSettings, inputs: dict[str, ArtifactRef], models: dict[str, ResolvedModel]) -> str:
     """SHA-256 over everything that decides what the stage computes; device, home, paths of models and logging do not."""
-    return content_key({
-        "stage": stage.name,
-        "code": code_hash(stage.module),
-        "settings": settings.model_dump(mode="json", exclude=settings.PATHS),
-        "inputs": {role: ref.id for role, ref in inputs.items()},
-        "models": {role: model.checksum for role, model in models.items()},
-        "files": stage.fingerprint(settings) if stage.fingerprint else {},
-    })
+    return content_key(
+        {
+            "stage": stage.name,
+            "code": code_hash(stage.module),
+            "settings": settings.model_dump(mode="json", exclude=settings.PATHS),
+            "inputs": {role: ref.id for role, ref in inputs.items()},
+            "models": {role: model.checksum for role, model in models.items()},
+            "files": stage.fingerprint(settings) if stage.fingerprint else {},
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,9 @@ def execute(name: str, settings: StageSettings, inputs: dict[str, ArtifactRef], 
     return Outcome(body(stage, own_settings(stage, settings), inputs, context, key, run_id), reused=False)
 
 
-def _run_body(stage: Stage, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context, key: str, run_id: str) -> ArtifactRef:
+def _run_body(
+    stage: Stage, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context, key: str, run_id: str
+) -> ArtifactRef:
     store, models = ArtifactStore(context.home), _models(stage, context)
     started = time.perf_counter()
     with store.draft(stage.kind, key) as path:
@@ -212,11 +221,20 @@ def _run_body(stage: Stage, settings: StageSettings, inputs: dict[str, ArtifactR
             work.meta["adapters"] = [*work.meta["adapters"], key]
         work.meta["headlines"] = work.headlines
         work.write_tables()
-        return store.commit(path, {
-            "stage": stage.name, "run_id": run_id, "settings": settings.model_dump(mode="json"), "inputs": {role: ref.id for role, ref in inputs.items()},
-            "model": context.model if "model" in stage.uses else None, "embedder": context.embedder if "embedder" in stage.uses else None,
-            "meta": work.meta, "seconds": time.perf_counter() - started, "created": datetime.now(UTC).replace(tzinfo=None).isoformat(),
-        })
+        return store.commit(
+            path,
+            {
+                "stage": stage.name,
+                "run_id": run_id,
+                "settings": settings.model_dump(mode="json"),
+                "inputs": {role: ref.id for role, ref in inputs.items()},
+                "model": context.model if "model" in stage.uses else None,
+                "embedder": context.embedder if "embedder" in stage.uses else None,
+                "meta": work.meta,
+                "seconds": time.perf_counter() - started,
+                "created": datetime.now(UTC).replace(tzinfo=None).isoformat(),
+            },
+        )
 
 
 def give_back_memory() -> None:

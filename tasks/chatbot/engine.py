@@ -21,7 +21,10 @@ from tasks.rag.retrieval import Hit, Retriever
 
 NOTHING_FOUND = {"en": "The documents do not answer this.", "ja": "この質問の答えは資料の中に見つかりませんでした。"}
 QUOTED = {"en": "From “{title}”: {sentence}", "ja": "資料「{title}」より引用します: {sentence}"}
-QUOTING_BECAUSE = {"en": "(This model writes this language poorly, so the source is quoted.)", "ja": "(このモデルは日本語の文章が苦手なため、資料の文をそのまま引用しています。)"}
+QUOTING_BECAUSE = {
+    "en": "(This model writes this language poorly, so the source is quoted.)",
+    "ja": "(このモデルは日本語の文章が苦手なため、資料の文をそのまま引用しています。)",
+}
 
 
 class _Stop(StoppingCriteria):
@@ -47,7 +50,14 @@ class Turn:
 class ChatEngine:
     """A model, an index (or none) and a conversation."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, retriever: Retriever | None, settings: ChatSettings, weak_in: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        retriever: Retriever | None,
+        settings: ChatSettings,
+        weak_in: tuple[str, ...] = (),
+    ):
         self.model, self.tokenizer, self.retriever, self.settings, self.weak_in = model, tokenizer, retriever, settings, weak_in
         self.conversation = Conversation(settings.system, settings.max_turns)
         self.turn: Turn | None = None
@@ -94,7 +104,9 @@ class ChatEngine:
         if self.turn.sources:
             last = with_context([last], [hit.text for hit in self.turn.sources])[-1]
         context = getattr(self.model.config, "max_position_embeddings", 2048)
-        messages = self.conversation.fitting(last, context - self.settings.max_new_tokens, lambda chat: len(encode_prompt(self.tokenizer, chat)))
+        messages = self.conversation.fitting(
+            last, context - self.settings.max_new_tokens, lambda chat: len(encode_prompt(self.tokenizer, chat))
+        )
         ids = torch.tensor([encode_prompt(self.tokenizer, messages)[-(context - self.settings.max_new_tokens) :]], device=self.model.device)
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
         stop, failed = _Stop(), []
@@ -102,7 +114,13 @@ class ChatEngine:
 
         def run() -> None:
             try:
-                out = self.model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=self._generation(), streamer=None if beams else streamer, stopping_criteria=[stop])
+                out = self.model.generate(
+                    ids,
+                    attention_mask=torch.ones_like(ids),
+                    generation_config=self._generation(),
+                    streamer=None if beams else streamer,
+                    stopping_criteria=[stop],
+                )
                 if beams:
                     streamer.on_finalized_text(self.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True), stream_end=True)
             except Exception as error:
@@ -123,8 +141,15 @@ class ChatEngine:
         s = self.settings
         drawn = s.temperature > 0 and s.num_beams == 1
         drawing = {"temperature": s.temperature, "top_k": s.top_k or None, "top_p": s.top_p} if drawn else {}
-        return GenerationConfig(max_new_tokens=s.max_new_tokens, do_sample=drawn, num_beams=s.num_beams, no_repeat_ngram_size=s.no_repeat_ngram, eos_token_id=sorted(end_ids(self.tokenizer)),
-                                pad_token_id=self.tokenizer.pad_token_id, **drawing)
+        return GenerationConfig(
+            max_new_tokens=s.max_new_tokens,
+            do_sample=drawn,
+            num_beams=s.num_beams,
+            no_repeat_ngram_size=s.no_repeat_ngram,
+            eos_token_id=sorted(end_ids(self.tokenizer)),
+            pad_token_id=self.tokenizer.pad_token_id,
+            **drawing,
+        )
 
 
 def best_sentence(question: str, hits: list[Hit]) -> tuple[Hit, str]:

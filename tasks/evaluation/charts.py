@@ -13,13 +13,20 @@ matplotlib_fontja.japanize()
 BLUE, ORANGE, GREY = "#3b6fb6", "#d9822b", "#8a8f98"
 
 
-def curves(title: str, xlabel: str, series: dict[str, Sequence[tuple[float, float]]], second: dict[str, Sequence[tuple[float, float]]] | None = None) -> str:
+def curves(
+    title: str,
+    xlabel: str,
+    series: dict[str, Sequence[tuple[float, float]]],
+    second: dict[str, Sequence[tuple[float, float]]] | None = None,
+) -> str:
     """An SVG of named lines over a common axis; `second` are lines on an axis of their own at the right."""
     figure, axis = plt.subplots(figsize=(5.4, 2.8))
     lines = []
     for target, named, colours in ((axis, series, (BLUE, GREY)), (axis.twinx() if second else None, second or {}, (ORANGE,))):
         for (name, points), colour in zip(named.items(), colours, strict=False):
-            lines += target.plot(*zip(*points, strict=True), label=name, color=colour, linewidth=1.6, marker="o" if len(points) < 40 else "", markersize=3)
+            lines += target.plot(
+                *zip(*points, strict=True), label=name, color=colour, linewidth=1.6, marker="o" if len(points) < 40 else "", markersize=3
+            )
         if target is not None and named:
             target.set_ylabel(" / ".join(named), color=colours[0])
             target.spines[["top"]].set_visible(False)

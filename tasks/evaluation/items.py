@@ -35,8 +35,18 @@ def held_out_items(folder: Path, loss_items: int, prompts: int, choice_items: in
     """Items of a dataset, of which no model has seen the answers. Conversations that do not fit the models' context are passed over."""
     instructions = [Item(row.id, "instructions", row.messages, row.answer, row.lang) for row in load_instructions(folder, "eval")]
     instructions = [item for item in instructions if fits(item.messages)]
-    questions = [Item(row.id, "questions", [{"role": "user", "content": row.question}], row.answer, row.lang, row.document, row.choices) for row in load_questions(folder)]
-    preferences = [Item(row.id, "preferences", row.messages, row.chosen, row.lang) for row in load_preferences(folder, "eval") if fits(row.messages)]
+    questions = [
+        Item(row.id, "questions", [{"role": "user", "content": row.question}], row.answer, row.lang, row.document, row.choices)
+        for row in load_questions(folder)
+    ]
+    preferences = [
+        Item(row.id, "preferences", row.messages, row.chosen, row.lang) for row in load_preferences(folder, "eval") if fits(row.messages)
+    ]
     once = list({repr(item.messages): item for item in [*questions, *preferences, *instructions]}.values())
     with_choices = [item for item in questions if len(item.choices) > 1]
-    return Items(balanced([*instructions, *questions], loss_items)[0], balanced(once, prompts)[0], balanced(with_choices, choice_items)[0] if choice_items else [], questions)
+    return Items(
+        balanced([*instructions, *questions], loss_items)[0],
+        balanced(once, prompts)[0],
+        balanced(with_choices, choice_items)[0] if choice_items else [],
+        questions,
+    )

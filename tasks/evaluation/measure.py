@@ -24,10 +24,19 @@ CONTEXT_CHUNKS = 2
 
 def row_for(model: str, item: Item, suite: str, **values: Any) -> Row:
     """A row of `evaluation_answers`."""
-    return {"model": model, "suite": suite, "item_id": item.id, "lang": item.lang, "prompt": item.messages[-1]["content"], "reference": item.reference} | values
+    return {
+        "model": model,
+        "suite": suite,
+        "item_id": item.id,
+        "lang": item.lang,
+        "prompt": item.messages[-1]["content"],
+        "reference": item.reference,
+    } | values
 
 
-def answer_losses(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], max_tokens: int, bar: Bar) -> list[Row]:
+def answer_losses(
+    name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], max_tokens: int, bar: Bar
+) -> list[Row]:
     """Negative log-likelihood (nats) of the reference answers."""
     examples = []
     for item in items:
@@ -35,7 +44,10 @@ def answer_losses(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBas
         start = min(start, max_tokens - 1)
         examples.append(Example(ids[:max_tokens] if len(ids) > max_tokens else ids, start, len(item.reference), item.lang))
     scores = score_examples(model, examples, on_batch=bar.advance)
-    return [row_for(name, item, "loss", loss=score.nll, characters=score.characters, tokens=score.tokens) for item, score in zip(items, scores, strict=True)]
+    return [
+        row_for(name, item, "loss", loss=score.nll, characters=score.characters, tokens=score.tokens)
+        for item, score in zip(items, scores, strict=True)
+    ]
 
 
 def sampled_answers(
@@ -43,8 +55,16 @@ def sampled_answers(
 ) -> tuple[list[Row], list[Example]]:
     """An answer to every prompt, the same seeds for every model; as rows, and as the very tokens, which is what a reward model must see."""
     prompts = [encode_prompt(tokenizer, item.messages) for item in items]
-    answers = sample(model, prompts, max_new_tokens=settings.answer_tokens, end_ids=end_ids(tokenizer), temperature=settings.temperature, seed=settings.seed, batch=48,
-                     on_progress=bar.advance)
+    answers = sample(
+        model,
+        prompts,
+        max_new_tokens=settings.answer_tokens,
+        end_ids=end_ids(tokenizer),
+        temperature=settings.temperature,
+        seed=settings.seed,
+        batch=48,
+        on_progress=bar.advance,
+    )
     rows = []
     for item, answer in zip(items, answers, strict=True):
         text = tokenizer.decode(answer.ids, skip_special_tokens=True).strip()
@@ -54,7 +74,9 @@ def sampled_answers(
 
 def choices(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], bar: Bar) -> list[Row]:
     """Multiple choice: the choice with the highest log-likelihood per character is the answer. The right one comes first in the item."""
-    examples = [Example(*encode_example(tokenizer, item.messages, choice), len(choice), item.lang) for item in items for choice in item.choices]
+    examples = [
+        Example(*encode_example(tokenizer, item.messages, choice), len(choice), item.lang) for item in items for choice in item.choices
+    ]
     scores = iter(score_examples(model, examples, on_batch=bar.advance))
     rows = []
     for item in items:
@@ -64,12 +86,20 @@ def choices(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, ite
     return rows
 
 
-def timed_answers(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], settings: EvaluateSettings, bar: Bar) -> list[Row]:
+def timed_answers(
+    name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], settings: EvaluateSettings, bar: Bar
+) -> list[Row]:
     """Greedy answers one by one, with the seconds each took."""
     rows = []
     for item in items:
         start = time.perf_counter()
-        answer = sample(model, [encode_prompt(tokenizer, item.messages)], max_new_tokens=settings.answer_tokens, end_ids=end_ids(tokenizer), temperature=0)[0]
+        answer = sample(
+            model,
+            [encode_prompt(tokenizer, item.messages)],
+            max_new_tokens=settings.answer_tokens,
+            end_ids=end_ids(tokenizer),
+            temperature=0,
+        )[0]
         seconds = time.perf_counter() - start
         text = tokenizer.decode(answer.ids, skip_special_tokens=True).strip()
         rows.append(row_for(name, item, "latency", answer=text, tokens=len(answer.ids), seconds=seconds))
@@ -77,16 +107,29 @@ def timed_answers(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBas
     return rows
 
 
-def context_answers(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, retriever: Retriever, items: Sequence[Item], settings: EvaluateSettings, bar: Bar) -> list[Row]:
+def context_answers(
+    name: str,
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    retriever: Retriever,
+    items: Sequence[Item],
+    settings: EvaluateSettings,
+    bar: Bar,
+) -> list[Row]:
     """The same questions with and without what the index finds."""
     rows = []
     for item in items:
         hits = retriever.search(item.messages[-1]["content"], CONTEXT_CHUNKS)
-        for suite, messages, sources in (("without context", item.messages, []), ("with context", with_context(item.messages, [hit.text for hit in hits]), [hit.document for hit in hits])):
+        for suite, messages, sources in (
+            ("without context", item.messages, []),
+            ("with context", with_context(item.messages, [hit.text for hit in hits]), [hit.document for hit in hits]),
+        ):
             prompt = encode_prompt(tokenizer, messages)
             answer = sample(model, [prompt], max_new_tokens=settings.answer_tokens, end_ids=end_ids(tokenizer), temperature=0)[0]
             text = tokenizer.decode(answer.ids, skip_special_tokens=True).strip()
-            rows.append(row_for(name, item, suite, answer=text, tokens=len(answer.ids), similarity=chrf(text, item.reference), sources=sources))
+            rows.append(
+                row_for(name, item, suite, answer=text, tokens=len(answer.ids), similarity=chrf(text, item.reference), sources=sources)
+            )
         bar.advance()
     return rows
 
@@ -95,4 +138,8 @@ def retrieval_ranks(retriever: Retriever, items: Items) -> list[tuple[Item, int]
     """For each question whose document is known, the rank at which the index finds it (0: not among ten)."""
     from tasks.rag.retrieval import document_rank
 
-    return [(item, document_rank(retriever.search(item.messages[-1]["content"], 20), item.document)) for item in items.questions if item.document]
+    return [
+        (item, document_rank(retriever.search(item.messages[-1]["content"], 20), item.document))
+        for item in items.questions
+        if item.document
+    ]

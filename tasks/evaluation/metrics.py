@@ -11,7 +11,9 @@ import numpy as np
 
 REFUSALS = re.compile(
     r"\b(i (can(no|')t|am (unable|not able|sorry)|do(n't| not) know)\b|i'm (sorry|unable|not able)\b|as an ai\b|sorry, (but )?i\b)|"
-    r"(できません|お答えでき(ません|かねます)|わかりません|分かりません|申し訳(ありません|ございません)|お手伝いできません)", re.IGNORECASE)
+    r"(できません|お答えでき(ません|かねます)|わかりません|分かりません|申し訳(ありません|ございません)|お手伝いできません)",
+    re.IGNORECASE,
+)
 
 
 def units(text: str, lang: str) -> list[str]:
@@ -23,7 +25,12 @@ def units(text: str, lang: str) -> list[str]:
 
 def distinct_n(texts: Sequence[str], langs: Sequence[str], n: int = 2) -> float:
     """Share of different n-grams among all n-grams of all texts (Li et al. 2016); 0 for no n-grams."""
-    grams = [tuple(part[i : i + n]) for text, lang in zip(texts, langs, strict=True) for part in [units(text, lang)] for i in range(len(part) - n + 1)]
+    grams = [
+        tuple(part[i : i + n])
+        for text, lang in zip(texts, langs, strict=True)
+        for part in [units(text, lang)]
+        for i in range(len(part) - n + 1)
+    ]
     return len(set(grams)) / len(grams) if grams else 0.0
 
 

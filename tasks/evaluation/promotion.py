@@ -42,7 +42,9 @@ def broken_guards(figures: Sequence[dict[str, Any]], champion: str, settings: Pr
         broken.append(f"it takes {pair[0]:.1f} s for an answer, the champion {pair[1]:.1f} s")
     found = lookup(figures, "index", "hit@5")
     if found and found["value"] < settings.min_hit_at_5:
-        broken.append(f"the index finds the right document among five for {found['value']:.0%} of the questions, {settings.min_hit_at_5:.0%} are asked for")
+        broken.append(
+            f"the index finds the right document among five for {found['value']:.0%} of the questions, {settings.min_hit_at_5:.0%} are asked for"
+        )
     return broken
 
 

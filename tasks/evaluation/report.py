@@ -35,7 +35,11 @@ def text(value: Any) -> str:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """An HTML table; a column whose values are all numbers is set right."""
-    numeric = [bool(rows) and all(isinstance(row[i], int | float | None) or str(row[i])[:1].isdigit() and str(row[i])[-1:] in "0123456789%" for row in rows) for i in range(len(columns))]
+    numeric = [
+        bool(rows)
+        and all(isinstance(row[i], int | float | None) or (str(row[i])[:1].isdigit() and str(row[i])[-1:] in "0123456789%") for row in rows)
+        for i in range(len(columns))
+    ]
     mark = [' class="n"' if right else "" for right in numeric]
     head = "".join(f"<th{mark[i]}>{text(name)}</th>" for i, name in enumerate(columns))
     body = "".join("<tr>" + "".join(f"<td{mark[i]}>{text(value)}</td>" for i, value in enumerate(row)) + "</tr>" for row in rows)
@@ -56,26 +60,44 @@ class Facts:
     def __init__(self, query: Query, run_id: str):
         self.query, self.run_id = query, run_id
         self.run = query("SELECT * FROM runs WHERE run_id = ?", [run_id])[0]
-        self.stages = query("""SELECT r.flow AS stage, r.status, r.seconds, a.artifact_id, a.run_id AS made_by, a.seconds AS body_seconds, a.meta::VARCHAR AS meta
-                               FROM runs r LEFT JOIN artifacts a USING (artifact_id) WHERE r.parent_run_id = ? ORDER BY r.started""", [run_id])
+        self.stages = query(
+            """SELECT r.flow AS stage, r.status, r.seconds, a.artifact_id, a.run_id AS made_by, a.seconds AS body_seconds, a.meta::VARCHAR AS meta
+                               FROM runs r LEFT JOIN artifacts a USING (artifact_id) WHERE r.parent_run_id = ? ORDER BY r.started""",
+            [run_id],
+        )
         self.by_stage = {stage["stage"]: stage | {"meta": json.loads(stage["meta"] or "{}")} for stage in self.stages}
 
     def metric(self, stage: str, name: str) -> list[tuple[float, float]]:
         """(step, value) of a metric of the stage's artifact."""
         made = self.by_stage.get(stage)
-        rows = self.query("SELECT step, value FROM metrics WHERE run_id = ? AND name = ? ORDER BY step", [made["made_by"], name]) if made else []
+        rows = (
+            self.query("SELECT step, value FROM metrics WHERE run_id = ? AND name = ? ORDER BY step", [made["made_by"], name])
+            if made
+            else []
+        )
         return [(row["step"], row["value"]) for row in rows]
 
     def evaluation(self, condition: str = "TRUE", values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         made = self.by_stage.get("evaluate")
-        return self.query(f"SELECT * FROM evaluations WHERE artifact_id = ? AND {condition}", [made["artifact_id"], *values]) if made else []
+        return (
+            self.query(f"SELECT * FROM evaluations WHERE artifact_id = ? AND {condition}", [made["artifact_id"], *values]) if made else []
+        )
 
 
 def stage_section(facts: Facts) -> str:
     rows = []
     for stage in facts.stages:
         for i, line in enumerate(facts.by_stage[stage["stage"]]["meta"].get("headlines") or [{}]):
-            rows.append([stage["stage"] if i == 0 else "", stage["status"] if i == 0 else "", f"{stage['seconds']:.1f}" if i == 0 else "", line.get("label"), line.get("before"), line.get("after")])
+            rows.append(
+                [
+                    stage["stage"] if i == 0 else "",
+                    stage["status"] if i == 0 else "",
+                    f"{stage['seconds']:.1f}" if i == 0 else "",
+                    line.get("label"),
+                    line.get("before"),
+                    line.get("after"),
+                ]
+            )
     return section("Stages", table(["stage", "status", "seconds", "key figure", "before", "after"], rows))
 
 
@@ -88,7 +110,11 @@ def chart_section(facts: Facts) -> str:
     if score := facts.metric("align", "align.score"):
         kl = facts.metric("align", "align.kl")
         found.append(curves("PPO: score and KL", "update", {"score": score}, {"KL per answer (nats)": kl}))
-        found.append(curves("PPO: score against KL", "KL per answer (nats)", {"score": sorted((x, y) for (_, x), (_, y) in zip(kl, score, strict=True))}))
+        found.append(
+            curves(
+                "PPO: score against KL", "KL per answer (nats)", {"score": sorted((x, y) for (_, x), (_, y) in zip(kl, score, strict=True))}
+            )
+        )
     return section("Curves", f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in found)}</div>') if found else ""
 
 
@@ -99,7 +125,13 @@ def figure_section(facts: Facts) -> str:
     shown = []
     for metric, lang in dict.fromkeys((row["metric"], row["lang"]) for row in rows):
         shown.append([metric, lang, *[cell(cells.get((metric, lang, model))) for model in models]])
-    return section("Models on the same items", table(["figure", "language", *models], shown), note("In brackets: 95 % bootstrap intervals. Losses in nats per character; rewards in standard deviations of the tuned model's answers."))
+    return section(
+        "Models on the same items",
+        table(["figure", "language", *models], shown),
+        note(
+            "In brackets: 95 % bootstrap intervals. Losses in nats per character; rewards in standard deviations of the tuned model's answers."
+        ),
+    )
 
 
 def cell(row: dict[str, Any] | None) -> str:
@@ -110,15 +142,38 @@ def cell(row: dict[str, Any] | None) -> str:
 
 def difference_section(facts: Facts) -> str:
     rows = facts.evaluation("model LIKE '% - %'")
-    shown = [[row["model"], row["metric"], row["lang"], row["value"], f"{row['low']:+.3f} to {row['high']:+.3f}", row["items"],
-              "yes" if row["low"] > 0 or row["high"] < 0 else "inconclusive"] for row in rows]
-    return section("Differences, item by item", table(["models", "figure", "language", "difference", "95 % interval", "items", "excludes zero"], shown))
+    shown = [
+        [
+            row["model"],
+            row["metric"],
+            row["lang"],
+            row["value"],
+            f"{row['low']:+.3f} to {row['high']:+.3f}",
+            row["items"],
+            "yes" if row["low"] > 0 or row["high"] < 0 else "inconclusive",
+        ]
+        for row in rows
+    ]
+    return section(
+        "Differences, item by item", table(["models", "figure", "language", "difference", "95 % interval", "items", "excludes zero"], shown)
+    )
 
 
 def size_section(facts: Facts) -> str:
     meta = facts.by_stage.get("quantize", {}).get("meta", {})
-    shown = [[v["variant"] + (" (picked)" if v["variant"] == meta.get("precision") else ""), f"{v['disk_bytes'] / 1e6:.1f}", f"{v['memory_bytes'] / 1e6:.1f}", f"{v['memory_saving']:.1%}", f"{v['textbook_saving']:.1%}",
-              v["perplexity"], f"{v['extra_loss']:+.2%}", f"{v['tokens_per_second']:.0f}"] for v in meta.get("variants", [])]
+    shown = [
+        [
+            v["variant"] + (" (picked)" if v["variant"] == meta.get("precision") else ""),
+            f"{v['disk_bytes'] / 1e6:.1f}",
+            f"{v['memory_bytes'] / 1e6:.1f}",
+            f"{v['memory_saving']:.1%}",
+            f"{v['textbook_saving']:.1%}",
+            v["perplexity"],
+            f"{v['extra_loss']:+.2%}",
+            f"{v['tokens_per_second']:.0f}",
+        ]
+        for v in meta.get("variants", [])
+    ]
     if not shown:
         return ""
     columns = ["variant", "MB on disk", "MB of weights", "saved", "textbook", "perplexity", "against fp32", "tokens/s scored"]
@@ -128,7 +183,14 @@ def size_section(facts: Facts) -> str:
 def retrieval_section(facts: Facts) -> str:
     rows = facts.evaluation("model = 'index'")
     langs = list(dict.fromkeys(row["lang"] for row in rows))
-    shown = [[lang, next(r["items"] for r in rows if r["lang"] == lang), *[next(r["value"] for r in rows if r["lang"] == lang and r["metric"] == m) for m in ("hit@1", "hit@5", "mrr@10")]] for lang in langs]
+    shown = [
+        [
+            lang,
+            next(r["items"] for r in rows if r["lang"] == lang),
+            *[next(r["value"] for r in rows if r["lang"] == lang and r["metric"] == m) for m in ("hit@1", "hit@5", "mrr@10")],
+        ]
+        for lang in langs
+    ]
     return section("Retrieval", table(["language", "questions", "hit@1", "hit@5", "MRR@10"], shown)) if shown else ""
 
 
@@ -136,7 +198,10 @@ def example_section(facts: Facts) -> str:
     made = facts.by_stage.get("evaluate")
     if not made:
         return ""
-    rows = facts.query("SELECT model, item_id, lang, prompt, reference, answer FROM evaluation_answers WHERE artifact_id = ? AND suite = 'answers' ORDER BY item_id", [made["artifact_id"]])
+    rows = facts.query(
+        "SELECT model, item_id, lang, prompt, reference, answer FROM evaluation_answers WHERE artifact_id = ? AND suite = 'answers' ORDER BY item_id",
+        [made["artifact_id"]],
+    )
     models = [model for model in ("base", "tuned", "aligned", "release", "champion") if any(row["model"] == model for row in rows)]
     parts = []
     for lang in ("en", "ja"):
@@ -150,8 +215,18 @@ def example_section(facts: Facts) -> str:
 
 def data_section(facts: Facts) -> str:
     made = facts.by_stage.get("prepare")
-    rows = facts.query("SELECT kind, split, lang, reason, rows FROM datasets WHERE artifact_id = ? ORDER BY ALL", [made["artifact_id"]]) if made else []
-    return section("Data", table(["kind", "split", "language", "kept, or why dropped", "rows"], [[r["kind"], r["split"], r["lang"], r["reason"] or "kept", r["rows"]] for r in rows]))
+    rows = (
+        facts.query("SELECT kind, split, lang, reason, rows FROM datasets WHERE artifact_id = ? ORDER BY ALL", [made["artifact_id"]])
+        if made
+        else []
+    )
+    return section(
+        "Data",
+        table(
+            ["kind", "split", "language", "kept, or why dropped", "rows"],
+            [[r["kind"], r["split"], r["lang"], r["reason"] or "kept", r["rows"]] for r in rows],
+        ),
+    )
 
 
 def decision_section(facts: Facts) -> str:
@@ -164,12 +239,25 @@ def honesty(facts: Facts) -> str:
     base = facts.by_stage.get("evaluate", {}).get("meta", {}).get("models", {}).get("base", "")
     lines = ["Every figure comes from the catalog of this run; intervals are percentile bootstraps over items."]
     if "smollm2" in base:
-        lines.append("The baseline is the bundled SmolLM2-135M-Instruct, whose weights are 4-bit (Q4_1) numbers written out as fp32. A model of this size solves about 0.4 % of GSM8K by exact match, "
-                     "hardly writes Japanese, and is here to show the process: likelihood-based figures tell such models apart where exact match cannot.")
+        lines.append(
+            "The baseline is the bundled SmolLM2-135M-Instruct, whose weights are 4-bit (Q4_1) numbers written out as fp32. A model of this size solves about 0.4 % of GSM8K by exact match, "
+            "hardly writes Japanese, and is here to show the process: likelihood-based figures tell such models apart where exact match cannot."
+        )
     return section("What to know when reading this", *[note(line) for line in lines])
 
 
-SECTIONS = (decision_section, stage_section, chart_section, difference_section, figure_section, example_section, size_section, retrieval_section, data_section, honesty)
+SECTIONS = (
+    decision_section,
+    stage_section,
+    chart_section,
+    difference_section,
+    figure_section,
+    example_section,
+    size_section,
+    retrieval_section,
+    data_section,
+    honesty,
+)
 
 
 def build_report(query: Query, run_id: str) -> str:
@@ -178,5 +266,7 @@ def build_report(query: Query, run_id: str) -> str:
     started = f"{facts.run['started']:%Y-%m-%d %H:%M} UTC"
     body = "".join(part(facts) for part in SECTIONS)
     heading = f"<h1>Migaki: retraining of {started}</h1>" + note(f"run {run_id}, profile {facts.run['profile']}")
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Migaki: {started}</title>'
-            f"<style>{STYLE}</style></head><body>{heading}{body}</body></html>")
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Migaki: {started}</title>'
+        f"<style>{STYLE}</style></head><body>{heading}{body}</body></html>"
+    )

@@ -21,7 +21,14 @@ class EvaluateSettings(StageSettings):
     max_tokens: int = Field(512, ge=32, description="Items longer than this in tokens are cut at the end of the answer")
     resamples: int = Field(2000, ge=100, description="Bootstrap resamples behind every interval")
 
-    QUICK: ClassVar[dict[str, Any]] = {"loss_items": 48, "prompts": 96, "answer_tokens": 32, "choice_items": 16, "context_items": 4, "latency_items": 5}
+    QUICK: ClassVar[dict[str, Any]] = {
+        "loss_items": 48,
+        "prompts": 96,
+        "answer_tokens": 32,
+        "choice_items": 16,
+        "context_items": 4,
+        "latency_items": 5,
+    }
 
 
 class PromoteSettings(StageSettings):
@@ -31,4 +38,6 @@ class PromoteSettings(StageSettings):
     max_length_ratio: float = Field(2.5, gt=1, description="Guard: the median answer may be at most so many times as long, or as short")
     max_distinct_loss: float = Field(0.20, ge=0, le=1, description="Guard: distinct-2 may fall by at most this share")
     max_latency_ratio: float = Field(2.0, gt=0, description="Guard: the median answer may take at most so many times as long")
-    min_hit_at_5: float = Field(0.5, ge=0, le=1, description="Guard: the index must find the right document among five for this share of the questions")
+    min_hit_at_5: float = Field(
+        0.5, ge=0, le=1, description="Guard: the index must find the right document among five for this share of the questions"
+    )

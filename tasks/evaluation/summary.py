@@ -10,7 +10,15 @@ Row = dict[str, Any]
 
 def figure(model: str, metric: str, lang: str, interval: Interval | float, items: int = 0) -> Row:
     if isinstance(interval, Interval):
-        return {"model": model, "metric": metric, "lang": lang, "value": interval.value, "low": interval.low, "high": interval.high, "items": interval.items}
+        return {
+            "model": model,
+            "metric": metric,
+            "lang": lang,
+            "value": interval.value,
+            "low": interval.low,
+            "high": interval.high,
+            "items": interval.items,
+        }
     return {"model": model, "metric": metric, "lang": lang, "value": interval, "low": None, "high": None, "items": items}
 
 
@@ -28,7 +36,14 @@ def model_figures(model: str, rows: Sequence[Row], resamples: int) -> list[Row]:
     """All figures of one model."""
     found = []
     for lang, own in by_language(of(rows, model, "loss")):
-        found.append(figure(model, "answer_loss_per_character", lang, ratio_interval([r["loss"] for r in own], [r["characters"] for r in own], resamples)))
+        found.append(
+            figure(
+                model,
+                "answer_loss_per_character",
+                lang,
+                ratio_interval([r["loss"] for r in own], [r["characters"] for r in own], resamples),
+            )
+        )
     for lang, own in by_language(of(rows, model, "answers")):
         for metric, column in (("reward", "reward"), ("second_reward", "second_reward")):
             if own[0].get(column) is not None:
@@ -43,15 +58,32 @@ def model_figures(model: str, rows: Sequence[Row], resamples: int) -> list[Row]:
             found.append(figure(model, metric, lang, mean_interval([r["similarity"] for r in own], resamples)))
     seconds = [r["seconds"] for r in of(rows, model, "latency")]
     if seconds:
-        found += [figure(model, "latency_p50", "all", percentile(seconds, 0.5), len(seconds)), figure(model, "latency_p95", "all", percentile(seconds, 0.95), len(seconds))]
+        found += [
+            figure(model, "latency_p50", "all", percentile(seconds, 0.5), len(seconds)),
+            figure(model, "latency_p95", "all", percentile(seconds, 0.95), len(seconds)),
+        ]
     return found
 
 
-def paired(rows: Sequence[Row], model: str, reference: str, suite: str, values: Callable[[Row], float], sizes: Callable[[Row], float], resamples: int) -> list[tuple[str, Interval]]:
+def paired(
+    rows: Sequence[Row],
+    model: str,
+    reference: str,
+    suite: str,
+    values: Callable[[Row], float],
+    sizes: Callable[[Row], float],
+    resamples: int,
+) -> list[tuple[str, Interval]]:
     """(language, difference of model and reference) over the items that both have."""
     other = {row["item_id"]: row for row in of(rows, reference, suite)}
     own = [row for row in of(rows, model, suite) if row["item_id"] in other]
-    return [(lang, ratio_difference([values(r) for r in part], [values(other[r["item_id"]]) for r in part], [sizes(r) for r in part], resamples)) for lang, part in by_language(own)]
+    return [
+        (
+            lang,
+            ratio_difference([values(r) for r in part], [values(other[r["item_id"]]) for r in part], [sizes(r) for r in part], resamples),
+        )
+        for lang, part in by_language(own)
+    ]
 
 
 def comparison_figures(model: str, reference: str, rows: Sequence[Row], resamples: int) -> list[Row]:

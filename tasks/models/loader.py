@@ -23,7 +23,9 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
         MigakiError: the folder has no tokenizer that can be opened.
     """
     if not any((path / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")):
-        raise MigakiError(f"the model folder {path.name!r} has no tokenizer (tokenizer.json, tokenizer.model, vocab.json or spiece.model); save it there with the model")
+        raise MigakiError(
+            f"the model folder {path.name!r} has no tokenizer (tokenizer.json, tokenizer.model, vocab.json or spiece.model); save it there with the model"
+        )
     tokenizer = AutoTokenizer.from_pretrained(path)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

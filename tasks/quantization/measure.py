@@ -54,7 +54,9 @@ def fixed_tokens(examples: Sequence[Example], total: int, tokenizer: PreTrainedT
     return chosen
 
 
-def measure(variant: str, folder: Path, examples: Sequence[Example], baseline: Measurement | None, device: str, on_batch: Callable[[int], object]) -> Measurement:
+def measure(
+    variant: str, folder: Path, examples: Sequence[Example], baseline: Measurement | None, device: str, on_batch: Callable[[int], object]
+) -> Measurement:
     """Open a variant as it will be served, in float32 where it is not quantized, and score `examples`. `baseline` is None for fp32 itself.
 
     Raises:
@@ -69,11 +71,20 @@ def measure(variant: str, folder: Path, examples: Sequence[Example], baseline: M
     seconds = time.perf_counter() - started
     perplexity = perplexity_of(scores)
     return Measurement(
-        variant, perplexity, extra_loss=perplexity / baseline.perplexity - 1 if baseline else 0.0,
-        loss_per_character={lang: mean_per_character([s for s, e in zip(scores, examples, strict=True) if e.lang == lang]) for lang in sorted({e.lang for e in examples})},
-        disk_bytes=disk_bytes(folder), memory_bytes=memory,
-        disk_saving=1 - disk_bytes(folder) / baseline.disk_bytes if baseline else 0.0, memory_saving=1 - memory / baseline.memory_bytes if baseline else 0.0,
-        textbook_saving=TEXTBOOK_SAVING[variant], tokens_per_second=sum(len(example.ids) for example in examples) / seconds)
+        variant,
+        perplexity,
+        extra_loss=perplexity / baseline.perplexity - 1 if baseline else 0.0,
+        loss_per_character={
+            lang: mean_per_character([s for s, e in zip(scores, examples, strict=True) if e.lang == lang])
+            for lang in sorted({e.lang for e in examples})
+        },
+        disk_bytes=disk_bytes(folder),
+        memory_bytes=memory,
+        disk_saving=1 - disk_bytes(folder) / baseline.disk_bytes if baseline else 0.0,
+        memory_saving=1 - memory / baseline.memory_bytes if baseline else 0.0,
+        textbook_saving=TEXTBOOK_SAVING[variant],
+        tokens_per_second=sum(len(example.ids) for example in examples) / seconds,
+    )
 
 
 def perplexity_of(scores: Sequence[Score]) -> float:

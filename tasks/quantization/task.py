@@ -48,15 +48,19 @@ def held_out_tokens(dataset: Path, tokenizer: "PreTrainedTokenizerBase", total: 
     from tasks.training.examples import encode_instructions
 
     rows = load_instructions(dataset, "eval") or [
-        Instruction(q.id, [{"role": "user", "content": q.question}], q.answer, q.lang, q.source) for q in load_questions(dataset)]
+        Instruction(q.id, [{"role": "user", "content": q.question}], q.answer, q.lang, q.source) for q in load_questions(dataset)
+    ]
     if not rows:
-        raise MigakiError("the dataset has neither held-out instructions nor questions, so what quantization costs cannot be measured: give some with --questions")
+        raise MigakiError(
+            "the dataset has neither held-out instructions nor questions, so what quantization costs cannot be measured: give some with --questions"
+        )
     encoded = encode_instructions(tokenizer, sorted(rows, key=lambda row: row.id), row_limit, "quantize.eval_tokens")
     return fixed_tokens(encoded.examples, total, tokenizer)
 
 
-def measure_all(variants: Path, tokenizer: "PreTrainedTokenizerBase", examples: "list[Example]", settings: QuantizeSettings,
-                work: Work) -> "tuple[dict[str, Measurement], dict[str, str]]":
+def measure_all(
+    variants: Path, tokenizer: "PreTrainedTokenizerBase", examples: "list[Example]", settings: QuantizeSettings, work: Work
+) -> "tuple[dict[str, Measurement], dict[str, str]]":
     """(measurement by variant, reason by variant that could not be made), from the largest to the smallest."""
     from tasks.quantization.measure import measure
     from tasks.quantization.variants import ORDER, make_variant, save_model
@@ -83,8 +87,14 @@ def place(variants: Path, picked: str, model: Path, keep_all: bool) -> None:
 
 def report(measurements: "dict[str, Measurement]", picked: str, passed_over: list[str], settings: QuantizeSettings, work: Work) -> None:
     """The table of all variants into meta and metrics, and the key figures."""
-    work.meta |= {"adapters": [], "model": "model", "precision": picked, "asked_for": settings.pick, "passed_over": passed_over,
-                  "variants": [measurement.row() for measurement in measurements.values()]}
+    work.meta |= {
+        "adapters": [],
+        "model": "model",
+        "precision": picked,
+        "asked_for": settings.pick,
+        "passed_over": passed_over,
+        "variants": [measurement.row() for measurement in measurements.values()],
+    }
     for variant, measurement in measurements.items():
         for figure in ("perplexity", "extra_loss", "disk_bytes", "memory_bytes", "tokens_per_second"):
             work.metric(f"quantize.{variant}_{figure}", getattr(measurement, figure))

@@ -19,14 +19,21 @@ from tasks.models.loader import load_model
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells for every layer of every batch that int8 takes its inputs in fp16
 
 ORDER = ("nf4", "int8", "fp16", "fp32")  # from the smallest to the largest
-TEXTBOOK_SAVING = {"fp32": 0.0, "fp16": 0.5, "int8": 0.75, "nf4": 0.875}  # share of the weights' memory, were all of them 16, 8 or 4 bits wide
+TEXTBOOK_SAVING = {
+    "fp32": 0.0,
+    "fp16": 0.5,
+    "int8": 0.75,
+    "nf4": 0.875,
+}  # share of the weights' memory, were all of them 16, 8 or 4 bits wide
 
 
 def bits_and_bytes(variant: str, int8_threshold: float) -> BitsAndBytesConfig:
     """What bitsandbytes is told for "int8" or "nf4"."""
     if variant == "int8":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=int8_threshold)
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.float32)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.float32
+    )
 
 
 def make_variant(variant: str, source: Path, int8_threshold: float, device: str) -> PreTrainedModel:
@@ -40,7 +47,9 @@ def make_variant(variant: str, source: Path, int8_threshold: float, device: str)
         if overflown := [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]:
             raise MigakiError(f"fp16 ends at 65504, and weights of {overflown[0]} are larger")
         return model
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, quantization_config=bits_and_bytes(variant, int8_threshold), device_map={"": device})
+    model = AutoModelForCausalLM.from_pretrained(
+        source, dtype=torch.float32, quantization_config=bits_and_bytes(variant, int8_threshold), device_map={"": device}
+    )
     if not quantized_layers(model):
         raise MigakiError(f"bitsandbytes finds no layer that it can quantize in a {model.config.model_type} model")
     return model

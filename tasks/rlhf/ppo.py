@@ -51,7 +51,11 @@ class PPOTrainer:
         self.policy_optimizer = torch.optim.AdamW(self.policy, lr=settings.learning_rate, eps=1e-5, weight_decay=0.0)
         self.critic_optimizer = torch.optim.AdamW(self.critic, lr=settings.critic_learning_rate, eps=1e-5, weight_decay=0.0)
         adaptive = settings.kl_control == "adaptive"
-        self.controller = AdaptiveKLController(settings.kl_coef, settings.kl_target, settings.kl_horizon) if adaptive else FixedKLController(settings.kl_coef)
+        self.controller = (
+            AdaptiveKLController(settings.kl_coef, settings.kl_target, settings.kl_horizon)
+            if adaptive
+            else FixedKLController(settings.kl_coef)
+        )
         self.order = random.Random(settings.seed)
 
     @torch.no_grad()
@@ -65,11 +69,26 @@ class PPOTrainer:
         return head
 
     def sample_round(self, step: int, prompts: Sequence[list[int]]) -> tuple[Experience, Round]:
-        experience = make_experience(self.roles, self.reward, self.value_head, prompts, self.end_ids, self.settings, self.controller.value, seed=self.settings.seed * 100_003 + step)
+        experience = make_experience(
+            self.roles,
+            self.reward,
+            self.value_head,
+            prompts,
+            self.end_ids,
+            self.settings,
+            self.controller.value,
+            seed=self.settings.seed * 100_003 + step,
+        )
         mask = experience.mask
         return experience, Round(
-            step=step, score=float(experience.scores.mean()), kl=float(experience.kl.mean()), entropy=float((experience.entropy * mask).sum() / mask.sum()),
-            length=float(mask.sum(-1).mean()), finished=sum(experience.finished) / len(experience.finished), kl_coef=self.controller.value)
+            step=step,
+            score=float(experience.scores.mean()),
+            kl=float(experience.kl.mean()),
+            entropy=float((experience.entropy * mask).sum() / mask.sum()),
+            length=float(mask.sum(-1).mean()),
+            finished=sum(experience.finished) / len(experience.finished),
+            kl_coef=self.controller.value,
+        )
 
     def learn(self, experience: Experience, figures: Round) -> None:
         """The passes over one round; fills the losses into `figures`.
@@ -100,7 +119,9 @@ class PPOTrainer:
             part = rows[start : start + self.settings.micro_batch]
             totals += self._accumulate(experience, part, tokens, figures, first and start == 0)
         if not math.isfinite(float(totals[:2].sum())):
-            raise MigakiError(f"the loss of policy or critic became {totals[:2].tolist()} at update {figures.step}, episodes {rows[:4]}...; the policy from before is kept. Try a lower align.learning_rate")
+            raise MigakiError(
+                f"the loss of policy or critic became {totals[:2].tolist()} at update {figures.step}, episodes {rows[:4]}...; the policy from before is kept. Try a lower align.learning_rate"
+            )
         for parameters, optimizer in ((self.policy, self.policy_optimizer), (self.critic, self.critic_optimizer)):
             nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
             optimizer.step()
@@ -132,7 +153,9 @@ def _rows_of(batch: Batch, states: torch.Tensor, rows: list[int]) -> tuple[Batch
     return Batch(rows, batch.ids[rows, :width], batch.mask[rows, :width], predicts, targets), states[rows, :width]
 
 
-def run_ppo(trainer: PPOTrainer, prompts: Sequence[list[int]], on_round: Callable[[Round, Experience, list[int]], object]) -> tuple[dict[str, torch.Tensor], str]:
+def run_ppo(
+    trainer: PPOTrainer, prompts: Sequence[list[int]], on_round: Callable[[Round, Experience, list[int]], object]
+) -> tuple[dict[str, torch.Tensor], str]:
     """All rounds. `on_round(figures, experience, rows of prompts)` hears of each. Returns the policy's adapter weights and why the run ended.
 
     A round whose KL exceeds the limit ends the run with the policy of before the update that led there.

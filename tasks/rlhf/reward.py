@@ -44,7 +44,10 @@ class RewardModel:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True)
-        save_file({"head.weight": self.head.weight.detach(), "head.bias": self.head.bias.detach()} | self.roles.state(self.role), folder / "reward.safetensors")
+        save_file(
+            {"head.weight": self.head.weight.detach(), "head.bias": self.head.bias.detach()} | self.roles.state(self.role),
+            folder / "reward.safetensors",
+        )
         (folder / FACTS).write_text(json.dumps({"mean": self.mean, "std": self.std}), encoding="utf-8")
 
 
@@ -58,8 +61,10 @@ def open_reward_model(folder: Path, roles: Roles, role: str, which: str) -> Rewa
     tensors = load_file(folder / which / "reward.safetensors")
     head = scalar_head(roles.hidden_size, 0)
     if facts["layer"] != roles.layer or tensors["head.weight"].shape != head.weight.shape:
-        raise MigakiError(f"the reward model in {folder.name[:12]} was trained on another model (hidden size {tensors['head.weight'].shape[1]}, adapters from layer {facts['layer']}; "
-                          f"this one has {roles.hidden_size} and {roles.layer}): run `migaki align` on the present one")
+        raise MigakiError(
+            f"the reward model in {folder.name[:12]} was trained on another model (hidden size {tensors['head.weight'].shape[1]}, adapters from layer {facts['layer']}; "
+            f"this one has {roles.hidden_size} and {roles.layer}): run `migaki align` on the present one"
+        )
     roles.add(role, facts["r"], facts["targets"], 0)
     roles.load_state(role, {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")})
     with torch.no_grad():
@@ -69,7 +74,9 @@ def open_reward_model(folder: Path, roles: Roles, role: str, which: str) -> Rewa
     return RewardModel(roles, role, head, own["mean"], own["std"])
 
 
-def score_with_both(folder: Path, model: nn.Module, examples: Sequence[Example], on_batch: Callable[[int], object]) -> list[tuple[float, float]]:
+def score_with_both(
+    folder: Path, model: nn.Module, examples: Sequence[Example], on_batch: Callable[[int], object]
+) -> list[tuple[float, float]]:
     """Normalised scores of the first and the second reward model, in the order of the examples.
 
     `model` is the tuned model that both were trained on; its trunk runs once over each answer for the two.
@@ -128,7 +135,9 @@ class PairSet:
         return nn.utils.rnn.pad_sequence([self._kept[side] for side in sides], batch_first=True), batch.mask
 
 
-def train_reward_model(reward: RewardModel, pairs: PairSet, settings: RewardSettings, on_step: Callable[[int, float, float], object]) -> None:
+def train_reward_model(
+    reward: RewardModel, pairs: PairSet, settings: RewardSettings, on_step: Callable[[int, float, float], object]
+) -> None:
     """Fit one reward model to its pairs; `on_step(step, loss, accuracy in the batch)` hears of every step.
 
     Raises:
@@ -138,13 +147,17 @@ def train_reward_model(reward: RewardModel, pairs: PairSet, settings: RewardSett
     optimizer = torch.optim.AdamW(parameters, lr=settings.reward_learning_rate, eps=1e-5, weight_decay=0.0)
     steps = total_steps(len(pairs), settings.reward_batch_pairs, settings.reward_epochs)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps, 0.1, "cosine"))
-    for step, rows in enumerate(epoch_batches(pairs.lengths(), settings.reward_batch_pairs, settings.reward_epochs, settings.reward_seed), 1):
+    for step, rows in enumerate(
+        epoch_batches(pairs.lengths(), settings.reward_batch_pairs, settings.reward_epochs, settings.reward_seed), 1
+    ):
         chosen, rejected = reward.raw(*pairs.both_sides(rows)).chunk(2)
         own = [pairs.pairs[row] for row in rows]
         margin = chosen.new_tensor([pair.margin if settings.reward_margin else 0.0 for pair in own])
         loss = bradley_terry(chosen, rejected, margin, chosen.new_tensor([pair.weight for pair in own]), settings.reward_centering)
         if not math.isfinite(loss.item()):
-            raise MigakiError(f"the reward loss became {loss.item()} at step {step} of {steps} on the pairs {[pair.id for pair in own[:4]]}; nothing was kept. Try a lower reward_learning_rate")
+            raise MigakiError(
+                f"the reward loss became {loss.item()} at step {step} of {steps} on the pairs {[pair.id for pair in own[:4]]}; nothing was kept. Try a lower reward_learning_rate"
+            )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)

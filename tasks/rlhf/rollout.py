@@ -40,7 +40,9 @@ def as_rows(flat: Tensor, batch: Batch) -> Tensor:
     return nn.utils.rnn.pad_sequence(list(flat.split(batch.answer_tokens.tolist())), batch_first=True)
 
 
-def token_logprobs(roles: Roles, final: Tensor, batch: Batch, temperature: float, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
+def token_logprobs(
+    roles: Roles, final: Tensor, batch: Batch, temperature: float, with_entropy: bool = False
+) -> tuple[Tensor, Tensor | None]:
     """Log-probabilities of the answer tokens (N,) at this temperature, and the entropies (N,) when asked for. The head runs on answer positions only."""
     logprobs = torch.log_softmax(roles.head(final[batch.predicts]).float() / temperature, dim=-1)
     entropy = -(logprobs.exp() * logprobs).sum(-1) if with_entropy else None
@@ -48,11 +50,27 @@ def token_logprobs(roles: Roles, final: Tensor, batch: Batch, temperature: float
 
 
 @torch.no_grad()
-def make_experience(roles: Roles, reward: RewardModel, value_head: nn.Linear, prompts: Sequence[list[int]], end_ids: set[int], settings: PPOSettings,
-                    kl_coef: float, seed: int) -> Experience:
+def make_experience(
+    roles: Roles,
+    reward: RewardModel,
+    value_head: nn.Linear,
+    prompts: Sequence[list[int]],
+    end_ids: set[int],
+    settings: PPOSettings,
+    kl_coef: float,
+    seed: int,
+) -> Experience:
     """Sample an answer to each prompt and work out scores, KL, values, advantages and returns. The trunk runs once over each answer."""
     with roles.acting(POLICY):
-        answers = sample(roles.model or roles.base, prompts, max_new_tokens=settings.answer_tokens, end_ids=end_ids, temperature=settings.temperature, seed=seed, batch=len(prompts))
+        answers = sample(
+            roles.model or roles.base,
+            prompts,
+            max_new_tokens=settings.answer_tokens,
+            end_ids=end_ids,
+            temperature=settings.temperature,
+            seed=seed,
+            batch=len(prompts),
+        )
     examples = [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
     batch = collate(examples, range(len(examples)), 0, str(roles.device))
     states = roles.states(batch)
@@ -64,8 +82,18 @@ def make_experience(roles: Roles, reward: RewardModel, value_head: nn.Linear, pr
     return assemble(batch, states, flat, reference, values, entropy, scores, finished, settings, kl_coef)
 
 
-def assemble(batch: Batch, states: Tensor, logprobs: Tensor, reference: Tensor, values: Tensor, entropy: Tensor, scores: Tensor, finished: list[bool],
-             settings: PPOSettings, kl_coef: float) -> Experience:
+def assemble(
+    batch: Batch,
+    states: Tensor,
+    logprobs: Tensor,
+    reference: Tensor,
+    values: Tensor,
+    entropy: Tensor,
+    scores: Tensor,
+    finished: list[bool],
+    settings: PPOSettings,
+    kl_coef: float,
+) -> Experience:
     """Rewards, advantages and returns from flat (N,) per-token values and (B,) scores."""
     mask = as_rows(torch.ones_like(logprobs), batch)
     penalty = as_rows(kl_estimate(logprobs, reference, settings.kl_estimator), batch)
@@ -75,8 +103,20 @@ def assemble(batch: Batch, states: Tensor, logprobs: Tensor, reference: Tensor, 
         rewards = whiten(rewards, mask, shift_mean=False)
     rows = as_rows(values, batch)
     advantages, returns = gae(rewards, rows, mask, settings.gamma, settings.gae_lambda)
-    return Experience(batch, states, mask, as_rows(logprobs, batch), rows, whiten(advantages, mask), returns, as_rows(entropy, batch), scores,
-                      as_rows(kl_estimate(logprobs, reference), batch).sum(-1), rewards.sum(-1), finished)
+    return Experience(
+        batch,
+        states,
+        mask,
+        as_rows(logprobs, batch),
+        rows,
+        whiten(advantages, mask),
+        returns,
+        as_rows(entropy, batch),
+        scores,
+        as_rows(kl_estimate(logprobs, reference), batch).sum(-1),
+        rewards.sum(-1),
+        finished,
+    )
 
 
 def clipped_scores(scores: Tensor, finished: list[bool], settings: PPOSettings) -> Tensor:

@@ -10,17 +10,27 @@ from tasks.settings import StageSettings
 class RewardSettings(StageSettings):
     """Reward models from preference pairs."""
 
-    reward_top_fraction: float = Field(1 / 3, gt=0, le=1, description="Share of the layers, from the top, that get adapters, for reward, policy and critic alike")
+    reward_top_fraction: float = Field(
+        1 / 3, gt=0, le=1, description="Share of the layers, from the top, that get adapters, for reward, policy and critic alike"
+    )
     reward_epochs: float = Field(3.0, gt=0, description="Passes over the pairs")
     reward_learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate of the reward models")
     reward_batch_pairs: int = Field(8, ge=1, description="Pairs of an optimizer step")
     reward_lora_r: int = Field(8, ge=1, description="Rank of the reward adapters")
-    reward_lora_targets: str = Field("all-linear", description="attention, all-linear, or module names separated by commas; the critic's too")
+    reward_lora_targets: str = Field(
+        "all-linear", description="attention, all-linear, or module names separated by commas; the critic's too"
+    )
     reward_max_tokens: int = Field(256, ge=16, description="Longest prompt and answer in tokens; longer pairs are left out")
-    reward_max_pairs: int = Field(0, ge=0, description="At most so many pairs for both reward models together, languages in balance; 0 takes all")
+    reward_max_pairs: int = Field(
+        0, ge=0, description="At most so many pairs for both reward models together, languages in balance; 0 takes all"
+    )
     reward_margin: bool = Field(False, description="Ask for a difference of at least the pair's margin")
-    reward_centering: float = Field(0.01, ge=0, description="Weight of the squared sum of both rewards, which keeps them near zero (Eisenstein et al. 2023)")
-    reward_normalise_prompts: int = Field(64, ge=2, description="Prompts whose answers by the tuned model set mean 0 and standard deviation 1")
+    reward_centering: float = Field(
+        0.01, ge=0, description="Weight of the squared sum of both rewards, which keeps them near zero (Eisenstein et al. 2023)"
+    )
+    reward_normalise_prompts: int = Field(
+        64, ge=2, description="Prompts whose answers by the tuned model set mean 0 and standard deviation 1"
+    )
     reward_answer_tokens: int = Field(48, ge=1, description="Longest answer of those")
     reward_seed: int = Field(0, ge=0, description="Seed of adapters, heads and order")
 
@@ -46,7 +56,9 @@ class PPOSettings(StageSettings):
     kl_horizon: int = Field(1000, ge=1, description="Episodes over which adaptive control reacts")
     kl_estimator: Literal["k1", "k3"] = Field("k1", description="Estimator of the penalty; what is reported is always k1")
     kl_limit: float = Field(8.0, gt=0, description="KL per answer, in nats, that ends the run; the policy from before is kept")
-    early_stop_kl: float = Field(0.0, ge=0, description="Approximate KL between old and new policy, per token, that ends the passes of a round; 0 never does")
+    early_stop_kl: float = Field(
+        0.0, ge=0, description="Approximate KL between old and new policy, per token, that ends the passes of a round; 0 never does"
+    )
     gamma: float = Field(1.0, gt=0, le=1, description="Discount")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="GAE's lambda")
     clip_ratio: float = Field(0.2, gt=0, description="Clip of the probability ratio")
@@ -64,4 +76,9 @@ class AlignSettings(RewardSettings, PPOSettings):
     """RLHF: reward models, then PPO."""
 
     QUICK: ClassVar[dict[str, Any]] = PPOSettings.QUICK | {
-        "reward_max_pairs": 160, "reward_epochs": 2.0, "reward_max_tokens": 160, "reward_normalise_prompts": 32, "reward_answer_tokens": 32}
+        "reward_max_pairs": 160,
+        "reward_epochs": 2.0,
+        "reward_max_tokens": 160,
+        "reward_normalise_prompts": 32,
+        "reward_answer_tokens": 32,
+    }

@@ -53,8 +53,10 @@ def _halves(pairs: "list[Preference]", settings: RewardSettings) -> "tuple[list[
     halves = tuple([pair for pair in pairs if pair.half == half] for half in (0, 1))
     for half in halves:
         if len(half) < settings.reward_batch_pairs:
-            raise MigakiError(f"{len(half)} preference pairs for one of the two reward models are fewer than a batch (align.reward_batch_pairs = {settings.reward_batch_pairs}): "
-                              "give more pairs with --preferences, lower reward_batch_pairs, or skip RLHF with --set run.align=false")
+            raise MigakiError(
+                f"{len(half)} preference pairs for one of the two reward models are fewer than a batch (align.reward_batch_pairs = {settings.reward_batch_pairs}): "
+                "give more pairs with --preferences, lower reward_batch_pairs, or skip RLHF with --set run.align=false"
+            )
     return halves
 
 
@@ -67,10 +69,21 @@ def _own_answers(model: Any, tokenizer: "PreTrainedTokenizerBase", folder: "Path
     from tasks.prompts.template import encode_prompt, end_ids
 
     chosen, _ = balanced(load_preferences(folder, "train"), settings.reward_normalise_prompts)
-    room = min(settings.reward_max_tokens, (work.context_length() or settings.reward_max_tokens + settings.reward_answer_tokens) - settings.reward_answer_tokens)
+    room = min(
+        settings.reward_max_tokens,
+        (work.context_length() or settings.reward_max_tokens + settings.reward_answer_tokens) - settings.reward_answer_tokens,
+    )
     prompts = [prompt for row in chosen if len(prompt := encode_prompt(tokenizer, row.messages)) <= room]
     with work.progress("reward: sample answers", len(prompts)) as bar:
-        answers = sample(model, prompts, max_new_tokens=settings.reward_answer_tokens, end_ids=end_ids(tokenizer), seed=settings.reward_seed, batch=32, on_progress=bar.advance)
+        answers = sample(
+            model,
+            prompts,
+            max_new_tokens=settings.reward_answer_tokens,
+            end_ids=end_ids(tokenizer),
+            seed=settings.reward_seed,
+            batch=32,
+            on_progress=bar.advance,
+        )
     return [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
@@ -79,9 +92,12 @@ def _fit(reward_model: "RewardModel", pairs: "PairSet", settings: RewardSettings
     from tasks.training.loop import total_steps
 
     if len(pairs) < settings.reward_batch_pairs:
-        raise MigakiError(f"only {len(pairs)} pairs are at most align.reward_max_tokens = {settings.reward_max_tokens} tokens long; raise it")
+        raise MigakiError(
+            f"only {len(pairs)} pairs are at most align.reward_max_tokens = {settings.reward_max_tokens} tokens long; raise it"
+        )
     work.meta[f"{which}_pairs"], work.meta[f"{which}_left_out"] = len(pairs), pairs.left_out
     with work.progress(f"reward: {which} model", total_steps(len(pairs), settings.reward_batch_pairs, settings.reward_epochs)) as bar:
+
         def on_step(step: int, loss: float, accuracy: float) -> None:
             work.metric(f"reward.{which}_loss", loss, step)
             bar.advance(loss=loss, accuracy=accuracy)
@@ -100,7 +116,12 @@ def _measure(reward_model: "RewardModel", held_out: "PairSet", which: str, work:
     low, high = accuracy_interval(right, len(held_out))
     lengths = [float(len(side.ids) - side.answer_start) for side in held_out.sides]
     by_length = rank_correlation(scores.flatten().tolist(), lengths)
-    for name, value in (("accuracy", right / len(held_out)), ("accuracy_low", low), ("accuracy_high", high), ("length_correlation", by_length)):
+    for name, value in (
+        ("accuracy", right / len(held_out)),
+        ("accuracy_low", low),
+        ("accuracy_high", high),
+        ("length_correlation", by_length),
+    ):
         work.metric(f"reward.{which}_{name}", value)
     for lang in ("en", "ja"):
         own = [i for i, pair in enumerate(held_out.pairs) if pair.lang == lang]
@@ -108,7 +129,13 @@ def _measure(reward_model: "RewardModel", held_out: "PairSet", which: str, work:
             work.metric(f"reward.{which}_accuracy.{lang}", float((scores[own, 0] > scores[own, 1]).float().mean()))
     if which == "first":
         work.headline("held-out pair accuracy", 0.5, right / len(held_out))
-    work.meta[f"{which}_accuracy"] = {"value": right / len(held_out), "low": low, "high": high, "pairs": len(held_out), "length_correlation": by_length}
+    work.meta[f"{which}_accuracy"] = {
+        "value": right / len(held_out),
+        "low": low,
+        "high": high,
+        "pairs": len(held_out),
+        "length_correlation": by_length,
+    }
 
 
 def _normalise(reward_model: "RewardModel", answers: "list[Example]", which: str, work: Work) -> None:
@@ -138,6 +165,7 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     trainer = PPOTrainer(roles, reward_model, settings, end_ids(tokenizer), facts["targets"], facts["r"])
     rounds: list[Round] = []
     with work.progress("align: PPO", settings.updates + 1) as bar:
+
         def on_round(figures: "Round", experience: "Experience", rows: list[int]) -> None:
             rounds.append(figures)
             _record(figures, experience, [languages[row] for row in rows], tokenizer, work)
@@ -147,7 +175,12 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     roles.load_state(POLICY, policy)
     roles.model.save_pretrained(work.path / "policy", selected_adapters=[POLICY])
     (work.path / "policy" / POLICY).rename(work.path / "adapter")
-    work.meta |= {"adapters": tuned.meta["adapters"], "ending": ending, "episodes": settings.episodes * len(rounds), "prompts": len(prompts)}
+    work.meta |= {
+        "adapters": tuned.meta["adapters"],
+        "ending": ending,
+        "episodes": settings.episodes * len(rounds),
+        "prompts": len(prompts),
+    }
     quarter = max(1, len(rounds) // 4)
     work.headline("score of sampled answers", _mean(rounds[:quarter]), _mean(rounds[-quarter:]))
     work.log(f"align: {ending}")
@@ -162,10 +195,15 @@ def _prompts(folder: "Path", tokenizer: "PreTrainedTokenizerBase", room: int, ep
     from tasks.data.records import load_instructions, load_preferences
     from tasks.prompts.template import encode_prompt
 
-    rows = {json.dumps(row.messages, ensure_ascii=False): row for row in [*load_instructions(folder, "train"), *load_preferences(folder, "train")]}
+    rows = {
+        json.dumps(row.messages, ensure_ascii=False): row
+        for row in [*load_instructions(folder, "train"), *load_preferences(folder, "train")]
+    }
     found = [(prompt, row.lang) for row in rows.values() if len(prompt := encode_prompt(tokenizer, row.messages)) <= room]
     if len(found) < episodes:
-        raise MigakiError(f"{len(found)} prompts of at most {room} tokens (align.prompt_tokens, and the model's context) are fewer than align.episodes = {episodes}")
+        raise MigakiError(
+            f"{len(found)} prompts of at most {room} tokens (align.prompt_tokens, and the model's context) are fewer than align.episodes = {episodes}"
+        )
     return [prompt for prompt, _ in found], [lang for _, lang in found]
 
 
@@ -179,7 +217,18 @@ def _record(figures: "Round", experience: "Experience", languages: list[str], to
         start = int(experience.batch.predicts[i].nonzero()[0]) + 1
         end = int(experience.batch.mask[i].sum())
         ids = experience.batch.ids[i, :end].tolist()
-        rows.append({"step": figures.step, "episode": (figures.step - 1) * len(languages) + i, "prompt": tokenizer.decode(ids[:start]), "lang": lang,
-                     "answer": tokenizer.decode(ids[start:], skip_special_tokens=True), "score": float(experience.scores[i]), "kl": float(experience.kl[i]),
-                     "reward": float(experience.rewards[i]), "tokens": end - start, "finished": experience.finished[i]})
+        rows.append(
+            {
+                "step": figures.step,
+                "episode": (figures.step - 1) * len(languages) + i,
+                "prompt": tokenizer.decode(ids[:start]),
+                "lang": lang,
+                "answer": tokenizer.decode(ids[start:], skip_special_tokens=True),
+                "score": float(experience.scores[i]),
+                "kl": float(experience.kl[i]),
+                "reward": float(experience.rewards[i]),
+                "tokens": end - start,
+                "finished": experience.finished[i],
+            }
+        )
     work.table("rollouts", rows)

@@ -46,8 +46,10 @@ def encode_instructions(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Instr
         characters = len(row.answer) if len(kept) == len(ids) else len(tokenizer.decode(kept[start:]))
         encoded.examples.append(Example(kept, start, characters, row.lang))
     if rows and not encoded.examples:
-        raise MigakiError(f"{setting} = {max_tokens} cuts away all {len(rows)} answers: the shortest prompt alone has {shortest} tokens. "
-                          f"Accepted: {setting} above {shortest}, or shorter prompts")
+        raise MigakiError(
+            f"{setting} = {max_tokens} cuts away all {len(rows)} answers: the shortest prompt alone has {shortest} tokens. "
+            f"Accepted: {setting} above {shortest}, or shorter prompts"
+        )
     return encoded
 
 
@@ -77,7 +79,9 @@ def spread(blocks: Sequence[Example], limit: int) -> list[Example]:
     for block in blocks:
         own[block.lang].append(block)
     chosen: list[Example] = []
-    for left, group in zip(range(len(own), 0, -1), sorted(own.values(), key=len), strict=True):  # small languages first: what they lack goes to the others
+    for left, group in zip(
+        range(len(own), 0, -1), sorted(own.values(), key=len), strict=True
+    ):  # small languages first: what they lack goes to the others
         share = min(len(group), (limit - len(chosen)) // left)
         chosen += [group[i * len(group) // share] for i in range(share)]
     return chosen

@@ -53,14 +53,18 @@ def make_trainable(model: nn.Module, settings: TrainingSettings) -> Trainable:
         model.requires_grad_(True)
         return Trainable(model, 0, list(model.parameters()))
     layer = split_layer(model, settings.top_fraction)
-    adapted = get_peft_model(model, lora_config(model, settings.lora_r, settings.lora_alpha, settings.lora_dropout, layer, settings.lora_targets)).eval()
+    adapted = get_peft_model(
+        model, lora_config(model, settings.lora_r, settings.lora_alpha, settings.lora_dropout, layer, settings.lora_targets)
+    ).eval()
     return Trainable(adapted, layer, [p for p in adapted.parameters() if p.requires_grad])
 
 
 def make_optimizer(parameters: Sequence[nn.Parameter], settings: TrainingSettings) -> AdamW:
     """AdamW (Loshchilov and Hutter 2019); matrices decay, biases and norms do not."""
-    groups = [{"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
-              {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0}]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
     return AdamW(groups, lr=settings.learning_rate)
 
 
@@ -133,8 +137,10 @@ def train(trainable: Trainable, examples: Sequence[Example], settings: TrainingS
         loss = accumulate(trainable, final_states, examples, rows, settings.micro_batch)
         norm = apply_gradient(trainable, optimizer, settings.max_grad_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise MigakiError(f"training stopped at step {step} of {steps}: the loss is {loss} and the norm of its gradient {norm}; nothing was kept. "
-                              f"Try a learning_rate below {settings.learning_rate} or a max_grad_norm below {settings.max_grad_norm}")
+            raise MigakiError(
+                f"training stopped at step {step} of {steps}: the loss is {loss} and the norm of its gradient {norm}; nothing was kept. "
+                f"Try a learning_rate below {settings.learning_rate} or a max_grad_norm below {settings.max_grad_norm}"
+            )
         scheduler.step()
         on_step(step, loss)
     trainable.model.eval()

@@ -11,7 +11,9 @@ class TrainingSettings(StageSettings):
     """What both kinds of training share."""
 
     method: Literal["lora", "full"] = Field("lora", description="lora trains adapters, full trains all weights")
-    top_fraction: float = Field(1 / 3, gt=0, le=1, description="LoRA: share of the layers, from the top, that get adapters; the layers below are run once per text")
+    top_fraction: float = Field(
+        1 / 3, gt=0, le=1, description="LoRA: share of the layers, from the top, that get adapters; the layers below are run once per text"
+    )
     lora_r: int = Field(16, ge=1, le=1024, description="LoRA: rank")
     lora_alpha: float = Field(32, gt=0, description="LoRA: scale; the update is (alpha / r) B A")
     lora_dropout: float = Field(0.0, ge=0, lt=1, description="LoRA: dropout before A while training")
@@ -25,13 +27,17 @@ class TrainingSettings(StageSettings):
     batch_size: int = Field(8, ge=1, description="Rows of an optimizer step")
     micro_batch: int = Field(4, ge=1, description="Rows that are in memory at once; the result does not depend on it")
     seed: int = Field(0, ge=0, description="Seed of the order of the rows, of the adapters and of dropout")
-    cache_mb: int = Field(1024, ge=0, description="LoRA: memory for the states of the frozen layers, MB; when they need more they are computed each time")
+    cache_mb: int = Field(
+        1024, ge=0, description="LoRA: memory for the states of the frozen layers, MB; when they need more they are computed each time"
+    )
 
 
 class TuneSettings(TrainingSettings):
     """Instruction tuning."""
 
-    max_tokens: int = Field(256, ge=8, description="Longest row in tokens; the rest of a longer answer is cut, and rows whose answer is all cut are left out")
+    max_tokens: int = Field(
+        256, ge=8, description="Longest row in tokens; the rest of a longer answer is cut, and rows whose answer is all cut are left out"
+    )
     max_rows: int = Field(0, ge=0, description="At most so many rows, languages in balance; 0 takes all")
 
     QUICK: ClassVar[dict[str, Any]] = {"epochs": 1.5, "learning_rate": 1e-3, "micro_batch": 8, "max_tokens": 160, "max_rows": 240}
@@ -46,6 +52,8 @@ class PretrainSettings(TrainingSettings):
     micro_batch: int = Field(2, ge=1, description="Blocks that are in memory at once; the result does not depend on it")
     block_tokens: int = Field(512, ge=16, description="Tokens of a packed block")
     max_blocks: int = Field(0, ge=0, description="At most so many blocks, languages in balance; 0 takes all")
-    max_eval_blocks: int = Field(32, ge=1, description="At most so many blocks of held-out text, languages in balance, to measure perplexity on")
+    max_eval_blocks: int = Field(
+        32, ge=1, description="At most so many blocks of held-out text, languages in balance, to measure perplexity on"
+    )
 
     QUICK: ClassVar[dict[str, Any]] = {"max_blocks": 48, "block_tokens": 256, "max_eval_blocks": 8}

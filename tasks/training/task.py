@@ -32,9 +32,16 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     limit = within_context(model, settings.max_tokens)
     encoded = encode_instructions(tokenizer, rows, limit, "tune.max_tokens")
     held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), limit, "tune.max_tokens")
-    work.meta |= {"rows": len(encoded.examples), "rows_shortened": encoded.shortened, "rows_left_out": encoded.left_out, "held_out_rows": len(held_out.examples)}
+    work.meta |= {
+        "rows": len(encoded.examples),
+        "rows_shortened": encoded.shortened,
+        "rows_left_out": encoded.left_out,
+        "held_out_rows": len(held_out.examples),
+    }
     if encoded.shortened or encoded.left_out:
-        work.log(f"of {len(rows)} rows, {encoded.shortened} lost the end of their answer and {encoded.left_out} all of it to tune.max_tokens = {limit}")
+        work.log(
+            f"of {len(rows)} rows, {encoded.shortened} lost the end of their answer and {encoded.left_out} all of it to tune.max_tokens = {limit}"
+        )
     trainable = make_trainable(model, settings)
     fit(trainable, encoded.examples, held_out.examples, settings, work, "tune")
     write_result(trainable, tokenizer, inputs.get("pretrained"), work)
@@ -61,7 +68,9 @@ def pretrain(settings: PretrainSettings, inputs: dict[str, ArtifactRef], work: W
     write_result(trainable, tokenizer, None, work)
 
 
-def fit(trainable: "Trainable", examples: "list[Example]", held_out: "list[Example]", settings: TrainingSettings, work: Work, name: str) -> None:
+def fit(
+    trainable: "Trainable", examples: "list[Example]", held_out: "list[Example]", settings: TrainingSettings, work: Work, name: str
+) -> None:
     """Train, with the loss curve and the held-out loss before and after in the metrics."""
     from tasks.models.likelihood import score_examples
     from tasks.training.loop import total_steps, train
@@ -74,6 +83,7 @@ def fit(trainable: "Trainable", examples: "list[Example]", held_out: "list[Examp
 
     before = score("before")
     with work.progress(name, total_steps(len(examples), settings.batch_size, settings.epochs)) as bar:
+
         def on_step(step: int, loss: float) -> None:
             work.metric(f"{name}.loss", loss, step)
             bar.advance(loss=loss)

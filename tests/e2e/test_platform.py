@@ -48,7 +48,12 @@ def test_retrain_over_the_api_with_both_limits_at_one(served, tmp_path):
     assert deployment["schedules"][0]["active"] is False and deployment["schedules"][0]["schedule"]["timezone"] == "Asia/Tokyo"
     run = api(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters, "state": {"type": "SCHEDULED"}})
     until = time.monotonic() + 800
-    while (state := api(f"/flow_runs/{run['id']}")["state"]["type"]) not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") and time.monotonic() < until:
+    while (state := api(f"/flow_runs/{run['id']}")["state"]["type"]) not in (
+        "COMPLETED",
+        "FAILED",
+        "CRASHED",
+        "CANCELLED",
+    ) and time.monotonic() < until:
         time.sleep(2)
     assert state == "COMPLETED", log.read_text(errors="replace")[-4000:]
     pools = {}

@@ -29,21 +29,39 @@ def test_every_stage_runs_and_leaves_its_account(place):
     assert [stage["stage"] for stage in answer["stages"]] == CHAIN
     assert all(stage["status"] == "completed" for stage in answer["stages"])
     query = Catalog.of(Home(home)).query
-    assert {row["kind"] for row in query("SELECT DISTINCT kind FROM artifacts")} == {"dataset", "adapter", "reward_model", "model", "index", "evaluation"}
+    assert {row["kind"] for row in query("SELECT DISTINCT kind FROM artifacts")} == {
+        "dataset",
+        "adapter",
+        "reward_model",
+        "model",
+        "index",
+        "evaluation",
+    }
     assert query("SELECT count(*) AS n FROM rollouts")[0]["n"] == (SETTINGS["align"]["updates"] + 1) * SETTINGS["align"]["episodes"]
     models = {row["model"] for row in query("SELECT DISTINCT model FROM evaluation_answers")}
     assert models == {"base", "tuned", "aligned", "release"}
-    assert query("SELECT count(*) AS n FROM evaluation_answers WHERE suite = 'answers' AND (answer IS NULL OR reward IS NULL OR second_reward IS NULL)")[0]["n"] == 0
+    assert (
+        query(
+            "SELECT count(*) AS n FROM evaluation_answers WHERE suite = 'answers' AND (answer IS NULL OR reward IS NULL OR second_reward IS NULL)"
+        )[0]["n"]
+        == 0
+    )
     assert query("SELECT count(*) AS n FROM promotions")[0]["n"] == 1
     assert {row["lang"] for row in query("SELECT lang FROM evaluations WHERE model = 'index'")} == {"all", "en", "ja"}
     page = (home / "reports" / "latest.html").read_text(encoding="utf-8")
-    assert "Before and after" in page and "<svg" in page and "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
+    assert (
+        "Before and after" in page
+        and "<svg" in page
+        and "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
+    )
 
 
 def test_overhead_is_small(place):
     """Orchestration costs at most 5 % of a run of minutes; on this run of seconds, at most a second a stage."""
     home, _, answer = place
-    bodies = Catalog.of(Home(home)).query("SELECT sum(a.seconds) AS s FROM runs r JOIN artifacts a USING (artifact_id) WHERE r.parent_run_id = ?", [answer["run_id"]])[0]["s"]
+    bodies = Catalog.of(Home(home)).query(
+        "SELECT sum(a.seconds) AS s FROM runs r JOIN artifacts a USING (artifact_id) WHERE r.parent_run_id = ?", [answer["run_id"]]
+    )[0]["s"]
     assert answer["seconds"] - bodies < 1.5 * len(CHAIN)
 
 
@@ -60,7 +78,14 @@ def test_one_changed_setting_runs_only_what_depends_on_it(place):
     home, options, _ = place
     changed = migaki(home, "retrain", *options, "--set", "align.kl_coef=0.2")
     assert {stage["stage"]: stage["status"] for stage in changed["stages"]} == {
-        "prepare": "reused", "tune": "reused", "reward": "reused", "align": "completed", "quantize": "completed", "index": "reused", "evaluate": "completed"}
+        "prepare": "reused",
+        "tune": "reused",
+        "reward": "reused",
+        "align": "completed",
+        "quantize": "completed",
+        "index": "reused",
+        "evaluate": "completed",
+    }
 
 
 def test_stages_run_by_themselves_on_the_newest_artifacts(place):
@@ -73,7 +98,14 @@ def test_stages_run_by_themselves_on_the_newest_artifacts(place):
 
 
 def test_order_is_enforced_with_the_command_to_run(tmp_path):
-    for command, first in (("align", "prepare"), ("tune", "prepare"), ("quantize", "align"), ("evaluate", "quantize"), ("promote", "evaluate"), ("chat", "retrain")):
+    for command, first in (
+        ("align", "prepare"),
+        ("tune", "prepare"),
+        ("quantize", "align"),
+        ("evaluate", "quantize"),
+        ("promote", "evaluate"),
+        ("chat", "retrain"),
+    ):
         answer = migaki(tmp_path / "home", command, check=False)
         assert answer["exit_code"] == 1 and f"migaki {first}" in answer["message"]
 
@@ -92,7 +124,14 @@ def test_a_damaged_artifact_is_made_again(place):
 def test_ctrl_c_in_a_stage_costs_that_stage_alone(place, tmp_path, stage):
     _, options, _ = place
     home = tmp_path / "home"
-    process = subprocess.Popen([sys.executable, "-m", "flows.cli", "retrain", *options], cwd=ROOT, env=environment(home), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "retrain", *options],
+        cwd=ROOT,
+        env=environment(home),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     for line in process.stderr:
         if line.strip().startswith(f"{stage}:") or line.strip() == stage:
             break

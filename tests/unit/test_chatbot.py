@@ -89,9 +89,11 @@ def test_terminal_talks_shows_sources_and_survives_ctrl_c():
     class Interrupted(ChatEngine):
         def answer(self, question):
             if question == "stop me":
+
                 def pieces():
                     yield "par"
                     raise KeyboardInterrupt
+
                 return pieces()
             return super().answer(question)
 

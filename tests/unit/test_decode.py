@@ -16,8 +16,11 @@ def test_greedy_equals_transformers_generate(family):
     model = FAMILIES[family]()
     ours = sample(model, PROMPTS, max_new_tokens=6, end_ids={256}, temperature=0)
     for prompt, answer in zip(PROMPTS, ours, strict=True):
-        theirs = model.generate(torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
-                                generation_config=GenerationConfig(max_new_tokens=6, do_sample=False, eos_token_id=256, pad_token_id=256))
+        theirs = model.generate(
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            generation_config=GenerationConfig(max_new_tokens=6, do_sample=False, eos_token_id=256, pad_token_id=256),
+        )
         assert answer.ids == theirs[0, len(prompt) :].tolist()
 
 
@@ -40,7 +43,9 @@ def test_rows_leave_when_they_end():
 
 def test_logprobs_are_those_of_the_sampled_distribution():
     model, temperature = tiny_llama(), 0.7
-    for prompt, answer in zip(PROMPTS, sample(model, PROMPTS, max_new_tokens=8, end_ids={256}, temperature=temperature, seed=2), strict=True):
+    for prompt, answer in zip(
+        PROMPTS, sample(model, PROMPTS, max_new_tokens=8, end_ids={256}, temperature=temperature, seed=2), strict=True
+    ):
         ids = torch.tensor([prompt + answer.ids])
         expected = torch.log_softmax(model(ids).logits[0] / temperature, -1)
         for i, (token, logprob) in enumerate(zip(answer.ids, answer.logprobs, strict=True)):

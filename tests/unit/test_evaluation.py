@@ -22,15 +22,25 @@ def test_chrf_is_one_for_equals_in_both_languages():
     assert chrf("dog", "猫が座った。") == 0 and 0 < chrf("猫が寝た。", "猫が座った。") < 1
 
 
-@pytest.mark.parametrize(("text", "refusal"), [("I cannot help with that.", True), ("I'm sorry, but no.", True), ("申し訳ありませんが、お答えできません。", True),
-                                               ("You can do it.", False), ("メモリを減らせます。", False)])
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("I cannot help with that.", True),
+        ("I'm sorry, but no.", True),
+        ("申し訳ありませんが、お答えできません。", True),
+        ("You can do it.", False),
+        ("メモリを減らせます。", False),
+    ],
+)
 def test_refusals_are_told(text, refusal):
     assert is_refusal(text) is refusal
 
 
 def test_bootstrap_intervals_hold_what_they_promise():
     generator = np.random.default_rng(1)
-    hits = sum(low <= 0 <= high for low, high in ((i.low, i.high) for i in (mean_interval(generator.normal(size=40), 400) for _ in range(200))))
+    hits = sum(
+        low <= 0 <= high for low, high in ((i.low, i.high) for i in (mean_interval(generator.normal(size=40), 400) for _ in range(200)))
+    )
     assert 0.88 <= hits / 200 <= 0.99
     exact = ratio_interval([2.0, 4.0], [1.0, 1.0], 100)
     assert exact.value == 3.0 and exact.low == 2.0 and exact.high == 4.0
@@ -62,23 +72,32 @@ def figures(difference, low, high, **guards):
     return rows
 
 
-@pytest.mark.parametrize(("rows", "decision", "words"), [
-    (figures(-0.2, -0.3, -0.1), "promote", "better"),
-    (figures(0.2, 0.1, 0.3), "keep", "worse"),
-    (figures(-0.1, -0.3, 0.1), "inconclusive", "holds zero"),
-    (figures(-0.2, -0.3, -0.1, refusals=(0.5, 0.1)), "keep", "refuses 50%"),
-    (figures(-0.2, -0.3, -0.1, median_tokens=(60, 20)), "keep", "60 tokens"),
-    (figures(-0.2, -0.3, -0.1, distinct_2=(0.3, 0.8)), "keep", "vary less"),
-    (figures(-0.2, -0.3, -0.1, latency_p50=(5.0, 1.0)), "keep", "5.0 s"),
-])
+@pytest.mark.parametrize(
+    ("rows", "decision", "words"),
+    [
+        (figures(-0.2, -0.3, -0.1), "promote", "better"),
+        (figures(0.2, 0.1, 0.3), "keep", "worse"),
+        (figures(-0.1, -0.3, 0.1), "inconclusive", "holds zero"),
+        (figures(-0.2, -0.3, -0.1, refusals=(0.5, 0.1)), "keep", "refuses 50%"),
+        (figures(-0.2, -0.3, -0.1, median_tokens=(60, 20)), "keep", "60 tokens"),
+        (figures(-0.2, -0.3, -0.1, distinct_2=(0.3, 0.8)), "keep", "vary less"),
+        (figures(-0.2, -0.3, -0.1, latency_p50=(5.0, 1.0)), "keep", "5.0 s"),
+    ],
+)
 def test_decisions_and_their_reasons(rows, decision, words):
     found = decide(rows, "base", PromoteSettings())
     assert found.decision == decision and words in found.reason
 
 
 def test_summary_of_rows():
-    rows = [{"model": m, "suite": "loss", "item_id": str(i), "lang": "ja" if i % 2 else "en", "loss": 10.0 + i - shift, "characters": 10} for m, shift in (("base", 0), ("tuned", 2)) for i in range(6)]
-    found = {(r["model"], r["lang"]): r["value"] for r in [*model_figures("base", rows, 100), *comparison_figures("tuned", "base", rows, 100)]}
+    rows = [
+        {"model": m, "suite": "loss", "item_id": str(i), "lang": "ja" if i % 2 else "en", "loss": 10.0 + i - shift, "characters": 10}
+        for m, shift in (("base", 0), ("tuned", 2))
+        for i in range(6)
+    ]
+    found = {
+        (r["model"], r["lang"]): r["value"] for r in [*model_figures("base", rows, 100), *comparison_figures("tuned", "base", rows, 100)]
+    }
     assert found[("base", "all")] == pytest.approx(1.25) and found[("tuned - base", "ja")] == pytest.approx(-0.2)
 
 

@@ -59,7 +59,9 @@ def overlaps(texts: dict[str, str]) -> list[str]:
 
 
 def documents() -> dict[str, str]:
-    return {str(p.relative_to(EXAMPLES / "documents")): p.read_text(encoding="utf-8") for p in sorted((EXAMPLES / "documents").rglob("*.md"))}
+    return {
+        str(p.relative_to(EXAMPLES / "documents")): p.read_text(encoding="utf-8") for p in sorted((EXAMPLES / "documents").rglob("*.md"))
+    }
 
 
 def document_offences() -> list[str]:
@@ -97,7 +99,9 @@ def preference_offences() -> list[str]:
         # Length alone predicts max(shorter, longer) of the choices.
         if not 0.40 <= shorter <= 0.60:
             found.append(f"preferences.{lang}: the rejected answer is the shorter one in {shorter:.0%}, 40 to 60 % expected")
-    return found + overlaps({r["where"] + side: r[side] for r in rows for side in ("chosen", "rejected")} | {r["where"] + " prompt": r["prompt"] for r in rows})
+    return found + overlaps(
+        {r["where"] + side: r[side] for r in rows for side in ("chosen", "rejected")} | {r["where"] + " prompt": r["prompt"] for r in rows}
+    )
 
 
 def question_offences() -> list[str]:
@@ -121,8 +125,12 @@ def question_offences() -> list[str]:
 def leak_offences() -> list[str]:
     """A held-out question that also stands among the instructions or the preferences."""
     asked = {re.sub(r"\W", "", r["question"]).lower(): r["where"] for r in read_rows("questions")}
-    prompts = [(r["where"], r["instruction"]) for r in read_rows("instructions")] + [(r["where"], r["prompt"]) for r in read_rows("preferences")]
-    return [f"{where} asks the held-out question {asked[key]}" for where, text in prompts if (key := re.sub(r"\W", "", text).lower()) in asked]
+    prompts = [(r["where"], r["instruction"]) for r in read_rows("instructions")] + [
+        (r["where"], r["prompt"]) for r in read_rows("preferences")
+    ]
+    return [
+        f"{where} asks the held-out question {asked[key]}" for where, text in prompts if (key := re.sub(r"\W", "", text).lower()) in asked
+    ]
 
 
 CHECKS = [document_offences, instruction_offences, preference_offences, question_offences, leak_offences]
@@ -134,7 +142,11 @@ def test_example_project(check):
 
 
 def test_overlap_check_can_fail():
-    texts = {"a": "the quick brown fox jumps over the dog", "b": "the quick brown fox jumps over the cat", "c": "nothing of the kind stands here at all"}
+    texts = {
+        "a": "the quick brown fox jumps over the dog",
+        "b": "the quick brown fox jumps over the cat",
+        "c": "nothing of the kind stands here at all",
+    }
     assert any("a shares" in line for line in overlaps(texts)) and not any("c " in line for line in overlaps(texts))
 
 

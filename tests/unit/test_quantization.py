@@ -53,7 +53,9 @@ def test_outliers_stay_exact_under_the_threshold(tmp_path):
     x = torch.randn(4, 64)
     x[:, 7] = 60.0
     right = tiny_llama(hidden=64).model.layers[0].mlp.up_proj(x)
-    apart, together = ((make_variant("int8", source, threshold, "cpu").model.layers[0].mlp.up_proj(x) - right).abs().mean() for threshold in (6.0, 0.0))
+    apart, together = (
+        (make_variant("int8", source, threshold, "cpu").model.layers[0].mlp.up_proj(x) - right).abs().mean() for threshold in (6.0, 0.0)
+    )
     assert apart < 0.5 * together
 
 
@@ -119,16 +121,19 @@ def measured(**extra) -> dict[str, Measurement]:
     return {"fp32": BASE} | {variant: replace(BASE, variant=variant, extra_loss=loss) for variant, loss in extra.items()}
 
 
-@pytest.mark.parametrize(("wanted", "losses", "picked", "over"), [
-    ("nf4", {"nf4": 0.02, "int8": 0.01, "fp16": 0.0}, "nf4", 0),
-    ("nf4", {"nf4": 0.08, "int8": 0.01, "fp16": 0.0}, "int8", 1),
-    ("nf4", {"nf4": 0.08, "int8": 0.06, "fp16": 0.0}, "fp16", 2),
-    ("nf4", {"nf4": 0.08, "int8": 0.06, "fp16": 0.9}, "fp32", 3),
-    ("int8", {"nf4": 0.0, "int8": 0.05, "fp16": 0.0}, "int8", 0),
-    ("fp16", {"nf4": 0.0, "int8": 0.0, "fp16": 0.0}, "fp16", 0),
-    ("auto", {"nf4": 0.04, "int8": 0.01, "fp16": 0.0}, "nf4", 0),
-    ("auto", {"nf4": 0.06, "int8": -0.01, "fp16": 0.0}, "int8", 1),
-])
+@pytest.mark.parametrize(
+    ("wanted", "losses", "picked", "over"),
+    [
+        ("nf4", {"nf4": 0.02, "int8": 0.01, "fp16": 0.0}, "nf4", 0),
+        ("nf4", {"nf4": 0.08, "int8": 0.01, "fp16": 0.0}, "int8", 1),
+        ("nf4", {"nf4": 0.08, "int8": 0.06, "fp16": 0.0}, "fp16", 2),
+        ("nf4", {"nf4": 0.08, "int8": 0.06, "fp16": 0.9}, "fp32", 3),
+        ("int8", {"nf4": 0.0, "int8": 0.05, "fp16": 0.0}, "int8", 0),
+        ("fp16", {"nf4": 0.0, "int8": 0.0, "fp16": 0.0}, "fp16", 0),
+        ("auto", {"nf4": 0.04, "int8": 0.01, "fp16": 0.0}, "nf4", 0),
+        ("auto", {"nf4": 0.06, "int8": -0.01, "fp16": 0.0}, "int8", 1),
+    ],
+)
 def test_a_variant_that_loses_too_much_gives_way_to_the_next_larger_one(wanted, losses, picked, over):
     name, passed_over = choose(wanted, measured(**losses), {}, 0.05)
     assert (name, len(passed_over)) == (picked, over)

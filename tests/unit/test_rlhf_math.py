@@ -117,5 +117,3 @@ def test_rank_correlation_and_interval():
     low, high = accuracy_interval(8, 10)
     assert (low, high) == (pytest.approx(0.4902, abs=1e-3), pytest.approx(0.9433, abs=1e-3))
     assert all(accuracy_interval(k, 10)[0] - 1e-9 <= k / 10 <= accuracy_interval(k, 10)[1] + 1e-9 for k in range(11))
-
-

@@ -34,8 +34,21 @@ def speaker() -> torch.nn.Module:
 def trainer_for(model=None, reward=CountReward, **settings) -> PPOTrainer:
     roles = Roles(model or speaker(), 2)
     roles.add("reward", 4, "attention", 0)
-    chosen = PPOSettings(**{"updates": 30, "episodes": 16, "answer_tokens": 8, "learning_rate": 0.02, "critic_learning_rate": 0.01, "kl_coef": 0.0, "kl_limit": 1e9,
-                            "missing_end_penalty": 0.0, "epochs": 2, "minibatches": 2} | settings)
+    chosen = PPOSettings(
+        **{
+            "updates": 30,
+            "episodes": 16,
+            "answer_tokens": 8,
+            "learning_rate": 0.02,
+            "critic_learning_rate": 0.01,
+            "kl_coef": 0.0,
+            "kl_limit": 1e9,
+            "missing_end_penalty": 0.0,
+            "epochs": 2,
+            "minibatches": 2,
+        }
+        | settings
+    )
     return PPOTrainer(roles, reward(roles, "reward", scalar_head(32, 0)), chosen, {63}, "attention", 4)
 
 
@@ -67,7 +80,11 @@ def test_first_ratio_is_one_and_runs_repeat():
 def test_the_result_does_not_depend_on_the_micro_batch():
     (whole, _, _), (cut, _, _) = run(trainer_for(updates=2, micro_batch=16)), run(trainer_for(updates=2, micro_batch=3))
     for a, b in zip(whole, cut, strict=True):
-        assert a.policy_loss == pytest.approx(b.policy_loss, abs=1e-5) and a.value_loss == pytest.approx(b.value_loss, rel=1e-4) and a.score == b.score
+        assert (
+            a.policy_loss == pytest.approx(b.policy_loss, abs=1e-5)
+            and a.value_loss == pytest.approx(b.value_loss, rel=1e-4)
+            and a.score == b.score
+        )
 
 
 def test_the_kl_limit_keeps_the_policy_from_before():

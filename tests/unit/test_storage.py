@@ -16,7 +16,16 @@ from storage.artifacts import MANIFEST, content_key
 from storage.catalog import insert, newest_migration, utc_now
 from storage.registry import begin_run, champion, end_run, rebuild, record_promotion, register
 
-FACTS = {"stage": "test", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "meta": {"headlines": []}, "seconds": 0.0, "created": "2026-01-01T00:00:00"}
+FACTS = {
+    "stage": "test",
+    "run_id": "r",
+    "settings": {},
+    "inputs": {},
+    "model": None,
+    "meta": {"headlines": []},
+    "seconds": 0.0,
+    "created": "2026-01-01T00:00:00",
+}
 
 
 @pytest.fixture
@@ -51,7 +60,9 @@ def test_eight_processes_lose_no_row(home):
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0] * 8
-    assert Catalog.of(home).query("SELECT run_id, count(*) AS n, count(DISTINCT step) AS d FROM metrics GROUP BY 1 ORDER BY 1") == [{"run_id": f"w{i}", "n": 500, "d": 500} for i in range(8)]
+    assert Catalog.of(home).query("SELECT run_id, count(*) AS n, count(DISTINCT step) AS d FROM metrics GROUP BY 1 ORDER BY 1") == [
+        {"run_id": f"w{i}", "n": 500, "d": 500} for i in range(8)
+    ]
 
 
 def test_eight_threads_read_and_write_at_once(home):
@@ -71,7 +82,9 @@ def test_eight_threads_read_and_write_at_once(home):
     assert failed == [] and Catalog.of(home).query("SELECT count(*) AS n FROM metrics") == [{"n": 4000}]
 
 
-KILLED_WRITER = """
+KILLED_WRITER = f"""
+FACTS = {FACTS!r}
+""" + """
 import sys; from pathlib import Path
 from storage import Home, Catalog, ArtifactStore
 from storage.catalog import insert, utc_now
@@ -84,8 +97,8 @@ while True:
     with store.draft("adapter", f"{sys.argv[2]}-{n}".ljust(64, "0")) as folder:
         for i in range(20):
             (folder / f"{i}.bin").write_bytes(bytes(20_000))
-        store.commit(folder, %r)
-""" % FACTS
+        store.commit(folder, FACTS)
+"""
 
 
 @pytest.mark.slow
@@ -141,7 +154,15 @@ def test_artifacts_are_whole_or_absent(home):
     assert (store.path(ref) / "file.txt").read_text() == "hello"
 
 
-@pytest.mark.parametrize("damage", [lambda f: (f / "file.txt").write_text("hellO"), lambda f: (f / "file.txt").unlink(), lambda f: (f / MANIFEST).unlink(), lambda f: (f / MANIFEST).write_text("{")])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda f: (f / "file.txt").write_text("hellO"),
+        lambda f: (f / "file.txt").unlink(),
+        lambda f: (f / MANIFEST).unlink(),
+        lambda f: (f / MANIFEST).write_text("{"),
+    ],
+)
 def test_a_damaged_artifact_is_not_believed(home, damage):
     store, ref = ArtifactStore(home), make(home)
     damage(store.path(ref))
@@ -209,7 +230,10 @@ def test_a_killed_run_is_marked_by_the_next(home):
     process.wait()
     begin_run(home, "alive", "tune")
     end_run(home, "alive", "completed")
-    assert {row["run_id"]: row["status"] for row in Catalog.of(home).query("SELECT * FROM runs")} == {"dead": "crashed", "alive": "completed"}
+    assert {row["run_id"]: row["status"] for row in Catalog.of(home).query("SELECT * FROM runs")} == {
+        "dead": "crashed",
+        "alive": "completed",
+    }
 
 
 def test_keys_do_not_depend_on_the_order_of_names():

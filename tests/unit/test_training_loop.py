@@ -9,7 +9,16 @@ from tasks.errors import MigakiError
 from tasks.models.batching import Example, collate
 from tasks.models.likelihood import answer_nll, score_examples, whole_model
 from tasks.models.trunk import lm_head
-from tasks.training.loop import accumulate, apply_gradient, epoch_batches, learning_rate_factor, make_optimizer, make_trainable, total_steps, train
+from tasks.training.loop import (
+    accumulate,
+    apply_gradient,
+    epoch_batches,
+    learning_rate_factor,
+    make_optimizer,
+    make_trainable,
+    total_steps,
+    train,
+)
 from tasks.training.settings import TuneSettings
 from tests.models import FAMILIES, tiny_gpt2, tiny_llama
 
@@ -132,9 +141,26 @@ def test_dropout_of_adapters_is_on_in_training_and_off_in_measuring():
     assert not any(module.training for module in trainable.model.modules())
 
 
-@pytest.mark.parametrize("change", [{"learning_rate": 1e-3}, {"schedule": "linear"}, {"schedule": "constant"}, {"warmup_share": 0.5}, {"weight_decay": 5.0},
-                                    {"max_grad_norm": 1e-4}, {"batch_size": 3}, {"epochs": 1.0}, {"seed": 2}, {"lora_r": 2}, {"lora_alpha": 1}, {"lora_dropout": 0.5},
-                                    {"lora_targets": "attention"}, {"top_fraction": 0.25}, {"method": "full"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": 1e-3},
+        {"schedule": "linear"},
+        {"schedule": "constant"},
+        {"warmup_share": 0.5},
+        {"weight_decay": 5.0},
+        {"max_grad_norm": 1e-4},
+        {"batch_size": 3},
+        {"epochs": 1.0},
+        {"seed": 2},
+        {"lora_r": 2},
+        {"lora_alpha": 1},
+        {"lora_dropout": 0.5},
+        {"lora_targets": "attention"},
+        {"top_fraction": 0.25},
+        {"method": "full"},
+    ],
+)
 def test_every_setting_changes_the_result(change):
     def outcome(**values) -> list[float]:
         chosen = settings(**values)
@@ -158,7 +184,9 @@ def test_every_row_is_met_once_per_epoch_among_rows_of_like_length():
     batches = list(epoch_batches(rows, 4, 1.0, seed=0))
     assert sorted(row for batch in batches for row in batch) == list(range(50))
     padding = sum(max(len(rows[row].ids) for row in batch) * len(batch) for batch in batches) / sum(len(row.ids) for row in rows)
-    unsorted = sum(max(len(rows[row].ids) for row in range(i, min(50, i + 4))) * min(4, 50 - i) for i in range(0, 50, 4)) / sum(len(row.ids) for row in rows)
+    unsorted = sum(max(len(rows[row].ids) for row in range(i, min(50, i + 4))) * min(4, 50 - i) for i in range(0, 50, 4)) / sum(
+        len(row.ids) for row in rows
+    )
     assert padding < 1.1 < unsorted
     assert len(list(epoch_batches(rows, 4, 2.5, seed=0))) == total_steps(50, 4, 2.5) == math.ceil(13 * 2.5)
 

@@ -36,13 +36,28 @@ class Project:
         self.home = Home(root / "home")
         self.home.root.mkdir()
         self.log: list[str] = []
-        self.context = Context(self.home, str(save_tiny(root / "base", family, chat_template, hidden=64)), "", emit=lambda text, final: None, log=self.log.append)
+        self.context = Context(
+            self.home,
+            str(save_tiny(root / "base", family, chat_template, hidden=64)),
+            "",
+            emit=lambda text, final: None,
+            log=self.log.append,
+        )
         with ArtifactStore(self.home).draft("dataset", "d" * 64) as folder:
-            rows = [instruction(question, answer, lang) for question in QUESTIONS for answer, lang in (("It is a piece of text.", "en"), ("文の一部です。", "ja"))]
+            rows = [
+                instruction(question, answer, lang)
+                for question in QUESTIONS
+                for answer, lang in (("It is a piece of text.", "en"), ("文の一部です。", "ja"))
+            ]
             save(folder / "instructions/train.parquet", rows[:8])
             save(folder / "instructions/eval.parquet", rows[8:])
-            save(folder / "text/train.parquet", [Text("a", "the cat sat on the mat. " * 40, "en", ""), Text("b", "猫が座る。" * 40, "ja", "")])
-            save(folder / "text/eval.parquet", [Text("c", "the cat sat on the mat. " * 10, "en", ""), Text("d", "猫が座る。" * 20, "ja", "")])
+            save(
+                folder / "text/train.parquet",
+                [Text("a", "the cat sat on the mat. " * 40, "en", ""), Text("b", "猫が座る。" * 40, "ja", "")],
+            )
+            save(
+                folder / "text/eval.parquet", [Text("c", "the cat sat on the mat. " * 10, "en", ""), Text("d", "猫が座る。" * 20, "ja", "")]
+            )
             self.dataset = self.commit(folder, {})
 
     def commit(self, folder: Path, meta: dict) -> ArtifactRef:
@@ -101,7 +116,11 @@ def test_artifacts_are_complete_and_say_nothing_of_this_machine(tmp_path):
     tuned = project.run("tune", TUNE)
     whole = project.run("tune", TUNE.model_copy(update={"method": "full"}))
     release = project.run("quantize", QUANTIZE, aligned=tuned)
-    for ref, wanted in ((tuned, "adapter/adapter_model.safetensors"), (whole, "model/tokenizer.json"), (release, "model/model.safetensors")):
+    for ref, wanted in (
+        (tuned, "adapter/adapter_model.safetensors"),
+        (whole, "model/tokenizer.json"),
+        (release, "model/model.safetensors"),
+    ):
         files = [file for file in project.folder(ref).rglob("*") if file.is_file()]
         assert wanted in {file.relative_to(project.folder(ref)).as_posix() for file in files}
         assert not [file.name for file in files if str(tmp_path).encode() in file.read_bytes()]
@@ -134,7 +153,9 @@ def test_full_fine_tuning_begins_a_new_chain(tmp_path):
 
 def test_variant_that_loses_too_much_is_passed_over_and_said(tmp_path):
     project = Project(tmp_path)
-    release = project.run("quantize", QuantizeSettings(pick="nf4", eval_tokens=200, max_loss=0.0, keep_all=True), aligned=project.run("tune", TUNE))
+    release = project.run(
+        "quantize", QuantizeSettings(pick="nf4", eval_tokens=200, max_loss=0.0, keep_all=True), aligned=project.run("tune", TUNE)
+    )
     table = {row["variant"]: row for row in release.meta["variants"]}
     assert list(table) == ["fp32", "fp16", "int8", "nf4"]
     allowed = [variant for variant in ("nf4", "int8", "fp16") if table[variant]["extra_loss"] <= 0]
@@ -150,7 +171,9 @@ def test_rows_longer_than_the_context_are_measured_as_far_as_it_goes(tmp_path):
     with ArtifactStore(project.home).draft("dataset", "l" * 64) as folder:
         save(folder / "instructions/eval.parquet", [instruction("Why?", "because " * 200, "en")])
         long = project.commit(folder, {})
-    release = project.run("quantize", QuantizeSettings(pick="int8", eval_tokens=4000, max_loss=0.5), dataset=long, aligned=project.run("tune", TUNE))
+    release = project.run(
+        "quantize", QuantizeSettings(pick="int8", eval_tokens=4000, max_loss=0.5), dataset=long, aligned=project.run("tune", TUNE)
+    )
     assert release.meta["precision"] == "int8"
 
 
