@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -79,7 +80,10 @@ def save(path: Path, records: list) -> None:
     if not records:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [{key: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value for key, value in asdict(record).items()} for record in records]
+    rows = [
+        {key: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value for key, value in asdict(record).items()}
+        for record in records
+    ]
     pq.write_table(pa.Table.from_pylist(rows), path)
 
 
@@ -108,3 +112,9 @@ def load_documents(folder: Path) -> list[Document]:
 
 def load_text(folder: Path, split: str) -> list[Text]:
     return _load(folder / "text" / f"{split}.parquet", Text)
+
+
+def load_dropped(folder: Path, kind: str) -> list[dict[str, Any]]:
+    """The dropped rows of a kind: source, line, reason, detail, lang, and the row as it was."""
+    path = folder / "dropped.parquet"
+    return pq.read_table(path, filters=[("kind", "=", kind)]).to_pylist() if path.exists() else []

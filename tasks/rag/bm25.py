@@ -11,17 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-RUNS = re.compile(r"[a-z0-9]+|[\u3040-\u30ff\u3400-\u9fff々ー]+|[\uac00-\ud7af]+")
+SCRIPT = r"\u3005\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+RUNS = re.compile(rf"([{SCRIPT}]+)|[^\W_{SCRIPT}]+")
 
 
 def terms(text: str) -> list[str]:
-    """Words of Latin script; characters and character pairs of Japanese, after NFKC and in lower case."""
+    """Words of alphabets; characters and character pairs of Japanese. After NFKC and in lower case."""
     found = []
-    for run in RUNS.findall(unicodedata.normalize("NFKC", text).lower()):
-        if run[0].isascii():
-            found.append(run)
-        else:
-            found += list(run) + [run[i : i + 2] for i in range(len(run) - 1)]
+    for run in RUNS.finditer(unicodedata.normalize("NFKC", text).lower()):
+        word = run[0]
+        found += [*word, *(word[i : i + 2] for i in range(len(word) - 1))] if run[1] else [word]
     return found
 
 
@@ -59,7 +58,9 @@ class BM25:
         return total
 
     def save(self, folder: Path) -> None:
-        (folder / "bm25.json").write_text(json.dumps({"size": self.size, "terms": list(self.vocabulary)}, ensure_ascii=False), encoding="utf-8")
+        (folder / "bm25.json").write_text(
+            json.dumps({"size": self.size, "terms": list(self.vocabulary)}, ensure_ascii=False), encoding="utf-8"
+        )
         np.savez(folder / "bm25.npz", starts=self.starts, ids=self.ids, weights=self.weights)
 
     @classmethod

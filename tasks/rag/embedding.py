@@ -29,7 +29,9 @@ class Embedder:
         while order:
             size = max(1, batch_tokens // max(1, lengths[order[0]]))
             batch, order = order[:size], order[size:]
-            vectors[batch] = self.model.encode([texts[i] for i in batch], batch_size=size, normalize_embeddings=True, show_progress_bar=False)
+            vectors[batch] = self.model.encode(
+                [texts[i] for i in batch], batch_size=size, normalize_embeddings=True, show_progress_bar=False
+            )
             if on_batch:
                 on_batch(len(batch))
         return vectors

@@ -7,17 +7,22 @@ Japanese) it drags the other down (measured hit@1 0.40 against 0.91 for BM25 alo
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.data.language import detect
 from tasks.errors import MigakiError
-from tasks.rag.bm25 import BM25, terms
+from tasks.rag.bm25 import BM25
 from tasks.rag.embedding import Embedder
+from tasks.rag.settings import IndexSettings
 
-FACTS = "index.json"
+FACTS, VECTORS, CHUNKS = "index.json", "dense.faiss", "chunks.parquet"
+SHOWN = ("chunk_id", "document", "title", "heading", "text", "lang")
+LIKE = 0.35  # cosine from which a chunk may be found without sharing a term with the question
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,31 @@ class Hit:
     dense: float
 
 
+def write_index(
+    folder: Path, chunks: list[dict[str, Any]], vectors: np.ndarray, settings: IndexSettings, checksum: str, reference: str
+) -> None:
+    """Write what `open_index` reads.
+
+    Args:
+        chunks: rows with at least `indexed` and what `Hit` shows of a chunk.
+        vectors: (chunks, dimension) unit vectors, in the same order.
+        checksum, reference: of the embedder that made them.
+    """
+    dense = faiss.IndexFlatIP(vectors.shape[1])
+    dense.add(vectors)
+    faiss.write_index(dense, str(folder / VECTORS))
+    BM25.build([chunk["indexed"] for chunk in chunks], settings.k1, settings.b).save(folder)
+    pq.write_table(pa.Table.from_pylist(chunks), folder / CHUNKS)
+    facts = {
+        "embedder": checksum,
+        "embedder_reference": reference,
+        "dense_weight": {"en": settings.dense_weight_en, "ja": settings.dense_weight_ja},
+    }
+    (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
 def z_scores(values: np.ndarray) -> np.ndarray:
+    """Mean 0, standard deviation 1; values that are all the same give zeros."""
     return (values - values.mean()) / (values.std() + 1e-6)
 
 
@@ -46,23 +75,35 @@ class Retriever:
         self.facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         self.embedder = embedder
         self.bm25 = BM25.open(folder)
-        self.dense = faiss.read_index(str(folder / "dense.faiss"))
+        self.dense = faiss.read_index(str(folder / VECTORS))
+        # The scale of the cosines needs all of them, so the flat index's own vectors are multiplied; a search for all would also sort them.
         self.vectors = faiss.rev_swig_ptr(self.dense.get_xb(), self.dense.ntotal * self.dense.d).reshape(self.dense.ntotal, self.dense.d)
-        self.chunks = pq.read_table(folder / "chunks.parquet").to_pylist()
+        self.chunks = pq.read_table(folder / CHUNKS).to_pylist()
 
     def search(self, query: str, k: int = 5) -> list[Hit]:
-        """The best `k` chunks, best first; chunks that share neither a term nor any likeness with the question are never among them."""
-        if not self.chunks or not query.strip():
+        """The best `k` chunks, best first; fewer where fewer share a term with the question or are like it."""
+        return self.search_all([query], k)[0]
+
+    def search_all(self, queries: list[str], k: int = 5) -> list[list[Hit]]:
+        """`search` for many questions, embedded together."""
+        if not queries:
+            return []
+        vectors = self.embedder.embed(queries)
+        return [self._best(query, vector, k) for query, vector in zip(queries, vectors, strict=True)]
+
+    def _best(self, query: str, vector: np.ndarray, k: int) -> list[Hit]:
+        if not query.strip():
             return []
         weight = self.facts["dense_weight"][detect(query)]
-        sparse = self.bm25.scores(query)
-        cosine = self.vectors @ self.embedder.embed([query])[0] if weight else np.zeros(len(self.chunks), dtype=np.float32)
+        sparse, cosine = self.bm25.scores(query), self.vectors @ vector
         mixed = (1 - weight) * z_scores(sparse) + weight * z_scores(cosine)
-        found = sparse > 0 if terms(query) else cosine > 0
-        mixed[~found] = -np.inf
-        best = np.argsort(-mixed, kind="stable")[:k]
-        return [Hit(score=float(mixed[i]), sparse=float(sparse[i]), dense=float(cosine[i]), **{name: self.chunks[i][name] for name in ("chunk_id", "document", "title", "heading", "text", "lang")})
-                for i in best if np.isfinite(mixed[i])]
+        # Only where the embedder is trusted with half of the score can it find a chunk on its own.
+        mixed[~((sparse > 0) | ((weight >= 0.5) & (cosine >= LIKE)))] = -np.inf
+        best = [i for i in np.argsort(-mixed, kind="stable")[:k] if np.isfinite(mixed[i])]
+        return [
+            Hit(**{name: self.chunks[i][name] for name in SHOWN}, score=float(mixed[i]), sparse=float(sparse[i]), dense=float(cosine[i]))
+            for i in best
+        ]
 
 
 def open_index(folder: Path, embedder_path: Path, checksum: str, device: str = "cpu") -> Retriever:
@@ -73,17 +114,24 @@ def open_index(folder: Path, embedder_path: Path, checksum: str, device: str = "
     """
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     if facts["embedder"] != checksum:
-        raise MigakiError(f"this index was built with {facts['embedder_reference']!r}, another embedder than the one set (run.embedder): build it anew with `migaki index`, or set run.embedder back")
+        raise MigakiError(
+            f"this index was built with {facts['embedder_reference']!r}, another embedder than the one set (run.embedder): "
+            "build it anew with `migaki index`, or set run.embedder back"
+        )
     return Retriever(folder, Embedder(embedder_path, device))
 
 
 def retrieval_figures(ranks: list[int]) -> dict[str, float]:
     """hit@1, hit@5 and MRR@10 from the ranks of the right documents (from 1; 0 where it is not among the first ten)."""
     n = max(1, len(ranks))
-    return {"hit@1": sum(rank == 1 for rank in ranks) / n, "hit@5": sum(0 < rank <= 5 for rank in ranks) / n, "mrr@10": sum(1 / rank for rank in ranks if rank) / n}
+    return {
+        "hit@1": sum(rank == 1 for rank in ranks) / n,
+        "hit@5": sum(0 < rank <= 5 for rank in ranks) / n,
+        "mrr@10": sum(1 / rank for rank in ranks if rank) / n,
+    }
 
 
 def document_rank(hits: list[Hit], document: str) -> int:
-    """Rank of a document among the distinct documents of the hits, 0 where it is not there."""
+    """Rank of a document among the distinct documents of the hits, 0 where it is not among the first ten."""
     order = list(dict.fromkeys(hit.document for hit in hits))[:10]
     return order.index(document) + 1 if document in order else 0

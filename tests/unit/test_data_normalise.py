@@ -11,13 +11,16 @@ from tasks.data.records import Document, Question
 USER = [{"role": "user", "content": "Name a colour."}]
 
 
-@pytest.mark.parametrize("row", [
-    {"instruction": "Name a colour.", "input": "", "output": " Red. "},
-    {"instruction": "Name a colour.", "output": "Red."},
-    {"messages": [*USER, {"role": "assistant", "content": "Red."}]},
-    {"messages": json.dumps([*USER, {"role": "assistant", "content": "Red."}])},  # as a cell of a CSV file
-    {"prompt": "Name a colour.", "completion": "Red."},
-])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "Name a colour.", "input": "", "output": " Red. "},
+        {"instruction": "Name a colour.", "output": "Red."},
+        {"messages": [*USER, {"role": "assistant", "content": "Red."}]},
+        {"messages": json.dumps([*USER, {"role": "assistant", "content": "Red."}])},  # as a cell of a CSV file
+        {"prompt": "Name a colour.", "completion": "Red."},
+    ],
+)
 def test_instruction_formats_agree(row):
     record = instruction(row, "f")
     assert (record.messages, record.answer, record.lang) == (USER, "Red.", "en")
@@ -25,33 +28,42 @@ def test_instruction_formats_agree(row):
 
 
 def test_alpaca_input_follows_the_instruction():
-    assert instruction({"instruction": "Sum up.", "input": "A long text.", "output": "Short."}, "f").messages[0]["content"] == "Sum up.\n\nA long text."
+    assert (
+        instruction({"instruction": "Sum up.", "input": "A long text.", "output": "Short."}, "f").messages[0]["content"]
+        == "Sum up.\n\nA long text."
+    )
 
 
-@pytest.mark.parametrize(("row", "says"), [
-    ({"instruction": "Name a colour.", "output": ""}, "'output' is empty"),
-    ({"instruction": "Name a colour."}, "'output' is missing"),
-    ({"instruction": "Name a colour.", "input": ["x"], "output": "Red."}, "'input' is empty or no text"),
-    ({"prompt": "Name a colour.", "completion": None}, "'completion' is empty or no text"),
-    ({"messages": []}, "no list of messages"),
-    ({"messages": "not JSON"}, "'messages' is no list"),
-    ({"messages": USER}, "the last message is not an answer"),
-    ({"messages": [{"role": "tool", "content": "x"}, {"role": "assistant", "content": "y"}]}, "a role other than"),
-    ({"text": "x"}, "belong to none of the formats alpaca, messages, prompt_completion"),
-])
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"instruction": "Name a colour.", "output": ""}, "'output' is empty"),
+        ({"instruction": "Name a colour."}, "'output' is missing"),
+        ({"instruction": "Name a colour.", "input": ["x"], "output": "Red."}, "'input' is empty or no text"),
+        ({"prompt": "Name a colour.", "completion": None}, "'completion' is empty or no text"),
+        ({"messages": []}, "no list of messages"),
+        ({"messages": "not JSON"}, "'messages' is no list"),
+        ({"messages": USER}, "the last message is not an answer"),
+        ({"messages": [{"role": "tool", "content": "x"}, {"role": "assistant", "content": "y"}]}, "a role other than"),
+        ({"text": "x"}, "belong to none of the formats alpaca, messages, prompt_completion"),
+    ],
+)
 def test_malformed_instructions(row, says):
     with pytest.raises(Malformed, match=says):
         instruction(row, "f")
 
 
-@pytest.mark.parametrize("row", [
-    {"prompt": "Name a colour.", "chosen": "Red.", "rejected": "No."},
-    {"chosen": "\n\nHuman: Name a colour.\n\nAssistant: Red.", "rejected": "\n\nHuman: Name a colour.\n\nAssistant: No."},
-    {"prompt": "Name a colour.", "response_1": "Red.", "response_2": "No.", "preference": 1},
-    {"prompt": "Name a colour.", "response_1": "No.", "response_2": "Red.", "preference": "2"},
-    {"prompt": "Name a colour.", "response_1": "No.", "response_2": "Red.", "preference": 2.0},
-    {"prompt": "Name a colour.", "response_1": "No.", "response_2": "Red.", "preference": "response_2"},
-])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Name a colour.", "chosen": "Red.", "rejected": "No."},
+        {"chosen": "\n\nHuman: Name a colour.\n\nAssistant: Red.", "rejected": "\n\nHuman: Name a colour.\n\nAssistant: No."},
+        {"prompt": "Name a colour.", "response_1": "Red.", "response_2": "No.", "preference": 1},
+        {"prompt": "Name a colour.", "response_1": "No.", "response_2": "Red.", "preference": "2"},
+        {"prompt": "Name a colour.", "response_1": "No.", "response_2": "Red.", "preference": 2.0},
+        {"prompt": "Name a colour.", "response_1": "No.", "response_2": "Red.", "preference": "response_2"},
+    ],
+)
 def test_preference_formats_agree(row):
     record = preference(row, "f")
     assert (record.messages, record.chosen, record.rejected, record.margin, record.weight) == (USER, "Red.", "No.", 0.0, 1.0)
@@ -64,15 +76,18 @@ def test_hh_dialogue_keeps_its_turns():
     assert record.messages[0]["content"] == "Hi\nthere" and record.chosen == "Because."
 
 
-@pytest.mark.parametrize(("row", "says"), [
-    ({"prompt": "p", "response_1": "a", "response_2": "b", "preference": 3}, "preference is 3, 1 or 2 expected"),
-    ({"prompt": "p", "response_1": "a", "response_2": "b"}, "preference is None"),
-    ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: c\n\nAssistant: d"}, "differ before the last answer"),
-    ({"chosen": "Lost words\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: d"}, "does not begin with Human"),
-    ({"chosen": "\n\nHuman: a", "rejected": "\n\nHuman: a"}, "does not end with an answer"),
-    ({"prompt": "p", "chosen": "a", "rejected": "b", "weight": "heavy"}, "weight is 'heavy'"),
-    ({"prompt": "p", "chosen": "a", "rejected": "b", "margin": float("nan")}, "margin is nan"),
-])
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"prompt": "p", "response_1": "a", "response_2": "b", "preference": 3}, "preference is 3, 1 or 2 expected"),
+        ({"prompt": "p", "response_1": "a", "response_2": "b"}, "preference is None"),
+        ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: c\n\nAssistant: d"}, "differ before the last answer"),
+        ({"chosen": "Lost words\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: d"}, "does not begin with Human"),
+        ({"chosen": "\n\nHuman: a", "rejected": "\n\nHuman: a"}, "does not end with an answer"),
+        ({"prompt": "p", "chosen": "a", "rejected": "b", "weight": "heavy"}, "weight is 'heavy'"),
+        ({"prompt": "p", "chosen": "a", "rejected": "b", "margin": float("nan")}, "margin is nan"),
+    ],
+)
 def test_malformed_preferences(row, says):
     with pytest.raises(Malformed, match=says):
         preference(row, "f")
@@ -106,9 +121,17 @@ def test_squad_gives_questions_and_contexts():
         list(questions({"data": [{"title": "x"}]}, "q.json"))
 
 
-@pytest.mark.parametrize(("text", "lang"), [
-    ("What is LoRA?", "en"), ("LoRAとは何ですか", "ja"), ("漢字", "ja"), ("", "en"), ("AutoModelForCausalLM.from_pretrainedの引数", "ja"), ("ｶﾀｶﾅ", "ja"),
-    ("The word 猫 means cat, and this page is about how English dictionaries write such foreign words down.", "en"),
-])
+@pytest.mark.parametrize(
+    ("text", "lang"),
+    [
+        ("What is LoRA?", "en"),
+        ("LoRAとは何ですか", "ja"),
+        ("漢字", "ja"),
+        ("", "en"),
+        ("AutoModelForCausalLM.from_pretrainedの引数", "ja"),
+        ("ｶﾀｶﾅ", "ja"),
+        ("The word 猫 means cat, and this page is about how English dictionaries write such foreign words down.", "en"),
+    ],
+)
 def test_language(text, lang):
     assert detect(text) == lang

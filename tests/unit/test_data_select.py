@@ -10,12 +10,17 @@ from tasks.data.normalise import instruction
 from tasks.data.records import Question
 from tasks.data.select import asked, balanced, drop_duplicates, drop_leaks, is_held_out
 
-WORDS = ["river", "stone", "lantern", "garden", "winter", "copper", "violin", "harbour", "meadow", "falcon", "thunder", "pocket", "ribbon", "saddle", "candle", "marble"]
+WORDS = "river stone lantern garden winter copper violin harbour meadow falcon thunder pocket ribbon saddle candle marble".split()
 
 
 def rows(count: int, seed: int = 0) -> list:
     generator = random.Random(seed)
-    return [instruction({"prompt": f"{i} " + " ".join(generator.choices(WORDS, k=8)), "completion": " ".join(generator.choices(WORDS, k=8))}, "f") for i in range(count)]
+    return [
+        instruction(
+            {"prompt": f"{i} " + " ".join(generator.choices(WORDS, k=8)), "completion": " ".join(generator.choices(WORDS, k=8))}, "f"
+        )
+        for i in range(count)
+    ]
 
 
 def question(text: str) -> Question:
@@ -49,7 +54,11 @@ def test_japanese_near_duplicate():
 
 def test_two_questions_about_one_passage_are_no_duplicates():
     passage = "The lighthouse of the harbour was built of stone and copper. " * 10
-    texts = [(f"{passage} Who built it?", "A mason."), (f"{passage} How high is it?", "Forty metres."), (f"{passage} Who built it??", "A mason!")]
+    texts = [
+        (f"{passage} Who built it?", "A mason."),
+        (f"{passage} How high is it?", "Forty metres."),
+        (f"{passage} Who built it??", "A mason!"),
+    ]
     assert near_duplicates(texts, 0.85) == {2: 0}
 
 
@@ -94,12 +103,18 @@ def test_leaks_are_found_alone_spelt_otherwise_and_quoted():
     }
     records = [instruction({"prompt": prompt, "completion": "x"}, "f") for prompt in prompts]
     kept, dropped = drop_leaks(records, lambda record: record.messages[-1]["content"], asked_for, 0.85)
-    assert {record.messages[0]["content"]: True for record, _, _ in dropped} | {record.messages[0]["content"]: False for record in kept} == prompts
+    assert {record.messages[0]["content"]: True for record, _, _ in dropped} | {
+        record.messages[0]["content"]: False for record in kept
+    } == prompts
     assert all(reason == "leak" and "held-out question" in detail for _, reason, detail in dropped)
 
 
 def test_quotes_names_the_question_it_holds_most_of():
-    assert quotes(["語りかける。大規模言語モデルの学習に使うデータは何ですか。答えて。"], ["量子化の利点は何ですか、教えてください", "大規模言語モデルの学習に使うデータは何ですか"], 0.85) == {0: 1}
+    assert quotes(
+        ["語りかける。大規模言語モデルの学習に使うデータは何ですか。答えて。"],
+        ["量子化の利点は何ですか、教えてください", "大規模言語モデルの学習に使うデータは何ですか"],
+        0.85,
+    ) == {0: 1}
 
 
 def test_split_is_stable_when_rows_are_added_and_near_its_share():

@@ -45,13 +45,17 @@ def test_json_lines_under_the_name_json(tmp_path):
     assert [row.value for row in read_rows(path)] == ROWS
 
 
-@pytest.mark.parametrize(("broken", "detail"), [
-    ('{"question": "cut', "broken JSON"),
-    ("[1, 2]", "a JSON object was expected, this is a list"),
-    ("[" * 200_000, "broken JSON"),
-    ('{"n": ' + "9" * 5000 + "}", "broken JSON"),
-    ('{"a": "' + "x" * 10_000_000 + '"}', f"at most {MAX_LINE:,}"),
-], ids=["cut", "list", "brackets", "digits", "10 MB"])
+@pytest.mark.parametrize(
+    ("broken", "detail"),
+    [
+        ('{"question": "cut', "broken JSON"),
+        ("[1, 2]", "a JSON object was expected, this is a list"),
+        ("[" * 200_000, "broken JSON"),
+        ('{"n": ' + "9" * 5000 + "}", "broken JSON"),
+        ('{"a": "' + "x" * 10_000_000 + '"}', f"at most {MAX_LINE:,}"),
+    ],
+    ids=["cut", "list", "brackets", "digits", "10 MB"],
+)
 def test_a_broken_line_costs_one_row_and_is_kept_whole(tmp_path, broken, detail):
     path = tmp_path / "rows.jsonl"
     good = json.dumps(ROWS[0])
@@ -73,19 +77,22 @@ def test_csv_cell_longer_than_pythons_own_limit(tmp_path):
     assert len(next(iter(read_rows(path))).value["answer"]) == 200_000
 
 
-@pytest.mark.parametrize(("name", "data", "says"), [
-    ("a.jsonl", b"", "is empty"),
-    ("a.csv", b" \n", "is empty"),
-    ("a.parquet", b"", "is empty"),
-    ("a.jsonl.gz", gzip.compress(b""), "is empty"),
-    ("a.jsonl", b'{"a": 1}\n{"a": "\x83\x65\x83\x58\x83\x67"}', "not UTF-8: byte 0x83 in line 2"),
-    ("a.json", b'[{"a": 1},\n{"a": }]', "broken JSON: Expecting value in line 2"),
-    ("a.json", b"[" * 200_000, "broken JSON"),
-    ("a.parquet", b"PAR1 is not enough", "is no Parquet file"),
-    ("a.jsonl.gz", gzip.compress(b'{"a": 1}' * 99)[:-9], "not a whole gzip file"),
-    ("a.jsonl.gz", b"no gzip", "not a whole gzip file"),
-    ("a.xlsx", b"x", "accepted are .json, .jsonl"),
-])
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("a.jsonl", b"", "is empty"),
+        ("a.csv", b" \n", "is empty"),
+        ("a.parquet", b"", "is empty"),
+        ("a.jsonl.gz", gzip.compress(b""), "is empty"),
+        ("a.jsonl", b'{"a": 1}\n{"a": "\x83\x65\x83\x58\x83\x67"}', "not UTF-8: byte 0x83 in line 2"),
+        ("a.json", b'[{"a": 1},\n{"a": }]', "broken JSON: Expecting value in line 2"),
+        ("a.json", b"[" * 200_000, "broken JSON"),
+        ("a.parquet", b"PAR1 is not enough", "is no Parquet file"),
+        ("a.jsonl.gz", gzip.compress(b'{"a": 1}' * 99)[:-9], "not a whole gzip file"),
+        ("a.jsonl.gz", b"no gzip", "not a whole gzip file"),
+        ("a.xlsx", b"x", "accepted are .json, .jsonl"),
+    ],
+)
 def test_a_file_that_cannot_be_read_says_why(tmp_path, name, data, says):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(MigakiError, match=says) as error:
@@ -114,7 +121,11 @@ def test_documents_of_one_name_in_two_folders_are_both_kept(tmp_path):
     (tmp_path / "a/en/.hidden").mkdir()
     (tmp_path / "a/en/.hidden/x.md").write_text("x", encoding="utf-8")
     found = dict(document_files([str(tmp_path / folder) for folder in ("a/en", "b/en", "c/de", "a/en")]))
-    assert {name: path.read_text(encoding="utf-8") for name, path in found.items()} == {"index.md": "a/en", "en/index.md": "b/en", "de/index.md": "c/de"}
+    assert {name: path.read_text(encoding="utf-8") for name, path in found.items()} == {
+        "index.md": "a/en",
+        "en/index.md": "b/en",
+        "de/index.md": "c/de",
+    }
 
 
 def test_fingerprint_follows_contents_and_not_places(tmp_path):

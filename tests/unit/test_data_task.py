@@ -40,8 +40,21 @@ def lines(path: Path, rows: list) -> str:
 
 
 def instructions(count: int) -> list[dict]:
-    subjects = ["a river in the north", "the copper violin", "winter gardens", "a falcon over the harbour", "candle light", "the marble stair"]
-    return [{"instruction": f"Tell me fact number {i * 7919} about {subjects[i % 6]}.", "output": f"It is {subjects[(i * 5 + 1) % 6]}, said {i * 104729} people."} for i in range(count)]
+    subjects = [
+        "a river in the north",
+        "the copper violin",
+        "winter gardens",
+        "a falcon over the harbour",
+        "candle light",
+        "the marble stair",
+    ]
+    return [
+        {
+            "instruction": f"Tell me fact number {i * 7919} about {subjects[i % 6]}.",
+            "output": f"It is {subjects[(i * 5 + 1) % 6]}, said {i * 104729} people.",
+        }
+        for i in range(count)
+    ]
 
 
 def test_every_row_is_kept_or_accounted_for(tmp_path):
@@ -56,7 +69,11 @@ def test_every_row_is_kept_or_accounted_for(tmp_path):
     assert not {record.id for record in train} & {record.id for record in held_out}
     malformed = [row for row in run.dropped if row["reason"] == "malformed"]
     assert [(row["source"], row["line"]) for row in malformed] == [("i.jsonl", 33), ("i.jsonl", 34)]
-    assert malformed[0]["row"] == '{"instruction": "cut' and "broken JSON" in malformed[0]["detail"] and "'output' is empty" in malformed[1]["detail"]
+    assert (
+        malformed[0]["row"] == '{"instruction": "cut'
+        and "broken JSON" in malformed[0]["detail"]
+        and "'output' is empty" in malformed[1]["detail"]
+    )
     table = pq.read_table(run.path / "tables/datasets.parquet").to_pylist()
     assert sum(row["rows"] for row in table if row["kind"] == "instructions") == len(given)
 
@@ -66,7 +83,9 @@ def test_split_does_not_move_when_rows_are_added(tmp_path):
     small = Prepared(tmp_path / "small", instructions=[lines(tmp_path / "a.jsonl", rows[:40])])
     large = Prepared(tmp_path / "large", instructions=[lines(tmp_path / "b.jsonl", rows[40:] + rows[:40])])
     for split in ("train", "eval"):
-        assert {record.id for record in load_instructions(small.path, split)} <= {record.id for record in load_instructions(large.path, split)}
+        assert {record.id for record in load_instructions(small.path, split)} <= {
+            record.id for record in load_instructions(large.path, split)
+        }
 
 
 def test_a_prompt_is_held_out_in_every_kind(tmp_path):
@@ -85,12 +104,15 @@ def test_too_many_malformed_rows_fail_and_name_the_first_lines(tmp_path):
     assert "line 9: the field 'instruction'" in str(error.value) and "line 10: broken JSON" in str(error.value)
 
 
-@pytest.mark.parametrize(("kind", "rows", "says"), [
-    ("questions", ["[]"], r"it has no rows|0 questions"),
-    ("questions", [{"data": []}], "0 questions with an answer"),
-    ("preferences", [{"question": "x", "answer": "y"}], "belong to none of the formats pairs, hh, responses"),
-    ("instructions", [{"prompt": "x", "chosen": "y", "rejected": "z"}], "belong to none of the formats alpaca"),
-])
+@pytest.mark.parametrize(
+    ("kind", "rows", "says"),
+    [
+        ("questions", ["[]"], r"it has no rows|0 questions"),
+        ("questions", [{"data": []}], "0 questions with an answer"),
+        ("preferences", [{"question": "x", "answer": "y"}], "belong to none of the formats pairs, hh, responses"),
+        ("instructions", [{"prompt": "x", "chosen": "y", "rejected": "z"}], "belong to none of the formats alpaca"),
+    ],
+)
 def test_files_without_what_they_are_named_for(tmp_path, kind, rows, says):
     with pytest.raises(MigakiError, match=says):
         Prepared(tmp_path / "out", **{kind: [lines(tmp_path / "rows.json", rows)]})
@@ -105,7 +127,10 @@ def test_format_said_by_the_user_wins(tmp_path):
 
 
 def test_equal_answers_are_no_preference(tmp_path):
-    pairs = [{"prompt": "Name a river.", "chosen": "Ouse.", "rejected": "Ouse."}, {"prompt": "Name a stone.", "chosen": "Marble.", "rejected": "Water."}]
+    pairs = [
+        {"prompt": "Name a river.", "chosen": "Ouse.", "rejected": "Ouse."},
+        {"prompt": "Name a stone.", "chosen": "Marble.", "rejected": "Water."},
+    ]
     assert Prepared(tmp_path / "out", preferences=[lines(tmp_path / "p.jsonl", pairs)]).reasons() == {("preferences", "no preference"): 1}
 
 
@@ -117,7 +142,9 @@ def test_limits_keep_what_is_over_them(tmp_path):
 
 def test_unanswerable_questions_are_accounted_for_and_contexts_become_documents(tmp_path):
     qas = [{"question": "Where is the cat?", "answers": [{"text": "in the garden"}]}, {"question": "Where is the dog?", "answers": []}]
-    file = lines(tmp_path / "squad.json", [{"data": [{"title": "Pets", "paragraphs": [{"context": "The cat is in the garden.", "qas": qas}]}]}])
+    file = lines(
+        tmp_path / "squad.json", [{"data": [{"title": "Pets", "paragraphs": [{"context": "The cat is in the garden.", "qas": qas}]}]}]
+    )
     run = Prepared(tmp_path / "out", questions=[file])
     assert [question.question for question in load_questions(run.path)] == ["Where is the cat?"]
     assert run.reasons() == {("questions", "no answer"): 1}
@@ -129,7 +156,10 @@ def test_documents_are_copied_and_others_listed(tmp_path):
     (folder / "ja").mkdir(parents=True)
     (folder / "ja/a.md").write_text("# 猫", encoding="utf-8")
     (folder / "photo.jpg").write_bytes(b"\xff\xd8")
-    questions = [{"question": "Who is it?", "answer": "A cat.", "document": "ja/a.md"}, {"question": "And this?", "answer": "A dog.", "document": "en/gone.md"}]
+    questions = [
+        {"question": "Who is it?", "answer": "A cat.", "document": "ja/a.md"},
+        {"question": "And this?", "answer": "A dog.", "document": "en/gone.md"},
+    ]
     run = Prepared(tmp_path / "out", documents=[str(folder)], questions=[lines(tmp_path / "q.jsonl", questions)])
     assert (run.path / "documents/ja/a.md").read_text(encoding="utf-8") == "# 猫" and not (run.path / "documents/photo.jpg").exists()
     assert [(row["source"], row["reason"]) for row in load_dropped(run.path, "documents")] == [("photo.jpg", "not read")]
@@ -155,7 +185,10 @@ def test_key_follows_contents_and_not_places(tmp_path):
     for place in ("one", "two"):
         (tmp_path / place).mkdir()
         lines(tmp_path / place / "i.jsonl", instructions(3))
-    keys = [stage_key(STAGES["prepare"], PrepareSettings(**NOTHING | {"instructions": [str(tmp_path / place / "i.jsonl")]}), {}, {}) for place in ("one", "two")]
+    keys = [
+        stage_key(STAGES["prepare"], PrepareSettings(**NOTHING | {"instructions": [str(tmp_path / place / "i.jsonl")]}), {}, {})
+        for place in ("one", "two")
+    ]
     assert keys[0] == keys[1]
     lines(tmp_path / "two/i.jsonl", instructions(4))
     assert stage_key(STAGES["prepare"], PrepareSettings(**NOTHING | {"instructions": [str(tmp_path / "two/i.jsonl")]}), {}, {}) != keys[0]
@@ -164,9 +197,14 @@ def test_key_follows_contents_and_not_places(tmp_path):
 @needs_shared
 def test_real_data_sets(tmp_path):
     run = Prepared(
-        tmp_path / "out", instructions=[str(SHARED / "instruction/alpaca_5000.json")], preferences=[str(SHARED / "preference/hh_harmless.jsonl")],
-        documents=[str(SHARED / "docs/debian-faq/en"), str(SHARED / "docs/debian-faq/ja")], questions=[str(SHARED / "qa/jsquad_valid.json")],
-        max_instructions=512, max_preferences=256, max_questions=200,
+        tmp_path / "out",
+        instructions=[str(SHARED / "instruction/alpaca_5000.json")],
+        preferences=[str(SHARED / "preference/hh_harmless.jsonl")],
+        documents=[str(SHARED / "docs/debian-faq/en"), str(SHARED / "docs/debian-faq/ja")],
+        questions=[str(SHARED / "qa/jsquad_valid.json")],
+        max_instructions=512,
+        max_preferences=256,
+        max_questions=200,
     )
     assert len(load_instructions(run.path, "train")) + len(load_instructions(run.path, "eval")) == 512
     assert len(load_preferences(run.path, "train")) + len(load_preferences(run.path, "eval")) == 256

@@ -1,0 +1,62 @@
+"""BM25 gives the scores of the formula, and terms are those of both languages."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tasks.rag.bm25 import BM25, terms
+
+TEXTS = ["The cat sat on the mat.", "The dog sat.", "猫は庭で寝る。", "LoRAは学習を速くする", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The GPU-2 runs", ["the", "gpu", "2", "runs"]),
+        ("ＬｏＲＡ", ["lora"]),
+        ("学習率", ["学", "習", "率", "学習", "習率"]),
+        ("LoRAとは", ["lora", "と", "は", "とは"]),
+        ("ｶﾀﾛｸﾞ", ["カ", "タ", "ロ", "グ", "カタ", "タロ", "ログ"]),
+        ("人々", ["人", "々", "人々"]),
+        ("snake_case café", ["snake", "case", "café"]),
+        ("?!、。", []),
+    ],
+)
+def test_terms(text, expected):
+    assert terms(text) == expected
+
+
+def by_the_formula(query: str, k1: float, b: float) -> list[float]:
+    """Robertson and Zaragoza (2009), equation 3.15, with the idf of Lucene, written out."""
+    documents = [Counter(terms(text)) for text in TEXTS]
+    mean = sum(sum(document.values()) for document in documents) / len(documents)
+    scores = []
+    for document in documents:
+        score = 0.0
+        for term in terms(query):
+            df = sum(term in other for other in documents)
+            idf = math.log(1 + (len(documents) - df + 0.5) / (df + 0.5))
+            tf, length = document[term], sum(document.values())
+            score += idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / mean)) if tf else 0
+        scores.append(score)
+    return scores
+
+
+@pytest.mark.parametrize("query", ["cat", "the the cat", "猫の庭", "LoRAの学習", "nothing here"])
+@pytest.mark.parametrize(("k1", "b"), [(0.9, 0.4), (1.5, 0.75), (0.0, 0.0)])
+def test_scores_are_the_formulas(query, k1, b):
+    np.testing.assert_allclose(BM25.build(TEXTS, k1, b).scores(query), by_the_formula(query, k1, b), rtol=1e-5)
+
+
+def test_opened_again_it_scores_the_same(tmp_path):
+    built = BM25.build(TEXTS, 0.9, 0.4)
+    built.save(tmp_path)
+    for query in ("the cat", "猫"):
+        np.testing.assert_array_equal(BM25.open(tmp_path).scores(query), built.scores(query))
+
+
+def test_no_texts_and_no_terms():
+    assert BM25.build([], 0.9, 0.4).scores("x").shape == (0,)
+    assert not BM25.build(["", "?"], 0.9, 0.4).scores("x").any()

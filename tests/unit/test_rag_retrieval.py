@@ -1,0 +1,130 @@
+"""Search finds by terms and by likeness, mixes them by language, and never returns what has nothing to do with the question."""
+
+import numpy as np
+import pytest
+
+from tasks.errors import MigakiError
+from tasks.rag.embedding import Embedder
+from tasks.rag.retrieval import Retriever, document_rank, open_index, retrieval_figures, write_index, z_scores
+from tasks.rag.settings import IndexSettings
+from tests.embedder import LIMIT, save_tiny_embedder
+
+TEXTS = {
+    "cat.md": "A cat sleeps in the garden.",
+    "dog.md": "A dog runs to the harbour.",
+    "stone.md": "Stone and copper last for ages.",
+    "neko.md": "猫は庭で寝る。",
+    "inu.md": "犬は港へ走る。",
+}
+
+
+class Directions:
+    """An embedder for which each text is a direction of its own; the question "like N" points to text N."""
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        vectors = np.zeros((len(texts), len(TEXTS)), dtype=np.float32)
+        for row, text in enumerate(texts):
+            if text.startswith("like "):
+                vectors[row, int(text.split()[1])] = 1
+        return vectors
+
+
+def build(folder, **settings) -> Retriever:
+    chunks = [
+        {
+            "chunk_id": name,
+            "document": name,
+            "title": name,
+            "heading": "",
+            "text": text,
+            "indexed": text,
+            "lang": "en" if text.isascii() else "ja",
+        }
+        for name, text in TEXTS.items()
+    ]
+    write_index(folder, chunks, np.eye(len(TEXTS), dtype=np.float32), IndexSettings(**settings), "checksum", "wheel:some-embedder==1")
+    return Retriever(folder, Directions())
+
+
+@pytest.mark.parametrize(
+    ("query", "document"),
+    [("Where does the cat sleep?", "cat.md"), ("copper", "stone.md"), ("猫はどこで寝る?", "neko.md"), ("港へ走るのは誰ですか", "inu.md")],
+)
+def test_terms_find_in_both_languages(tmp_path, query, document):
+    hits = build(tmp_path).search(query)
+    assert hits[0].document == document and hits[0].text == TEXTS[document] and hits[0].sparse > 0
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_no_hit_shares_nothing_with_the_question(tmp_path):
+    retriever = build(tmp_path)
+    assert retriever.search("xylophone quantum") == []
+    assert retriever.search("?!") == retriever.search("  ") == []
+    assert {hit.document for hit in retriever.search("harbour")} == {"dog.md"}  # five were asked for, one has to do with it
+
+
+def test_likeness_alone_finds_where_the_embedder_is_trusted(tmp_path):
+    assert [hit.document for hit in build(tmp_path).search("like 2")] == ["stone.md"]
+    assert build(tmp_path, dense_weight_en=0.2).search("like 2") == []
+
+
+def test_weight_decides_between_terms_and_likeness(tmp_path):
+    assert build(tmp_path, dense_weight_en=0.9).search("like 2 cat")[0].document == "stone.md"
+    assert build(tmp_path, dense_weight_en=0.1).search("like 2 cat")[0].document == "cat.md"
+
+
+def test_search_of_many_is_search_of_each(tmp_path):
+    retriever = build(tmp_path)
+    queries = ["cat", "犬", "nothing", ""]
+    assert retriever.search_all(queries, 2) == [retriever.search(query, 2) for query in queries]
+    assert retriever.search_all([]) == []
+
+
+def test_scores_do_not_depend_on_the_scale():
+    values = np.array([0.0, 1.0, 5.0, 2.0], dtype=np.float32)
+    np.testing.assert_allclose(z_scores(values * 30 + 7), z_scores(values), atol=1e-4)
+    assert not z_scores(np.full(4, 3.0)).any()
+
+
+def test_another_embedder_is_refused(tmp_path):
+    build(tmp_path)
+    with pytest.raises(MigakiError, match=r"built with 'wheel:some-embedder==1', another embedder .*migaki index"):
+        open_index(tmp_path, tmp_path, "other")
+
+
+def test_ranks_count_documents_and_not_chunks(tmp_path):
+    hits = build(tmp_path).search("a cat and a dog, of stone", 5)
+    order = [hit.document for hit in hits]
+    assert [document_rank([hits[0], *hits], name) for name in order] == list(range(1, len(order) + 1))
+    assert document_rank(hits, "gone.md") == 0
+
+
+def test_figures():
+    assert retrieval_figures([1, 2, 0, 10]) == {"hit@1": 0.25, "hit@5": 0.5, "mrr@10": pytest.approx((1 + 0.5 + 0.1) / 4)}
+    assert retrieval_figures([]) == {"hit@1": 0, "hit@5": 0, "mrr@10": 0}
+
+
+@pytest.fixture(scope="module")
+def embedder(tmp_path_factory) -> Embedder:
+    return Embedder(save_tiny_embedder(tmp_path_factory.mktemp("embedder")))
+
+
+def test_embedding_depends_neither_on_order_nor_on_company(embedder):
+    texts = ["a cat", "庭の猫は寝る。" * 6, "stone", "x", "a longer text about a dog, a harbour and copper"]
+    vectors = embedder.embed(texts, batch_tokens=40)
+    assert vectors.shape == (5, embedder.dimension) == (5, 16)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(embedder.embed(texts[::-1])[::-1], vectors, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([embedder.embed([text]) for text in texts]), vectors, atol=1e-5)
+    assert embedder.embed([]).shape == (0, 16)
+
+
+def test_batches_hold_no_more_tokens_than_asked(embedder):
+    sizes = []
+    embedder.embed(["a" * length for length in (3, 30, 8, 50, 20, 4)], batch_tokens=64, on_batch=sizes.append)
+    assert sum(sizes) == 6 and sizes[0] == 1 and sizes[-1] > 1  # longest first
+
+
+def test_tokens_are_counted_beyond_what_the_model_reads(embedder):
+    assert embedder.limit == LIMIT
+    assert embedder.count_tokens("a" * 500) == 500 and embedder.count_tokens("") == 0
