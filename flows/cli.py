@@ -13,7 +13,7 @@ from tasks.errors import MigakiError
 
 STAGES = {
     "prepare": "read, clean and split the data",
-    "pretrain": "continue pre-training on raw text (give it with --text)",
+    "pretrain": "continue pre-training on raw text (give it to prepare with --text)",
     "tune": "instruction tuning",
     "align": "RLHF: reward models, then PPO",
     "quantize": "merge the adapters and write the smaller variants",
@@ -71,13 +71,15 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for name, help_text in STAGES.items():
-        commands.add_parser(
+        stage = commands.add_parser(
             name,
-            parents=[common, running, *([data] if name in ("prepare", "pretrain") else [])],
+            parents=[common, running, *([data] if name == "prepare" else [])],
             help=help_text,
             epilog=settings_help(name),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        if name == "index":
+            stage.add_argument("--documents", nargs="+", metavar="PATH", help="index these files and folders as they are now")
     chat = commands.add_parser("chat", parents=[common], help="talk with the champion in the terminal")
     chat.add_argument("--artifact", metavar="ID", help="talk with this model instead (`migaki status` lists them)")
     status = commands.add_parser("status", parents=[common], help="models, indexes, last runs, champion")
@@ -113,7 +115,9 @@ def said_in(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     run = {name: getattr(arguments, name) for name in ("profile", "model") if getattr(arguments, name, None)}
     layers.append({"run": run})
     given = {kind: getattr(arguments, kind) for kind in DATA if getattr(arguments, kind, None)}
-    if given:
+    if given and arguments.command == "index":
+        layers.append({"index": given})
+    elif given:
         layers.append({"prepare": {kind: given.get(kind, []) for kind in DATA}})
     for text in arguments.set:
         stage, field, value = parse_assignment(text)
