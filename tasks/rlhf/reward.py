@@ -147,23 +147,36 @@ def train_reward_model(
     optimizer = torch.optim.AdamW(parameters, lr=settings.reward_learning_rate, eps=1e-5, weight_decay=0.0)
     steps = total_steps(len(pairs), settings.reward_batch_pairs, settings.reward_epochs)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps, 0.1, "cosine"))
-    for step, rows in enumerate(
-        epoch_batches(pairs.lengths(), settings.reward_batch_pairs, settings.reward_epochs, settings.reward_seed), 1
-    ):
-        chosen, rejected = reward.raw(*pairs.both_sides(rows)).chunk(2)
-        own = [pairs.pairs[row] for row in rows]
-        margin = chosen.new_tensor([pair.margin if settings.reward_margin else 0.0 for pair in own])
-        loss = bradley_terry(chosen, rejected, margin, chosen.new_tensor([pair.weight for pair in own]), settings.reward_centering)
-        if not math.isfinite(loss.item()):
+    batches = epoch_batches(pairs.lengths(), settings.reward_batch_pairs, settings.reward_epochs, settings.reward_seed)
+    for step, rows in enumerate(batches, 1):
+        loss, right = _accumulate(reward, pairs, rows, settings)
+        if not math.isfinite(loss):
+            ids = [pairs.pairs[row].id for row in rows[:4]]
             raise MigakiError(
-                f"the reward loss became {loss.item()} at step {step} of {steps} on the pairs {[pair.id for pair in own[:4]]}; nothing was kept. Try a lower reward_learning_rate"
+                f"the reward loss became {loss} at step {step} of {steps} on the pairs {ids}; nothing was kept. Try a lower reward_learning_rate"
             )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         schedule.step()
-        on_step(step, loss.item(), float((chosen > rejected).float().mean()))
+        on_step(step, loss, right / len(rows))
+
+
+def _accumulate(reward: RewardModel, pairs: PairSet, rows: list[int], settings: RewardSettings) -> tuple[float, int]:
+    """Add the gradient of one step, cut into micro-batches that do not change it. Returns (loss, pairs in the right order)."""
+    total_weight = sum(pairs.pairs[row].weight for row in rows)
+    loss_sum, right = 0.0, 0
+    for start in range(0, len(rows), settings.reward_micro_pairs):
+        part = rows[start : start + settings.reward_micro_pairs]
+        own = [pairs.pairs[row] for row in part]
+        chosen, rejected = reward.raw(*pairs.both_sides(part)).chunk(2)
+        margin = chosen.new_tensor([pair.margin if settings.reward_margin else 0.0 for pair in own])
+        weight = chosen.new_tensor([pair.weight for pair in own])
+        loss = bradley_terry(chosen, rejected, margin, weight, settings.reward_centering) * weight.sum() / total_weight
+        loss.backward()
+        loss_sum += loss.item()
+        right += int((chosen > rejected).sum())
+    return loss_sum, right
 
 
 @torch.no_grad()

@@ -113,3 +113,11 @@ def test_the_last_token_is_found_by_the_mask_when_padding_is_the_end_token():
     examples = [Example([9, 8, 256], 1), Example([9, 8, 7, 6, 5, 256], 1)]
     together = reward.score(collate(examples, [0, 1], pad_id=256))
     assert float(together[0]) == pytest.approx(float(reward.score(collate(examples, [0], pad_id=0))[0]), abs=1e-5)
+
+
+def test_the_result_does_not_depend_on_the_micro_batch():
+    def after(micro):
+        settings = SETTINGS.model_copy(update={"reward_micro_pairs": micro, "reward_epochs": 1, "reward_learning_rate": 1e-3})
+        return torch.cat([tensor.flatten() for tensor in trained(tiny_llama(layers=3), settings=settings).roles.state("first").values()])
+
+    torch.testing.assert_close(after(4), after(1), atol=2e-4, rtol=0)
