@@ -3,9 +3,8 @@
 In a language in which the catalogue calls the model weak, the engine does not let it write: it quotes the best sentence found and says so.
 """
 
-import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, TextIteratorStreamer
@@ -17,7 +16,7 @@ from tasks.prompts.context import with_context
 from tasks.prompts.template import encode_prompt, end_ids
 from tasks.rag.bm25 import terms
 from tasks.rag.chunking import sentences
-from tasks.rag.retrieval import Hit, Retriever
+from tasks.rag.retrieval import Hit, Retriever, subject
 
 NOTHING_FOUND = {"en": "The documents do not answer this.", "ja": "この質問の答えは資料の中に見つかりませんでした。"}
 QUOTED = {"en": "From “{title}”: {sentence}", "ja": "資料「{title}」より引用します: {sentence}"}
@@ -92,7 +91,7 @@ class ChatEngine:
         if not self.turn.sources:
             return NOTHING_FOUND[lang]
         self.turn.quoted = True
-        hit, sentence = best_sentence(question, self.turn.sources)
+        hit, sentence = best_sentence(question, self.turn.sources, self.retriever.bm25.rarity)
         self.turn.sources = [hit]
         return f"{QUOTED[lang].format(title=hit.title, sentence=sentence)}\n{QUOTING_BECAUSE[lang]}"
 
@@ -152,14 +151,14 @@ class ChatEngine:
         )
 
 
-def best_sentence(question: str, hits: list[Hit]) -> tuple[Hit, str]:
-    """The sentence of the hits that shares most with the question: rarer terms (longer ones, for Japanese) count more, the first hit is favoured."""
-    asked = set(terms(question))
+def best_sentence(question: str, hits: list[Hit], rarity: Callable[[str], float]) -> tuple[Hit, str]:
+    """The sentence of the hits that shares the rarest terms with the question; earlier hits, and texts in the question's language, are favoured."""
+    asked, lang = set(terms(subject(question))), detect(question)
 
-    def worth(sentence: str, rank: int) -> float:
-        shared = asked & set(terms(sentence))
-        return sum(len(term) if re.match(r"[^\x00-\x7f]", term) else 2.0 for term in shared) / (1 + rank)
+    def worth(hit: Hit, rank: int, sentence: str) -> float:
+        shared = sum(rarity(term) for term in asked & set(terms(sentence)))
+        return shared / (2 + rank) * (1.0 if hit.lang == lang else 0.5)
 
-    candidates = [(worth(sentence, rank), hit, sentence) for rank, hit in enumerate(hits) for sentence in sentences(hit.text)]
+    candidates = [(worth(hit, rank, sentence), hit, sentence) for rank, hit in enumerate(hits) for sentence in sentences(hit.text)]
     _, hit, sentence = max(candidates, key=lambda candidate: candidate[0])
     return hit, sentence

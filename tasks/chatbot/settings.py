@@ -8,13 +8,13 @@ from tasks.settings import StageSettings
 class ChatSettings(StageSettings):
     """Generation as in the textbook, and when to rely on documents."""
 
-    max_new_tokens: int = Field(160, ge=1, description="Longest answer in tokens")
-    temperature: float = Field(0.7, ge=0, description="0 takes the likeliest token; higher is more varied")
+    max_new_tokens: int = Field(96, ge=1, description="Longest answer in tokens")
+    temperature: float = Field(0.3, ge=0, description="0 takes the likeliest token; higher is more varied")
     top_k: int = Field(50, ge=0, description="Draw from so many of the likeliest tokens; 0 from all")
     top_p: float = Field(0.9, gt=0, le=1, description="Draw from the likeliest tokens that hold this share of the probability")
     num_beams: int = Field(1, ge=1, le=8, description="Beam search with so many beams instead of drawing; 1 draws")
     no_repeat_ngram: int = Field(4, ge=0, description="No run of so many tokens occurs twice in an answer; 0 allows it")
     max_turns: int = Field(10, ge=1, description="Questions and answers that are remembered")
-    chunks: int = Field(3, ge=0, le=20, description="Chunks looked up for an answer; 0 answers without documents")
+    chunks: int = Field(2, ge=0, le=20, description="Chunks looked up for an answer; 0 answers without documents")
     min_score: float = Field(2.5, description="Below this retrieval score (in standard deviations) the documents do not answer")
     system: str = Field("", description="System message, kept through the whole conversation")

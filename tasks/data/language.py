@@ -8,6 +8,6 @@ SHARE = 0.05  # an English page that names one Japanese word stays English; 「f
 
 
 def detect(text: str) -> str:
-    """"ja" if at least one letter in twenty is kana or kanji, else "en"."""
+    """ "ja" if at least one letter in twenty is kana or kanji, else "en"."""
     japanese = len(JAPANESE.findall(text))
     return "ja" if japanese and japanese >= SHARE * len(LETTER.findall(text)) else "en"

@@ -13,16 +13,24 @@ class PrepareSettings(StageSettings):
     """Which files to read and what to drop."""
 
     instructions: list[str] = Field(
-        ["examples/instructions.en.jsonl", "examples/instructions.ja.jsonl"], description=f"Instruction files ({FILES}: alpaca, messages, prompt_completion)")
-    preferences: list[str] = Field(["examples/preferences.en.jsonl", "examples/preferences.ja.jsonl"], description=f"Preference files ({FILES}: pairs, hh, responses)")
+        ["examples/instructions.en.jsonl", "examples/instructions.ja.jsonl"],
+        description=f"Instruction files ({FILES}: alpaca, messages, prompt_completion)",
+    )
+    preferences: list[str] = Field(
+        ["examples/preferences.en.jsonl", "examples/preferences.ja.jsonl"], description=f"Preference files ({FILES}: pairs, hh, responses)"
+    )
     documents: list[str] = Field(["examples/documents"], description="Files or folders of txt, md and html for the index")
-    questions: list[str] = Field(["examples/questions.en.jsonl", "examples/questions.ja.jsonl"], description=f"Held-out question files ({FILES}: qa, squad)")
+    questions: list[str] = Field(
+        ["examples/questions.en.jsonl", "examples/questions.ja.jsonl"], description=f"Held-out question files ({FILES}: qa, squad)"
+    )
     text: list[str] = Field([], description="Raw text files for continued pre-training; none skips that stage")
     max_instructions: int = Field(0, ge=0, description="Take at most so many instruction rows, languages in balance; 0 takes all")
     max_preferences: int = Field(0, ge=0, description="Take at most so many preference pairs, languages in balance; 0 takes all")
     max_questions: int = Field(0, ge=0, description="Take at most so many questions, languages in balance; 0 takes all")
     eval_share: float = Field(0.15, gt=0, lt=0.5, description="Share of the rows held out, chosen by a hash of their content")
-    near_duplicate: float = Field(0.85, gt=0.5, le=1.0, description="Jaccard similarity of character 5-grams from which two rows count as duplicates")
+    near_duplicate: float = Field(
+        0.85, gt=0.5, le=1.0, description="Jaccard similarity of character 5-grams from which two rows count as duplicates"
+    )
     max_malformed: float = Field(0.10, ge=0, lt=1, description="Share of malformed rows in a file from which the stage fails")
 
     PATHS: ClassVar[set[str]] = {"instructions", "preferences", "documents", "questions", "text"}

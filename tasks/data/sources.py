@@ -110,7 +110,9 @@ def read_text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise MigakiError(f"{str(path)!r} is not UTF-8: byte {data[error.start]:#04x} in line {line}. Convert it first, for example with `iconv -f SHIFT_JIS -t UTF-8`") from error
+        raise MigakiError(
+            f"{str(path)!r} is not UTF-8: byte {data[error.start]:#04x} in line {line}. Convert it first, for example with `iconv -f SHIFT_JIS -t UTF-8`"
+        ) from error
 
 
 def _json_lines(source: str, text: str) -> Iterator[Row | BadRow]:
@@ -125,7 +127,11 @@ def _json_lines(source: str, text: str) -> Iterator[Row | BadRow]:
         except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError, too many brackets are the other
             yield BadRow(source, number, f"broken JSON: {error}", line)
             continue
-        yield Row(source, number, value) if isinstance(value, dict) else BadRow(source, number, f"a JSON object was expected, this is a {type(value).__name__}", line)
+        yield (
+            Row(source, number, value)
+            if isinstance(value, dict)
+            else BadRow(source, number, f"a JSON object was expected, this is a {type(value).__name__}", line)
+        )
 
 
 def _json(path: Path) -> Iterator[Row | BadRow]:
@@ -141,7 +147,11 @@ def _json(path: Path) -> Iterator[Row | BadRow]:
     except (ValueError, RecursionError) as error:
         raise MigakiError(f"{str(path)!r} is broken JSON: {error}") from error
     for number, row in enumerate(value if isinstance(value, list) else [value], 1):
-        yield Row(path.name, number, row) if isinstance(row, dict) else BadRow(path.name, number, f"a JSON object was expected, this is a {type(row).__name__}", json.dumps(row))
+        yield (
+            Row(path.name, number, row)
+            if isinstance(row, dict)
+            else BadRow(path.name, number, f"a JSON object was expected, this is a {type(row).__name__}", json.dumps(row))
+        )
 
 
 def _csv(source: str, text: str) -> Iterator[Row | BadRow]:
@@ -153,11 +163,15 @@ def _csv(source: str, text: str) -> Iterator[Row | BadRow]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield BadRow(source, reader.line_num, f"broken CSV: {error}", "\n".join(text.split("\n")[reader.line_num - 1 : reader.line_num]))
+            yield BadRow(
+                source, reader.line_num, f"broken CSV: {error}", "\n".join(text.split("\n")[reader.line_num - 1 : reader.line_num])
+            )
             continue
         if None in row or None in row.values():
             cells = [cell for value in row.values() for cell in (value if isinstance(value, list) else [value])]
-            yield BadRow(source, reader.line_num, f"{len(reader.fieldnames or [])} columns were expected", json.dumps(cells, ensure_ascii=False))
+            yield BadRow(
+                source, reader.line_num, f"{len(reader.fieldnames or [])} columns were expected", json.dumps(cells, ensure_ascii=False)
+            )
         else:
             yield Row(source, reader.line_num, row)
 
@@ -178,7 +192,15 @@ def document_files(specs: list[str]) -> list[tuple[str, Path]]:
     found: dict[str, Path] = {}
     for spec in specs:
         root = existing(spec, "documents")
-        files = sorted(path for path in root.rglob("*") if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)) if root.is_dir() else [root]
+        files = (
+            sorted(
+                path
+                for path in root.rglob("*")
+                if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
+            )
+            if root.is_dir()
+            else [root]
+        )
         for path in files:
             name = path.relative_to(root).as_posix() if root.is_dir() else path.name
             up = root.absolute() if root.is_dir() else root.absolute().parent

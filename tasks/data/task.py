@@ -64,8 +64,12 @@ class Ledger:
     def rows(self) -> list[dict[str, Any]]:
         """Rows for the catalog table `datasets`."""
         counts = Counter((row["kind"], row["lang"], row["reason"]) for row in self.dropped)
-        kept = [{"kind": kind, "split": split, "lang": lang, "reason": "", "rows": n} for (kind, split, lang), n in sorted(self.kept.items())]
-        return kept + [{"kind": kind, "split": "", "lang": lang, "reason": reason, "rows": n} for (kind, lang, reason), n in sorted(counts.items())]
+        kept = [
+            {"kind": kind, "split": split, "lang": lang, "reason": "", "rows": n} for (kind, split, lang), n in sorted(self.kept.items())
+        ]
+        return kept + [
+            {"kind": kind, "split": "", "lang": lang, "reason": reason, "rows": n} for (kind, lang, reason), n in sorted(counts.items())
+        ]
 
 
 @stage("prepare", kind="dataset", settings=PrepareSettings, uses=(), fingerprint=input_files)
@@ -113,7 +117,9 @@ def _read(kind: str, settings: PrepareSettings, ledger: Ledger) -> list:
                 bad.append(BadRow(row.source, row.line, str(error), json.dumps(row.value, ensure_ascii=False, default=str)))
         if len(bad) > settings.max_malformed * read or read == 0:
             first = "; ".join(f"line {row.line}: {row.detail}" for row in bad[:3]) or "it has no rows"
-            raise MigakiError(f"{len(bad)} of {read} rows of {str(path)!r} are no {kind} (at most {settings.max_malformed:.0%} may be, prepare.max_malformed): {first}")
+            raise MigakiError(
+                f"{len(bad)} of {read} rows of {str(path)!r} are no {kind} (at most {settings.max_malformed:.0%} may be, prepare.max_malformed): {first}"
+            )
         for row in bad:
             ledger.drop(kind, row.source, row.line, "malformed", row.detail, row.text)
     return records
@@ -124,8 +130,12 @@ def _questions(settings: PrepareSettings, work: Work, ledger: Ledger) -> tuple[l
     read = _read("questions", settings, ledger)
     contexts = list({record.id: record for record in read if isinstance(record, Document)}.values())
     asked = [record for record in read if isinstance(record, Question)]
-    ledger.drop_records("questions", [(question, "no answer", "the file marks it as unanswerable") for question in asked if not question.answer])
-    questions, repeats = select.drop_duplicates([question for question in asked if question.answer], lambda question: (question.question, question.document), 1.0)
+    ledger.drop_records(
+        "questions", [(question, "no answer", "the file marks it as unanswerable") for question in asked if not question.answer]
+    )
+    questions, repeats = select.drop_duplicates(
+        [question for question in asked if question.answer], lambda question: (question.question, question.document), 1.0
+    )
     ledger.drop_records("questions", repeats)
     if settings.questions and not questions:
         raise MigakiError(f"prepare.questions: there are 0 questions with an answer in {', '.join(settings.questions)}")
@@ -142,7 +152,14 @@ def _documents(settings: PrepareSettings, contexts: list[Document], work: Work, 
     names = {document.path for document in contexts}
     for name, path in document_files(settings.documents):
         if path.suffix.lower() not in DOCUMENT_SUFFIXES:
-            ledger.drop("documents", name, 0, "not read", f"files of kind {path.suffix or 'without suffix'!r} are not read; {', '.join(DOCUMENT_SUFFIXES)} are", "")
+            ledger.drop(
+                "documents",
+                name,
+                0,
+                "not read",
+                f"files of kind {path.suffix or 'without suffix'!r} are not read; {', '.join(DOCUMENT_SUFFIXES)} are",
+                "",
+            )
             continue
         target = work.path / "documents" / Path(name)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +172,9 @@ def _documents(settings: PrepareSettings, contexts: list[Document], work: Work, 
 def _clean(kind: str, records: list, questions: list[Question], settings: PrepareSettings, ledger: Ledger) -> list:
     """What stays of the records: each once, none that leaks a held-out question, no pair of equal answers, no more than the limit."""
     if kind == "preferences":
-        ledger.drop_records(kind, [(record, "no preference", "both answers are the same") for record in records if record.chosen == record.rejected])
+        ledger.drop_records(
+            kind, [(record, "no preference", "both answers are the same") for record in records if record.chosen == record.rejected]
+        )
         records = [record for record in records if record.chosen != record.rejected]
     records, repeats = select.drop_duplicates(records, PARTS[kind], settings.near_duplicate)
     ledger.drop_records(kind, repeats)
@@ -177,7 +196,9 @@ def _split(kind: str, records: list, share: float, work: Work, ledger: Ledger) -
         save(work.path / kind / f"{split}.parquet", part)
         ledger.kept.update((kind, split, record.lang) for record in part)
     if records and sum(held_out) in (0, len(records)):
-        work.log(f"prepare: all {len(records)} {kind} fell on the {'held-out' if held_out[0] else 'training'} side: with so few rows, set prepare.eval_share (now {share})")
+        work.log(
+            f"prepare: all {len(records)} {kind} fell on the {'held-out' if held_out[0] else 'training'} side: with so few rows, set prepare.eval_share (now {share})"
+        )
 
 
 def _texts(settings: PrepareSettings) -> list[Text]:
@@ -197,4 +218,6 @@ def _texts(settings: PrepareSettings) -> list[Text]:
 def _warn_of_lost_documents(questions: list[Question], documents: set[str], work: Work) -> None:
     lost = [question.document for question in questions if question.document and question.document not in documents]
     if lost:
-        work.log(f"prepare: {len(lost)} questions name a document that is not there, so it cannot be found for them: {', '.join(sorted(set(lost))[:3])}")
+        work.log(
+            f"prepare: {len(lost)} questions name a document that is not there, so it cannot be found for them: {', '.join(sorted(set(lost))[:3])}"
+        )

@@ -4,6 +4,7 @@ Weights are worked out when the index is built and kept as postings in flat arra
 """
 
 import json
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -56,6 +57,12 @@ class BM25:
                 part = slice(self.starts[t], self.starts[t + 1])
                 total[self.ids[part]] += n * self.weights[part]
         return total
+
+    def rarity(self, term: str) -> float:
+        """The term's inverse document frequency; a term that no chunk has is as rare as can be."""
+        t = self.vocabulary.get(term)
+        df = int(self.starts[t + 1] - self.starts[t]) if t is not None else 0
+        return math.log1p((self.size - df + 0.5) / (df + 0.5))
 
     def save(self, folder: Path) -> None:
         (folder / "bm25.json").write_text(

@@ -8,7 +8,8 @@ from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.engine import NOTHING_FOUND, ChatEngine, best_sentence
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.terminal import run_chat
-from tasks.rag.retrieval import Hit
+from tasks.rag.bm25 import BM25
+from tasks.rag.retrieval import Hit, subject
 from tests.models import tiny_llama, tiny_tokenizer
 
 
@@ -21,6 +22,7 @@ class Index:
 
     def __init__(self, *hits):
         self.hits = list(hits)
+        self.bm25 = BM25.build([found.text for found in hits], 0.9, 0.4)
 
     def search(self, question, k):
         return self.hits[:k]
@@ -82,7 +84,7 @@ def test_a_long_conversation_never_overflows_the_context():
 
 
 def test_best_sentence_shares_most_with_the_question():
-    assert best_sentence("温度を上げると?", [hit("量子化は軽い。温度を上げると多様です。")])[1] == "温度を上げると多様です。"
+    assert best_sentence("温度を上げると?", [hit("量子化は軽い。温度を上げると多様です。")], lambda _: 1.0)[1] == "温度を上げると多様です。"
 
 
 def test_terminal_talks_shows_sources_and_survives_ctrl_c():
@@ -109,3 +111,16 @@ def test_end_of_input_ends_the_chat():
         raise EOFError
 
     assert run_chat(engine(), ask, io.StringIO(), print) == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "about"),
+    [
+        ("LoRAとは何ですか?", "LoRA"),
+        ("温度について教えてください。", "温度"),
+        ("何ですか?", "何ですか?"),
+        ("What is LoRA?", "What is LoRA?"),
+    ],
+)
+def test_the_phrase_that_asks_is_not_searched_for(question, about):
+    assert subject(question) == about

@@ -31,7 +31,8 @@ SETTINGS = RewardSettings(reward_epochs=12, reward_learning_rate=0.01, reward_ba
 def pairs(count=16, margin=0.0):
     """Whoever answers with an exclamation mark is preferred."""
     return [
-        Preference(f"{i}", [{"role": "user", "content": f"q{i}"}], f"yes {i}!", f"yes {i}?", "en", "t", margin, 1.0, i % 2) for i in range(count)
+        Preference(f"{i}", [{"role": "user", "content": f"q{i}"}], f"yes {i}!", f"yes {i}?", "en", "t", margin, 1.0, i % 2)
+        for i in range(count)
     ]
 
 
@@ -99,7 +100,12 @@ def test_a_margin_pushes_the_sides_further_apart():
 
 
 def test_long_pairs_are_left_out_and_counted():
-    own = PairSet(Roles(tiny_llama(layers=3), 2), tiny_tokenizer(), [*pairs(4), pairs(1)[0].__class__("x", [{"role": "user", "content": "q" * 300}], "a", "b", "en", "t")], 100)
+    own = PairSet(
+        Roles(tiny_llama(layers=3), 2),
+        tiny_tokenizer(),
+        [*pairs(4), pairs(1)[0].__class__("x", [{"role": "user", "content": "q" * 300}], "a", "b", "en", "t")],
+        100,
+    )
     assert (len(own), own.left_out) == (4, 1)
 
 

@@ -82,9 +82,11 @@ def test_eight_threads_read_and_write_at_once(home):
     assert failed == [] and Catalog.of(home).query("SELECT count(*) AS n FROM metrics") == [{"n": 4000}]
 
 
-KILLED_WRITER = f"""
+KILLED_WRITER = (
+    f"""
 FACTS = {FACTS!r}
-""" + """
+"""
+    + """
 import sys; from pathlib import Path
 from storage import Home, Catalog, ArtifactStore
 from storage.catalog import insert, utc_now
@@ -99,6 +101,7 @@ while True:
             (folder / f"{i}.bin").write_bytes(bytes(20_000))
         store.commit(folder, FACTS)
 """
+)
 
 
 @pytest.mark.slow
