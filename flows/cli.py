@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flows.local import interruption
 from storage import Home, StorageError
 from tasks.errors import MigakiError
 
@@ -159,7 +160,9 @@ def main() -> None:
     except (MigakiError, StorageError) as error:
         print(f"migaki {arguments.command}: {error}", file=sys.stderr)
         answer, code = {"status": "error", "message": str(error)}, 1
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not (interruption.is_set() or isinstance(error, KeyboardInterrupt)):
+            raise
         print(f"\nmigaki {arguments.command}: interrupted; finished stages are kept, run the same command to go on", file=sys.stderr)
         answer, code = {"status": "cancelled"}, 130
     if arguments.json:

@@ -13,6 +13,7 @@ from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 from prefect.exceptions import TerminationSignal
 
+from flows.local import interruption
 from flows.params import RunSettings
 from storage import ArtifactRef, ArtifactStore, Catalog, Home
 from storage.artifacts import read_manifest
@@ -95,7 +96,7 @@ def recorded(flow: str, run: RunSettings, settings: dict[str, Any], parent: str 
     try:
         yield recorder
     except BaseException as error:
-        cancelled = isinstance(error, KeyboardInterrupt | SystemExit | TerminationSignal)
+        cancelled = interruption.is_set() or isinstance(error, KeyboardInterrupt | SystemExit | TerminationSignal)
         end_run(home, run_id, "cancelled" if cancelled else "failed", error=f"{type(error).__name__}: {error}"[:2000])
         raise
     own = flow in recorder.artifacts  # a stage, not a chain of stages

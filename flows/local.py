@@ -2,12 +2,21 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 
 from storage import Home
+from tasks.errors import MigakiError
 
 UNSET = (
     "PREFECT_API_URL",
@@ -16,6 +25,8 @@ UNSET = (
     "PREFECT_API_DATABASE_CONNECTION_URL",
     "PREFECT_SERVER_DATABASE_CONNECTION_URL",
 )
+
+interruption = threading.Event()  # somebody asked this process to end its run
 
 
 def isolate(home: Home) -> None:
@@ -28,11 +39,9 @@ def isolate(home: Home) -> None:
         "PREFECT_PROFILES_PATH": str(home.prefect / "profiles.toml"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
         "PREFECT_CLI_COLORS": "false",
     }
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -52,18 +61,71 @@ def end_orphans(home: Home) -> None:
 
 
 def interrupted(*_: object) -> None:
-    """SIGTERM ends a run as Ctrl-C does: children gone, the run marked as cancelled."""
+    """Ctrl-C and SIGTERM end a run alike: children gone, the run marked as cancelled, whatever error follows from ending it midway."""
+    interruption.set()
     raise KeyboardInterrupt
+
+
+def start_server(home: Home, port: int) -> subprocess.Popen:
+    """A Prefect API for this run alone, in a session of its own: Ctrl-C reaches the run, which still needs the server to say how it ended."""
+    import prefect
+
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--app-dir",
+        str(Path(prefect.__file__).parent.parent),
+        "--factory",
+        "prefect.server.api.server:create_app",
+    ]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    quiet = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    with (home.prefect / "server.log").open("wb") as log:
+        return subprocess.Popen([*command, *options], env=os.environ | quiet, stdout=log, stderr=log, start_new_session=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @contextmanager
 def local_server(home: Home) -> Iterator[None]:
     """A server for the flows inside, and no heartbeat: a thread of about a second for every flow, of use only where somebody watches for dead runs."""
     end_orphans(home)
-    signal.signal(signal.SIGTERM, interrupted)
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupted)
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), get_client(sync_client=True) as client:
-        client.hello()
-        yield
+    port = free_port()
+    server = start_server(home, port)
+    try:
+        wait_for_server(server, port, home.prefect / "server.log")
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+            yield
+    finally:
+        server.terminate()
+        try:
+            server.wait(5)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def wait_for_server(server: subprocess.Popen, port: int, log: Path, seconds: float = 120) -> None:
+    """Return when the server answers.
+
+    Raises:
+        MigakiError: it ended, or did not answer in time; names its log.
+    """
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            raise MigakiError(f"the Prefect server ended at once; its last words are in {log} (is port {port} taken?)")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2):
+                return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(0.2)
+    raise MigakiError(f"the Prefect server did not answer within {seconds:.0f} s; see {log}")

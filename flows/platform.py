@@ -6,11 +6,10 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
+from flows.local import wait_for_server
 from flows.show import console
 from storage import Home
 from tasks.errors import MigakiError
@@ -61,19 +60,6 @@ def start(home: Home, port: int, log: Path, *arguments: str) -> subprocess.Popen
             stderr=out,
             start_new_session=True,
         )
-
-
-def wait_for_server(server: subprocess.Popen, port: int, log: Path, seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if server.poll() is not None:
-            raise MigakiError(f"the Prefect server ended at once; its last words are in {log} (is port {port} taken? try --port)")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2):
-                return
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(0.5)
-    raise MigakiError(f"the Prefect server did not answer within {seconds:.0f} s; see {log}")
 
 
 def set_up(home: Home, port: int, limits: dict[str, int] | None = None) -> None:

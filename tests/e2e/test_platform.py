@@ -7,6 +7,7 @@ import urllib.request
 import pytest
 
 from flows import platform
+from flows.local import wait_for_server
 from storage import Catalog, Home
 from tests.small import SETTINGS, project, tiny_model
 
@@ -32,7 +33,7 @@ def served(tmp_path, monkeypatch):
     log = tmp_path / "platform.log"
     processes = [platform.start(home, PORT, log, "server", "start", "--host", "127.0.0.1", "--port", str(PORT))]
     try:
-        platform.wait_for_server(processes[0], PORT, log)
+        wait_for_server(processes[0], PORT, log)
         platform.set_up(home, PORT, {"cpu": 1, "gpu": 1})
         processes += [platform.start_worker(home, PORT, pool, log) for pool in platform.POOLS]
         yield home, log
