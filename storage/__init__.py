@@ -2,6 +2,7 @@
 
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.catalog import Catalog
+from storage.checkpoints import Checkpoint
 from storage.home import Home, StorageError
 
-__all__ = ["ArtifactRef", "ArtifactStore", "Catalog", "Home", "StorageError"]
+__all__ = ["ArtifactRef", "ArtifactStore", "Catalog", "Checkpoint", "Home", "StorageError"]

@@ -41,9 +41,14 @@ def logged(write: Callable[[str], None], every: float = 15.0) -> Emit:
 class Bar:
     """Counts steps of a known total; `with` closes its line. `advance` shows any figures given to it by name."""
 
-    def __init__(self, label: str, total: int, emit: Emit):
+    def __init__(self, label: str, total: int, emit: Emit, done: int = 0):
         self.label, self.total, self._emit = label, max(1, total), emit
-        self.done, self._start, self._figures = 0, time.monotonic(), ""
+        self.done, self._before, self._start, self._figures = (
+            done,
+            done,
+            time.monotonic(),
+            "",
+        )  # what was done before took none of this time
 
     def __enter__(self) -> "Bar":
         self._emit(self._line(), False)
@@ -65,7 +70,8 @@ class Bar:
         share = min(1.0, self.done / self.total)
         blocks = round(20 * share)
         if self.done < self.total:
-            clock = f"{spent / self.done * (self.total - self.done):4.0f} s left" if self.done else ""
+            now = self.done - self._before
+            clock = f"{spent / now * (self.total - self.done):4.0f} s left" if now else ""
         else:
             clock = f"{spent:4.0f} s"
         return f"  {self.label:<24.24} {'█' * blocks}{'·' * (20 - blocks)} {self.done}/{self.total}  {clock}  {self._figures}".rstrip()

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from storage import ArtifactRef, ArtifactStore, Home
+from storage import ArtifactRef, ArtifactStore, Checkpoint, Home
 from storage.artifacts import Kind, content_key
 from tasks.code import code_hash
 from tasks.errors import MigakiError
@@ -93,6 +93,7 @@ class Work:
         self.meta: dict[str, Any] = {}
         self.headlines: list[dict[str, Any]] = []
         self._emit, self._metrics, self._tables = context.emit, [], {}
+        self._checkpoint = Checkpoint(context.home, path.name.partition(".tmp-")[0])
 
     def metric(self, name: str, value: float, step: int = 0) -> None:
         """Record a figure named `stage.metric[.lang]`."""
@@ -111,8 +112,39 @@ class Work:
         """A key figure for the table at the end of the run."""
         self.headlines.append({"label": label, "before": before, "after": after})
 
-    def progress(self, label: str, total: int) -> Bar:
-        return Bar(label, total, self._emit)
+    def progress(self, label: str, total: int, done: int = 0) -> Bar:
+        return Bar(label, total, self._emit, done)
+
+    def checkpoint(self, state: Any) -> None:
+        """Keep what a run of this very stage needs to go on after it was killed: tensors and plain values, and the figures recorded so far.
+
+        The next call replaces it; it goes when the artifact is there.
+        """
+        import torch
+
+        kept = {
+            "state": state,
+            "metrics": [row | {"ts": row["ts"].isoformat()} for row in self._metrics],
+            "tables": {name: [row for part in parts for row in part.to_pylist()] for name, parts in self._tables.items()},
+        }
+        with self._checkpoint.replacing() as path:
+            torch.save(kept, path)
+
+    def resumed(self) -> Any | None:
+        """The state that a killed run of this very stage left, its figures taken over; None when there is none, or it cannot be read."""
+        import torch
+
+        if not self._checkpoint.path.exists():
+            return None
+        try:
+            kept = torch.load(self._checkpoint.path, map_location=self.device, weights_only=True)
+        except Exception as error:  # whatever a damaged file makes of the unpickler
+            self.log(f"the checkpoint {self._checkpoint.path.name[:12]} cannot be read ({type(error).__name__}): the stage starts anew")
+            return None
+        self._metrics = [row | {"ts": datetime.fromisoformat(row["ts"])} for row in kept["metrics"]]
+        for name, rows in kept["tables"].items():
+            self.table(name, rows)
+        return kept["state"]
 
     def open(self, ref: ArtifactRef) -> Path:
         """The folder of an input artifact."""
@@ -221,7 +253,7 @@ def _run_body(
             work.meta["adapters"] = [*work.meta["adapters"], key]
         work.meta["headlines"] = work.headlines
         work.write_tables()
-        return store.commit(
+        made = store.commit(
             path,
             {
                 "stage": stage.name,
@@ -235,6 +267,8 @@ def _run_body(
                 "created": datetime.now(UTC).replace(tzinfo=None).isoformat(),
             },
         )
+        Checkpoint(context.home, key).drop()
+        return made
 
 
 def give_back_memory() -> None:

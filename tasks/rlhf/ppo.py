@@ -6,13 +6,15 @@ Policy and critic are separate adapters on one trunk, whose states come with the
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch
+from tasks.rlhf.guards import WINDOW, Guards
 from tasks.rlhf.kl import AdaptiveKLController, FixedKLController
 from tasks.rlhf.losses import policy_loss, value_loss
 from tasks.rlhf.reward import RewardModel
@@ -37,13 +39,26 @@ class Round:
     value_loss: float = 0.0
     clip_fraction: float = 0.0
     approximate_kl: float = 0.0
+    second_score: float | None = None  # of a reward model that only watches
+    distinct_2: float = 1.0
+    refused: float = 0.0
+    copied: float = 0.0
 
 
 class PPOTrainer:
     """Holds policy, critic, their optimizers and the KL controller; `round` samples and learns once."""
 
-    def __init__(self, roles: Roles, reward: RewardModel, settings: PPOSettings, end_ids: set[int], critic_targets: str, critic_r: int):
-        self.roles, self.reward, self.settings, self.end_ids = roles, reward, settings, end_ids
+    def __init__(
+        self,
+        roles: Roles,
+        reward: RewardModel,
+        settings: PPOSettings,
+        end_ids: set[int],
+        critic_targets: str,
+        critic_r: int,
+        watcher: RewardModel | None = None,
+    ):
+        self.roles, self.reward, self.settings, self.end_ids, self.watcher = roles, reward, settings, end_ids, watcher
         self.policy = roles.add(POLICY, settings.lora_r, settings.lora_targets, settings.seed)
         self.critic = roles.add(CRITIC, critic_r, critic_targets, settings.seed)
         self.value_head = self._critic_from_reward()
@@ -68,6 +83,26 @@ class PPOTrainer:
         head.bias.copy_((self.reward.head.bias - self.reward.mean) / self.reward.std)
         return head
 
+    def state(self) -> dict[str, Any]:
+        """Everything that learning changes, to be loaded into a trainer of the same settings."""
+        return {
+            "policy": self.roles.state(POLICY),
+            "critic": self.roles.state(CRITIC),
+            "value_head": self.value_head.state_dict(),
+            "optimizers": [self.policy_optimizer.state_dict(), self.critic_optimizer.state_dict()],
+            "kl_coef": self.controller.value,
+            "order": self.order.getstate(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.roles.load_state(POLICY, state["policy"])
+        self.roles.load_state(CRITIC, state["critic"])
+        self.value_head.load_state_dict(state["value_head"])
+        for optimizer, kept in zip((self.policy_optimizer, self.critic_optimizer), state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
+        self.controller.value = state["kl_coef"]
+        self.order.setstate(state["order"])
+
     def sample_round(self, step: int, prompts: Sequence[list[int]]) -> tuple[Experience, Round]:
         experience = make_experience(
             self.roles,
@@ -88,6 +123,7 @@ class PPOTrainer:
             length=float(mask.sum(-1).mean()),
             finished=sum(experience.finished) / len(experience.finished),
             kl_coef=self.controller.value,
+            second_score=float(self.watcher.score(experience.batch, experience.states).mean()) if self.watcher else None,
         )
 
     def learn(self, experience: Experience, figures: Round) -> None:
@@ -153,30 +189,85 @@ def _rows_of(batch: Batch, states: torch.Tensor, rows: list[int]) -> tuple[Batch
     return Batch(rows, batch.ids[rows, :width], batch.mask[rows, :width], predicts, targets), states[rows, :width]
 
 
-def run_ppo(
-    trainer: PPOTrainer, prompts: Sequence[list[int]], on_round: Callable[[Round, Experience, list[int]], object]
-) -> tuple[dict[str, torch.Tensor], str]:
-    """All rounds. `on_round(figures, experience, rows of prompts)` hears of each. Returns the policy's adapter weights and why the run ended.
+@dataclass
+class Progress:
+    """Where a run stands between two rounds: with the trainer's own state, all that decides what comes next."""
 
-    A round whose KL exceeds the limit ends the run with the policy of before the update that led there.
+    step: int = 1  # the round to come
+    queue: list[int] = field(default_factory=list)  # rows of prompts still to be asked in this pass over them
+    rounds: list[Round] = field(default_factory=list)
+    best: dict[str, torch.Tensor] = field(
+        default_factory=dict
+    )  # the policy whose recent rewards were highest, in case a limit ends the run
+    best_reward: float = -math.inf
+    earned: list[float] = field(default_factory=list)  # mean reward of each round, KL penalty included
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "Progress":
+        return cls(**state | {"rounds": [Round(**figures) for figures in state["rounds"]]})
+
+    def note(self, figures: Round, experience: Experience, policy: dict[str, torch.Tensor]) -> None:
+        """Keep the policy that sampled this round if its last rounds earned the most so far."""
+        self.rounds.append(figures)
+        self.earned.append(float(experience.rewards.mean()))
+        recent = sum(self.earned[-WINDOW:]) / len(self.earned[-WINDOW:])
+        if (len(self.earned) >= WINDOW and recent > self.best_reward) or not self.best:
+            self.best, self.best_reward = policy, recent if len(self.earned) >= WINDOW else -math.inf
+
+
+def run_ppo(
+    trainer: PPOTrainer,
+    prompts: Sequence[list[int]],
+    on_round: Callable[[Round, Experience, list[int]], object],
+    guards: Guards,
+    progress: Progress | None = None,
+    keep: Callable[[dict[str, Any]], object] = lambda state: None,
+) -> tuple[dict[str, torch.Tensor], str]:
+    """All rounds, or those left of `progress`. `on_round(figures, experience, rows of prompts)` hears of each, then `keep` of the state to go on from.
+
+    Returns the policy's adapter weights and why the run ended. Where a limit is broken, those are the best weights from before it; the last
+    round samples only, to measure what the last update led to.
+
+    Raises:
+        MigakiError: the loss is not finite in the first round, so that there is nothing to keep.
     """
-    settings, order = trainer.settings, []
-    good = trainer.roles.state(POLICY)
-    for step in range(1, settings.updates + 2):  # the last round only measures what the last update led to
-        while len(order) < settings.episodes:
-            order += trainer.order.sample(range(len(prompts)), len(prompts))
-        rows, order = order[: settings.episodes], order[settings.episodes :]
-        experience, figures = trainer.sample_round(step, [prompts[row] for row in rows])
-        if figures.kl > settings.kl_limit:
-            on_round(figures, experience, rows)
-            return good, f"stopped before update {step}: KL {figures.kl:.2f} over the limit {settings.kl_limit}"
-        good = trainer.roles.state(POLICY)
-        if step <= settings.updates:
-            try:
-                trainer.learn(experience, figures)
-            except MigakiError as error:
-                if step == 1:
-                    raise
-                return good, str(error)
+    settings, progress = trainer.settings, progress or Progress()
+    while progress.step <= settings.updates + 1:
+        while len(progress.queue) < settings.episodes:
+            progress.queue += trainer.order.sample(range(len(prompts)), len(prompts))
+        rows, progress.queue = progress.queue[: settings.episodes], progress.queue[settings.episodes :]
+        experience, figures = trainer.sample_round(progress.step, [prompts[row] for row in rows])
+        reason = watch(guards, figures, experience)
+        if not reason:
+            progress.note(figures, experience, trainer.roles.state(POLICY))
+            if progress.step <= settings.updates:
+                try:
+                    trainer.learn(experience, figures)
+                except MigakiError as error:
+                    if progress.step == 1:
+                        raise
+                    reason = str(error)
         on_round(figures, experience, rows)
-    return good, "all updates done"
+        if reason:
+            return progress.best, f"stopped at update {progress.step}: {reason}; the best policy from before is kept"
+        progress.step += 1
+        keep({"trainer": trainer.state(), "progress": progress.state(), "guards": guards.seen})
+    return trainer.roles.state(POLICY), "all updates done"
+
+
+def watch(guards: Guards, figures: Round, experience: Experience) -> str | None:
+    """Put the guards' measures into `figures`; says which limit is broken, if any."""
+    prompts, answers = texts(experience.batch)
+    for name, value in guards.measure(prompts, answers).items():
+        setattr(figures, name, value)
+    return guards.reason_to_stop({name: getattr(figures, name) for name in ("kl", "length", "distinct_2", "refused", "copied")})
+
+
+def texts(batch: Batch) -> tuple[list[list[int]], list[list[int]]]:
+    """The prompts and the answers of a batch, as token ids."""
+    starts, ends = batch.predicts.int().argmax(-1) + 1, batch.mask.sum(-1)
+    cut = [(ids[:end], start) for ids, start, end in zip(batch.ids.tolist(), starts.tolist(), ends.tolist(), strict=True)]
+    return [ids[:start] for ids, start in cut], [ids[start:] for ids, start in cut]

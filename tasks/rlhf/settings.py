@@ -56,7 +56,15 @@ class PPOSettings(StageSettings):
     kl_target: float = Field(4.0, gt=0, description="KL per answer, in nats, that adaptive control aims for")
     kl_horizon: int = Field(1000, ge=1, description="Episodes over which adaptive control reacts")
     kl_estimator: Literal["k1", "k3"] = Field("k1", description="Estimator of the penalty; what is reported is always k1")
-    kl_limit: float = Field(8.0, gt=0, description="KL per answer, in nats, that ends the run; the policy from before is kept")
+    kl_limit: float = Field(
+        8.0, gt=0, description="KL per answer, in nats, that ends the run; at every limit the best policy from before is kept"
+    )
+    length_limit: float = Field(
+        0.3, gt=0, description="Relative change of the answers' mean length, against the first rounds, that ends the run"
+    )
+    distinct_limit: float = Field(0.1, gt=0, le=1, description="Relative fall of distinct-2 (repetition) that ends the run")
+    refusal_limit: float = Field(0.2, gt=0, le=1, description="Rise of the share of refusing answers that ends the run")
+    copy_limit: float = Field(0.2, gt=0, le=1, description="Rise of the share of 4-grams copied from the prompt that ends the run")
     early_stop_kl: float = Field(
         0.0, ge=0, description="Approximate KL between old and new policy, per token, that ends the passes of a round; 0 never does"
     )

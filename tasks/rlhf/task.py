@@ -149,7 +149,8 @@ def _normalise(reward_model: "RewardModel", answers: "list[Example]", which: str
 def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
     """PPO: make the tuned model's answers score higher under the first reward model, staying near the tuned model."""
     from tasks.prompts.template import end_ids
-    from tasks.rlhf.ppo import PPOTrainer, run_ppo
+    from tasks.rlhf.guards import Guards, alarm
+    from tasks.rlhf.ppo import PPOTrainer, Progress, run_ppo
     from tasks.rlhf.reward import FACTS, open_reward_model
     from tasks.rlhf.roles import Roles
     from tasks.rlhf.rollout import POLICY
@@ -161,17 +162,23 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     roles = Roles(model, facts["layer"])
     reward_model = open_reward_model(reward_folder, roles, "reward", "first")
     room = min(settings.prompt_tokens, (work.context_length() or settings.prompt_tokens + settings.answer_tokens) - settings.answer_tokens)
-    prompts, languages = _prompts(folder, tokenizer, room, settings.episodes)
-    trainer = PPOTrainer(roles, reward_model, settings, end_ids(tokenizer), facts["targets"], facts["r"])
-    rounds: list[Round] = []
-    with work.progress("align: PPO", settings.updates + 1) as bar:
+    prompts, languages = prompts_for(folder, tokenizer, room, settings.episodes)
+    watcher = open_reward_model(reward_folder, roles, "second", "second")
+    trainer = PPOTrainer(roles, reward_model, settings, end_ids(tokenizer), facts["targets"], facts["r"], watcher)
+    guards, progress, rounds = Guards(settings, lambda ids: tokenizer.decode(ids, skip_special_tokens=True)), Progress(), []
+    if kept := work.resumed():
+        trainer.load_state(kept["trainer"])
+        guards.seen, progress = kept["guards"], Progress.from_state(kept["progress"])
+        rounds += progress.rounds
+        work.log(f"align: going on from round {progress.step} of {settings.updates + 1}")
+    with work.progress("align: PPO", settings.updates + 1, done=len(rounds)) as bar:
 
         def on_round(figures: "Round", experience: "Experience", rows: list[int]) -> None:
             rounds.append(figures)
             _record(figures, experience, [languages[row] for row in rows], tokenizer, work)
             bar.advance(score=figures.score, kl=figures.kl)
 
-        policy, ending = run_ppo(trainer, prompts, on_round)
+        policy, ending = run_ppo(trainer, prompts, on_round, guards, progress, work.checkpoint)
     roles.load_state(POLICY, policy)
     roles.model.save_pretrained(work.path / "policy", selected_adapters=[POLICY])
     (work.path / "policy" / POLICY).rename(work.path / "adapter")
@@ -180,17 +187,20 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
         "ending": ending,
         "episodes": settings.episodes * len(rounds),
         "prompts": len(prompts),
+        "alarm": alarm([figures.score for figures in rounds], [figures.second_score for figures in rounds]),
     }
     quarter = max(1, len(rounds) // 4)
     work.headline("score of sampled answers", _mean(rounds[:quarter]), _mean(rounds[-quarter:]))
     work.log(f"align: {ending}")
+    if work.meta["alarm"]:
+        work.log(f"align: {work.meta['alarm']}")
 
 
 def _mean(rounds: "list[Round]") -> float:
     return sum(figures.score for figures in rounds) / len(rounds)
 
 
-def _prompts(folder: "Path", tokenizer: "PreTrainedTokenizerBase", room: int, episodes: int) -> tuple[list[list[int]], list[str]]:
+def prompts_for(folder: "Path", tokenizer: "PreTrainedTokenizerBase", room: int, episodes: int) -> tuple[list[list[int]], list[str]]:
     """What PPO asks: the training prompts of preferences and instructions of at most `room` tokens, each once, and their languages."""
     from tasks.data.records import load_instructions, load_preferences
     from tasks.prompts.template import encode_prompt
@@ -210,24 +220,23 @@ def _prompts(folder: "Path", tokenizer: "PreTrainedTokenizerBase", room: int, ep
 def _record(figures: "Round", experience: "Experience", languages: list[str], tokenizer: "PreTrainedTokenizerBase", work: Work) -> None:
     """Curves, and every answer of the round."""
     for name, value in asdict(figures).items():
-        if name != "step":
+        if name != "step" and value is not None:
             work.metric(f"align.{name}", value, figures.step)
+    from tasks.rlhf.ppo import texts
+
     rows = []
-    for i, lang in enumerate(languages):
-        start = int(experience.batch.predicts[i].nonzero()[0]) + 1
-        end = int(experience.batch.mask[i].sum())
-        ids = experience.batch.ids[i, :end].tolist()
+    for i, (lang, prompt, answer) in enumerate(zip(languages, *texts(experience.batch), strict=True)):
         rows.append(
             {
                 "step": figures.step,
                 "episode": (figures.step - 1) * len(languages) + i,
-                "prompt": tokenizer.decode(ids[:start]),
+                "prompt": tokenizer.decode(prompt),
                 "lang": lang,
-                "answer": tokenizer.decode(ids[start:], skip_special_tokens=True),
+                "answer": tokenizer.decode(answer, skip_special_tokens=True),
                 "score": float(experience.scores[i]),
                 "kl": float(experience.kl[i]),
                 "reward": float(experience.rewards[i]),
-                "tokens": end - start,
+                "tokens": len(answer),
                 "finished": experience.finished[i],
             }
         )

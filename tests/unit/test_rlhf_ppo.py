@@ -6,7 +6,8 @@ import torch
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, collate
 from tasks.models.trunk import causal_lm
-from tasks.rlhf.ppo import PPOTrainer, run_ppo
+from tasks.rlhf.guards import Guards
+from tasks.rlhf.ppo import PPOTrainer, Progress, run_ppo
 from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
 from tasks.rlhf.rollout import POLICY, token_logprobs
@@ -31,7 +32,7 @@ def speaker() -> torch.nn.Module:
     return model
 
 
-def trainer_for(model=None, reward=CountReward, **settings) -> PPOTrainer:
+def trainer_for(model=None, reward=CountReward, end=frozenset({63}), **settings) -> PPOTrainer:
     roles = Roles(model or speaker(), 2)
     roles.add("reward", 4, "attention", 0)
     chosen = PPOSettings(
@@ -44,17 +45,19 @@ def trainer_for(model=None, reward=CountReward, **settings) -> PPOTrainer:
             "kl_coef": 0.0,
             "kl_limit": 1e9,
             "missing_end_penalty": 0.0,
+            "length_limit": 1e9,
+            "distinct_limit": 1.0,
             "epochs": 2,
             "minibatches": 2,
         }
         | settings
     )
-    return PPOTrainer(roles, reward(roles, "reward", scalar_head(32, 0)), chosen, {63}, "attention", 4)
+    return PPOTrainer(roles, reward(roles, "reward", scalar_head(32, 0)), chosen, set(end), "attention", 4)
 
 
 def run(trainer: PPOTrainer):
     rounds = []
-    policy, ending = run_ppo(trainer, PROMPTS, lambda figures, *_: rounds.append(figures))
+    policy, ending = run_ppo(trainer, PROMPTS, lambda figures, *_: rounds.append(figures), Guards(trainer.settings, str))
     return rounds, policy, ending
 
 
@@ -90,7 +93,7 @@ def test_the_result_does_not_depend_on_the_micro_batch():
 def test_the_kl_limit_keeps_the_policy_from_before():
     trainer = trainer_for(kl_limit=0.05, updates=30)
     rounds, policy, ending = run(trainer)
-    assert "over the limit" in ending and rounds[-1].kl > 0.05 and len(rounds) < 31
+    assert "over align.kl_limit" in ending and rounds[-1].kl > 0.05 and len(rounds) < 31
     current = trainer.roles.state(POLICY)
     assert any(not torch.equal(policy[name], current[name]) for name in policy)
 
@@ -125,3 +128,36 @@ def test_padding_changes_no_logprob():
     for row, part in zip((0, 1), flat.split(together.answer_tokens.tolist()), strict=True):
         alone = collate(examples, [row], pad_id=0)
         torch.testing.assert_close(part, token_logprobs(roles, roles.final(None, roles.states(alone), alone.mask), alone, 1.0)[0])
+
+
+def test_a_run_that_goes_on_from_any_round_is_the_run_that_was_never_stopped(tmp_path):
+    states = []
+    whole = trainer_for(updates=5, kl_control="adaptive")
+    rounds = []
+    policy, _ = run_ppo(
+        whole,
+        PROMPTS,
+        lambda figures, *_: rounds.append(figures),
+        Guards(whole.settings, str),
+        keep=lambda state: states.append(torch.save(state, tmp_path / f"{len(states)}.pt")),
+    )
+    for k in (0, 2, 5):
+        state = torch.load(tmp_path / f"{k}.pt", weights_only=True)
+        again = trainer_for(updates=5, kl_control="adaptive")
+        again.load_state(state["trainer"])
+        progress, guards, later = Progress.from_state(state["progress"]), Guards(again.settings, str, state["guards"]), []
+        resumed, _ = run_ppo(again, PROMPTS, lambda figures, *_: later.append(figures), guards, progress)
+        assert later == rounds[k + 1 :]
+        assert all(torch.equal(policy[name], resumed[name]) for name in policy)
+        assert all(torch.equal(a, b) for a, b in zip(whole.critic, again.critic, strict=True))
+
+
+def test_a_reward_for_length_is_stopped_and_the_policy_from_before_is_kept():
+    class Longer(CountReward):
+        def score(self, batch, states=None):
+            return batch.answer_tokens.float()
+
+    trainer = trainer_for(reward=Longer, updates=40, length_limit=0.3, learning_rate=0.05, answer_tokens=16, end={*range(56, 64)})
+    rounds, policy, ending = run(trainer)
+    assert "align.length_limit" in ending and len(rounds) < 41
+    assert any(not torch.equal(weight, trainer.roles.state(POLICY)[name]) for name, weight in policy.items())

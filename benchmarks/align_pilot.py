@@ -1,0 +1,85 @@
+"""What PPO gains against the episodes it takes, on the models and data of a finished run.
+
+    MIGAKI_HOME=.migaki python benchmarks/align_pilot.py --set kl_coef=0.1 --set seed=1 --json pilot.json
+
+Runs PPO from the newest reward models of that home with the given settings of `align`, and prints, per window of rounds: score of the
+sampled answers under the first and the second reward model, KL, length, distinct-2; then the held-out answer loss of tuned and aligned.
+Nothing is written to the home.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from flows.dispatch import newest_inputs
+from flows.params import BUNDLED_MODEL, parse_assignment
+from storage import ArtifactStore, Home
+from tasks.data.records import load_instructions
+from tasks.models.likelihood import mean_per_character, score_examples
+from tasks.models.reference import resolve
+from tasks.prompts.template import end_ids
+from tasks.rlhf.guards import Guards, alarm
+from tasks.rlhf.ppo import PPOTrainer, Progress, run_ppo
+from tasks.rlhf.reward import FACTS, open_reward_model
+from tasks.rlhf.roles import Roles
+from tasks.rlhf.rollout import POLICY
+from tasks.rlhf.settings import PPOSettings
+from tasks.rlhf.task import prompts_for
+from tasks.stage import STAGES, Context, Work
+from tasks.training.examples import encode_instructions
+
+FIGURES = ("score", "second_score", "kl", "length", "finished", "distinct_2", "first_ratio_error")
+
+
+def opened(home: Home, model: str) -> tuple[Work, dict]:
+    """A work that reads the home and has nowhere to write, and the newest inputs of align."""
+    context = Context(home=home, model=model, embedder="", log=print)
+    return Work(STAGES["align"], Path("pilot"), {}, context, {"model": resolve(model, home, print)}), newest_inputs("align")
+
+
+def loss(model, tokenizer, rows) -> float:
+    return mean_per_character(score_examples(model, rows))
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--set", action="append", default=[], metavar="field=value", help="a setting of align's PPO (again and again)")
+    options.add_argument("--model", default=BUNDLED_MODEL)
+    options.add_argument("--json", type=Path, help="write the rounds here")
+    chosen = options.parse_args()
+    settings = PPOSettings.build("align", dict(parse_assignment(f"align.{text}")[1:] for text in chosen.set))
+    home = Home.current()
+    work, inputs = opened(home, chosen.model)
+    folder, rewards = (ArtifactStore(home).path(inputs[role]) for role in ("dataset", "reward"))
+    model, tokenizer = work.load(inputs["tuned"])
+    facts = json.loads((rewards / FACTS).read_text(encoding="utf-8"))
+    roles = Roles(model, facts["layer"])
+    first, second = (open_reward_model(rewards, roles, name, which) for name, which in (("reward", "first"), ("second", "second")))
+    prompts, _ = prompts_for(folder, tokenizer, settings.prompt_tokens, settings.episodes)
+    trainer = PPOTrainer(roles, first, settings, end_ids(tokenizer), facts["targets"], facts["r"], second)
+    held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), 256, "pilot").examples
+    with roles.acting(None):
+        before = loss(model, tokenizer, held_out)
+    rounds, start = [], time.perf_counter()
+
+    def on_round(figures, *_: object) -> None:
+        rounds.append({name: getattr(figures, name) for name in FIGURES} | {"seconds": time.perf_counter() - start})
+        print(" ".join(f"{name} {value:.3f}" for name, value in rounds[-1].items()), flush=True)
+
+    guards = Guards(settings, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
+    policy, ending = run_ppo(trainer, prompts, on_round, guards, Progress())
+    roles.load_state(POLICY, policy)
+    with roles.acting(POLICY):
+        after = loss(model, tokenizer, held_out)
+    print(f"{ending}; {alarm([r['score'] for r in rounds], [r['second_score'] for r in rounds]) or 'no alarm'}")
+    print(f"held-out answer loss per character: tuned {before:.4f}, aligned {after:.4f} ({after / before - 1:+.1%})")
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"settings": settings.model_dump(), "rounds": rounds, "loss": [before, after], "ending": ending}))
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    main()
