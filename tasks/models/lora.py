@@ -1,6 +1,8 @@
 """LoRA (Hu et al. 2021) settings that fit the architecture: module names differ between families."""
 
-from peft import LoraConfig
+from pathlib import Path
+
+from peft import LoraConfig, PeftModel
 from torch import nn
 
 from tasks.errors import MigakiError
@@ -48,3 +50,10 @@ def lora_config(
         layers_pattern=None if from_layer == 0 else ["layers", "h"],
         fan_in_fan_out=causal_lm(model).config.model_type == "gpt2",
     )
+
+
+def save_adapter(model: PeftModel, name: str, folder: Path) -> None:
+    """Write one adapter into a folder, and nothing of this machine with it. `name` is "default" or the adapter lands in a folder of its name."""
+    model.peft_config[name].base_model_name_or_path = ""  # where the base lies here is nobody else's business
+    model.save_pretrained(folder, selected_adapters=[name], save_embedding_layers=False)  # "auto" asks the model hub
+    (folder / "README.md").unlink()  # an empty form, with that path in it

@@ -113,11 +113,11 @@ def write_result(trainable: "Trainable", tokenizer: "PreTrainedTokenizerBase", s
     """The adapter, on top of the chain it was trained on; or the whole model, with which a chain begins anew."""
     from peft import PeftModel
 
+    from tasks.models.lora import save_adapter
+
     work.meta["trained_parameters"] = sum(p.numel() for p in trainable.parameters)
     if isinstance(trainable.model, PeftModel):
-        trainable.model.peft_config["default"].base_model_name_or_path = ""  # where the base lies here is nobody else's business
-        trainable.model.save_pretrained(work.path / "adapter", save_embedding_layers=False)  # "auto" asks the model hub
-        (work.path / "adapter" / "README.md").unlink()  # an empty form, with that path in it
+        save_adapter(trainable.model, "default", work.path / "adapter")
         work.meta["adapters"] = start.meta["adapters"] if start else []
     else:
         trainable.model.save_pretrained(work.path / "model")
