@@ -51,6 +51,13 @@ def collate(examples: Sequence[Example], rows: Sequence[int], pad_id: int, devic
     return Batch(list(rows), ids.to(device), mask.to(device), predicts.to(device), targets.to(device))
 
 
+def texts(batch: Batch) -> tuple[list[list[int]], list[list[int]]]:
+    """The prompts and the answers of a batch, as token ids."""
+    starts, ends = batch.predicts.int().argmax(-1) + 1, batch.mask.sum(-1)
+    cut = [(ids[:end], start) for ids, start, end in zip(batch.ids.tolist(), starts.tolist(), ends.tolist(), strict=True)]
+    return [ids[:start] for ids, start in cut], [ids[start:] for ids, start in cut]
+
+
 def by_length(examples: Sequence[Example], size: int) -> list[list[int]]:
     """Rows in groups of `size`, longest first, so that padding is small and the largest batch is met at once."""
     order = sorted(range(len(examples)), key=lambda row: -len(examples[row].ids))

@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from tasks.errors import MigakiError
-from tasks.models.batching import Batch
+from tasks.models.batching import Batch, texts
 from tasks.rlhf.guards import WINDOW, Guards
 from tasks.rlhf.kl import AdaptiveKLController, FixedKLController
 from tasks.rlhf.losses import policy_loss, value_loss
 from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
 from tasks.rlhf.rollout import CRITIC, POLICY, Experience, make_experience, token_logprobs
+from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
 
 
@@ -34,15 +35,16 @@ class Round:
     length: float
     finished: float
     kl_coef: float
-    first_ratio_error: float = 0.0
-    policy_loss: float = 0.0
-    value_loss: float = 0.0
-    clip_fraction: float = 0.0
-    approximate_kl: float = 0.0
+    first_ratio_error: float | None = 0.0  # None here and below: this algorithm has no such figure, or learnt nothing in this round
+    policy_loss: float | None = 0.0
+    value_loss: float | None = 0.0
+    clip_fraction: float | None = 0.0
+    approximate_kl: float | None = 0.0
     second_score: float | None = None  # of a reward model that only watches
     distinct_2: float = 1.0
     refused: float = 0.0
     copied: float = 0.0
+    margin: float | None = None  # of chosen over rejected answers, in rewards implied by the policy (DPO, KTO)
 
 
 class PPOTrainer:
@@ -57,8 +59,10 @@ class PPOTrainer:
         critic_targets: str,
         critic_r: int,
         watcher: RewardModel | None = None,
+        scorer: Scorer | None = None,
     ):
         self.roles, self.reward, self.settings, self.end_ids, self.watcher = roles, reward, settings, end_ids, watcher
+        self.scorer = scorer or Scorer(reward)
         self.policy = roles.add(POLICY, settings.lora_r, settings.lora_targets, settings.seed)
         self.critic = roles.add(CRITIC, critic_r, critic_targets, settings.seed)
         self.value_head = self._critic_from_reward()
@@ -75,12 +79,13 @@ class PPOTrainer:
 
     @torch.no_grad()
     def _critic_from_reward(self) -> nn.Linear:
-        """The critic starts as the reward model, its normalisation folded into the head."""
+        """The critic starts as the reward model, its normalisation and its weight folded into the head."""
         if self.reward.roles is self.roles:
             self.roles.load_state(CRITIC, self.roles.state(self.reward.role))
         head = scalar_head(self.roles.hidden_size, self.settings.seed).to(self.roles.device)
-        head.weight.copy_(self.reward.head.weight / self.reward.std)
-        head.bias.copy_((self.reward.head.bias - self.reward.mean) / self.reward.std)
+        scale = self.scorer.learned_weight / self.reward.std
+        head.weight.copy_(self.reward.head.weight * scale)
+        head.bias.copy_((self.reward.head.bias - self.reward.mean) * scale)
         return head
 
     def state(self) -> dict[str, Any]:
@@ -106,7 +111,7 @@ class PPOTrainer:
     def sample_round(self, step: int, prompts: Sequence[list[int]]) -> tuple[Experience, Round]:
         experience = make_experience(
             self.roles,
-            self.reward,
+            self.scorer,
             self.value_head,
             prompts,
             self.end_ids,
@@ -264,10 +269,3 @@ def watch(guards: Guards, figures: Round, experience: Experience) -> str | None:
     for name, value in guards.measure(prompts, answers).items():
         setattr(figures, name, value)
     return guards.reason_to_stop({name: getattr(figures, name) for name in ("kl", "length", "distinct_2", "refused", "copied")})
-
-
-def texts(batch: Batch) -> tuple[list[list[int]], list[list[int]]]:
-    """The prompts and the answers of a batch, as token ids."""
-    starts, ends = batch.predicts.int().argmax(-1) + 1, batch.mask.sum(-1)
-    cut = [(ids[:end], start) for ids, start, end in zip(batch.ids.tolist(), starts.tolist(), ends.tolist(), strict=True)]
-    return [ids[:start] for ids, start in cut], [ids[start:] for ids, start in cut]

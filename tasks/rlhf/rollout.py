@@ -1,7 +1,7 @@
 """Experience: answers of the policy with everything PPO needs to learn from them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,11 @@ from tasks.models.batching import Batch, Example, collate
 from tasks.models.decode import sample
 from tasks.rlhf.advantage import gae, token_rewards, whiten
 from tasks.rlhf.kl import kl_estimate
-from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles
+from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
 
-POLICY, CRITIC = "policy", "critic"
+POLICY, CRITIC = "default", "critic"  # PEFT writes the adapter of that name into the very folder it is told, and TRL trains it
 
 
 @dataclass
@@ -29,10 +29,11 @@ class Experience:
     advantages: Tensor
     returns: Tensor
     entropy: Tensor  # of the policy's distribution at each token, nats
-    scores: Tensor  # (B,) of the reward model, before penalties
+    scores: Tensor  # (B,) of the reward model and the rules, before penalties
     kl: Tensor  # (B,) k1 summed over the answer, nats
     rewards: Tensor  # (B,) what the answer earned in all
     finished: list[bool]
+    parts: dict[str, Tensor] = field(default_factory=dict)  # (B,) each: what scores are mixed of, where there are rules
 
 
 def as_rows(flat: Tensor, batch: Batch) -> Tensor:
@@ -52,7 +53,7 @@ def token_logprobs(
 @torch.no_grad()
 def make_experience(
     roles: Roles,
-    reward: RewardModel,
+    scorer: Scorer,
     value_head: nn.Linear,
     prompts: Sequence[list[int]],
     end_ids: set[int],
@@ -78,8 +79,10 @@ def make_experience(
     reference, _ = token_logprobs(roles, roles.final(None, states, batch.mask), batch, settings.temperature)
     values = value_head(roles.final(CRITIC, states, batch.mask)[batch.predicts])[:, 0]
     finished = [answer.finished for answer in answers]
-    scores = reward.score(batch, states)
-    return assemble(batch, states, flat, reference, values, entropy, scores, finished, settings, kl_coef)
+    scores, parts = scorer.score(batch, states)
+    experience = assemble(batch, states, flat, reference, values, entropy, scores, finished, settings, kl_coef)
+    experience.parts = parts
+    return experience
 
 
 def assemble(

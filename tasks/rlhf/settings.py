@@ -1,8 +1,8 @@
-"""Settings of the stage align, in two parts that are cached apart: the reward models, and PPO."""
+"""Settings of the stage align, in two parts that are cached apart: the reward models, and the policy."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from tasks.settings import StageSettings
 
@@ -36,9 +36,24 @@ class RewardSettings(StageSettings):
     reward_seed: int = Field(0, ge=0, description="Seed of adapters, heads and order")
 
 
-class PPOSettings(StageSettings):
-    """PPO against the first reward model."""
+Rule = Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*(\.\w+)*:[^\W\d]\w*(\*-?\d+(\.\d+)?)?$")]
 
+
+class PPOSettings(StageSettings):
+    """How the policy learns: PPO against the first reward model, or another algorithm in its place."""
+
+    algorithm: Literal["ppo", "rloo", "grpo", "dpo", "kto"] = Field(
+        "ppo",
+        description="ppo is Migaki's own; rloo and grpo (by TRL) compare answers in groups and need no critic; dpo and kto (by TRL) learn from the "
+        "preference pairs alone. Settings of critic, value, GAE, KL control and reward whitening are ppo's",
+    )
+    rule_rewards: list[Rule] = Field(
+        [],
+        description="Rewards by rule, each module:function or module:function*weight, looked for in the working folder, then among installed "
+        "packages; function(prompts, answers) gives a list of numbers. For ppo, rloo and grpo",
+    )
+    learned_reward_weight: float = Field(1.0, ge=0, description="Weight of the reward model's score beside the rules")
+    group_size: int = Field(4, ge=2, description="Answers to one prompt that rloo and grpo compare with each other")
     updates: int = Field(24, ge=1, description="Rounds of sampling and learning")
     episodes: int = Field(16, ge=2, description="Answers sampled in a round")
     answer_tokens: int = Field(48, ge=1, description="Longest answer in tokens")
@@ -46,7 +61,9 @@ class PPOSettings(StageSettings):
     temperature: float = Field(1.0, gt=0, description="Sampling temperature; policy and reference are both scored at it")
     epochs: int = Field(2, ge=1, description="Passes over the answers of a round")
     minibatches: int = Field(2, ge=1, description="Optimizer steps of a pass")
-    micro_batch: int = Field(8, ge=1, description="Answers in memory at once; the result does not depend on it")
+    micro_batch: int = Field(
+        8, ge=1, description="Answers in memory at once; the result does not depend on it, but for kto, which compares these"
+    )
     learning_rate: float = Field(3e-4, gt=0, description="Learning rate of the policy")
     critic_learning_rate: float = Field(3e-4, gt=0, description="Learning rate of the critic")
     lora_r: int = Field(8, ge=1, description="Rank of the policy's adapter")
@@ -82,7 +99,7 @@ class PPOSettings(StageSettings):
 
 
 class AlignSettings(RewardSettings, PPOSettings):
-    """RLHF: reward models, then PPO."""
+    """RLHF: reward models, then the policy."""
 
     QUICK: ClassVar[dict[str, Any]] = PPOSettings.QUICK | {
         "reward_max_pairs": 160,

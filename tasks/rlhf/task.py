@@ -1,4 +1,4 @@
-"""The stages reward (preference pairs to reward models) and align (PPO against the first of them)."""
+"""The stages reward (preference pairs to reward models) and align (PPO, or another algorithm, against the first of them)."""
 
 import json
 from dataclasses import asdict
@@ -10,15 +10,22 @@ from tasks.rlhf.settings import PPOSettings, RewardSettings
 from tasks.stage import Work, require, stage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
     from tasks.data.records import Preference
     from tasks.models.batching import Example
+    from tasks.progress import Bar
+    from tasks.rlhf.guards import Guards
     from tasks.rlhf.ppo import Round
     from tasks.rlhf.reward import PairSet, RewardModel
+    from tasks.rlhf.roles import Roles
     from tasks.rlhf.rollout import Experience
+    from tasks.rlhf.scoring import Scorer
+    from tasks.rlhf.with_trl import Sampled, TokenPair
 
 
 @stage("reward", kind="reward_model", settings=RewardSettings)
@@ -145,45 +152,43 @@ def _normalise(reward_model: "RewardModel", answers: "list[Example]", which: str
     work.meta[f"{which}_scale"] = {"mean": reward_model.mean, "std": reward_model.std}
 
 
-@stage("align", kind="adapter", settings=PPOSettings)
+def rule_files(settings: PPOSettings) -> dict[str, Any]:
+    """What the modules of rule rewards hold: a changed rule makes another artifact."""
+    from tasks.rlhf.rules import rule_sources
+
+    return rule_sources(settings.rule_rewards)
+
+
+@stage("align", kind="adapter", settings=PPOSettings, fingerprint=rule_files)
 def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
-    """PPO: make the tuned model's answers score higher under the first reward model, staying near the tuned model."""
-    from tasks.prompts.template import end_ids
+    """Make the tuned model's answers better by human preference, staying near the tuned model: by PPO, or another algorithm in its place."""
+    from tasks.models.lora import save_adapter
     from tasks.rlhf.guards import Guards, alarm
-    from tasks.rlhf.ppo import PPOTrainer, Progress, run_ppo
     from tasks.rlhf.reward import FACTS, open_reward_model
     from tasks.rlhf.roles import Roles
     from tasks.rlhf.rollout import POLICY
+    from tasks.rlhf.rules import load_rules
+    from tasks.rlhf.scoring import Scorer
 
-    folder, tuned = work.open(require(inputs, "dataset", "prepare")), require(inputs, "tuned", "tune")
-    reward_folder = work.open(require(inputs, "reward", "align"))
+    rules, tuned = load_rules(settings.rule_rewards), require(inputs, "tuned", "tune")
+    folder, reward_folder = work.open(require(inputs, "dataset", "prepare")), work.open(require(inputs, "reward", "align"))
     model, tokenizer = work.load(tuned)
     facts = json.loads((reward_folder / FACTS).read_text(encoding="utf-8"))
     roles = Roles(model, facts["layer"])
-    reward_model = open_reward_model(reward_folder, roles, "reward", "first")
+    scorer = Scorer(open_reward_model(reward_folder, roles, "reward", "first"), rules, settings.learned_reward_weight, tokenizer)
+    watcher = open_reward_model(reward_folder, roles, "second", "second")
     room = min(settings.prompt_tokens, (work.context_length() or settings.prompt_tokens + settings.answer_tokens) - settings.answer_tokens)
     prompts, languages = prompts_for(folder, tokenizer, room, settings.episodes)
-    watcher = open_reward_model(reward_folder, roles, "second", "second")
-    trainer = PPOTrainer(roles, reward_model, settings, end_ids(tokenizer), facts["targets"], facts["r"], watcher)
-    guards, progress, rounds = Guards(settings, lambda ids: tokenizer.decode(ids, skip_special_tokens=True)), Progress(), []
-    if kept := work.resumed():
-        trainer.load_state(kept["trainer"])
-        guards.seen, progress = kept["guards"], Progress.from_state(kept["progress"])
-        rounds += progress.rounds
-        work.log(f"align: going on from round {progress.step} of {settings.updates + 1}")
-    with work.progress("align: PPO", settings.updates + 1, done=len(rounds)) as bar:
-
-        def on_round(figures: "Round", experience: "Experience", rows: list[int]) -> None:
-            rounds.append(figures)
-            _record(figures, experience, [languages[row] for row in rows], tokenizer, work)
-            bar.advance(score=figures.score, kl=figures.kl)
-
-        policy, ending = run_ppo(trainer, prompts, on_round, guards, progress, work.checkpoint)
+    guards = Guards(settings, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
+    if settings.algorithm == "ppo":
+        policy, ending, rounds = _by_ppo(roles, scorer, watcher, guards, facts, prompts, languages, work)
+    else:
+        policy, ending, rounds = _by_trl(roles, scorer, watcher, guards, folder, prompts, languages, work)
     roles.load_state(POLICY, policy)
-    roles.model.save_pretrained(work.path / "policy", selected_adapters=[POLICY])
-    (work.path / "policy" / POLICY).rename(work.path / "adapter")
+    save_adapter(roles.model, POLICY, work.path / "adapter")
     work.meta |= {
         "adapters": tuned.meta["adapters"],
+        "algorithm": settings.algorithm,
         "ending": ending,
         "episodes": settings.episodes * len(rounds),
         "prompts": len(prompts),
@@ -196,12 +201,95 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
         work.log(f"align: {work.meta['alarm']}")
 
 
+def _by_ppo(
+    roles: "Roles",
+    scorer: "Scorer",
+    watcher: "RewardModel",
+    guards: "Guards",
+    facts: dict[str, Any],
+    prompts: list[list[int]],
+    languages: list[str],
+    work: Work,
+) -> "tuple[dict[str, Tensor], str, list[Round]]":
+    """The policy's weights, why the run ended, and its rounds; goes on where a killed run left a checkpoint."""
+    from tasks.prompts.template import end_ids
+    from tasks.rlhf.ppo import PPOTrainer, Progress, run_ppo
+
+    settings, progress = guards.settings, Progress()
+    trainer = PPOTrainer(roles, scorer.reward, settings, end_ids(scorer.tokenizer), facts["targets"], facts["r"], watcher, scorer)
+    if kept := work.resumed():
+        trainer.load_state(kept["trainer"])
+        guards.seen, progress = kept["guards"], Progress.from_state(kept["progress"])
+        work.log(f"align: going on from round {progress.step} of {settings.updates + 1}")
+    rounds = list(progress.rounds)
+    with work.progress("align: PPO", settings.updates + 1, done=len(rounds)) as bar:
+        listener = _recorder(rounds, languages, scorer.tokenizer, work, bar)
+        return *run_ppo(trainer, prompts, listener, guards, progress, work.checkpoint), rounds
+
+
+def _by_trl(
+    roles: "Roles",
+    scorer: "Scorer",
+    watcher: "RewardModel",
+    guards: "Guards",
+    folder: "Path",
+    prompts: list[list[int]],
+    languages: list[str],
+    work: Work,
+) -> "tuple[dict[str, Tensor], str, list[Round]]":
+    """As `_by_ppo`, without checkpoints: a killed run starts anew."""
+    from tempfile import TemporaryDirectory
+
+    from tasks.rlhf.with_trl import FROM_PAIRS, Learner, run_on_groups, run_on_pairs
+
+    settings, rounds = guards.settings, []
+    name = settings.algorithm.upper()
+    with work.progress(f"align: {name}", settings.updates + 1) as bar, TemporaryDirectory(dir=work.path) as scratch:
+        listener = _recorder(rounds, languages, scorer.tokenizer, work, bar)
+        learner = Learner(roles, scorer, watcher, guards, listener)
+        if settings.algorithm in FROM_PAIRS:
+            return *run_on_pairs(learner, prompts, _token_pairs(folder, settings, scorer.tokenizer, work), scratch), rounds
+        return *run_on_groups(learner, prompts, scratch), rounds
+
+
+def _token_pairs(folder: "Path", settings: PPOSettings, tokenizer: "PreTrainedTokenizerBase", work: Work) -> "list[TokenPair]":
+    """The training pairs of both halves, those too long left out and counted."""
+    from tasks.data.records import load_preferences
+    from tasks.rlhf.with_trl import encode_pairs
+
+    pairs = load_preferences(folder, "train")
+    limit = min(settings.prompt_tokens + settings.answer_tokens, work.context_length() or settings.prompt_tokens + settings.answer_tokens)
+    found = encode_pairs(tokenizer, pairs, limit)
+    if not found:
+        raise MigakiError(
+            f"none of {len(pairs)} preference pairs is at most {limit} tokens long (align.prompt_tokens + align.answer_tokens, and the model's context): "
+            f"raise them, or give pairs with --preferences"
+        )
+    work.meta |= {"pairs": len(found), "pairs_left_out": len(pairs) - len(found)}
+    if len(found) < len(pairs):
+        work.log(f"align: {len(pairs) - len(found)} of {len(pairs)} pairs are longer than {limit} tokens and left out")
+    return found
+
+
+def _recorder(
+    rounds: "list[Round]", languages: list[str], tokenizer: "PreTrainedTokenizerBase", work: Work, bar: "Bar"
+) -> "Callable[[Round, Experience | Sampled, list[int]], None]":
+    """Hears of each round: notes its figures, records its answers, shows it."""
+
+    def on_round(figures: "Round", experience: "Experience | Sampled", rows: list[int]) -> None:
+        rounds.append(figures)
+        _record(figures, experience, [languages[row] for row in rows], tokenizer, work)
+        bar.advance(score=figures.score, kl=figures.kl)
+
+    return on_round
+
+
 def _mean(rounds: "list[Round]") -> float:
     return sum(figures.score for figures in rounds) / len(rounds)
 
 
 def prompts_for(folder: "Path", tokenizer: "PreTrainedTokenizerBase", room: int, episodes: int) -> tuple[list[list[int]], list[str]]:
-    """What PPO asks: the training prompts of preferences and instructions of at most `room` tokens, each once, and their languages."""
+    """What the policy is asked: the training prompts of preferences and instructions of at most `room` tokens, each once, and their languages."""
     from tasks.data.records import load_instructions, load_preferences
     from tasks.prompts.template import encode_prompt
 
@@ -217,12 +305,16 @@ def prompts_for(folder: "Path", tokenizer: "PreTrainedTokenizerBase", room: int,
     return [prompt for prompt, _ in found], [lang for _, lang in found]
 
 
-def _record(figures: "Round", experience: "Experience", languages: list[str], tokenizer: "PreTrainedTokenizerBase", work: Work) -> None:
+def _record(
+    figures: "Round", experience: "Experience | Sampled", languages: list[str], tokenizer: "PreTrainedTokenizerBase", work: Work
+) -> None:
     """Curves, and every answer of the round."""
     for name, value in asdict(figures).items():
         if name != "step" and value is not None:
             work.metric(f"align.{name}", value, figures.step)
-    from tasks.rlhf.ppo import texts
+    for name, scores in experience.parts.items():
+        work.metric(f"align.reward.{name}", float(scores.mean()), figures.step)
+    from tasks.models.batching import texts
 
     rows = []
     for i, (lang, prompt, answer) in enumerate(zip(languages, *texts(experience.batch), strict=True)):
@@ -239,5 +331,6 @@ def _record(figures: "Round", experience: "Experience", languages: list[str], to
                 "tokens": len(answer),
                 "finished": experience.finished[i],
             }
+            | ({"parts": {name: float(scores[i]) for name, scores in experience.parts.items()}} if experience.parts else {})
         )
     work.table("rollouts", rows)

@@ -1,0 +1,51 @@
+"""The one way in which answers are scored for learning: the learned reward and the rules of the user, mixed by weight."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from tasks.errors import MigakiError
+from tasks.models.batching import Batch, texts
+from tasks.rlhf.reward import RewardModel
+from tasks.rlhf.rules import Rule
+
+LEARNED = "learned"
+
+
+class Scorer:
+    """A reward model and rules. The tokenizer gives rules their texts and is not needed without any.
+
+    Raises:
+        MigakiError: nothing counts, neither the reward model nor a rule.
+    """
+
+    def __init__(
+        self,
+        reward: RewardModel,
+        rules: Sequence[Rule] = (),
+        learned_weight: float = 1.0,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+    ):
+        if not learned_weight and not any(rule.weight for rule in rules):
+            raise MigakiError(
+                "align.learned_reward_weight = 0 and no rule of align.rule_rewards with a weight leave no reward: raise it, or give a rule"
+            )
+        self.reward, self.rules, self.learned_weight, self.tokenizer = reward, rules, learned_weight, tokenizer
+
+    @torch.no_grad()
+    def score(self, batch: Batch, states: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B,) mixed scores, and what they are mixed of, unweighted and by name; no parts where there are no rules.
+
+        Raises:
+            MigakiError: a rule does not keep to its contract.
+        """
+        learned = self.reward.score(batch, states)
+        if not self.rules:
+            return self.learned_weight * learned, {}
+        prompt_ids, answer_ids = texts(batch)
+        prompts = [self.tokenizer.decode(ids) for ids in prompt_ids]
+        answers = [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in answer_ids]
+        parts = {LEARNED: learned} | {rule.name: learned.new_tensor(rule(prompts, answers)) for rule in self.rules}
+        return self.learned_weight * learned + sum(rule.weight * parts[rule.name] for rule in self.rules), parts

@@ -1,0 +1,235 @@
+"""The algorithms beside PPO, through the stage's own body on a tiny model: what they learn, record, keep and refuse."""
+
+import json
+import math
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tasks.errors import MigakiError
+from tasks.prompts.template import encode_example, encode_prompt
+from tasks.rlhf import with_trl
+from tests.models import tiny_tokenizer
+from tests.place import PAIRS, Place, question
+
+ALGORITHMS = ["rloo", "grpo", "dpo", "kto"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Place:
+    return Place(tmp_path_factory.mktemp("align"))
+
+
+@pytest.fixture(scope="module")
+def usual(place):
+    """What the policy of an algorithm says under the settings SMALL."""
+    return cache(lambda algorithm: place.logits(place.align(algorithm=algorithm)))
+
+
+@pytest.fixture
+def spied(monkeypatch):
+    """The learner of the next run, and every batch that TRL computes a loss on."""
+    seen = SimpleNamespace(learner=None, batches=[])
+    run = with_trl._run
+
+    def keep(learner, *parts):
+        seen.learner = learner
+        return run(learner, *parts)
+
+    monkeypatch.setattr(with_trl, "_run", keep)
+    for _, kind in with_trl.TRAINERS.values():
+        compute = kind._compute_loss
+        monkeypatch.setattr(
+            kind,
+            "_compute_loss",
+            lambda self, model, inputs, *rest, compute=compute: (seen.batches.append(inputs), compute(self, model, inputs, *rest))[1],
+        )
+    return seen
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", *ALGORITHMS])
+def test_it_learns_records_every_round_and_leaves_an_adapter_that_opens(place, algorithm, capfd, monkeypatch):
+    monkeypatch.setattr("trl.trainer.base_trainer.send_telemetry", lambda *_, **__: pytest.fail("telemetry"))
+    monkeypatch.delenv("CI", raising=False)
+    made = place.align(algorithm=algorithm)
+    assert (place.logits(made) - place.logits(place.tuned)).abs().max() > 1e-2
+    files = sorted(file.relative_to(place.path(made)).as_posix() for file in place.path(made).rglob("*") if file.is_file())
+    assert files == [
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "manifest.json",
+        "tables/metrics.parquet",
+        "tables/rollouts.parquet",
+    ]
+    assert not [name for name in files if str(place.home.root.parent).encode() in (place.path(made) / name).read_bytes()]
+    assert json.loads((place.path(made) / "adapter/adapter_config.json").read_text())["layers_to_transform"] == [2]
+    rollouts = place.table(made, "rollouts")
+    assert [row["step"] for row in rollouts] == [1] * 8 + [2] * 8 + [3] * 8
+    assert [row["episode"] for row in rollouts] == list(range(24))
+    assert all(0 < row["tokens"] <= 6 and row["lang"] in ("en", "ja") for row in rollouts)
+    assert len(place.metric(made, "align.score")) == 3 and place.metric(made, "align.kl")[0] == pytest.approx(0, abs=1e-4)
+    assert made.meta["algorithm"] == algorithm and made.meta["ending"] == "all updates done" and made.meta["headlines"]
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
+def test_groups_are_answers_to_one_prompt_as_the_template_encodes_it(place, algorithm, spied, monkeypatch):
+    ends = {256, *range(80)}  # so many that answers end at once, early, late and not at all
+    monkeypatch.setattr(with_trl, "end_ids", lambda tokenizer: ends)
+    made = place.align(algorithm=algorithm)
+    prompts = [encode_prompt(tiny_tokenizer(), question(i)) for i in range(16)]
+    for batch in spied.batches:
+        for ids, mask in zip(batch["prompt_ids"], batch["prompt_mask"], strict=True):
+            assert ids[mask.bool()].tolist() in prompts
+        for ids, mask in zip(batch["completion_ids"].tolist(), batch["completion_mask"].tolist(), strict=True):
+            length = sum(mask)
+            assert mask == [1] * length + [0] * (len(mask) - length)
+            assert all(token not in ends for token in ids[: length - 1]) and (ids[length - 1] in ends or length == 6)
+    rollouts = place.table(made, "rollouts")
+    assert {row["finished"] for row in rollouts} == {True, False} and {row["tokens"] for row in rollouts} > {1, 6}
+    asked = [row["prompt"] for row in rollouts[:8]]
+    assert asked == [asked[0]] * 4 + [asked[4]] * 4 and asked[0] != asked[4]
+
+
+@pytest.mark.parametrize("algorithm", ["dpo", "kto"])
+def test_pairs_are_the_examples_that_the_reward_model_learns_from(place, algorithm, spied):
+    place.align(algorithm=algorithm)
+    examples = [encode_example(tiny_tokenizer(), pair.messages, answer) for pair in PAIRS for answer in (pair.chosen, pair.rejected)]
+    for batch in spied.batches:
+        for ids, mask, answer in zip(batch["input_ids"], batch["attention_mask"], batch["completion_mask"], strict=True):
+            real = ids[mask.bool()].tolist()
+            start = len(real) - int(answer.sum())
+            assert (real, start) in examples and real[-1] == 256  # the end token is learnt though it is the padding too
+            assert answer.tolist() == [0] * start + [1] * (len(real) - start) + [0] * (len(ids) - len(real))
+        if algorithm == "kto":
+            assert not torch.equal(batch["KL_input_ids"], batch["input_ids"])
+            assert sorted(batch["KL_completion_mask"].sum(-1).tolist()) == sorted(batch["completion_mask"].sum(-1).tolist())
+
+
+def test_kl_answers_are_those_of_the_neighbours_in_a_micro_batch():
+    pairs = [([i], [10 + i], [20 + i]) for i in range(4)]
+    columns = with_trl.answer_columns([(pairs[0], True), (pairs[1], False), (pairs[2], True), (pairs[3], True)], 2)
+    assert columns["completion_ids"] == [[10], [21], [12], [13]] and columns["label"] == [True, False, True, True]
+    assert columns["KL_completion_ids"] == [[21], [10], [13], [12]]
+
+
+@pytest.mark.parametrize("algorithm", ["dpo", "kto"])
+def test_the_margin_rises_from_none(place, algorithm):
+    made = place.align(algorithm=algorithm, updates=8, learning_rate=5e-3)
+    margins, losses = place.metric(made, "align.margin"), place.metric(made, "align.policy_loss")
+    assert margins[0] == pytest.approx(0, abs=1e-4) and losses[0] == pytest.approx(math.log(2) if algorithm == "dpo" else 0.5, abs=1e-4)
+    assert margins[-1] > margins[1] > 0.1 and losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
+def test_a_rule_for_small_letters_gets_them(place, algorithm, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("letters.py").write_text("def small(prompts, answers):\n    return [sum(c.islower() for c in a) for a in answers]\n")
+    made = place.align(
+        algorithm=algorithm,
+        updates=12,
+        episodes=16,
+        epochs=2,
+        minibatches=2,
+        learning_rate=0.03,
+        kl_coef=0.01,
+        score_clip=99,
+        rule_rewards=["letters:small"],
+        learned_reward_weight=0.0,
+    )
+    scores = place.metric(made, "align.score")
+    assert len(scores) == 13 and sum(scores[-3:]) / 3 > sum(scores[:3]) / 3 + 0.5
+    assert scores == place.metric(made, "align.reward.letters:small") != place.metric(made, "align.reward.learned")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_only_the_policy_learns_and_runs_repeat(place, algorithm, spied):
+    a, b = (place.align(algorithm=algorithm) for _ in range(2))
+    first, second = (load_file(place.path(made) / "adapter/adapter_model.safetensors") for made in (a, b))
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert place.metric(a, "align.score") == place.metric(b, "align.score")
+    roles = spied.learner.roles
+    for role, which in (("reward", "first"), ("second", "second")):
+        kept = load_file(place.path(place.reward) / which / "reward.safetensors")
+        assert all(torch.equal(tensor, kept[name]) for name, tensor in roles.state(role).items())
+    assert all((tensor == 0).all() for name, tensor in roles.state("ref").items() if "lora_B" in name)
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo", "dpo"])
+def test_the_result_does_not_depend_on_the_micro_batch(place, algorithm):
+    whole, cut = (place.logits(place.align(algorithm=algorithm, updates=1, micro_batch=size)) for size in (8, 2))
+    torch.testing.assert_close(whole, cut, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_limit_ends_the_run_with_the_policy_from_before(place, algorithm):
+    made = place.align(algorithm=algorithm, kl_limit=0.3, updates=12, learning_rate=0.03)
+    kl = place.metric(made, "align.kl")
+    assert "align.kl_limit = 0.3" in made.meta["ending"] and len(kl) < 13 and kl[-1] > 0.3 >= max(kl[:-1])
+    assert made.meta["ending"].startswith(f"stopped at update {len(kl)}")
+    if len(kl) == 2:  # before was the tuned model itself
+        torch.testing.assert_close(place.logits(made), place.logits(place.tuned))
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "dpo"])
+def test_a_loss_that_is_no_number_is_refused_at_once_and_later_ends_the_run(place, algorithm, monkeypatch):
+    kind, broken_from = with_trl.TRAINERS[algorithm][1], [1]
+    compute, calls = kind._compute_loss, []
+
+    def broken(self, *rest):
+        calls.append(None)
+        return compute(self, *rest) * (math.nan if len(calls) >= broken_from[0] else 1)
+
+    monkeypatch.setattr(kind, "_compute_loss", broken)
+    with pytest.raises(MigakiError, match=r"loss became nan at optimizer step 1 of 2.*align\.learning_rate"):
+        place.align(algorithm=algorithm)
+    broken_from[0] = len(calls) + 3  # two micro-batches a step: the second step
+    made = place.align(algorithm=algorithm)
+    assert "became nan at optimizer step 2 of 2" in made.meta["ending"] and place.logits(made).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"algorithm": "grpo", "episodes": 6}, r"align\.episodes = 6 is no multiple of align\.group_size = 4"),
+        ({"algorithm": "rloo", "minibatches": 3}, r"align\.episodes = 8 is no multiple of 1 \* align\.minibatches = 3"),
+        ({"algorithm": "dpo", "minibatches": 8}, r"whole pairs.*no multiple of 2 \* align\.minibatches = 16"),
+        ({"algorithm": "dpo", "kl_coef": 0.0}, r"align\.kl_coef = 0 is dpo's beta"),
+        ({"algorithm": "kto", "micro_batch": 1}, r"kto compares answers in memory.*align\.micro_batch = 1"),
+        ({"algorithm": "kto", "learned_reward_weight": 0.5}, r"kto learns from preference pairs and no reward"),
+        ({"algorithm": "dpo", "prompt_tokens": 8, "answer_tokens": 1}, r"none of 12 preference pairs is at most 9 tokens.*--preferences"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_with_what_would(place, settings, words):
+    with pytest.raises(MigakiError, match=words):
+        place.align(**settings)
+
+
+CHANGES = {
+    "kl_coef": 0.9,
+    "epochs": 2,
+    "minibatches": 2,
+    "updates": 3,
+    "episodes": 12,
+    "seed": 1,
+    "lora_r": 2,
+    "lora_targets": "attention",
+    "learning_rate": 1e-3,
+    "max_grad_norm": 0.01,
+}
+SAMPLING = {"group_size": 2, "temperature": 0.5, "answer_tokens": 5, "score_clip": 0.1, "learned_reward_weight": 0.5}
+
+
+# Half a minute for some fifty runs. GRPO divides by the deviation within a group, which takes a weight out again.
+CASES = [(a, name) for a in ALGORITHMS for name in (CHANGES | SAMPLING if a in with_trl.FROM_GROUPS else CHANGES)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("algorithm", "name"), [case for case in CASES if case != ("grpo", "learned_reward_weight")])
+def test_every_setting_changes_the_policy(place, usual, algorithm, name):
+    changed = place.align(algorithm=algorithm, **{name: (CHANGES | SAMPLING)[name]})
+    assert not torch.equal(place.logits(changed), usual(algorithm))
