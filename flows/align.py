@@ -1,4 +1,4 @@
-"""RLHF in its order: reward models from preference pairs on the tuned model, then PPO against the first of them."""
+"""RLHF in its order: reward models from preference pairs on the tuned model, then PPO against the first of them, or another algorithm."""
 
 from typing import Annotated, Literal
 
@@ -15,10 +15,10 @@ def align(
     align: AlignSettings = AlignSettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
-    part: Annotated[Literal["all", "reward", "policy"], Field(description="Only the reward models, only PPO, or both")] = "all",
+    part: Annotated[Literal["all", "reward", "policy"], Field(description="Only the reward models, only the policy, or both")] = "all",
     parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
 ) -> str:
-    """RLHF: reward models, then PPO. Returns the id of the last artifact made."""
+    """RLHF: reward models, then the policy. Returns the id of the last artifact made."""
     made = ""
     for name, wanted in (("reward", part != "policy"), ("align", part != "reward")):
         if wanted:

@@ -16,7 +16,7 @@ STAGES = {
     "prepare": "read, clean and split the data",
     "pretrain": "continue pre-training on raw text (give it to prepare with --text)",
     "tune": "instruction tuning",
-    "align": "RLHF: reward models, then PPO",
+    "align": "RLHF: reward models, then PPO (or RLOO, GRPO, DPO, KTO)",
     "quantize": "merge the adapters and write the smaller variants",
     "index": "build the knowledge index",
     "evaluate": "score all models on the same items",

@@ -109,10 +109,12 @@ def chart_section(facts: Facts) -> str:
         found.append(curves("Reward models", "step", {"first": first, "second": facts.metric("reward", "reward.second_loss")}))
     if score := facts.metric("align", "align.score"):
         kl = facts.metric("align", "align.kl")
-        found.append(curves("PPO: score and KL", "update", {"score": score}, {"KL per answer (nats)": kl}))
+        found.append(curves("RLHF: score and KL", "update", {"score": score}, {"KL per answer (nats)": kl}))
         found.append(
             curves(
-                "PPO: score against KL", "KL per answer (nats)", {"score": sorted((x, y) for (_, x), (_, y) in zip(kl, score, strict=True))}
+                "RLHF: score against KL",
+                "KL per answer (nats)",
+                {"score": sorted((x, y) for (_, x), (_, y) in zip(kl, score, strict=True))},
             )
         )
     return section("Curves", f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in found)}</div>') if found else ""

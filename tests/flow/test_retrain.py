@@ -155,3 +155,17 @@ def test_every_family_goes_through_the_chain(place, tmp_path, family):
     options = [tiny_model(tmp_path, family) if i and options[i - 1] == "--model" else word for i, word in enumerate(options)]
     answer = migaki(tmp_path / "home", "retrain", *options)
     assert [stage["stage"] for stage in answer["stages"]] == CHAIN
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo", "dpo", "kto"])
+def test_every_algorithm_goes_through_the_chain(place, algorithm):
+    home, options, _ = place
+    answer = migaki(home, "retrain", *options, "--set", f"align.algorithm={algorithm}")
+    fresh = {row["stage"] for row in answer["stages"] if row["status"] == "completed"}
+    assert fresh == {"align", "quantize", "evaluate"}
+    query = Catalog.of(Home(home)).query
+    newest = query("SELECT artifact_id FROM artifacts WHERE stage = 'align' ORDER BY created DESC LIMIT 1")[0]["artifact_id"]
+    rounds = query("SELECT step, count(*) AS n FROM rollouts WHERE artifact_id = ? GROUP BY step ORDER BY step", [newest])
+    assert rounds == [{"step": step, "n": SETTINGS["align"]["episodes"]} for step in range(1, SETTINGS["align"]["updates"] + 2)]
+    assert not list((home / "objects").glob("*/*.tmp-*")) and "trl" not in answer["stderr"].lower()
