@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from tasks.errors import MigakiError
 from tasks.models.trunk import causal_lm, decoder, lm_head, position_ids
@@ -41,11 +42,49 @@ def choose(logits: Tensor, temperature: float, top_k: int, top_p: float, generat
     if temperature == 0:
         tokens = logits.argmax(-1)
     else:
-        allowed = _truncate(logprobs, top_k, top_p).exp()
-        tokens = torch.cat(
-            [torch.multinomial(row, 1, generator=generator) for row, generator in zip(allowed.cpu(), generators, strict=True)]
-        ).to(logits.device)
+        tokens = _draw(_truncate(logprobs, top_k, top_p).exp(), generators)
     return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
+
+
+def _draw(weights: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """One index for each row of weights (B, V), by inverting the cumulative distribution: one random number a row, not one a token.
+
+    In double precision: in single, the sum over a large vocabulary would shift rare tokens.
+    """
+    cumulative = weights.double().cumsum(-1)
+    drawn = torch.cat([torch.rand(1, dtype=torch.float64, generator=generator) for generator in generators]).to(weights.device)
+    return torch.searchsorted(cumulative, drawn[:, None] * cumulative[:, -1:], right=True)[:, 0]
+
+
+class _RoomyLayer(DynamicLayer):
+    """Keys and values in a buffer with room for the tokens to come: appending one does not copy all before it."""
+
+    def __init__(self, room: int):
+        super().__init__()
+        self.room, self._buffers = room, ()
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._buffers = tuple(part.new_empty(*part.shape[:-2], end + self.room, part.shape[-1]) for part in (key_states, value_states))
+        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[..., start:end, :] = new
+        self.keys, self.values = (buffer[..., :end, :] for buffer in self._buffers)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        length = self.get_seq_length()
+        self._buffers = tuple(buffer[indices] for buffer in self._buffers)
+        self.keys, self.values = (buffer[..., :length, :] for buffer in self._buffers)
+
+
+def roomy_cache(model: nn.Module, room: int) -> DynamicCache:
+    """A cache for a prompt and `room` more tokens. Layers that see a sliding window keep transformers' own kind."""
+    cache = DynamicCache(config=causal_lm(model).config)
+    cache.layers = [_RoomyLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
 
 
 def _truncate(logprobs: Tensor, top_k: int, top_p: float) -> Tensor:
@@ -109,9 +148,10 @@ def _sample_batch(
     body, head, device = decoder(model), lm_head(model), next(model.parameters()).device
     generators = [torch.Generator().manual_seed(seed * 1_000_003 + row) for row in rows]
     ids, mask = left_pad([prompts[row] for row in rows], device)
-    out = body(input_ids=ids, attention_mask=mask, position_ids=position_ids(mask), use_cache=True)
-    cache, positions = out.past_key_values, mask.sum(-1, keepdim=True)
-    final = out.last_hidden_state[:, -1]
+    cache, positions = roomy_cache(model, max_new_tokens), mask.sum(-1, keepdim=True)
+    final = body(
+        input_ids=ids, attention_mask=mask, position_ids=position_ids(mask), past_key_values=cache, use_cache=True
+    ).last_hidden_state[:, -1]
     for step in range(max_new_tokens):
         tokens, logprobs = choose(head(final), *how, generators)
         alive = []

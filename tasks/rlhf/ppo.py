@@ -85,7 +85,8 @@ class PPOTrainer:
         head = scalar_head(self.roles.hidden_size, self.settings.seed).to(self.roles.device)
         scale = self.scorer.learned_weight / self.reward.std
         head.weight.copy_(self.reward.head.weight * scale)
-        head.bias.copy_((self.reward.head.bias - self.reward.mean) * scale)
+        bias = 0.0 if self.reward.head.bias is None else self.reward.head.bias
+        head.bias.fill_(float(bias - self.reward.mean) * scale)
         return head
 
     def state(self) -> dict[str, Any]:

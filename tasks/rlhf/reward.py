@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from tasks.data.records import Preference
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, by_length, collate
+from tasks.models.trunk import position_ids
 from tasks.prompts.template import encode_example
 from tasks.rlhf.losses import bradley_terry
 from tasks.rlhf.roles import Roles, last_state, scalar_head
@@ -49,6 +50,34 @@ class RewardModel:
             folder / "reward.safetensors",
         )
         (folder / FACTS).write_text(json.dumps({"mean": self.mean, "std": self.std}), encoding="utf-8")
+
+
+class SequenceRewardModel:
+    """A reward model of its own, trained elsewhere: a sequence classifier with one label, on the policy's tokenizer."""
+
+    def __init__(self, model: nn.Module, mean: float = 0.0, std: float = 1.0):
+        self.body, self.head = getattr(model, model.base_model_prefix), model.score
+        self.roles, self.mean, self.std = None, mean, std
+
+    @classmethod
+    def open(cls, folder: Path, device: str = "cpu") -> "SequenceRewardModel":
+        """The classifier of a folder.
+
+        Raises:
+            MigakiError: it has another number of labels.
+        """
+        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).to(device).eval().requires_grad_(False)
+        if model.config.num_labels != 1:
+            raise MigakiError(f"the reward model in {folder.name!r} has {model.config.num_labels} labels; a reward model has one")
+        return cls(model)
+
+    @torch.no_grad()
+    def score(self, batch: Batch, states: Tensor | None = None) -> Tensor:
+        """(B,) normalised scores of prompts with answers, read at the last real token by the mask; trunk states are of no use to it."""
+        final = self.body(
+            input_ids=batch.ids, attention_mask=batch.mask, position_ids=position_ids(batch.mask), use_cache=False
+        ).last_hidden_state
+        return (self.head(last_state(final, batch.mask))[:, 0] - self.mean) / self.std
 
 
 def open_reward_model(folder: Path, roles: Roles, role: str, which: str) -> RewardModel:

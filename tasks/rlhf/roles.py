@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from tasks.models.batching import Batch
@@ -70,6 +71,29 @@ class Roles:
         else:
             self.model.set_adapter(role)
             yield
+
+    @contextmanager
+    def merged(self, role: str) -> Iterator[nn.Module]:
+        """Inside, the model's own weights are that role, so that decoding pays nothing for adapters; they come back bit for bit.
+
+        Weights in fewer bits cannot take an adapter in without loss: on those the role acts as ever.
+        """
+        layers = [layer for layer in self.model.modules() if isinstance(layer, LoraLayer)]
+        if not all(layer.get_base_layer().weight.is_floating_point() for layer in layers):
+            with self.acting(role):
+                yield self.model
+            return
+        kept = [layer.get_base_layer().weight.detach().clone() for layer in layers]
+        try:
+            with self.acting(role):
+                for layer in layers:
+                    layer.merge(adapter_names=[role])
+                yield self.model
+        finally:
+            with torch.no_grad():
+                for layer, weight in zip(layers, kept, strict=True):
+                    layer.get_base_layer().weight.copy_(weight)
+                    layer.merged_adapters.clear()
 
     def states(self, batch: Batch) -> Tensor:
         """(B, T, H) states that enter the top; the same for every role."""

@@ -62,9 +62,9 @@ def make_experience(
     seed: int,
 ) -> Experience:
     """Sample an answer to each prompt and work out scores, KL, values, advantages and returns. The trunk runs once over each answer."""
-    with roles.acting(POLICY):
+    with roles.merged(POLICY) as policy:
         answers = sample(
-            roles.model or roles.base,
+            policy,
             prompts,
             max_new_tokens=settings.answer_tokens,
             end_ids=end_ids,

@@ -63,3 +63,14 @@ def test_truncation_keeps_only_what_it_should():
 def test_prompt_longer_than_the_context_is_refused():
     with pytest.raises(MigakiError, match="context of 512"):
         sample(tiny_llama(), [[1] * 510], max_new_tokens=8, end_ids={256})
+
+
+def test_drawing_follows_the_distribution_and_never_takes_what_is_impossible():
+    from tasks.models.decode import _draw
+
+    weights = torch.tensor([0.0, 0.5, 0.0, 0.3, 0.2, 0.0])
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.cat([_draw(weights[None], [generator]) for _ in range(4000)])
+    shares = torch.bincount(drawn, minlength=6) / 4000
+    assert set(drawn.tolist()) == {1, 3, 4}
+    torch.testing.assert_close(shares, weights, atol=0.03, rtol=0)

@@ -161,3 +161,36 @@ def test_a_reward_for_length_is_stopped_and_the_policy_from_before_is_kept():
     rounds, policy, ending = run(trainer)
     assert "align.length_limit" in ending and len(rounds) < 41
     assert any(not torch.equal(weight, trainer.roles.state(POLICY)[name]) for name, weight in policy.items())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_merged_for_decoding_a_role_says_the_same_and_the_weights_come_back_bit_for_bit(family):
+    roles = Roles(FAMILIES[family](layers=3), 2)
+    with torch.no_grad():
+        for parameter in roles.add("policy", 4, "all-linear", 0) + roles.add("other", 4, "all-linear", 1):
+            parameter.normal_(std=0.1)
+    before = {name: weight.clone() for name, weight in roles.model.state_dict().items()}
+    ids = torch.arange(8)[None]
+    with roles.acting("policy"):
+        adapted = roles.model(input_ids=ids).logits
+    with roles.merged("policy") as model:
+        torch.testing.assert_close(model(input_ids=ids).logits, adapted, atol=1e-4, rtol=1e-4)
+    assert all(torch.equal(weight, before[name]) for name, weight in roles.model.state_dict().items())
+    with roles.acting("policy"):
+        assert torch.equal(roles.model(input_ids=ids).logits, adapted)
+
+
+def test_a_reward_model_of_its_own_reads_the_last_real_token(tmp_path):
+    from transformers import LlamaForSequenceClassification
+
+    from tasks.rlhf.reward import SequenceRewardModel
+
+    config = tiny_llama().config
+    config.num_labels, config.pad_token_id = 1, 0
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path / "reward")
+    reward = SequenceRewardModel.open(tmp_path / "reward")
+    long, short = Example([5, 6, 7, 8, 9, 10], 2), Example([5, 6, 7], 2)
+    together = reward.score(collate([long, short], [0, 1], 0))
+    alone = torch.cat([reward.score(collate([example], [0], 0)) for example in (long, short)])
+    torch.testing.assert_close(together, alone)
+    assert together[0] != together[1]

@@ -1,0 +1,149 @@
+"""Migaki's PPO beside TRL 1.12's, in alternation on one machine: episodes per second, peak memory, reward against KL and seconds.
+
+    python benchmarks/rlhf.py setup PEER_ENV                                   # the peer's own environment, once
+    python benchmarks/rlhf.py run --peer ../shared/peers/trl_ppo.py --env PEER_ENV --placement default --stop none
+    python benchmarks/rlhf.py run ... --episodes 160 --runs 1 --reward REWARD_DIR --seed 0 --json curve.json
+
+Both sides take the same weights, prompts, answer length, batch (16), optimizer steps per round (one per epoch) and epochs (4), and the same
+reward: a fresh scalar head, or with --reward a saved sequence-classification model. `--placement same` puts adapters on q and v of all
+layers, as the peer does; `default` on all linear layers of the top third.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PEER_PACKAGES = ("trl==1.12.0", "transformers<5.20", "peft", "accelerate", "datasets", "gguf")
+BATCH, EPOCHS, PEER_SCORE_CLIP = 16, 4, 1e9
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = options.add_subparsers(dest="command", required=True)
+    commands.add_parser("setup").add_argument("env", type=Path)
+    for name in ("run", "migaki"):
+        side = commands.add_parser(name)
+        side.add_argument("--model", type=Path, help="folder of a causal language model (default: the bundled one)")
+        side.add_argument("--prompts", type=Path, help='one {"prompt": ...} per line (default: the instructions of examples/)')
+        side.add_argument("--episodes", type=int, default=32)
+        side.add_argument("--response-length", type=int, default=48)
+        side.add_argument("--stop", choices=("none", "eos"), default="none")
+        side.add_argument("--placement", choices=("same", "default"), default="default")
+        side.add_argument("--reward", type=Path)
+        side.add_argument("--seed", type=int, default=0)
+        if name == "run":
+            side.add_argument("--peer", type=Path, required=True)
+            side.add_argument("--env", type=Path, required=True)
+            side.add_argument("--runs", type=int, default=3)
+            side.add_argument("--json", type=Path)
+    chosen = options.parse_args()
+    {"setup": setup, "run": run, "migaki": migaki}[chosen.command](chosen)
+
+
+def setup(chosen: argparse.Namespace) -> None:
+    """torch first and alone, pinned as Migaki's own: both sides compute with the same build."""
+    import torch
+
+    subprocess.run([sys.executable, "-m", "venv", str(chosen.env)], check=True)
+    for packages in ([f"torch=={torch.__version__.partition('+')[0]}"], PEER_PACKAGES):
+        subprocess.run([chosen.env / "bin" / "pip", "install", "--quiet", *packages], check=True)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Both sides in turn, each in a process of its own; medians, and the ratios."""
+    chosen.model, chosen.prompts = chosen.model or bundled_model(), chosen.prompts or example_prompts()
+    shared = ["--model", chosen.model, "--prompts", chosen.prompts, "--episodes", chosen.episodes, "--stop", chosen.stop]
+    shared += ["--response-length", chosen.response_length, "--seed", chosen.seed, *(["--reward", chosen.reward] if chosen.reward else [])]
+    sides = {
+        "peer": [chosen.env / "bin" / "python", chosen.peer, *shared],
+        "migaki": [sys.executable, __file__, "migaki", *shared, "--placement", chosen.placement],
+    }
+    found: dict[str, list[dict]] = {name: [] for name in sides}
+    for _ in range(chosen.runs):
+        for name, command in sides.items():
+            done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+            if done.returncode:
+                sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
+            found[name].append(json.loads(done.stdout.strip().splitlines()[-1]))
+            print(name, {key: value for key, value in found[name][-1].items() if key != "updates"}, flush=True)
+    speed = {name: statistics.median(result["episodes_per_s"] for result in results) for name, results in found.items()}
+    memory = {name: statistics.median(result["peak_rss_mib"] for result in results) for name, results in found.items()}
+    print(
+        f"placement {chosen.placement}, stop {chosen.stop}, {chosen.runs} runs: {speed['migaki']:.3f} against {speed['peer']:.3f} episodes/s, "
+        f"{speed['migaki'] / speed['peer']:.2f}x; peak {memory['migaki']:.0f} against {memory['peer']:.0f} MiB, {memory['migaki'] / memory['peer']:.2f}"
+    )
+    if chosen.json:
+        chosen.json.write_text(json.dumps(found, indent=1))
+
+
+def bundled_model() -> Path:
+    from flows.params import BUNDLED_MODEL
+    from storage import Home
+    from tasks.models.reference import resolve
+
+    return resolve(BUNDLED_MODEL, Home.current(), print).path
+
+
+def example_prompts() -> Path:
+    """The instructions of the example project, English and Japanese in turn, 48 to 90 tokens with the chat template."""
+    import tempfile
+
+    rows = [json.loads(line) for path in sorted((ROOT / "examples").glob("instructions*.jsonl")) for line in path.open(encoding="utf-8")]
+    path = Path(tempfile.mkdtemp()) / "prompts.jsonl"
+    lines = [json.dumps({"prompt": row.get("instruction") or row["prompt"]}, ensure_ascii=False) for row in rows]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def migaki(chosen: argparse.Namespace) -> None:
+    """One run of Migaki's side: one line of JSON in the peer's form."""
+    import torch
+
+    from tasks.models.loader import load_model, load_tokenizer
+    from tasks.models.trunk import split_layer
+    from tasks.prompts.template import encode_prompt, end_ids
+    from tasks.rlhf.guards import Guards
+    from tasks.rlhf.ppo import PPOTrainer, run_ppo
+    from tasks.rlhf.reward import RewardModel, SequenceRewardModel
+    from tasks.rlhf.roles import Roles, scalar_head
+    from tasks.rlhf.settings import PPOSettings
+
+    model, tokenizer = load_model(chosen.model), load_tokenizer(chosen.model)
+    same = chosen.placement == "same"
+    roles, targets = Roles(model, 0 if same else split_layer(model, 1 / 3)), "q_proj,v_proj" if same else "all-linear"
+    if chosen.reward:
+        reward = SequenceRewardModel.open(chosen.reward)
+    else:
+        roles.add("reward", 8, targets, 0)
+        reward = RewardModel(roles, "reward", scalar_head(roles.hidden_size, 0))
+    settings = PPOSettings(
+        updates=chosen.episodes // BATCH, episodes=BATCH, epochs=EPOCHS, minibatches=1, answer_tokens=chosen.response_length,
+        kl_coef=0.05, kl_limit=1e9, length_limit=1e9, distinct_limit=1, refusal_limit=1, copy_limit=1, missing_end_penalty=1.0,
+        score_clip=PEER_SCORE_CLIP, learning_rate=1e-4, critic_learning_rate=1e-4, lora_targets=targets, seed=chosen.seed,
+    )  # fmt: skip
+    prompts = [json.loads(line)["prompt"] for line in chosen.prompts.open(encoding="utf-8")]
+    encoded = [encode_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in prompts]
+    torch.manual_seed(0)
+    trainer = PPOTrainer(roles, reward, settings, end_ids(tokenizer) if chosen.stop == "eos" else set(), targets, 8)
+    updates, start, learnt = [], time.perf_counter(), [0.0]
+
+    def on_round(figures, *_: object) -> None:
+        updates.append([round(time.perf_counter() - start, 1), round(figures.kl, 4), round(figures.score, 4)])
+        if figures.step == settings.updates:  # the round after it only measures
+            learnt[0] = time.perf_counter() - start
+
+    run_ppo(trainer, encoded, on_round, Guards(settings, lambda ids: ""))
+    result = {"episodes_per_s": round(chosen.episodes / learnt[0], 4), "seconds": round(learnt[0], 1)}
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps({"side": "migaki", **result, "peak_rss_mib": memory, "updates": updates}))
+
+
+if __name__ == "__main__":
+    main()
