@@ -6,7 +6,9 @@ reason to please the second. Scores are normalised to mean 0 and standard deviat
 
 import json
 import math
+import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -132,10 +134,22 @@ def score_examples(reward: RewardModel, examples: Sequence[Example], batch_size:
 
 
 class PairSet:
-    """Pairs as token sequences, with the trunk's states of both sides computed once and kept."""
+    """Pairs as token sequences, with the trunk's states of both sides computed once and kept.
 
-    def __init__(self, roles: Roles, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Preference], max_tokens: int):
-        self.roles, self.pairs, self.sides, self.left_out = roles, [], [], 0
+    `cut_share` adds, for that share of the pairs, the chosen answer against itself cut off somewhere: people compare whole answers only, and a
+    reward model that never saw one without an end may score it anyhow, for the policy to find out.
+    """
+
+    def __init__(
+        self,
+        roles: Roles,
+        tokenizer: PreTrainedTokenizerBase,
+        pairs: Sequence[Preference],
+        max_tokens: int,
+        cut_share: float = 0.0,
+        seed: int = 0,
+    ):
+        self.roles, self.pairs, self.sides, self.left_out, self.cut = roles, [], [], 0, 0
         for pair in pairs:
             sides = [Example(*encode_example(tokenizer, pair.messages, answer)) for answer in (pair.chosen, pair.rejected)]
             if max(len(side.ids) for side in sides) > max_tokens:
@@ -143,7 +157,17 @@ class PairSet:
             else:
                 self.pairs.append(pair)
                 self.sides += sides  # chosen of pair i at 2i, rejected at 2i + 1
+        self._add_cut(cut_share, random.Random(seed))
         self._kept: dict[int, Tensor] = {}
+
+    def _add_cut(self, share: float, generator: random.Random) -> None:
+        long_enough = [i for i in range(len(self)) if len(self.sides[2 * i].ids) - self.sides[2 * i].answer_start > 2]
+        for i in generator.sample(long_enough, round(share * len(long_enough))):
+            whole = self.sides[2 * i]
+            length = generator.randrange(whole.answer_start + 1, len(whole.ids) - 1)  # at least the end and one more token are gone
+            self.pairs.append(replace(self.pairs[i], margin=0.0))
+            self.sides += [whole, Example(whole.ids[:length], whole.answer_start)]
+            self.cut += 1
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -26,6 +26,9 @@ class RewardSettings(StageSettings):
         0, ge=0, description="At most so many pairs for both reward models together, languages in balance; 0 takes all"
     )
     reward_margin: bool = Field(False, description="Ask for a difference of at least the pair's margin")
+    reward_cut_share: float = Field(
+        0.3, ge=0, le=1, description="For this share of the pairs, the chosen answer is also preferred to itself cut off somewhere"
+    )
     reward_centering: float = Field(
         0.01, ge=0, description="Weight of the squared sum of both rewards, which keeps them near zero (Eisenstein et al. 2023)"
     )
@@ -90,7 +93,7 @@ class PPOSettings(StageSettings):
     clip_ratio: float = Field(0.2, gt=0, description="Clip of the probability ratio")
     clip_value: float = Field(0.2, gt=0, description="Clip of the value around the old value")
     score_clip: float = Field(4.0, gt=0, description="Scores beyond this many standard deviations are cut")
-    missing_end_penalty: float = Field(2.0, ge=0, description="Taken from the score of an answer that did not end by itself")
+    missing_end_penalty: float = Field(1.0, ge=0, description="Taken from the score of an answer that did not end by itself")
     whiten_rewards: bool = Field(False, description="Divide the rewards of a round by their standard deviation")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm")
     seed: int = Field(0, ge=0, description="Seed of sampling, order and adapters")

@@ -47,7 +47,7 @@ def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work)
         parameters = roles.add(which, settings.reward_lora_r, settings.reward_lora_targets, settings.reward_seed + number)
         work.meta["trained_parameters"] = sum(p.numel() for p in parameters)
         reward_model = RewardModel(roles, which, scalar_head(roles.hidden_size, settings.reward_seed + number))
-        train_set = PairSet(roles, tokenizer, half, settings.reward_max_tokens)
+        train_set = PairSet(roles, tokenizer, half, settings.reward_max_tokens, settings.reward_cut_share, settings.reward_seed)
         _fit(reward_model, train_set, settings, which, work)
         _measure(reward_model, held_out, which, work)
         _normalise(reward_model, answers, which, work)
@@ -98,11 +98,10 @@ def _fit(reward_model: "RewardModel", pairs: "PairSet", settings: RewardSettings
     from tasks.rlhf.reward import train_reward_model
     from tasks.training.loop import total_steps
 
-    if len(pairs) < settings.reward_batch_pairs:
-        raise MigakiError(
-            f"only {len(pairs)} pairs are at most align.reward_max_tokens = {settings.reward_max_tokens} tokens long; raise it"
-        )
-    work.meta[f"{which}_pairs"], work.meta[f"{which}_left_out"] = len(pairs), pairs.left_out
+    own = len(pairs) - pairs.cut
+    if own < settings.reward_batch_pairs:
+        raise MigakiError(f"only {own} pairs are at most align.reward_max_tokens = {settings.reward_max_tokens} tokens long; raise it")
+    work.meta[f"{which}_pairs"], work.meta[f"{which}_left_out"], work.meta[f"{which}_cut"] = own, pairs.left_out, pairs.cut
     with work.progress(f"reward: {which} model", total_steps(len(pairs), settings.reward_batch_pairs, settings.reward_epochs)) as bar:
 
         def on_step(step: int, loss: float, accuracy: float) -> None:

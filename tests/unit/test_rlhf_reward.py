@@ -1,6 +1,7 @@
 """Reward models: they learn what pairs say, come back from disk as they were, and say no to a foreign trunk."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -127,3 +128,22 @@ def test_the_result_does_not_depend_on_the_micro_batch():
         return torch.cat([tensor.flatten() for tensor in trained(tiny_llama(layers=3), settings=settings).roles.state("first").values()])
 
     torch.testing.assert_close(after(4), after(1), atol=2e-4, rtol=0)
+
+
+def test_that_an_answer_without_its_end_is_worse_can_be_taught():
+    # Here the shorter answer is preferred, so that one which only breaks off seems no worse.
+    short = [replace(pair, chosen=f"yes {i} it is", rejected=f"yes {i} it is so so so so so") for i, pair in enumerate(pairs())]
+    gap = {}
+    for share in (0.0, 1.0):
+        roles = Roles(tiny_llama(layers=3), 2)
+        roles.add("first", 4, "all-linear", 0)
+        reward = RewardModel(roles, "first", scalar_head(roles.hidden_size, 0))
+        train_reward_model(reward, PairSet(roles, tiny_tokenizer(), short, 200, share), SETTINGS, lambda *_: None)
+        cut = PairSet(roles, tiny_tokenizer(), short, 200, 1.0, seed=1)
+        assert len(cut) == 32 and cut.cut == 16
+        for i in range(16, 32):
+            chosen, rejected = cut.sides[2 * i], cut.sides[2 * i + 1]
+            assert rejected.ids == chosen.ids[: len(rejected.ids)] and chosen.answer_start < len(rejected.ids) < len(chosen.ids) - 1
+        scores = pair_scores(reward, cut)[16:]
+        gap[share] = float((scores[:, 0] > scores[:, 1]).float().mean())
+    assert gap[1.0] > 0.9 > gap[0.0]
