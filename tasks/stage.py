@@ -150,19 +150,30 @@ class Work:
         """The folder of an input artifact."""
         return ArtifactStore(self.home).path(ref)
 
-    def load(self, ref: ArtifactRef | None = None, dtype: str = "float32") -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-        """The base model (None), or the model that an `adapter` or `model` artifact stands for, with its tokenizer."""
-        from tasks.models.loader import load_merged, load_model, load_tokenizer
+    def load(self, ref: ArtifactRef | None = None, trunk: str = "float32") -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+        """The base model (None), or the model that an `adapter` or `model` artifact stands for, with its tokenizer.
 
+        In float32 adapters are merged; on a frozen "bfloat16" or "nf4" trunk they stay beside the weights.
+        """
+        from tasks.models.loader import load_merged, load_tokenizer
+
+        start, adapters = self.parts(ref)
+        if trunk == "float32":
+            return load_merged(start, adapters, device=self.device), load_tokenizer(start)
+        from tasks.models.beside import load_beside
+
+        return load_beside(start, adapters, trunk, self.device), load_tokenizer(start)
+
+    def parts(self, ref: ArtifactRef | None) -> tuple[Path, list[Path]]:
+        """The model folder that an artifact starts from, and the folders of the adapters on it, first to last."""
         if ref is not None and ref.meta.get("model"):
-            folder = self.open(ref) / ref.meta["model"]
-            return load_model(folder, dtype, self.device), load_tokenizer(folder)
+            return self.open(ref) / ref.meta["model"], []
         store = ArtifactStore(self.home)
         chain = [store.get(adapter) for adapter in (ref.meta["adapters"] if ref else [])]
         start = self.model.path
         if chain and chain[0].meta.get("model"):  # full fine-tuning or pre-training replaced the base
             start, chain = store.path(chain[0]) / chain[0].meta["model"], chain[1:]
-        return load_merged(start, [store.path(part) / "adapter" for part in chain], dtype, self.device), load_tokenizer(start)
+        return start, [store.path(part) / "adapter" for part in chain]
 
     def tokenizer(self) -> "PreTrainedTokenizerBase":
         """The base model's tokenizer."""

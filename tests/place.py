@@ -71,7 +71,7 @@ class Place:
             for seed, which in enumerate(MODELS):
                 roles.add(which, 2, "attention", seed)
                 RewardModel(roles, which, scalar_head(roles.hidden_size, seed)).save(folder / which)
-            (folder / FACTS).write_text(json.dumps({"layer": 2, "r": 2, "targets": "attention"}))
+            (folder / FACTS).write_text(json.dumps({"layer": 2, "r": 2, "targets": "attention", "trunk": "float32"}))
             self.reward = self.commit(folder, {})
 
     def draft(self, kind: str):

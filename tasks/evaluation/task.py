@@ -1,6 +1,7 @@
 """The stage evaluate, and the gate: what is decided, never cached, from one evaluation."""
 
 import gc
+import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -99,11 +100,12 @@ def _reward(sampled: "list[tuple[dict[str, Any], Example]]", inputs: dict[str, A
     """Raw scores (no penalty, no KL) of both reward models for every sampled answer, one trunk pass for both."""
     if "reward" not in inputs:
         return
-    from tasks.rlhf.reward import score_with_both
+    from tasks.rlhf.reward import FACTS, score_with_both
 
-    model, _ = work.load(inputs["tuned"])
+    folder = work.open(inputs["reward"])
+    model, _ = work.load(inputs["tuned"], json.loads((folder / FACTS).read_text(encoding="utf-8"))["trunk"])
     with work.progress("evaluate: reward", len(sampled)) as bar:
-        scores = score_with_both(work.open(inputs["reward"]), model, [example for _, example in sampled], bar.advance)
+        scores = score_with_both(folder, model, [example for _, example in sampled], bar.advance)
     for (row, _), (first, second) in zip(sampled, scores, strict=True):
         row["reward"], row["second_reward"] = first, second
 

@@ -27,17 +27,15 @@ TEXTBOOK_SAVING = {
 }  # share of the weights' memory, were all of them 16, 8 or 4 bits wide
 
 
-def bits_and_bytes(variant: str, int8_threshold: float) -> BitsAndBytesConfig:
-    """What bitsandbytes is told for "int8" or "nf4"."""
+def bits_and_bytes(variant: str, int8_threshold: float, dtype: torch.dtype) -> BitsAndBytesConfig:
+    """What bitsandbytes is told for "int8" or "nf4"; `dtype` is what NF4 computes in."""
     if variant == "int8":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=int8_threshold)
-    return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.float32
-    )
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
 
 
-def make_variant(variant: str, source: Path, int8_threshold: float, device: str) -> PreTrainedModel:
-    """The float32 model in `source` as "fp16", "int8" or "nf4".
+def make_variant(variant: str, source: Path, int8_threshold: float, device: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """The model in `source` as "fp16", "int8" or "nf4"; of the latter two, `dtype` is what is not quantized and what they compute in.
 
     Raises:
         MigakiError: fp16 cannot hold a weight, or bitsandbytes knows none of the model's layers.
@@ -48,7 +46,7 @@ def make_variant(variant: str, source: Path, int8_threshold: float, device: str)
             raise MigakiError(f"fp16 ends at 65504, and weights of {overflown[0]} are larger")
         return model
     model = AutoModelForCausalLM.from_pretrained(
-        source, dtype=torch.float32, quantization_config=bits_and_bytes(variant, int8_threshold), device_map={"": device}
+        source, dtype=dtype, quantization_config=bits_and_bytes(variant, int8_threshold, dtype), device_map={"": device}
     )
     if not quantized_layers(model):
         raise MigakiError(f"bitsandbytes finds no layer that it can quantize in a {model.config.model_type} model")

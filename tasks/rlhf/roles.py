@@ -105,9 +105,16 @@ class Roles:
             return self.top(states, mask)
 
 
-def scalar_head(hidden: int, seed: int) -> nn.Linear:
+class ScalarHead(nn.Linear):
+    """Linear (..., H) -> (..., 1) in float32, whatever the trunk computes in: losses and what they are made of keep their precision."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        return super().forward(states.float())
+
+
+def scalar_head(hidden: int, seed: int) -> ScalarHead:
     """Linear (H,) -> scalar with weights of standard deviation 1/sqrt(H + 1) (Stiennon et al. 2020; Huang et al. 2024, detail 8)."""
-    head = nn.Linear(hidden, 1)
+    head = ScalarHead(hidden, 1)
     generator = torch.Generator().manual_seed(seed)
     nn.init.normal_(head.weight, std=(hidden + 1) ** -0.5, generator=generator)
     nn.init.zeros_(head.bias)

@@ -13,6 +13,11 @@ class RewardSettings(StageSettings):
     reward_top_fraction: float = Field(
         1 / 3, gt=0, le=1, description="Share of the layers, from the top, that get adapters, for reward, policy and critic alike"
     )
+    trunk: Literal["float32", "bfloat16", "nf4"] = Field(
+        "float32",
+        description="Weights of the frozen model under reward, policy and critic alike: nf4 (QLoRA) takes an eighth of float32, bfloat16 half; "
+        "with either, what tuning learnt stays beside the weights instead of being merged into them",
+    )
     reward_epochs: float = Field(3.0, gt=0, description="Passes over the pairs")
     reward_learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate of the reward models")
     reward_batch_pairs: int = Field(8, ge=1, description="Pairs of an optimizer step")

@@ -38,7 +38,7 @@ def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work)
     from tasks.rlhf.roles import Roles, scalar_head
 
     folder = work.open(require(inputs, "dataset", "prepare"))
-    model, tokenizer = work.load(require(inputs, "tuned", "tune"))
+    model, tokenizer = work.load(require(inputs, "tuned", "tune"), settings.trunk)
     pairs = _halves(balanced(load_preferences(folder, "train"), settings.reward_max_pairs)[0], settings)
     roles = Roles(model, split_layer(model, settings.reward_top_fraction))
     answers = _own_answers(model, tokenizer, folder, settings, work)
@@ -52,7 +52,7 @@ def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work)
         _measure(reward_model, held_out, which, work)
         _normalise(reward_model, answers, which, work)
         reward_model.save(work.path / which)
-    facts = {"layer": roles.layer, "r": settings.reward_lora_r, "targets": settings.reward_lora_targets}
+    facts = {"layer": roles.layer, "r": settings.reward_lora_r, "targets": settings.reward_lora_targets, "trunk": settings.trunk}
     (work.path / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
 
@@ -171,8 +171,8 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
 
     rules, tuned = load_rules(settings.rule_rewards), require(inputs, "tuned", "tune")
     folder, reward_folder = work.open(require(inputs, "dataset", "prepare")), work.open(require(inputs, "reward", "align"))
-    model, tokenizer = work.load(tuned)
     facts = json.loads((reward_folder / FACTS).read_text(encoding="utf-8"))
+    model, tokenizer = work.load(tuned, facts["trunk"])
     roles = Roles(model, facts["layer"])
     scorer = Scorer(open_reward_model(reward_folder, roles, "reward", "first"), rules, settings.learned_reward_weight, tokenizer)
     watcher = open_reward_model(reward_folder, roles, "second", "second")
