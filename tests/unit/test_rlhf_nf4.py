@@ -7,8 +7,8 @@ import torch
 from peft import PeftModel
 
 from tasks.models.beside import load_beside
-from tasks.models.lora import save_adapter
 from tasks.models.loader import load_merged
+from tasks.models.lora import save_adapter
 from tasks.rlhf.guards import Guards
 from tasks.rlhf.ppo import PPOTrainer, run_ppo
 from tasks.rlhf.reward import FACTS, RewardModel, open_reward_model
