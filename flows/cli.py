@@ -83,6 +83,12 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument("--documents", nargs="+", metavar="PATH", help="index these files and folders as they are now")
     chat = commands.add_parser("chat", parents=[common], help="talk with the champion in the terminal")
     chat.add_argument("--artifact", metavar="ID", help="talk with this model instead (`migaki status` lists them)")
+    labels = commands.add_parser("label", parents=[common], help="compare answers of two models; the next run learns from it")
+    labels.add_argument("--count", type=int, default=20, help="comparisons to ask for (default 20)")
+    labels.add_argument("--seed", type=int, default=0, help="seed of prompts, answers and order")
+    labels.add_argument("--artifact", metavar="ID", help="compare this model with the champion (default: the newest other release)")
+    labels.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt on each line (default: the training prompts)")
+    labels.add_argument("--export", type=Path, metavar="FILE.jsonl", help="write all comparisons as preference pairs, and ask nothing")
     status = commands.add_parser("status", parents=[common], help="models, indexes, last runs, champion")
     status.add_argument("--rebuild", action="store_true", help="first enter every artifact on disk into the catalog")
     commands.add_parser("doctor", parents=[common], help="what this machine has, and what would not work")
@@ -176,6 +182,14 @@ def chat(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     return chat_in_terminal(home, arguments.artifact, said_in(arguments).get("chat", {}))
 
 
+def label(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.label import export, label
+
+    if arguments.export:
+        return {"exported": export(home, arguments.export), "file": str(arguments.export)}
+    return label(home, arguments.count, arguments.seed, arguments.artifact, arguments.prompts, sys.stderr if arguments.json else sys.stdout)
+
+
 def status(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.show import status_tables
 
@@ -208,6 +222,7 @@ def platform(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
     "chat": chat,
+    "label": label,
     "status": status,
     "doctor": doctor,
     "models": models,

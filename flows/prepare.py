@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.dispatch import stage_flow
+from flows.label import with_feedback
 from flows.params import RunSettings
 from tasks.data.settings import PrepareSettings
 
@@ -18,4 +19,4 @@ def prepare(
     parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
 ) -> str:
     """Read, clean and split the data, and register the dataset version. Returns the artifact's id."""
-    return stage_flow("prepare", prepare, run, inputs, parent_run)
+    return stage_flow("prepare", with_feedback(prepare), run, inputs, parent_run)

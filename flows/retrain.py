@@ -3,6 +3,7 @@
 from prefect import flow
 
 from flows.dispatch import recorded
+from flows.label import with_feedback
 from flows.params import RunSettings
 from flows.promote import decide, reigning
 from flows.report import write_report
@@ -28,7 +29,7 @@ def retrain(
 ) -> str:
     """Prepare, tune, align, quantize, index, evaluate, promote. Returns the id of the run in the catalog."""
     with recorded("retrain", run, {}) as this:
-        dataset = this.stage("prepare", prepare, {})
+        dataset = this.stage("prepare", with_feedback(prepare), {})
         known = {"dataset": dataset}
         start = {"pretrained": this.stage("pretrain", pretrain, known)} if prepare.text else {}
         known["tuned"] = this.stage("tune", tune, known | start)

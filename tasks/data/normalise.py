@@ -60,14 +60,20 @@ def alpaca(row: dict[str, Any]) -> tuple[list[Message], str]:
     return _ask(f"{_field(row, 'instruction')}\n\n{given}".strip()), _field(row, "output")
 
 
-def messages(row: dict[str, Any]) -> tuple[list[Message], str]:
-    """A chat; the last message is the assistant's and is what is learnt."""
+def conversation(row: dict[str, Any]) -> list[Message]:
+    """The chat of a row, every message with a known role and a text."""
     turns = _list(row, "messages")
     if not turns or not all(isinstance(turn, dict) for turn in turns):
         raise Malformed("the field 'messages' is no list of messages")
     chat = [{"role": turn.get("role", ""), "content": _field(turn, "content")} for turn in turns]
     if any(turn["role"] not in ("system", "user", "assistant") for turn in chat):
         raise Malformed("a message has a role other than system, user or assistant")
+    return chat
+
+
+def messages(row: dict[str, Any]) -> tuple[list[Message], str]:
+    """A chat; the last message is the assistant's and is what is learnt."""
+    chat = conversation(row)
     if len(chat) < 2 or chat[-1]["role"] != "assistant":
         raise Malformed("the last message is not an answer of the assistant")
     return chat[:-1], chat[-1]["content"]
@@ -96,7 +102,8 @@ def hh(row: dict[str, Any]) -> tuple[list[Message], str, str]:
 
 
 def pairs(row: dict[str, Any]) -> tuple[list[Message], str, str]:
-    return _ask(_field(row, "prompt")), _field(row, "chosen"), _field(row, "rejected")
+    chat = conversation(row) if row.get("messages") else _ask(_field(row, "prompt"))
+    return chat, _field(row, "chosen"), _field(row, "rejected")
 
 
 def responses(row: dict[str, Any]) -> tuple[list[Message], str, str]:
@@ -130,12 +137,13 @@ def instruction(row: dict[str, Any], source: str, format: str | None = None) -> 
 
 def preference(row: dict[str, Any], source: str, format: str | None = None) -> Preference:
     if format is None:
-        format = _told(row, {"response_1": "responses", "prompt": "pairs", "chosen": "hh"}, PREFERENCE_FORMATS)
+        format = _told(row, {"response_1": "responses", "prompt": "pairs", "messages": "pairs", "chosen": "hh"}, PREFERENCE_FORMATS)
     chat, chosen, rejected = PREFERENCE_FORMATS[format](row)
     name = content_id(*[turn["content"] for turn in chat], chosen, rejected)
     margin, weight = _number(row, "margin", 0.0), _number(row, "weight", 1.0)
     # Both halves see the same kinds of pairs, and a pair stays in its half when others are added.
-    return Preference(name, chat, chosen, rejected, detect(chat[-1]["content"] + chosen), source, margin, weight, int(name[-1], 16) % 2)
+    half, tie = int(name[-1], 16) % 2, str(row.get("tie", "")).strip().lower() in ("true", "1")
+    return Preference(name, chat, chosen, rejected, detect(chat[-1]["content"] + chosen), source, margin, weight, half, tie)
 
 
 def questions(row: dict[str, Any], source: str, format: str | None = None) -> Iterator[Question | Document]:

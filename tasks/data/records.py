@@ -25,7 +25,10 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Preference:
-    """Two answers to one conversation; `chosen` was preferred by `margin` (0 where unknown). `half` decides which reward model it trains."""
+    """Two answers to one conversation; `chosen` was preferred by `margin` (0 where unknown), or neither was (`tie`).
+
+    `half` decides which reward model it trains.
+    """
 
     id: str
     messages: list[Message]
@@ -36,6 +39,7 @@ class Preference:
     margin: float = 0.0
     weight: float = 1.0
     half: int = 0
+    tie: bool = False
 
 
 @dataclass(frozen=True)

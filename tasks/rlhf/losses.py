@@ -7,10 +7,16 @@ from torch.nn import functional as F
 LOG_RATIO_LIMIT = 20.0  # e^20 is far outside any clip; beyond it the exponential overflows
 
 
-def bradley_terry(chosen: Tensor, rejected: Tensor, margin: Tensor, weight: Tensor, centering: float = 0.0) -> Tensor:
+def bradley_terry(
+    chosen: Tensor, rejected: Tensor, margin: Tensor, weight: Tensor, centering: float = 0.0, tie: Tensor | None = None
+) -> Tensor:
     """Weighted mean of -log sigmoid(r_chosen - r_rejected - margin) over pairs, all (B,) (Ouyang et al. 2022, eq. 1; margin: Llama 2, eq. 2),
-    plus `centering` times the squared sum of both rewards (Eisenstein et al. 2023)."""
-    loss = -F.logsigmoid(chosen - rejected - margin) + centering * (chosen + rejected) ** 2
+    plus `centering` times the squared sum of both rewards (Eisenstein et al. 2023). A tie counts as half a preference for either side."""
+    difference = chosen - rejected
+    loss = -F.logsigmoid(difference - margin)
+    if tie is not None:
+        loss = torch.where(tie, -0.5 * (F.logsigmoid(difference) + F.logsigmoid(-difference)), loss)
+    loss = loss + centering * (chosen + rejected) ** 2
     return (weight * loss).sum() / weight.sum()
 
 

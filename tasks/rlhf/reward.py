@@ -165,7 +165,7 @@ class PairSet:
         for i in generator.sample(long_enough, round(share * len(long_enough))):
             whole = self.sides[2 * i]
             length = generator.randrange(whole.answer_start + 1, len(whole.ids) - 1)  # at least the end and one more token are gone
-            self.pairs.append(replace(self.pairs[i], margin=0.0))
+            self.pairs.append(replace(self.pairs[i], margin=0.0, tie=False))
             self.sides += [whole, Example(whole.ids[:length], whole.answer_start)]
             self.cut += 1
 
@@ -225,7 +225,8 @@ def _accumulate(reward: RewardModel, pairs: PairSet, rows: list[int], settings: 
         chosen, rejected = reward.raw(*pairs.both_sides(part)).chunk(2)
         margin = chosen.new_tensor([pair.margin if settings.reward_margin else 0.0 for pair in own])
         weight = chosen.new_tensor([pair.weight for pair in own])
-        loss = bradley_terry(chosen, rejected, margin, weight, settings.reward_centering) * weight.sum() / total_weight
+        tie = torch.tensor([pair.tie for pair in own], device=chosen.device)
+        loss = bradley_terry(chosen, rejected, margin, weight, settings.reward_centering, tie) * weight.sum() / total_weight
         loss.backward()
         loss_sum += loss.item()
         right += int((chosen > rejected).sum())

@@ -42,7 +42,8 @@ def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work)
     pairs = _halves(balanced(load_preferences(folder, "train"), settings.reward_max_pairs)[0], settings)
     roles = Roles(model, split_layer(model, settings.reward_top_fraction))
     answers = _own_answers(model, tokenizer, folder, settings, work)
-    held_out = PairSet(roles, tokenizer, load_preferences(folder, "eval"), settings.reward_max_tokens)
+    decided = [pair for pair in load_preferences(folder, "eval") if not pair.tie]
+    held_out = PairSet(roles, tokenizer, decided, settings.reward_max_tokens)
     for number, (which, half) in enumerate(zip(MODELS, pairs, strict=True)):
         parameters = roles.add(which, settings.reward_lora_r, settings.reward_lora_targets, settings.reward_seed + number)
         work.meta["trained_parameters"] = sum(p.numel() for p in parameters)
@@ -256,7 +257,7 @@ def _token_pairs(folder: "Path", settings: PPOSettings, tokenizer: "PreTrainedTo
     from tasks.data.records import load_preferences
     from tasks.rlhf.with_trl import encode_pairs
 
-    pairs = load_preferences(folder, "train")
+    pairs = [pair for pair in load_preferences(folder, "train") if not pair.tie]
     limit = min(settings.prompt_tokens + settings.answer_tokens, work.context_length() or settings.prompt_tokens + settings.answer_tokens)
     found = encode_pairs(tokenizer, pairs, limit)
     if not found:
