@@ -138,8 +138,8 @@ def test_ctrl_c_in_a_stage_costs_that_stage_alone(place, tmp_path, stage):
     children = psutil.Process(process.pid).children(recursive=True)
     time.sleep(0.3)
     os.killpg(process.pid, signal.SIGINT)
-    process.stderr.read()
-    assert process.wait(60) == 130
+    said = process.stderr.read()
+    assert process.wait(60) == 130, said[-4000:]
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     runs = Catalog.of(Home(home)).query("SELECT flow, status FROM runs")
     assert {row["status"] for row in runs if row["flow"] in (stage, "retrain")} == {"cancelled"}
