@@ -173,6 +173,10 @@ def main() -> None:
         answer, code = {"status": "cancelled"}, 130
     if arguments.json:
         print(json.dumps({"command": arguments.command, "status": "ok"} | answer, ensure_ascii=False, default=str))
+    if code == 130:  # an interrupt that went through exec (of a dataclass being made, say) would make Python die by SIGINT in place of this
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 
