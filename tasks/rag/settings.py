@@ -18,8 +18,10 @@ class IndexSettings(StageSettings):
     chunk_tokens: int = Field(200, ge=16, le=512, description="Longest chunk in tokens of the embedder, at most what it reads")
     overlap_sentences: int = Field(1, ge=0, le=5, description="Sentences that a chunk repeats from the one before it")
     batch_tokens: int = Field(4096, ge=256, description="Tokens embedded at once")
-    k1: float = Field(0.9, ge=0, description="BM25: how soon repeated terms stop counting")
-    b: float = Field(0.4, ge=0, le=1, description="BM25: how much long chunks are held back")
+    k1: float = Field(0.5, ge=0, description="BM25: how soon repeated terms stop counting")
+    b: float = Field(0.3, ge=0, le=1, description="BM25: how much long chunks are held back")
+    sentence_weight: float = Field(0.35, ge=0, le=1, description="Share of a chunk's best sentence in its BM25 score")
+    document_weight: float = Field(0.3, ge=0, le=1, description="Share of a chunk's whole document in its BM25 score")
     dense_weight_en: float = Field(0.5, ge=0, le=1, description="Share of dense search in the score of English questions")
     dense_weight_ja: float = Field(
         0.1, ge=0, le=1, description="Share of dense search in the score of Japanese questions (the bundled embedder hardly reads kanji)"
