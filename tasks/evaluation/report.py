@@ -109,7 +109,10 @@ def chart_section(facts: Facts) -> str:
         found.append(curves("Reward models", "step", {"first": first, "second": facts.metric("reward", "reward.second_loss")}))
     if score := facts.metric("align", "align.score"):
         kl = facts.metric("align", "align.kl")
+        watched = facts.metric("align", "align.second_score")
         found.append(curves("RLHF: score and KL", "update", {"score": score}, {"KL per answer (nats)": kl}))
+        if watched:
+            found.append(curves("RLHF: what both reward models say", "update", {"first": score, "second": watched}))
         found.append(
             curves(
                 "RLHF: score against KL",
@@ -118,6 +121,43 @@ def chart_section(facts: Facts) -> str:
             )
         )
     return section("Curves", f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in found)}</div>') if found else ""
+
+
+LENGTHS = ("shorter", "alike", "longer")  # the chosen answer beside the rejected one
+COUNTS_LENGTH = 0.5  # rank correlation of score and length from which a reward model is called a counter of length
+
+
+def reward_section(facts: Facts) -> str:
+    """Whether the reward models can be believed, and whether the policy took advantage of the first."""
+    meta = facts.by_stage.get("reward", {}).get("meta", {})
+    measured = {which: meta[f"{which}_accuracy"] for which in ("first", "second") if f"{which}_accuracy" in meta}
+    if not measured:
+        return ""
+    rows = []
+    for which, own in measured.items():
+        buckets = [
+            f"{own['by_length'][name][0]:.2f} of {own['by_length'][name][1]}" if name in own["by_length"] else "" for name in LENGTHS
+        ]
+        accuracy = f"{own['value']:.3f} ({own['low']:.2f} to {own['high']:.2f})"
+        rows.append([which, own["pairs"], accuracy, *buckets, own["length_correlation"]])
+    columns = ["reward model", "held-out pairs", "accuracy", *[f"chosen {name}" for name in LENGTHS], "score with length (rho)"]
+    ideal = [(0.5, 0.5), (1.0, 1.0)]
+    svgs = [
+        curves(
+            f"Calibration, {which} model", "its confidence", {"share decided so": [row[:2] for row in own["calibration"]], "ideal": ideal}
+        )
+        for which, own in measured.items()
+    ]
+    lines = [
+        f"The {which} reward model mostly counts length (rank correlation {own['length_correlation']:+.2f}): look at its pairs."
+        for which, own in measured.items()
+        if abs(own["length_correlation"]) >= COUNTS_LENGTH
+    ]
+    align = facts.by_stage.get("align", {}).get("meta", {})
+    lines += [line for line in (align.get("ending"),) if line]
+    alarm = f'<div class="decision keep"><b>alarm</b><p>{text(align["alarm"])}</p></div>' if align.get("alarm") else ""
+    charts = f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in svgs)}</div>'
+    return section("Reward models and the policy", alarm, table(columns, rows), charts, *[note(line) for line in lines])
 
 
 def figure_section(facts: Facts) -> str:
@@ -252,6 +292,7 @@ SECTIONS = (
     decision_section,
     stage_section,
     chart_section,
+    reward_section,
     difference_section,
     figure_section,
     example_section,

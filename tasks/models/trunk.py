@@ -86,13 +86,18 @@ def trunk_states(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, k:
 
 
 class TopModel(nn.Module):
-    """The layers from `k` on and the final norm: trunk states (B, T, H) in, final states (B, T, H) out. See `lm_head` for logits."""
+    """The layers from `k` on and the final norm: trunk states (B, T, H) in, final states (B, T, H) out. See `lm_head` for logits.
 
-    def __init__(self, model: nn.Module, k: int):
+    With `stop`, the layers from `k` to before `stop` and no norm: states that enter `stop` out.
+    """
+
+    def __init__(self, model: nn.Module, k: int, stop: int | None = None):
         super().__init__()
-        self.layers = _view(model, k, None)
+        self.layers = _view(model, k, stop)
         if hasattr(self.layers, "wpe"):
             self.layers.wpe = _NoPositions()
+        if stop is not None:
+            setattr(self.layers, _child(self.layers, FINAL_NORMS, "final norm"), nn.Identity())
 
     def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         return self.layers(
@@ -100,5 +105,5 @@ class TopModel(nn.Module):
         ).last_hidden_state
 
 
-def top_model(model: nn.Module, k: int) -> TopModel:
-    return TopModel(model, k)
+def top_model(model: nn.Module, k: int, stop: int | None = None) -> TopModel:
+    return TopModel(model, k, stop)

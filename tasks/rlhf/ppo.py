@@ -14,12 +14,13 @@ from torch import nn
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, texts
+from tasks.models.trunk import layer_count
 from tasks.rlhf.guards import WINDOW, Guards
 from tasks.rlhf.kl import AdaptiveKLController, FixedKLController
 from tasks.rlhf.losses import policy_loss, value_loss
 from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
-from tasks.rlhf.rollout import CRITIC, POLICY, Experience, make_experience, token_logprobs
+from tasks.rlhf.rollout import CRITIC, POLICY, Critic, Experience, make_experience, token_logprobs
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
 
@@ -64,11 +65,13 @@ class PPOTrainer:
         self.roles, self.reward, self.settings, self.end_ids, self.watcher = roles, reward, settings, end_ids, watcher
         self.scorer = scorer or Scorer(reward)
         self.policy = roles.add(POLICY, settings.lora_r, settings.lora_targets, settings.seed)
-        self.critic = roles.add(CRITIC, critic_r, critic_targets, settings.seed)
-        self.value_head = self._critic_from_reward()
-        self.critic += list(self.value_head.parameters())
+        roles.add(CRITIC, critic_r, critic_targets, settings.seed)
+        layers = layer_count(roles.base)
+        start = layers - max(1, round((layers - roles.layer) * settings.critic_fraction))
+        self.critic = Critic(roles, self._critic_from_reward(), start)
+        self.critic_parameters = [*roles.parameters(CRITIC, start), *self.critic.head.parameters()]
         self.policy_optimizer = torch.optim.AdamW(self.policy, lr=settings.learning_rate, eps=1e-5, weight_decay=0.0)
-        self.critic_optimizer = torch.optim.AdamW(self.critic, lr=settings.critic_learning_rate, eps=1e-5, weight_decay=0.0)
+        self.critic_optimizer = torch.optim.AdamW(self.critic_parameters, lr=settings.critic_learning_rate, eps=1e-5, weight_decay=0.0)
         adaptive = settings.kl_control == "adaptive"
         self.controller = (
             AdaptiveKLController(settings.kl_coef, settings.kl_target, settings.kl_horizon)
@@ -94,7 +97,7 @@ class PPOTrainer:
         return {
             "policy": self.roles.state(POLICY),
             "critic": self.roles.state(CRITIC),
-            "value_head": self.value_head.state_dict(),
+            "value_head": self.critic.head.state_dict(),
             "optimizers": [self.policy_optimizer.state_dict(), self.critic_optimizer.state_dict()],
             "kl_coef": self.controller.value,
             "order": self.order.getstate(),
@@ -103,7 +106,7 @@ class PPOTrainer:
     def load_state(self, state: dict[str, Any]) -> None:
         self.roles.load_state(POLICY, state["policy"])
         self.roles.load_state(CRITIC, state["critic"])
-        self.value_head.load_state_dict(state["value_head"])
+        self.critic.head.load_state_dict(state["value_head"])
         for optimizer, kept in zip((self.policy_optimizer, self.critic_optimizer), state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
         self.controller.value = state["kl_coef"]
@@ -113,7 +116,7 @@ class PPOTrainer:
         experience = make_experience(
             self.roles,
             self.scorer,
-            self.value_head,
+            self.critic,
             prompts,
             self.end_ids,
             self.settings,
@@ -164,21 +167,21 @@ class PPOTrainer:
             raise MigakiError(
                 f"the loss of policy or critic became {totals[:2].tolist()} at update {figures.step}, episodes {rows[:4]}...; the policy from before is kept. Try a lower align.learning_rate"
             )
-        for parameters, optimizer in ((self.policy, self.policy_optimizer), (self.critic, self.critic_optimizer)):
+        for parameters, optimizer in ((self.policy, self.policy_optimizer), (self.critic_parameters, self.critic_optimizer)):
             nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         return tuple(totals.tolist())
 
     def _accumulate(self, experience: Experience, rows: list[int], tokens: float, figures: Round, first: bool) -> torch.Tensor:
-        batch, states = _rows_of(experience.batch, experience.states, rows)
+        batch, states, critic_states = _rows_of(experience, rows)
         inside = experience.mask[rows].bool()
         old, advantages = experience.logprobs[rows][inside], experience.advantages[rows][inside]
         old_values, returns = experience.values[rows][inside], experience.returns[rows][inside]
         logprobs, _ = token_logprobs(self.roles, self.roles.final(POLICY, states, batch.mask), batch, self.settings.temperature)
         loss, ratio, clipped = policy_loss(logprobs, old, advantages, self.settings.clip_ratio)
         (loss.sum() / tokens).backward()
-        values = self.value_head(self.roles.final(CRITIC, states, batch.mask)[batch.predicts])[:, 0]
+        values = self.critic.values(critic_states, batch)
         squared = value_loss(values, old_values, returns, self.settings.clip_value)
         (squared.sum() / tokens).backward()
         if first:  # nothing has been learnt yet: the ratio must be 1
@@ -187,12 +190,14 @@ class PPOTrainer:
         return torch.stack([part.detach().float().sum().cpu() / tokens for part in (loss, squared, clipped, approximate_kl)])
 
 
-def _rows_of(batch: Batch, states: torch.Tensor, rows: list[int]) -> tuple[Batch, torch.Tensor]:
-    """Some rows of a batch, cut to the longest of them."""
+def _rows_of(experience: Experience, rows: list[int]) -> tuple[Batch, torch.Tensor, torch.Tensor]:
+    """Some rows of the batch and of both kinds of states, cut to the longest of them."""
+    batch = experience.batch
     width = int(batch.mask[rows].sum(-1).max())
     predicts = batch.predicts[rows, :width]
     targets = batch.ids[rows].roll(-1, dims=1)[:, :width][predicts]
-    return Batch(rows, batch.ids[rows, :width], batch.mask[rows, :width], predicts, targets), states[rows, :width]
+    part = Batch(rows, batch.ids[rows, :width], batch.mask[rows, :width], predicts, targets)
+    return part, experience.states[rows, :width], experience.critic_states[rows, :width]
 
 
 @dataclass

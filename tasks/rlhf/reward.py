@@ -249,6 +249,33 @@ def accuracy_interval(right: int, total: int) -> tuple[float, float]:
     return (middle - half) / (1 + z * z / total), (middle + half) / (1 + z * z / total)
 
 
+def calibration(scores: Tensor, bins: int = 5) -> list[tuple[float, float, int]]:
+    """How far the model's confidence may be believed: (mean probability given to the preferred side, share of pairs decided so, pairs) by bin.
+
+    `scores` is (pairs, 2), chosen first. The probability is Bradley-Terry's, of whichever side the model prefers, so it runs from 0.5 to 1;
+    bins are of equal width, empty ones left out (Guo et al. 2017).
+    """
+    difference = scores[:, 0] - scores[:, 1]
+    sure, right = difference.abs().sigmoid(), difference > 0
+    number = ((sure - 0.5) * 2 * bins).long().clamp(max=bins - 1)
+    return [
+        (float(sure[number == i].mean()), float(right[number == i].float().mean()), int((number == i).sum()))
+        for i in range(bins)
+        if (number == i).any()
+    ]
+
+
+def accuracy_by_length(scores: Tensor, lengths: Sequence[tuple[int, int]]) -> dict[str, tuple[float, int]]:
+    """(accuracy, pairs) where the chosen answer is shorter than the rejected one by over a fifth, about as long, or longer.
+
+    `scores` is (pairs, 2) and `lengths` tokens of both sides, chosen first. A reward model that counts length is right in one bucket and wrong in the other.
+    """
+    found: dict[str, list[bool]] = {"shorter": [], "alike": [], "longer": []}
+    for (chosen, rejected), right in zip(lengths, (scores[:, 0] > scores[:, 1]).tolist(), strict=True):
+        found["shorter" if chosen < 0.8 * rejected else "longer" if rejected < 0.8 * chosen else "alike"].append(right)
+    return {name: (sum(rights) / len(rights), len(rights)) for name, rights in found.items() if rights}
+
+
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
     """Spearman's rho, ties given their mean rank; 0 where one side does not vary."""
     ranks = torch.stack([_ranks(torch.tensor(values, dtype=torch.float64)) for values in (a, b)])

@@ -3,6 +3,7 @@
 Whoever needs states computes the trunk's once and passes them to every role.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from tasks.models.batching import Batch
 from tasks.models.lora import lora_config
 from tasks.models.trunk import lm_head, top_model, trunk_states
+
+LAYER_NUMBER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 
 
 class Roles:
@@ -47,8 +50,10 @@ class Roles:
             self.model.add_adapter(role, config)
         return self.parameters(role)
 
-    def parameters(self, role: str) -> list[nn.Parameter]:
-        return [parameter for name, parameter in self.model.named_parameters() if f".{role}." in name]
+    def parameters(self, role: str, layer: int = 0) -> list[nn.Parameter]:
+        """The role's adapter weights in the layers from `layer` on."""
+        own = [(name, parameter) for name, parameter in self.model.named_parameters() if f".{role}." in name]
+        return [parameter for name, parameter in own if int(LAYER_NUMBER.search(name)[1]) >= layer]
 
     def state(self, role: str) -> dict[str, Tensor]:
         """The role's adapter weights by names that do not contain the role's."""
@@ -99,10 +104,19 @@ class Roles:
         """(B, T, H) states that enter the top; the same for every role."""
         return trunk_states(self.base, batch.ids, batch.mask, self.layer)
 
-    def final(self, role: str | None, states: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, H) states after the last norm, as seen by a role."""
+    @torch.no_grad()
+    def between(self, role: str, states: Tensor, mask: Tensor, layer: int) -> Tensor:
+        """(B, T, H) states that enter `layer` as a role makes them of those that enter the top."""
+        if layer == self.layer:
+            return states
         with self.acting(role):
-            return self.top(states, mask)
+            return top_model(self.model, self.layer, layer)(states, mask)
+
+    def final(self, role: str | None, states: Tensor, mask: Tensor, layer: int | None = None) -> Tensor:
+        """(B, T, H) states after the last norm, as seen by a role; `states` enter `layer`, the first of the top if None."""
+        top = self.top if layer in (None, self.layer) else top_model(self.model, layer)
+        with self.acting(role):
+            return top(states, mask)
 
 
 class ScalarHead(nn.Linear):

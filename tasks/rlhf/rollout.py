@@ -23,6 +23,7 @@ class Experience:
 
     batch: Batch
     states: Tensor  # (B, T, H) of the trunk
+    critic_states: Tensor  # (B, T, H) that enter the critic's first layer that learns
     mask: Tensor
     logprobs: Tensor
     values: Tensor
@@ -34,6 +35,21 @@ class Experience:
     rewards: Tensor  # (B,) what the answer earned in all
     finished: list[bool]
     parts: dict[str, Tensor] = field(default_factory=dict)  # (B,) each: what scores are mixed of, where there are rules
+
+
+class Critic:
+    """The reward model's twin with a head of values. Its adapter learns from `layer` on; below, it never changes and runs once a round."""
+
+    def __init__(self, roles: Roles, head: nn.Linear, layer: int):
+        self.roles, self.head, self.layer = roles, head, layer
+
+    def states(self, trunk: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, H) that `values` starts from, of trunk states."""
+        return self.roles.between(CRITIC, trunk, mask, self.layer)
+
+    def values(self, states: Tensor, batch: Batch) -> Tensor:
+        """(N,) one for each answer token."""
+        return self.head(self.roles.final(CRITIC, states, batch.mask, self.layer)[batch.predicts])[:, 0]
 
 
 def as_rows(flat: Tensor, batch: Batch) -> Tensor:
@@ -54,7 +70,7 @@ def token_logprobs(
 def make_experience(
     roles: Roles,
     scorer: Scorer,
-    value_head: nn.Linear,
+    critic: Critic,
     prompts: Sequence[list[int]],
     end_ids: set[int],
     settings: PPOSettings,
@@ -77,10 +93,11 @@ def make_experience(
     states = roles.states(batch)
     flat, entropy = token_logprobs(roles, roles.final(POLICY, states, batch.mask), batch, settings.temperature, with_entropy=True)
     reference, _ = token_logprobs(roles, roles.final(None, states, batch.mask), batch, settings.temperature)
-    values = value_head(roles.final(CRITIC, states, batch.mask)[batch.predicts])[:, 0]
+    critic_states = critic.states(states, batch.mask)
+    values = critic.values(critic_states, batch)
     finished = [answer.finished for answer in answers]
     scores, parts = scorer.score(batch, states)
-    experience = assemble(batch, states, flat, reference, values, entropy, scores, finished, settings, kl_coef)
+    experience = assemble(batch, states, critic_states, flat, reference, values, entropy, scores, finished, settings, kl_coef)
     experience.parts = parts
     return experience
 
@@ -88,6 +105,7 @@ def make_experience(
 def assemble(
     batch: Batch,
     states: Tensor,
+    critic_states: Tensor,
     logprobs: Tensor,
     reference: Tensor,
     values: Tensor,
@@ -109,6 +127,7 @@ def assemble(
     return Experience(
         batch,
         states,
+        critic_states,
         mask,
         as_rows(logprobs, batch),
         rows,

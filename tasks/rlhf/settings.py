@@ -73,6 +73,12 @@ class PPOSettings(StageSettings):
         8, ge=1, description="Answers in memory at once; the result does not depend on it, but for kto, which compares these"
     )
     learning_rate: float = Field(3e-4, gt=0, description="Learning rate of the policy")
+    critic_fraction: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the adapted layers, from the top, in which the critic learns; below, it stays the reward model",
+    )
     critic_learning_rate: float = Field(3e-4, gt=0, description="Learning rate of the critic")
     lora_r: int = Field(8, ge=1, description="Rank of the policy's adapter")
     lora_targets: str = Field("all-linear", description="attention, all-linear, or module names separated by commas")

@@ -113,16 +113,17 @@ def _fit(reward_model: "RewardModel", pairs: "PairSet", settings: RewardSettings
 
 
 def _measure(reward_model: "RewardModel", held_out: "PairSet", which: str, work: Work) -> None:
-    """Held-out accuracy with its interval, and how much of the score length alone explains."""
-    from tasks.rlhf.reward import accuracy_interval, pair_scores, rank_correlation
+    """Held-out accuracy with its interval, by length and by confidence, and how much of the score length alone explains."""
+    from tasks.rlhf.reward import accuracy_by_length, accuracy_interval, calibration, pair_scores, rank_correlation
 
     if not len(held_out):
         return
     scores = pair_scores(reward_model, held_out)
     right = int((scores[:, 0] > scores[:, 1]).sum())
     low, high = accuracy_interval(right, len(held_out))
-    lengths = [float(len(side.ids) - side.answer_start) for side in held_out.sides]
-    by_length = rank_correlation(scores.flatten().tolist(), lengths)
+    lengths = [len(side.ids) - side.answer_start for side in held_out.sides]
+    by_length = rank_correlation(scores.flatten().tolist(), [float(length) for length in lengths])
+    buckets = accuracy_by_length(scores, list(zip(lengths[::2], lengths[1::2], strict=True)))
     for name, value in (
         ("accuracy", right / len(held_out)),
         ("accuracy_low", low),
@@ -130,6 +131,8 @@ def _measure(reward_model: "RewardModel", held_out: "PairSet", which: str, work:
         ("length_correlation", by_length),
     ):
         work.metric(f"reward.{which}_{name}", value)
+    for name, (share, _) in buckets.items():
+        work.metric(f"reward.{which}_accuracy_{name}", share)
     for lang in ("en", "ja"):
         own = [i for i, pair in enumerate(held_out.pairs) if pair.lang == lang]
         if own:
@@ -142,6 +145,8 @@ def _measure(reward_model: "RewardModel", held_out: "PairSet", which: str, work:
         "high": high,
         "pairs": len(held_out),
         "length_correlation": by_length,
+        "by_length": buckets,
+        "calibration": calibration(scores),
     }
 
 

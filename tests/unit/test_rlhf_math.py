@@ -8,7 +8,7 @@ import torch
 from tasks.rlhf.advantage import gae, masked_mean, token_rewards, whiten
 from tasks.rlhf.kl import AdaptiveKLController, FixedKLController, kl_estimate
 from tasks.rlhf.losses import bradley_terry, policy_loss, value_loss
-from tasks.rlhf.reward import accuracy_interval, rank_correlation
+from tasks.rlhf.reward import accuracy_by_length, accuracy_interval, calibration, rank_correlation
 from tasks.rlhf.roles import last_state, scalar_head
 from tasks.rlhf.rollout import clipped_scores
 from tasks.rlhf.settings import PPOSettings
@@ -117,3 +117,17 @@ def test_rank_correlation_and_interval():
     low, high = accuracy_interval(8, 10)
     assert (low, high) == (pytest.approx(0.4902, abs=1e-3), pytest.approx(0.9433, abs=1e-3))
     assert all(accuracy_interval(k, 10)[0] - 1e-9 <= k / 10 <= accuracy_interval(k, 10)[1] + 1e-9 for k in range(11))
+
+
+def test_calibration_compares_confidence_with_what_was_decided():
+    sure, unsure = 4.0, 0.1
+    scores = torch.tensor([[sure, 0.0], [sure, 0.0], [0.0, sure], [0.0, unsure]])
+    low, high = calibration(scores, bins=5)
+    assert low == (pytest.approx(1 / (1 + math.exp(-unsure))), 0.0, 1)
+    assert high == (pytest.approx(1 / (1 + math.exp(-sure))), pytest.approx(2 / 3), 3)
+
+
+def test_accuracy_by_length_shows_a_model_that_counts():
+    lengths = [(10, 20), (20, 10), (10, 11), (30, 10)]
+    scores = torch.tensor(lengths, dtype=torch.float32)
+    assert accuracy_by_length(scores, lengths) == {"shorter": (0.0, 1), "alike": (0.0, 1), "longer": (1.0, 2)}

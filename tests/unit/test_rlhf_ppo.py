@@ -6,7 +6,7 @@ import torch
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, collate
 from tasks.models.trunk import causal_lm
-from tasks.rlhf.guards import Guards
+from tasks.rlhf.guards import Guards, alarm
 from tasks.rlhf.ppo import PPOTrainer, Progress, run_ppo
 from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
@@ -120,6 +120,28 @@ def test_every_family_takes_a_round_and_the_base_stays_as_it_was(family):
         assert torch.equal(after[known], weight)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_enters_a_layer_halfway_leads_to_the_same_end(family):
+    roles = Roles(FAMILIES[family](layers=4), 1)
+    with torch.no_grad():
+        for parameter in roles.add("critic", 4, "all-linear", 0):
+            parameter.normal_(std=0.1)
+    batch = collate([Example([1, 2, 3, 4, 5], 2), Example([9, 8, 7], 2)], [0, 1], 0)
+    states = roles.states(batch)
+    halfway = roles.between("critic", states, batch.mask, 3)
+    whole, cut = roles.final("critic", states, batch.mask), roles.final("critic", halfway, batch.mask, 3)
+    torch.testing.assert_close(whole[batch.mask.bool()], cut[batch.mask.bool()])
+    assert len(roles.parameters("critic", 3)) * 3 == len(roles.parameters("critic"))
+
+
+def test_a_critic_learns_in_its_own_layers_alone():
+    trainer = trainer_for(tiny_llama(vocab=64, layers=6), updates=2, critic_fraction=0.5)
+    before = trainer.roles.state("critic")
+    run(trainer)
+    changed = {name for name, weight in trainer.roles.state("critic").items() if not torch.equal(weight, before[name])}
+    assert changed and all(".5." in name or ".4." in name for name in changed)
+
+
 def test_padding_changes_no_logprob():
     roles = Roles(tiny_llama(), 2)
     examples = [Example([1, 2, 3, 4, 5], 2), Example([9, 8, 7, 256, 256, 256, 5, 4], 3)]
@@ -149,14 +171,35 @@ def test_a_run_that_goes_on_from_any_round_is_the_run_that_was_never_stopped(tmp
         resumed, _ = run_ppo(again, PROMPTS, lambda figures, *_: later.append(figures), guards, progress)
         assert later == rounds[k + 1 :]
         assert all(torch.equal(policy[name], resumed[name]) for name in policy)
-        assert all(torch.equal(a, b) for a, b in zip(whole.critic, again.critic, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(whole.critic_parameters, again.critic_parameters, strict=True))
+
+
+class Longer(RewardModel):
+    """A reward that can be hacked: whoever says more gets more."""
+
+    def score(self, batch, states=None):
+        return batch.answer_tokens.float()
+
+
+class Brevity(RewardModel):
+    """What people wanted all along: a second opinion that never steers."""
+
+    def score(self, batch, states=None):
+        return -batch.answer_tokens.float()
+
+
+def test_the_alarm_rings_for_a_planted_reward_that_can_be_hacked():
+    def answers_of(reward):
+        trainer = trainer_for(reward=reward, updates=24, answer_tokens=16, learning_rate=0.05, end=range(56, 64))
+        trainer.watcher = Brevity(trainer.roles, "reward", scalar_head(32, 1))
+        rounds, _, _ = run(trainer)
+        return alarm([r.score for r in rounds], [r.second_score for r in rounds])
+
+    assert answers_of(Longer).startswith("reward hacking")
+    assert answers_of(Brevity) is None
 
 
 def test_a_reward_for_length_is_stopped_and_the_policy_from_before_is_kept():
-    class Longer(CountReward):
-        def score(self, batch, states=None):
-            return batch.answer_tokens.float()
-
     trainer = trainer_for(reward=Longer, updates=40, length_limit=0.3, learning_rate=0.05, answer_tokens=16, end={*range(56, 64)})
     rounds, policy, ending = run(trainer)
     assert "align.length_limit" in ending and len(rounds) < 41
