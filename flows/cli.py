@@ -91,7 +91,8 @@ def parser() -> argparse.ArgumentParser:
     labels.add_argument("--export", type=Path, metavar="FILE.jsonl", help="write all comparisons as preference pairs, and ask nothing")
     status = commands.add_parser("status", parents=[common], help="models, indexes, last runs, champion")
     status.add_argument("--rebuild", action="store_true", help="first enter every artifact on disk into the catalog")
-    commands.add_parser("doctor", parents=[common], help="what this machine has, and what would not work")
+    doctor = commands.add_parser("doctor", parents=[common, running], help="what this machine has, and what would not work")
+    doctor.add_argument("--for", choices=("align",), dest="stage", help="the memory that this stage would take, with the settings given")
     commands.add_parser("models", parents=[common], help="known models with parameters, context, licence and memory")
     sql = commands.add_parser("sql", parents=[common], help="ask the catalog")
     sql.add_argument("query", help='a SELECT; `migaki sql "SHOW TABLES"` lists the tables')
@@ -201,9 +202,10 @@ def status(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
 
 def doctor(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
-    from flows.doctor import examine
+    from flows.doctor import examine, memory_for_align
+    from flows.params import RunParams
 
-    return examine(home)
+    return memory_for_align(home, RunParams(said_in(arguments))) if arguments.stage else examine(home)
 
 
 def models(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:

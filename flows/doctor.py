@@ -9,9 +9,10 @@ from typing import Any
 
 import psutil
 
-from flows.params import BUNDLED_EMBEDDER, BUNDLED_MODEL
+from flows.params import BUNDLED_EMBEDDER, BUNDLED_MODEL, RunParams
 from flows.show import console, table
 from storage import Home
+from tasks.errors import MigakiError
 
 PACKAGES = ("migaki", "prefect", "torch", "transformers", "peft", "bitsandbytes", "trl", "sentence-transformers", "duckdb", "fastapi")
 NEEDED_DISK = 4 * 2**30
@@ -57,6 +58,30 @@ def troubles(home: Home) -> list[str]:
     if gpu() and "+cpu" in (version("torch") or ""):
         found.append("there is a GPU, but torch is a CPU build: install torch for CUDA to use it")
     return found
+
+
+def memory_for_align(home: Home, params: RunParams) -> dict[str, Any]:
+    """Print and return what RLHF would take with these settings on this machine; the exit code is 1 when it does not fit."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from tasks.models.reference import resolve
+    from tasks.rlhf.estimate import ALLOCATOR, MIB, estimate, free_memory, model_of_shapes, require_memory
+
+    settings, device = params.stages["align"], "cuda" if gpu() else "cpu"
+    model = model_of_shapes(resolve(params.run.model, home).path)
+    need, free = estimate(model, settings, settings.prompt_tokens, device), free_memory(device)
+    rows = [[name, f"{size / MIB:,.0f}", "always"] for name, size in need.held.items()]
+    rows += [[name, f"{size / MIB:,.0f}", phase] for phase, parts in need.phases.items() for name, size in parts.items()]
+    table(f"memory of align, prompts of up to {settings.prompt_tokens} tokens", ["what", "MiB", "when"], rows)
+    console.print(
+        f"{need.total / MIB:,.0f} MiB at most, while {need.largest} ({ALLOCATOR - 1:.0%} slack included); {free / MIB:,.0f} MiB are free on the {device}"
+    )
+    answer = {"device": device, "need_mib": round(need.total / MIB), "free_mib": round(free / MIB), "largest": need.largest}
+    try:
+        require_memory(model, settings, settings.prompt_tokens, free, device)
+    except MigakiError as error:
+        console.print(f"[red]would not work:[/red] {error}")
+        return answer | {"fits": False, "message": str(error), "exit_code": 1}
+    return answer | {"fits": True}
 
 
 def examine(home: Home) -> dict[str, Any]:

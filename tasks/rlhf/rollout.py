@@ -61,9 +61,16 @@ def token_logprobs(
     roles: Roles, final: Tensor, batch: Batch, temperature: float, with_entropy: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """Log-probabilities of the answer tokens (N,) at this temperature, and the entropies (N,) when asked for. The head runs on answer positions only."""
-    logprobs = torch.log_softmax(roles.head(final[batch.predicts]).float() / temperature, dim=-1)
-    entropy = -(logprobs.exp() * logprobs).sum(-1) if with_entropy else None
-    return logprobs.gather(1, batch.targets[:, None])[:, 0], entropy
+    states = final[batch.predicts]
+    # A row of logits is as wide as the vocabulary: where no gradient needs them all, a few hundred are enough at a time.
+    size = max(1, len(states)) if torch.is_grad_enabled() else 256
+    found, entropies = [], []
+    for part, targets in zip(states.split(size), batch.targets.split(size), strict=True):
+        logprobs = torch.log_softmax(roles.head(part).float() / temperature, dim=-1)
+        found.append(logprobs.gather(1, targets[:, None])[:, 0])
+        if with_entropy:
+            entropies.append(-(logprobs.exp() * logprobs).sum(-1))
+    return torch.cat(found), torch.cat(entropies) if with_entropy else None
 
 
 @torch.no_grad()

@@ -178,12 +178,15 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     rules, tuned = load_rules(settings.rule_rewards), require(inputs, "tuned", "tune")
     folder, reward_folder = work.open(require(inputs, "dataset", "prepare")), work.open(require(inputs, "reward", "align"))
     facts = json.loads((reward_folder / FACTS).read_text(encoding="utf-8"))
+    tokenizer = work.tokenizer()
+    room = min(settings.prompt_tokens, (work.context_length() or settings.prompt_tokens + settings.answer_tokens) - settings.answer_tokens)
+    prompts, languages = prompts_for(folder, tokenizer, room, settings.episodes)
+    if settings.algorithm == "ppo":
+        _check_memory(settings, facts, max(map(len, prompts)), work)
     model, tokenizer = work.load(tuned, facts["trunk"])
     roles = Roles(model, facts["layer"])
     scorer = Scorer(open_reward_model(reward_folder, roles, "reward", "first"), rules, settings.learned_reward_weight, tokenizer)
     watcher = open_reward_model(reward_folder, roles, "second", "second")
-    room = min(settings.prompt_tokens, (work.context_length() or settings.prompt_tokens + settings.answer_tokens) - settings.answer_tokens)
-    prompts, languages = prompts_for(folder, tokenizer, room, settings.episodes)
     guards = Guards(settings, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
     if settings.algorithm == "ppo":
         policy, ending, rounds = _by_ppo(roles, scorer, watcher, guards, facts, prompts, languages, work)
@@ -204,6 +207,19 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     work.log(f"align: {ending}")
     if work.meta["alarm"]:
         work.log(f"align: {work.meta['alarm']}")
+
+
+def _check_memory(settings: PPOSettings, facts: dict[str, Any], longest: int, work: Work) -> None:
+    """Before anything is loaded: a run that would not fit is refused here, with what would make it fit."""
+    from tasks.models.trunk import layer_count
+    from tasks.rlhf.estimate import MIB, free_memory, model_of_shapes, require_memory
+    from tasks.rlhf.settings import AlignSettings
+
+    model = model_of_shapes(work.model.path)
+    trained = {"reward_top_fraction": 1 - facts["layer"] / layer_count(model), "trunk": facts["trunk"]}
+    trained |= {"reward_lora_r": facts["r"], "reward_lora_targets": facts["targets"]}
+    need = require_memory(model, AlignSettings(**settings.model_dump(), **trained), longest, free_memory(work.device), work.device)
+    work.metric("align.estimated_mib", need.total / MIB)
 
 
 def _by_ppo(

@@ -1,0 +1,163 @@
+"""How much memory RLHF will take, worked out from the model's shapes before anything is loaded.
+
+Weights, adapters and optimizers are there all the time; of sampling, scoring and learning, which follow each other, the largest counts.
+What autograd keeps of a layer was measured on the Llama family; other families differ by some.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from tasks.errors import MigakiError
+from tasks.models.lora import target_modules
+from tasks.models.trunk import layer_count, lm_head, split_layer
+from tasks.rlhf.settings import AlignSettings
+
+MIB = 1024**2
+PROGRAM = 720 * MIB  # Python with torch, transformers and peft imported, on a CPU; on a GPU it is not device memory
+ALLOCATOR = 1.05  # what allocators keep beyond what was asked for
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight, its block's 8-bit scale, and the scale of scales (Dettmers et al. 2023, section 3)
+KEPT_HIDDEN, KEPT_WIDE = 12, 7  # numbers that a layer keeps of a token for its backward pass, in hidden and in feed-forward widths
+SCORED_AT_ONCE = 256  # tokens whose logits exist together where no gradient is needed
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes by name: what is held all the time, and what each phase adds."""
+
+    held: dict[str, float]
+    phases: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def largest(self) -> str:
+        return max(self.phases, key=lambda phase: sum(self.phases[phase].values()))
+
+    @property
+    def total(self) -> float:
+        return ALLOCATOR * (sum(self.held.values()) + sum(self.phases[self.largest].values()))
+
+    def arithmetic(self) -> str:
+        """The sum in words, in MiB."""
+        parts = {**self.held, **self.phases[self.largest]}
+        return " + ".join(f"{name} {size / MIB:,.0f}" for name, size in parts.items()) + f", with slack {self.total / MIB:,.0f} MiB"
+
+
+def model_of_shapes(folder: Path) -> nn.Module:
+    """The architecture in a folder without any weights."""
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+
+
+def free_memory(device: str) -> int:
+    """Bytes that this process may have in all: what it has, and what nobody else has."""
+    if device == "cpu":
+        return psutil.virtual_memory().available + psutil.Process().memory_info().rss
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device)
+
+
+def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, device: str = "cpu") -> Need:
+    """What `align` needs with these settings.
+
+    Args:
+        model: of `model_of_shapes`, or any with the same parameters.
+        prompt_tokens: of the longest prompt.
+    """
+    layers, layer = layer_count(model), split_layer(model, settings.reward_top_fraction)
+    hidden, vocabulary = model.get_input_embeddings().weight.shape[1], lm_head(model).weight.shape[0]
+    width = 2 if settings.trunk == "bfloat16" or (settings.trunk == "nf4" and device != "cpu") else 4
+    linear = [
+        (name, part)
+        for name, part in model.named_modules()
+        if _in_layers(name) and getattr(part, "weight", None) is not None and part.weight.dim() == 2
+    ]
+    wide = max(max(part.weight.shape) for _, part in linear)
+    tokens = prompt_tokens + settings.answer_tokens
+    policy, policy_bases = _adapter(model, linear, settings.lora_targets, settings.lora_r, layer)
+    reward, _ = _adapter(model, linear, settings.reward_lora_targets, settings.reward_lora_r, layer)
+    critic_layer = layers - max(1, round((layers - layer) * settings.critic_fraction))
+    critic, _ = _adapter(model, linear, settings.reward_lora_targets, settings.reward_lora_r, critic_layer)
+    config = model.config
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    head = getattr(config, "head_dim", None) or hidden // config.num_attention_heads
+    states = 4 * settings.episodes * tokens * hidden
+    micro = min(settings.micro_batch, -(-settings.episodes // settings.minibatches))
+    held = {
+        "program": PROGRAM if device == "cpu" else 0,
+        "weights": _weights(model, linear, settings.trunk, width),
+        "adapters": 4 * (2 * policy + 3 * reward),  # policy and the best one so far; critic and both reward models
+        "optimizers": 4 * 3 * (policy + critic),  # gradients and AdamW's two moments
+        "states": states * (2 if critic_layer > layer else 1),
+    }
+    sampling = {
+        "copy of the adapted weights": 0 if settings.trunk == "nf4" else width * policy_bases,
+        "key-value cache": width * 2 * settings.episodes * tokens * layers * heads * head,
+        "logits of a step": 28 * settings.episodes * vocabulary,  # float32 three times, float64 twice
+    }
+    scoring = {
+        "states of a pass": 4 * states,
+        "activations": 4 * 3 * settings.episodes * tokens * wide,
+        "logits": 4 * 4 * SCORED_AT_ONCE * vocabulary,
+    }
+    learning = {
+        "activations": width * micro * tokens * (layers - layer) * (KEPT_HIDDEN * hidden + KEPT_WIDE * wide),
+        "logits": 4 * 3 * micro * settings.answer_tokens * vocabulary,
+    }
+    return Need(held, {"sampling": sampling, "scoring": scoring, "learning": learning})
+
+
+def _in_layers(name: str) -> bool:
+    return any(f".{layers}." in f".{name}" for layers in ("layers", "h"))
+
+
+def _adapter(model: nn.Module, linear: list[tuple[str, nn.Module]], targets: str, r: int, layer: int) -> tuple[int, int]:
+    """(parameters of a LoRA adapter in the layers from `layer` on, parameters of the matrices it is put on)."""
+    names = target_modules(model, targets)
+    shapes = [part.weight.shape for name, part in linear if name.rsplit(".", 1)[-1] in names and _number(name) >= layer]
+    return sum(r * (a + b) for a, b in shapes), sum(a * b for a, b in shapes)
+
+
+def _number(name: str) -> int:
+    return next(int(part) for part in name.split(".") if part.isdigit())
+
+
+def _weights(model: nn.Module, linear: list[tuple[str, nn.Module]], trunk: str, width: int) -> float:
+    everything, inside = sum(parameter.numel() for parameter in model.parameters()), sum(part.weight.numel() for _, part in linear)
+    return inside * NF4_BYTES + (everything - inside) * width if trunk == "nf4" else everything * width
+
+
+# What makes a run smaller, in the order in which it costs least; each is a change of settings.
+SMALLER: tuple[dict[str, Any], ...] = (
+    {"micro_batch": 1},
+    {"trunk": "bfloat16", "micro_batch": 1},
+    {"trunk": "nf4", "micro_batch": 1},
+    {"trunk": "nf4", "micro_batch": 1, "episodes": 4},
+)
+
+
+def require_memory(model: nn.Module, settings: AlignSettings, prompt_tokens: int, free: int, device: str = "cpu") -> Need:
+    """The need, if it fits.
+
+    Args:
+        free: bytes that this process may take in all.
+
+    Raises:
+        MigakiError: it does not; with the arithmetic, and the settings that would make it fit.
+    """
+    need = estimate(model, settings, prompt_tokens, device)
+    if need.total <= free:
+        return need
+    for change in SMALLER:
+        smaller = estimate(model, settings.model_copy(update=change), prompt_tokens, device)
+        if smaller.total <= free:
+            way = " ".join(f"--set align.{name}={value}" for name, value in change.items())
+            advice = f"{way} would bring it to {smaller.total / MIB:,.0f} MiB"
+            break
+    else:
+        advice = "no setting of align makes it fit: take a smaller model or a larger machine"
+    raise MigakiError(f"RLHF would need {need.arithmetic()}, at most while {need.largest}, but {free / MIB:,.0f} MiB are free; {advice}")
