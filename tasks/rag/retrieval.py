@@ -26,6 +26,7 @@ FACTS, VECTORS, CHUNKS = "index.json", "dense.faiss", "chunks.parquet"
 SENTENCES, DOCUMENTS = "sentences", "documents"  # postings beside those of the chunks
 SENTENCE_B = 0.5  # BM25's b for single sentences
 COVERAGE = 0.3  # power of the share of the question's terms that a chunk holds: two terms once each beat one term twice
+FORMAT = 2  # of the files below; raised when an older index can no longer be read
 SHOWN = ("chunk_id", "document", "title", "heading", "text", "lang")
 LIKE = 0.35  # cosine from which a chunk may be found without sharing a term with the question
 
@@ -64,6 +65,7 @@ def write_index(
     BM25.build(list(_whole(chunks).values()), settings.k1, settings.b).save(folder, DOCUMENTS)
     pq.write_table(pa.Table.from_pylist(chunks), folder / CHUNKS)
     facts = {
+        "format": FORMAT,
         "embedder": checksum,
         "embedder_reference": reference,
         "dense_weight": {"en": settings.dense_weight_en, "ja": settings.dense_weight_ja},
@@ -150,9 +152,13 @@ def open_index(folder: Path, embedder_path: Path, checksum: str, device: str = "
     """The index in a folder.
 
     Raises:
-        MigakiError: it was built with another embedder than the one at hand.
+        MigakiError: it was built with another embedder than the one at hand, or by another version of Migaki.
     """
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    if facts.get("format", 1) != FORMAT:
+        raise MigakiError(
+            f"this index has format {facts.get('format', 1)}, and this version of Migaki reads format {FORMAT}: build it anew with `migaki index`"
+        )
     if facts["embedder"] != checksum:
         raise MigakiError(
             f"this index was built with {facts['embedder_reference']!r}, another embedder than the one set (run.embedder): "

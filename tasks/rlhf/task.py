@@ -183,7 +183,7 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     prompts, languages = prompts_for(folder, tokenizer, room, settings.episodes)
     if settings.algorithm == "ppo":
         _check_memory(settings, facts, max(map(len, prompts)), work)
-    model, tokenizer = work.load(tuned, facts["trunk"])
+    model, _ = work.load(tuned, facts["trunk"])
     roles = Roles(model, facts["layer"])
     scorer = Scorer(open_reward_model(reward_folder, roles, "reward", "first"), rules, settings.learned_reward_weight, tokenizer)
     watcher = open_reward_model(reward_folder, roles, "second", "second")
@@ -219,7 +219,7 @@ def _check_memory(settings: PPOSettings, facts: dict[str, Any], longest: int, wo
     trained = {"reward_top_fraction": 1 - facts["layer"] / layer_count(model), "trunk": facts["trunk"]}
     trained |= {"reward_lora_r": facts["r"], "reward_lora_targets": facts["targets"]}
     need = require_memory(model, AlignSettings(**settings.model_dump(), **trained), longest, free_memory(work.device), work.device)
-    work.metric("align.estimated_mib", need.total / MIB)
+    work.meta["estimated_mib"] = round(need.total / MIB)
 
 
 def _by_ppo(

@@ -1,11 +1,13 @@
 """Search finds by terms and by likeness, mixes them by language, and never returns what has nothing to do with the question."""
 
+import json
+
 import numpy as np
 import pytest
 
 from tasks.errors import MigakiError
 from tasks.rag.embedding import Embedder
-from tasks.rag.retrieval import Retriever, document_rank, open_index, retrieval_figures, write_index, z_scores
+from tasks.rag.retrieval import FACTS, Retriever, document_rank, open_index, retrieval_figures, write_index, z_scores
 from tasks.rag.settings import IndexSettings
 from tests.embedder import LIMIT, save_tiny_embedder
 
@@ -128,3 +130,30 @@ def test_batches_hold_no_more_tokens_than_asked(embedder):
 def test_tokens_are_counted_beyond_what_the_model_reads(embedder):
     assert embedder.limit == LIMIT
     assert embedder.count_tokens("a" * 500) == 500 and embedder.count_tokens("") == 0
+
+
+def test_an_index_of_another_format_is_refused(tmp_path):
+    build(tmp_path)
+    facts = json.loads((tmp_path / FACTS).read_text(encoding="utf-8"))
+    (tmp_path / FACTS).write_text(json.dumps({name: value for name, value in facts.items() if name != "format"}), encoding="utf-8")
+    with pytest.raises(MigakiError, match=r"has format 1.*migaki index"):
+        open_index(tmp_path, tmp_path, facts["embedder"])
+
+
+def test_terms_in_one_sentence_and_a_document_about_them_come_first(tmp_path):
+    """Of two chunks with the same terms, the one that says them in one sentence; of two like chunks, the one whose document goes on about them."""
+    texts = [
+        ("apart", "The harbour froze. Nobody sailed. A violin was sold there."),
+        ("together", "The harbour violin was sold. Nobody sailed there. It froze."),
+        ("lost", "A falcon."),
+        ("devoted", "A falcon."),
+        ("devoted", "The falcon returned and the falcon slept."),
+    ]
+    chunks = [
+        {"chunk_id": str(i), "document": document, "title": "", "heading": "", "text": text, "indexed": text, "lang": "en"}
+        for i, (document, text) in enumerate(texts)
+    ]
+    write_index(tmp_path, chunks, np.eye(len(texts), dtype=np.float32), IndexSettings(), "checksum", "")
+    retriever = Retriever(tmp_path, Directions())
+    assert [hit.document for hit in retriever.search("harbour violin", 2)] == ["together", "apart"]
+    assert [hit.document for hit in retriever.search("falcon", 5) if hit.text == "A falcon."] == ["devoted", "lost"]
