@@ -124,6 +124,35 @@ def test_twenty_kills_leave_nothing_half_and_no_lock(home):
     assert Catalog.of(home).query("SELECT count(*) AS n FROM metrics")[0]["n"] > 0
 
 
+def test_the_catalog_changes_only_when_a_write_is_whole(home):
+    catalog = Catalog.of(home)
+    catalog.query("SELECT 1")
+    before = home.warehouse.read_bytes()
+    with catalog.write() as connection:
+        insert(connection, "metrics", metric_rows(0, 10))
+        assert home.warehouse.read_bytes() == before
+    assert home.warehouse.read_bytes() != before
+    assert {path.name for path in home.root.glob("warehouse*")} == {"warehouse.duckdb", "warehouse.duckdb.lock"}
+
+
+def test_what_a_killed_writer_left_is_dropped_and_another_programs_log_is_kept(home):
+    catalog = Catalog.of(home)
+    with catalog.write() as connection:
+        insert(connection, "metrics", metric_rows(0, 10))
+    (home.root / "warehouse.duckdb.draft").write_bytes(b"half")
+    (home.root / "warehouse.duckdb.draft.wal").write_bytes(b"half")
+    other = (
+        "import duckdb, os; c = duckdb.connect({!r}); c.execute('PRAGMA disable_checkpoint_on_shutdown'); "
+        "c.execute('INSERT INTO metrics SELECT * FROM metrics'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", other.format(str(home.warehouse))], check=False)
+    assert (home.root / "warehouse.duckdb.wal").exists()
+    with catalog.write() as connection:
+        insert(connection, "metrics", metric_rows(1, 10))
+    assert catalog.query("SELECT count(*) AS n FROM metrics") == [{"n": 30}]
+    assert {path.name for path in home.root.glob("warehouse*")} == {"warehouse.duckdb", "warehouse.duckdb.lock"}
+
+
 def test_a_failed_transaction_leaves_nothing(home):
     catalog = Catalog.of(home)
     with pytest.raises(RuntimeError, match="on purpose"), catalog.write() as connection:
