@@ -13,16 +13,20 @@ from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from tasks.errors import MigakiError
-from tasks.models.trunk import causal_lm, decoder, lm_head, position_ids
+from tasks.models.trunk import causal_lm, decoder, layers_of, lm_head, position_ids
 
 
 @dataclass
 class Answer:
-    """A sampled answer: its token ids (the end token included when there is one), their log-probabilities (nats), and whether it ended by itself."""
+    """A sampled answer: its token ids (the end token included when there is one), their log-probabilities (nats), and whether it ended by itself.
+
+    `states` (T, H), where asked for, are those of prompt and answer that entered a layer.
+    """
 
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     finished: bool = False
+    states: Tensor | None = None
 
 
 def left_pad(prompts: Sequence[Sequence[int]], device: str = "cpu") -> tuple[Tensor, Tensor]:
@@ -112,9 +116,10 @@ def sample(
     top_p: float = 1.0,
     seed: int = 0,
     batch: int = 16,
+    states_at: int | None = None,
     on_progress: Callable[[int], object] | None = None,
 ) -> list[Answer]:
-    """Sample an answer to each prompt, in the prompts' order.
+    """Sample an answer to each prompt, in the prompts' order; with `states_at`, keep the states that enter that layer.
 
     Raises:
         MigakiError: a prompt leaves no room for an answer in the model's context.
@@ -129,7 +134,7 @@ def sample(
     order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
-        _sample_batch(model, prompts, rows, answers, max_new_tokens, end_ids, (temperature, top_k, top_p), seed)
+        _sample_batch(model, prompts, rows, answers, max_new_tokens, end_ids, (temperature, top_k, top_p), seed, states_at)
         if on_progress:
             on_progress(len(rows))
     return answers
@@ -144,32 +149,73 @@ def _sample_batch(
     end_ids: set[int],
     how: tuple[float, int, float],
     seed: int,
+    states_at: int | None,
 ) -> None:
-    body, head, device = decoder(model), lm_head(model), next(model.parameters()).device
-    generators = [torch.Generator().manual_seed(seed * 1_000_003 + row) for row in rows]
-    ids, mask = left_pad([prompts[row] for row in rows], device)
-    cache, positions = roomy_cache(model, max_new_tokens), mask.sum(-1, keepdim=True)
-    final = body(
-        input_ids=ids, attention_mask=mask, position_ids=position_ids(mask), past_key_values=cache, use_cache=True
-    ).last_hidden_state[:, -1]
-    for step in range(max_new_tokens):
-        tokens, logprobs = choose(head(final), *how, generators)
-        alive = []
-        for i, (row, token, logprob) in enumerate(zip(rows, tokens.tolist(), logprobs.tolist(), strict=True)):
-            answers[row].ids.append(token)
-            answers[row].logprobs.append(logprob)
-            answers[row].finished = token in end_ids
-            if not answers[row].finished:
-                alive.append(i)
-        if not alive or step == max_new_tokens - 1:
-            return
-        if len(alive) < len(rows):
-            keep = torch.tensor(alive, device=device)
-            cache.batch_select_indices(keep)
-            tokens, mask, positions = tokens[keep], mask[keep], positions[keep]
-            rows, generators = [rows[i] for i in alive], [generators[i] for i in alive]
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-        final = body(
-            input_ids=tokens[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+    head, device = lm_head(model), next(model.parameters()).device
+    generators = {row: torch.Generator().manual_seed(seed * 1_000_003 + row) for row in rows}
+    with _Decoding(model, rows, left_pad([prompts[row] for row in rows], device), max_new_tokens, states_at) as decoding:
+        for step in range(max_new_tokens):
+            tokens, logprobs = choose(head(decoding.final), *how, [generators[row] for row in decoding.rows])
+            alive = []
+            for i, (row, token, logprob) in enumerate(zip(decoding.rows, tokens.tolist(), logprobs.tolist(), strict=True)):
+                answers[row].ids.append(token)
+                answers[row].logprobs.append(logprob)
+                answers[row].finished = token in end_ids
+                if not answers[row].finished:
+                    alive.append(i)
+            over = not alive or step == max_new_tokens - 1
+            if states_at is not None:  # the last token has states too
+                decoding.feed(tokens)
+            if over:
+                break
+            tokens = decoding.keep(alive, tokens)
+            if states_at is None:
+                decoding.feed(tokens)
+    for row, parts in decoding.states.items():
+        answers[row].states = torch.cat(parts)
+
+
+class _Decoding:
+    """Rows that are decoded together: their cache, and the final states (B, H) their next tokens come from."""
+
+    def __init__(self, model: nn.Module, rows: list[int], padded: tuple[Tensor, Tensor], room: int, states_at: int | None):
+        self.body, self.rows, (self.ids, self.mask) = decoder(model), list(rows), padded
+        self.cache = roomy_cache(model, room)
+        self.layer = None if states_at is None else layers_of(model)[states_at]
+        self.states: dict[int, list[Tensor]] = {}
+
+    def __enter__(self) -> "_Decoding":
+        self.hook = self.layer.register_forward_pre_hook(self._keep_states, with_kwargs=True) if self.layer else None
+        self._forward(self.ids, position_ids(self.mask))
+        self.positions = self.mask.sum(-1, keepdim=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.hook:
+            self.hook.remove()
+
+    def _keep_states(self, _: nn.Module, arguments: tuple, named: dict) -> None:
+        entering = arguments[0] if arguments else named["hidden_states"]
+        for row, states, mask in zip(self.rows, entering, self.mask[:, -entering.shape[1] :].bool(), strict=True):
+            self.states.setdefault(row, []).append(states[mask])
+
+    def _forward(self, ids: Tensor, positions: Tensor) -> None:
+        self.final = self.body(
+            input_ids=ids, attention_mask=self.mask, position_ids=positions, past_key_values=self.cache, use_cache=True
         ).last_hidden_state[:, -1]
-        positions = positions + 1
+
+    def feed(self, tokens: Tensor) -> None:
+        """Append one token (B,) to each row."""
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
+        self._forward(tokens[:, None], self.positions)
+        self.positions = self.positions + 1
+
+    def keep(self, alive: list[int], tokens: Tensor) -> Tensor:
+        """Drop all rows but those; returns their part of `tokens` (B,)."""
+        if len(alive) == len(self.rows):
+            return tokens
+        chosen = torch.tensor(alive, device=tokens.device)
+        self.cache.batch_select_indices(chosen)
+        self.mask, self.positions, self.final = self.mask[chosen], self.positions[chosen], self.final[chosen]
+        self.rows = [self.rows[i] for i in alive]
+        return tokens[chosen]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tasks.models.batching import Batch, Example, by_length, collate
 from tasks.models.trunk import decoder, lm_head, position_ids, top_model, trunk_states
 
+PART = 128  # rows of logits at a time: each is as wide as the vocabulary
 FinalStates = Callable[[Batch], Tensor]  # (B, T, H) after the last norm
 
 
@@ -46,9 +46,58 @@ class CachedTrunk:
         return nn.utils.rnn.pad_sequence([self.kept[row] for row in batch.rows], batch_first=True)
 
 
+class _FrozenHeadLogprobs(torch.autograd.Function):
+    """Log-probabilities of targets under a frozen head, with their gradient found on the way.
+
+    Each depends on its own row of states alone, d log p(target) / d state = W[target] - sum_v p(v) W[v], so that no row of logits
+    outlives its part: no second softmax, and no memory for tokens times vocabulary.
+    """
+
+    @staticmethod
+    def forward(ctx, states: Tensor, targets: Tensor, head: nn.Linear, temperature: float) -> Tensor:
+        found, gradients = [], []
+        for part, wanted in zip(states.split(PART), targets.split(PART), strict=True):
+            logprobs = _log_softmax(head, part, temperature)
+            found.append(logprobs.gather(1, wanted[:, None])[:, 0])
+            expected = logprobs.exp_().to(head.weight.dtype) @ head.weight
+            gradients.append((head.weight[wanted] - expected).to(states.dtype) / temperature)
+        ctx.save_for_backward(torch.cat(gradients))
+        return torch.cat(found)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return (gradient[:, None] * ctx.saved_tensors[0]).to(ctx.saved_tensors[0].dtype), None, None, None
+
+
+def _log_softmax(head: nn.Module, states: Tensor, temperature: float) -> Tensor:
+    logits = head(states).float()
+    return torch.log_softmax(logits if temperature == 1.0 else logits / temperature, dim=-1)
+
+
+def target_logprobs(head: nn.Module, states: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
+    """(N,) log-probabilities in nats of target tokens (N,), for the states (N, H) that predict them, under softmax(logits / temperature)."""
+    learns = torch.is_grad_enabled() and len(targets)
+    if learns and type(head) is nn.Linear and not head.weight.requires_grad:
+        return _FrozenHeadLogprobs.apply(states, targets, head, temperature)
+    size = len(targets) if learns else PART
+    parts = zip(states.split(size), targets.split(size), strict=True)
+    return torch.cat([_log_softmax(head, part, temperature).gather(1, wanted[:, None])[:, 0] for part, wanted in parts])
+
+
+@torch.no_grad()
+def target_logprobs_and_entropy(head: nn.Module, states: Tensor, targets: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """What `target_logprobs` gives, and the entropies (N,) of the distributions, nats."""
+    found, entropies = [], []
+    for part, wanted in zip(states.split(PART), targets.split(PART), strict=True):
+        logprobs = _log_softmax(head, part, temperature)
+        found.append(logprobs.gather(1, wanted[:, None])[:, 0])
+        entropies.append(-(logprobs.exp() * logprobs).sum(-1))
+    return torch.cat(found), torch.cat(entropies)
+
+
 def answer_nll(final_states: FinalStates, head: nn.Module, batch: Batch) -> Tensor:
     """Negative log-likelihood of every answer token, (N,) nats. The head runs on answer positions only."""
-    return F.cross_entropy(head(final_states(batch)[batch.predicts]).float(), batch.targets, reduction="none")
+    return -target_logprobs(head, final_states(batch)[batch.predicts], batch.targets)
 
 
 @dataclass(frozen=True)

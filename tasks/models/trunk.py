@@ -46,9 +46,13 @@ def _child(module: nn.Module, names: tuple[str, ...], what: str) -> str:
     raise MigakiError(f"{type(module).__name__} has no {what} named one of {', '.join(names)}: this architecture is not supported")
 
 
-def layer_count(model: nn.Module) -> int:
+def layers_of(model: nn.Module) -> nn.ModuleList:
     body = decoder(model)
-    return len(getattr(body, _child(body, LAYER_LISTS, "list of layers")))
+    return getattr(body, _child(body, LAYER_LISTS, "list of layers"))
+
+
+def layer_count(model: nn.Module) -> int:
+    return len(layers_of(model))
 
 
 def split_layer(model: nn.Module, top_fraction: float) -> int:

@@ -14,13 +14,14 @@ from torch import nn
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, texts
+from tasks.models.likelihood import target_logprobs
 from tasks.models.trunk import layer_count
 from tasks.rlhf.guards import WINDOW, Guards
 from tasks.rlhf.kl import AdaptiveKLController, FixedKLController
 from tasks.rlhf.losses import policy_loss, value_loss
 from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
-from tasks.rlhf.rollout import CRITIC, POLICY, Critic, Experience, make_experience, token_logprobs
+from tasks.rlhf.rollout import CRITIC, POLICY, Critic, Experience, make_experience
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
 
@@ -160,6 +161,7 @@ class PPOTrainer:
         """One optimizer step of policy and critic; the loss is the mean over the minibatch's tokens, however it is cut into micro-batches."""
         tokens = float(experience.mask[rows].sum())
         totals = torch.zeros(4)
+        rows = sorted(rows, key=lambda row: -int(experience.batch.mask[row].sum()))  # alike in length together: less padding
         for start in range(0, len(rows), self.settings.micro_batch):
             part = rows[start : start + self.settings.micro_batch]
             totals += self._accumulate(experience, part, tokens, figures, first and start == 0)
@@ -178,7 +180,8 @@ class PPOTrainer:
         inside = experience.mask[rows].bool()
         old, advantages = experience.logprobs[rows][inside], experience.advantages[rows][inside]
         old_values, returns = experience.values[rows][inside], experience.returns[rows][inside]
-        logprobs, _ = token_logprobs(self.roles, self.roles.final(POLICY, states, batch.mask), batch, self.settings.temperature)
+        final = self.roles.final(POLICY, states, batch.mask)[batch.predicts]
+        logprobs = target_logprobs(self.roles.head, final, batch.targets, self.settings.temperature)
         loss, ratio, clipped = policy_loss(logprobs, old, advantages, self.settings.clip_ratio)
         (loss.sum() / tokens).backward()
         values = self.critic.values(critic_states, batch)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from tasks.models.batching import Batch, Example, collate
 from tasks.models.decode import sample
+from tasks.models.likelihood import target_logprobs, target_logprobs_and_entropy
 from tasks.rlhf.advantage import gae, token_rewards, whiten
 from tasks.rlhf.kl import kl_estimate
 from tasks.rlhf.roles import Roles
@@ -57,22 +58,6 @@ def as_rows(flat: Tensor, batch: Batch) -> Tensor:
     return nn.utils.rnn.pad_sequence(list(flat.split(batch.answer_tokens.tolist())), batch_first=True)
 
 
-def token_logprobs(
-    roles: Roles, final: Tensor, batch: Batch, temperature: float, with_entropy: bool = False
-) -> tuple[Tensor, Tensor | None]:
-    """Log-probabilities of the answer tokens (N,) at this temperature, and the entropies (N,) when asked for. The head runs on answer positions only."""
-    states = final[batch.predicts]
-    # A row of logits is as wide as the vocabulary: where no gradient needs them all, a few hundred are enough at a time.
-    size = max(1, len(states)) if torch.is_grad_enabled() else 256
-    found, entropies = [], []
-    for part, targets in zip(states.split(size), batch.targets.split(size), strict=True):
-        logprobs = torch.log_softmax(roles.head(part).float() / temperature, dim=-1)
-        found.append(logprobs.gather(1, targets[:, None])[:, 0])
-        if with_entropy:
-            entropies.append(-(logprobs.exp() * logprobs).sum(-1))
-    return torch.cat(found), torch.cat(entropies) if with_entropy else None
-
-
 @torch.no_grad()
 def make_experience(
     roles: Roles,
@@ -84,7 +69,7 @@ def make_experience(
     kl_coef: float,
     seed: int,
 ) -> Experience:
-    """Sample an answer to each prompt and work out scores, KL, values, advantages and returns. The trunk runs once over each answer."""
+    """Sample an answer to each prompt and work out scores, KL, values, advantages and returns. The trunk's states come with the sampling."""
     with roles.merged(POLICY) as policy:
         answers = sample(
             policy,
@@ -94,12 +79,15 @@ def make_experience(
             temperature=settings.temperature,
             seed=seed,
             batch=len(prompts),
+            states_at=roles.layer,
         )
     examples = [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
     batch = collate(examples, range(len(examples)), 0, str(roles.device))
-    states = roles.states(batch)
-    flat, entropy = token_logprobs(roles, roles.final(POLICY, states, batch.mask), batch, settings.temperature, with_entropy=True)
-    reference, _ = token_logprobs(roles, roles.final(None, states, batch.mask), batch, settings.temperature)
+    states = nn.utils.rnn.pad_sequence([answer.states for answer in answers], batch_first=True)
+    final = roles.final(POLICY, states, batch.mask)[batch.predicts]
+    flat, entropy = target_logprobs_and_entropy(roles.head, final, batch.targets, settings.temperature)
+    final = roles.final(None, states, batch.mask)[batch.predicts]
+    reference = target_logprobs(roles.head, final, batch.targets, settings.temperature)
     critic_states = critic.states(states, batch.mask)
     values = critic.values(critic_states, batch)
     finished = [answer.finished for answer in answers]

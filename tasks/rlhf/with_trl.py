@@ -27,13 +27,14 @@ from tasks.data.records import Preference
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, collate
 from tasks.models.decode import sample
+from tasks.models.likelihood import target_logprobs, target_logprobs_and_entropy
 from tasks.prompts.template import encode_example, end_ids
 from tasks.rlhf.guards import Guards
 from tasks.rlhf.kl import kl_estimate
 from tasks.rlhf.ppo import Progress, Round, watch
 from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles
-from tasks.rlhf.rollout import POLICY, as_rows, clipped_scores, token_logprobs
+from tasks.rlhf.rollout import POLICY, as_rows, clipped_scores
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
 
@@ -218,8 +219,10 @@ class Learner:
         examples = [Example([*prompt, *answer], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
         batch = collate(examples, range(len(examples)), 0, str(roles.device))
         states = roles.states(batch)
-        logprobs, entropy = token_logprobs(roles, roles.final(POLICY, states, batch.mask), batch, settings.temperature, with_entropy=True)
-        reference, _ = token_logprobs(roles, roles.final(None, states, batch.mask), batch, settings.temperature)
+        final = roles.final(POLICY, states, batch.mask)[batch.predicts]
+        logprobs, entropy = target_logprobs_and_entropy(roles.head, final, batch.targets, settings.temperature)
+        final = roles.final(None, states, batch.mask)[batch.predicts]
+        reference = target_logprobs(roles.head, final, batch.targets, settings.temperature)
         kl = as_rows(kl_estimate(logprobs, reference), batch).sum(-1)
         finished = [answer[-1] in self.ends for answer in answers]
         scores, parts = self.scorer.score(batch, states)

@@ -6,6 +6,7 @@ from transformers import GenerationConfig
 
 from tasks.errors import MigakiError
 from tasks.models.decode import choose, sample
+from tasks.models.trunk import trunk_states
 from tests.models import FAMILIES, tiny_llama
 
 PROMPTS = [[5, 9, 30], [7, 8, 9, 10, 11, 12], [200], [44, 45, 46, 47]]
@@ -30,6 +31,16 @@ def test_a_row_does_not_depend_on_its_neighbours():
     alone = sample(model, PROMPTS, max_new_tokens=12, end_ids={3, 256}, seed=4, batch=1)
     assert [answer.ids for answer in together] == [answer.ids for answer in alone]
     assert [a.ids for a in together] != [a.ids for a in sample(model, PROMPTS, max_new_tokens=12, end_ids={3, 256}, seed=5)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_states_kept_while_decoding_are_those_of_one_pass_over_prompt_and_answer(family):
+    model = FAMILIES[family]()
+    ends = set(range(0, 260, 3))  # rows leave at different times
+    for layer in (0, 1):
+        for prompt, answer in zip(PROMPTS, sample(model, PROMPTS, max_new_tokens=8, end_ids=ends, seed=3, states_at=layer), strict=True):
+            ids = torch.tensor([[*prompt, *answer.ids]])
+            torch.testing.assert_close(answer.states, trunk_states(model, ids, torch.ones_like(ids), layer)[0], atol=2e-6, rtol=1e-5)
 
 
 def test_rows_leave_when_they_end():

@@ -5,12 +5,13 @@ import torch
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, collate
+from tasks.models.likelihood import target_logprobs
 from tasks.models.trunk import causal_lm
 from tasks.rlhf.guards import Guards, alarm
 from tasks.rlhf.ppo import PPOTrainer, Progress, run_ppo
 from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
-from tasks.rlhf.rollout import POLICY, token_logprobs
+from tasks.rlhf.rollout import POLICY
 from tasks.rlhf.settings import PPOSettings
 from tests.models import FAMILIES, tiny_llama
 
@@ -146,10 +147,14 @@ def test_padding_changes_no_logprob():
     roles = Roles(tiny_llama(), 2)
     examples = [Example([1, 2, 3, 4, 5], 2), Example([9, 8, 7, 256, 256, 256, 5, 4], 3)]
     together = collate(examples, [0, 1], pad_id=256)
-    flat, _ = token_logprobs(roles, roles.final(None, roles.states(together), together.mask), together, 1.0)
+
+    def logprobs(batch):
+        return target_logprobs(roles.head, roles.final(None, roles.states(batch), batch.mask)[batch.predicts], batch.targets)
+
+    flat = logprobs(together)
     for row, part in zip((0, 1), flat.split(together.answer_tokens.tolist()), strict=True):
         alone = collate(examples, [row], pad_id=0)
-        torch.testing.assert_close(part, token_logprobs(roles, roles.final(None, roles.states(alone), alone.mask), alone, 1.0)[0])
+        torch.testing.assert_close(part, logprobs(alone))
 
 
 def test_a_run_that_goes_on_from_any_round_is_the_run_that_was_never_stopped(tmp_path):

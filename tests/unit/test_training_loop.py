@@ -7,7 +7,7 @@ import torch
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Example, collate
-from tasks.models.likelihood import answer_nll, score_examples, whole_model
+from tasks.models.likelihood import answer_nll, score_examples, target_logprobs, target_logprobs_and_entropy, whole_model
 from tasks.models.trunk import lm_head
 from tasks.training.loop import (
     accumulate,
@@ -70,6 +70,25 @@ def test_end_token_is_learnt_although_it_is_the_padding_token():
     model = tiny_llama()
     losses = [answer_nll(whole_model(model), lm_head(model), batch) for batch in batches]
     torch.testing.assert_close(*losses)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_logprobs_under_a_frozen_head_have_the_gradient_of_a_head_that_learns(temperature):
+    """The frozen head's gradient is written out by hand, over parts of the rows; a head that learns goes through autograd."""
+    torch.manual_seed(0)
+    head, targets, weights = torch.nn.Linear(8, 50, bias=False), torch.randint(50, (600,)), torch.randn(600)
+    found = {}
+    for learns in (True, False):
+        head.requires_grad_(learns)
+        states = torch.randn(600, 8, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
+        logprobs = target_logprobs(head, states, targets, temperature)
+        (logprobs * weights).sum().backward()
+        found[learns] = logprobs.detach(), states.grad
+    assert head.weight.grad.abs().sum() > 0
+    torch.testing.assert_close(found[True], found[False])
+    with torch.no_grad():
+        expected = torch.log_softmax(head(states) / temperature, -1)
+        torch.testing.assert_close(target_logprobs_and_entropy(head, states, targets, temperature)[1], -(expected.exp() * expected).sum(-1))
 
 
 def test_prompt_tokens_have_no_loss():
