@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import torch
 from peft import LoraConfig, PeftModel
-from torch import nn
+from peft.tuners.lora import Linear
+from torch import Tensor, nn
 
 from tasks.errors import MigakiError
 from tasks.models.trunk import causal_lm, layer_count
@@ -40,7 +42,7 @@ def lora_config(
     model: nn.Module, r: int, alpha: float, dropout: float = 0.0, from_layer: int = 0, targets: str = "attention"
 ) -> LoraConfig:
     """A LoRA configuration for the layers `from_layer` and above: W' = W + (alpha / r) B A, with B starting at zero."""
-    return LoraConfig(
+    config = LoraConfig(
         task_type="CAUSAL_LM",
         r=r,
         lora_alpha=alpha,
@@ -50,6 +52,52 @@ def lora_config(
         layers_pattern=None if from_layer == 0 else ["layers", "h"],
         fan_in_fan_out=causal_lm(model).config.model_type == "gpt2",
     )
+    config._register_custom_module({nn.Linear: _fused_or_none})
+    return config
+
+
+class _Fused(torch.autograd.Function):
+    """x W' + b + scaling (x A') B' for a frozen W: PEFT's sum in the matrix products themselves, without a pass for the product and one for the sum."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scaling: float) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        inner = rows @ a.T
+        ctx.save_for_backward(rows, inner, weight, a, b)
+        ctx.scaling, ctx.shape = scaling, x.shape
+        out = nn.functional.linear(x, weight, bias)
+        out.view(-1, out.shape[-1]).addmm_(inner, b.T, alpha=scaling)
+        return out  # itself, not a view of it: some families add to it in place
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        rows, inner, weight, a, b = ctx.saved_tensors
+        gradient = gradient.reshape(-1, gradient.shape[-1])
+        of_inner = (gradient @ b) * ctx.scaling
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = (gradient @ weight).addmm_(of_inner, a).view(*ctx.shape)
+        return of_x, None, None, of_inner.T @ rows, (gradient.T @ inner) * ctx.scaling, None
+
+
+class FusedLinear(Linear):
+    """PEFT's LoRA layer with one product less to write down and add, wherever a single plain adapter acts on a frozen layer."""
+
+    def forward(self, x: Tensor, *arguments: object, **named: object) -> Tensor:
+        base, name = self.base_layer, self.active_adapters[0] if len(self.active_adapters) == 1 else None
+        plain = name in self.lora_A and name not in self.lora_variant and isinstance(self.lora_dropout[name], nn.Identity)
+        if self.disable_adapters or self.merged or not plain or arguments or named or base.weight.requires_grad:
+            return super().forward(x, *arguments, **named)
+        a, b = self.lora_A[name].weight, self.lora_B[name].weight
+        if not x.dtype == a.dtype == base.weight.dtype or torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        return _Fused.apply(x, base.weight, base.bias, a, b, self.scaling[name])
+
+
+def _fused_or_none(target: nn.Module, adapter_name: str, config: LoraConfig, **named: object) -> FusedLinear | None:
+    """For PEFT's choice of a layer: None leaves all that is not a plain linear layer (quantized ones are of subclasses) to PEFT."""
+    base = target.get_base_layer() if hasattr(target, "get_base_layer") else target
+    return FusedLinear(target, adapter_name, config=config, **named) if type(base) is nn.Linear else None
 
 
 def save_adapter(model: PeftModel, name: str, folder: Path) -> None:
