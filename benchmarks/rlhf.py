@@ -11,13 +11,13 @@ layers, as the peer does; `default` on all linear layers of the top third.
 
 import argparse
 import json
-import os
 import resource
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from common import alternate, bundled_model, compare
 
 ROOT = Path(__file__).resolve().parent.parent
 PEER_PACKAGES = ("trl==1.12.0", "transformers<5.20", "peft", "accelerate", "datasets", "gguf")
@@ -38,6 +38,7 @@ def main() -> None:
         side.add_argument("--placement", choices=("same", "default"), default="default")
         side.add_argument("--reward", type=Path)
         side.add_argument("--seed", type=int, default=0)
+        side.add_argument("--critic-fraction", type=float, help="of Migaki's side (default: its own)")
         if name == "run":
             side.add_argument("--peer", type=Path, required=True)
             side.add_argument("--env", type=Path, required=True)
@@ -61,34 +62,15 @@ def run(chosen: argparse.Namespace) -> None:
     chosen.model, chosen.prompts = chosen.model or bundled_model(), chosen.prompts or example_prompts()
     shared = ["--model", chosen.model, "--prompts", chosen.prompts, "--episodes", chosen.episodes, "--stop", chosen.stop]
     shared += ["--response-length", chosen.response_length, "--seed", chosen.seed, *(["--reward", chosen.reward] if chosen.reward else [])]
+    fraction = [] if chosen.critic_fraction is None else ["--critic-fraction", chosen.critic_fraction]
     sides = {
         "peer": [chosen.env / "bin" / "python", chosen.peer, *shared],
-        "migaki": [sys.executable, __file__, "migaki", *shared, "--placement", chosen.placement],
+        "migaki": [sys.executable, __file__, "migaki", *shared, "--placement", chosen.placement, *fraction],
     }
-    found: dict[str, list[dict]] = {name: [] for name in sides}
-    for _ in range(chosen.runs):
-        for name, command in sides.items():
-            done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
-            if done.returncode:
-                sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
-            found[name].append(json.loads(done.stdout.strip().splitlines()[-1]))
-            print(name, {key: value for key, value in found[name][-1].items() if key != "updates"}, flush=True)
-    speed = {name: statistics.median(result["episodes_per_s"] for result in results) for name, results in found.items()}
-    memory = {name: statistics.median(result["peak_rss_mib"] for result in results) for name, results in found.items()}
-    print(
-        f"placement {chosen.placement}, stop {chosen.stop}, {chosen.runs} runs: {speed['migaki']:.3f} against {speed['peer']:.3f} episodes/s, "
-        f"{speed['migaki'] / speed['peer']:.2f}x; peak {memory['migaki']:.0f} against {memory['peer']:.0f} MiB, {memory['migaki'] / memory['peer']:.2f}"
-    )
+    found = alternate(sides, chosen.runs, ("episodes_per_s", "seconds", "peak_rss_mib"))
+    print(f"placement {chosen.placement}, stop {chosen.stop}, {chosen.runs} runs: {compare(found, 'episodes_per_s')}")
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=1))
-
-
-def bundled_model() -> Path:
-    from flows.params import BUNDLED_MODEL
-    from storage import Home
-    from tasks.models.reference import resolve
-
-    return resolve(BUNDLED_MODEL, Home.current(), print).path
 
 
 def example_prompts() -> Path:
@@ -127,6 +109,7 @@ def migaki(chosen: argparse.Namespace) -> None:
         updates=chosen.episodes // BATCH, episodes=BATCH, epochs=EPOCHS, minibatches=1, answer_tokens=chosen.response_length,
         kl_coef=0.05, kl_limit=1e9, length_limit=1e9, distinct_limit=1, refusal_limit=1, copy_limit=1, missing_end_penalty=1.0,
         score_clip=PEER_SCORE_CLIP, learning_rate=1e-4, critic_learning_rate=1e-4, lora_targets=targets, seed=chosen.seed,
+        **({} if chosen.critic_fraction is None else {"critic_fraction": chosen.critic_fraction}),
     )  # fmt: skip
     prompts = [json.loads(line)["prompt"] for line in chosen.prompts.open(encoding="utf-8")]
     encoded = [encode_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in prompts]

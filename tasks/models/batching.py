@@ -5,9 +5,17 @@ No mask is ever derived from a token id: in many tokenizers padding is the very 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class Tokens(Protocol):
+    """Whatever batches are made of by length."""
+
+    @property
+    def ids(self) -> list[int]: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ def texts(batch: Batch) -> tuple[list[list[int]], list[list[int]]]:
     return [ids[:start] for ids, start in cut], [ids[start:] for ids, start in cut]
 
 
-def by_length(examples: Sequence[Example], size: int) -> list[list[int]]:
+def by_length(examples: Sequence[Tokens], size: int) -> list[list[int]]:
     """Rows in groups of `size`, longest first, so that padding is small and the largest batch is met at once."""
     order = sorted(range(len(examples)), key=lambda row: -len(examples[row].ids))
     return [order[i : i + size] for i in range(0, len(order), size)]

@@ -80,13 +80,15 @@ def position_ids(attention_mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def trunk_states(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, k: int) -> Tensor:
-    """Hidden states (B, T, H) that enter layer `k`, for ids (B, T) and a mask (B, T). k = 0 gives the embeddings."""
+def trunk_states(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, k: int, positions: Tensor | None = None) -> Tensor:
+    """Hidden states (B, T, H) that enter layer `k`, for ids (B, T) and a mask (B, T). k = 0 gives the embeddings.
+
+    A mask (B, 1, T, T) to be added to attention scores comes with the `positions` (B, T) of the tokens.
+    """
     view = _view(model, 0, k)
     setattr(view, _child(view, FINAL_NORMS, "final norm"), nn.Identity())
-    return view(
-        input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids(attention_mask), use_cache=False
-    ).last_hidden_state
+    positions = position_ids(attention_mask) if positions is None else positions
+    return view(input_ids=input_ids, attention_mask=attention_mask, position_ids=positions, use_cache=False).last_hidden_state
 
 
 class TopModel(nn.Module):
@@ -103,10 +105,9 @@ class TopModel(nn.Module):
         if stop is not None:
             setattr(self.layers, _child(self.layers, FINAL_NORMS, "final norm"), nn.Identity())
 
-    def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.layers(
-            inputs_embeds=hidden, attention_mask=attention_mask, position_ids=position_ids(attention_mask), use_cache=False
-        ).last_hidden_state
+    def forward(self, hidden: Tensor, attention_mask: Tensor, positions: Tensor | None = None) -> Tensor:
+        positions = position_ids(attention_mask) if positions is None else positions
+        return self.layers(inputs_embeds=hidden, attention_mask=attention_mask, position_ids=positions, use_cache=False).last_hidden_state
 
 
 def top_model(model: nn.Module, k: int, stop: int | None = None) -> TopModel:

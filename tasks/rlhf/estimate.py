@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from tasks.errors import MigakiError
 from tasks.models.lora import target_modules
 from tasks.models.trunk import layer_count, lm_head, split_layer
+from tasks.rlhf.rollout import learning_layers
 from tasks.rlhf.settings import AlignSettings
 
 MIB = 1024**2
@@ -80,7 +81,7 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
     tokens = prompt_tokens + settings.answer_tokens
     policy, policy_bases = _adapter(model, linear, settings.lora_targets, settings.lora_r, layer)
     reward, _ = _adapter(model, linear, settings.reward_lora_targets, settings.reward_lora_r, layer)
-    critic_layer = layers - max(1, round((layers - layer) * settings.critic_fraction))
+    critic_layer = layers - learning_layers(layers - layer, settings.critic_fraction)
     critic, _ = _adapter(model, linear, settings.reward_lora_targets, settings.reward_lora_r, critic_layer)
     config = model.config
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads

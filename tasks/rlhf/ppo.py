@@ -15,7 +15,6 @@ from torch import nn
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, texts
 from tasks.models.likelihood import target_logprobs
-from tasks.models.trunk import layer_count
 from tasks.rlhf.guards import WINDOW, Guards
 from tasks.rlhf.kl import AdaptiveKLController, FixedKLController
 from tasks.rlhf.losses import policy_loss, value_loss
@@ -67,12 +66,9 @@ class PPOTrainer:
         self.scorer = scorer or Scorer(reward)
         self.policy = roles.add(POLICY, settings.lora_r, settings.lora_targets, settings.seed)
         roles.add(CRITIC, critic_r, critic_targets, settings.seed)
-        layers = layer_count(roles.base)
-        start = layers - max(1, round((layers - roles.layer) * settings.critic_fraction))
-        self.critic = Critic(roles, self._critic_from_reward(), start)
-        self.critic_parameters = [*roles.parameters(CRITIC, start), *self.critic.head.parameters()]
+        self.critic = Critic(roles, self._critic_from_reward(), settings.critic_fraction)
         self.policy_optimizer = torch.optim.AdamW(self.policy, lr=settings.learning_rate, eps=1e-5, weight_decay=0.0)
-        self.critic_optimizer = torch.optim.AdamW(self.critic_parameters, lr=settings.critic_learning_rate, eps=1e-5, weight_decay=0.0)
+        self.critic_optimizer = torch.optim.AdamW(self.critic.parameters, lr=settings.critic_learning_rate, eps=1e-5, weight_decay=0.0)
         adaptive = settings.kl_control == "adaptive"
         self.controller = (
             AdaptiveKLController(settings.kl_coef, settings.kl_target, settings.kl_horizon)
@@ -169,7 +165,7 @@ class PPOTrainer:
             raise MigakiError(
                 f"the loss of policy or critic became {totals[:2].tolist()} at update {figures.step}, episodes {rows[:4]}...; the policy from before is kept. Try a lower align.learning_rate"
             )
-        for parameters, optimizer in ((self.policy, self.policy_optimizer), (self.critic_parameters, self.critic_optimizer)):
+        for parameters, optimizer in ((self.policy, self.policy_optimizer), (self.critic.parameters, self.critic_optimizer)):
             nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

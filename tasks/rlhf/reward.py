@@ -6,22 +6,19 @@ reason to please the second. Scores are normalised to mean 0 and standard deviat
 
 import json
 import math
-import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification
 
-from tasks.data.records import Preference
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, by_length, collate
 from tasks.models.trunk import position_ids
-from tasks.prompts.template import encode_example
 from tasks.rlhf.losses import bradley_terry
+from tasks.rlhf.pairs import PairSet
 from tasks.rlhf.roles import Roles, last_state, scalar_head
 from tasks.rlhf.settings import RewardSettings
 from tasks.training.loop import epoch_batches, learning_rate_factor, total_steps
@@ -39,6 +36,10 @@ class RewardModel:
     def raw(self, states: Tensor, mask: Tensor) -> Tensor:
         """(B,) unnormalised scores from trunk states (B, T, H), read at the last real token."""
         return self.head(last_state(self.roles.final(self.role, states, mask), mask))[:, 0]
+
+    def of_pairs(self, pairs: PairSet, rows: Sequence[int]) -> Tensor:
+        """(B, 2) unnormalised scores of the chosen and the rejected side of these pairs."""
+        return self.head(pairs.last_states(self.role, rows))[..., 0]
 
     @torch.no_grad()
     def score(self, batch: Batch, states: Tensor | None = None) -> Tensor:
@@ -133,61 +134,6 @@ def score_examples(reward: RewardModel, examples: Sequence[Example], batch_size:
     return scores
 
 
-class PairSet:
-    """Pairs as token sequences, with the trunk's states of both sides computed once and kept.
-
-    `cut_share` adds, for that share of the pairs, the chosen answer against itself cut off somewhere: people compare whole answers only, and a
-    reward model that never saw one without an end may score it anyhow, for the policy to find out.
-    """
-
-    def __init__(
-        self,
-        roles: Roles,
-        tokenizer: PreTrainedTokenizerBase,
-        pairs: Sequence[Preference],
-        max_tokens: int,
-        cut_share: float = 0.0,
-        seed: int = 0,
-    ):
-        self.roles, self.pairs, self.sides, self.left_out, self.cut = roles, [], [], 0, 0
-        for pair in pairs:
-            sides = [Example(*encode_example(tokenizer, pair.messages, answer)) for answer in (pair.chosen, pair.rejected)]
-            if max(len(side.ids) for side in sides) > max_tokens:
-                self.left_out += 1
-            else:
-                self.pairs.append(pair)
-                self.sides += sides  # chosen of pair i at 2i, rejected at 2i + 1
-        self._add_cut(cut_share, random.Random(seed))
-        self._kept: dict[int, Tensor] = {}
-
-    def _add_cut(self, share: float, generator: random.Random) -> None:
-        long_enough = [i for i in range(len(self)) if len(self.sides[2 * i].ids) - self.sides[2 * i].answer_start > 2]
-        for i in generator.sample(long_enough, round(share * len(long_enough))):
-            whole = self.sides[2 * i]
-            length = generator.randrange(whole.answer_start + 1, len(whole.ids) - 1)  # at least the end and one more token are gone
-            self.pairs.append(replace(self.pairs[i], margin=0.0, tie=False))
-            self.sides += [whole, Example(whole.ids[:length], whole.answer_start)]
-            self.cut += 1
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def lengths(self) -> list[Example]:
-        """The longer side of each pair: what batches of pairs are sorted by."""
-        return [max(self.sides[2 * i], self.sides[2 * i + 1], key=lambda side: len(side.ids)) for i in range(len(self))]
-
-    def both_sides(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """(states (2B, T, H), mask (2B, T)): the chosen sides of these pairs, then the rejected ones."""
-        sides = [2 * row for row in rows] + [2 * row + 1 for row in rows]
-        batch = collate(self.sides, sides, 0, str(self.roles.device))
-        missing = [i for i, side in enumerate(sides) if side not in self._kept]
-        if missing:
-            part = collate(self.sides, [sides[i] for i in missing], 0, str(self.roles.device))
-            for side, states in zip(part.rows, self.roles.states(part), strict=True):
-                self._kept[side] = states[: len(self.sides[side].ids)].clone()
-        return nn.utils.rnn.pad_sequence([self._kept[side] for side in sides], batch_first=True), batch.mask
-
-
 def train_reward_model(
     reward: RewardModel, pairs: PairSet, settings: RewardSettings, on_step: Callable[[int, float, float], object]
 ) -> None:
@@ -200,7 +146,7 @@ def train_reward_model(
     optimizer = torch.optim.AdamW(parameters, lr=settings.reward_learning_rate, eps=1e-5, weight_decay=0.0)
     steps = total_steps(len(pairs), settings.reward_batch_pairs, settings.reward_epochs)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps, 0.1, "cosine"))
-    batches = epoch_batches(pairs.lengths(), settings.reward_batch_pairs, settings.reward_epochs, settings.reward_seed)
+    batches = epoch_batches(pairs.packed, settings.reward_batch_pairs, settings.reward_epochs, settings.reward_seed)
     for step, rows in enumerate(batches, 1):
         loss, right = _accumulate(reward, pairs, rows, settings)
         if not math.isfinite(loss):
@@ -222,7 +168,7 @@ def _accumulate(reward: RewardModel, pairs: PairSet, rows: list[int], settings: 
     for start in range(0, len(rows), settings.reward_micro_pairs):
         part = rows[start : start + settings.reward_micro_pairs]
         own = [pairs.pairs[row] for row in part]
-        chosen, rejected = reward.raw(*pairs.both_sides(part)).chunk(2)
+        chosen, rejected = reward.of_pairs(pairs, part).unbind(-1)
         margin = chosen.new_tensor([pair.margin if settings.reward_margin else 0.0 for pair in own])
         weight = chosen.new_tensor([pair.weight for pair in own])
         tie = torch.tensor([pair.tie for pair in own], device=chosen.device)
@@ -237,8 +183,8 @@ def _accumulate(reward: RewardModel, pairs: PairSet, rows: list[int], settings: 
 def pair_scores(reward: RewardModel, pairs: PairSet, batch_size: int = 8) -> Tensor:
     """(pairs, 2) unnormalised scores of the chosen and the rejected side."""
     scores = torch.zeros(len(pairs), 2)
-    for rows in by_length(pairs.lengths(), batch_size):
-        scores[rows] = reward.raw(*pairs.both_sides(rows)).reshape(2, -1).T.cpu()
+    for rows in by_length(pairs.packed, batch_size):
+        scores[rows] = reward.of_pairs(pairs, rows).cpu()
     return scores
 
 

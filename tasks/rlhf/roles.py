@@ -112,11 +112,14 @@ class Roles:
         with self.acting(role):
             return top_model(self.model, self.layer, layer)(states, mask)
 
-    def final(self, role: str | None, states: Tensor, mask: Tensor, layer: int | None = None) -> Tensor:
-        """(B, T, H) states after the last norm, as seen by a role; `states` enter `layer`, the first of the top if None."""
+    def final(self, role: str | None, states: Tensor, mask: Tensor, layer: int | None = None, positions: Tensor | None = None) -> Tensor:
+        """(B, T, H) states after the last norm, as seen by a role; `states` enter `layer`, the first of the top if None.
+
+        Mask and positions are those of `trunk_states`.
+        """
         top = self.top if layer in (None, self.layer) else top_model(self.model, layer)
         with self.acting(role):
-            return top(states, mask)
+            return top(states, mask, positions)
 
 
 class ScalarHead(nn.Linear):

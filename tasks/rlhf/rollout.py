@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tasks.models.batching import Batch, Example, collate
 from tasks.models.decode import sample
 from tasks.models.likelihood import target_logprobs, target_logprobs_and_entropy
+from tasks.models.trunk import layer_count
 from tasks.rlhf.advantage import gae, token_rewards, whiten
 from tasks.rlhf.kl import kl_estimate
 from tasks.rlhf.roles import Roles
@@ -39,18 +40,32 @@ class Experience:
 
 
 class Critic:
-    """The reward model's twin with a head of values. Its adapter learns from `layer` on; below, it never changes and runs once a round."""
+    """The reward model's twin with a head of values. Its adapter learns in the top `fraction` of the adapted layers; below, it never changes
+    and runs once a round. A fraction of 0 leaves the head alone to learn, on the reward model's own final states."""
 
-    def __init__(self, roles: Roles, head: nn.Linear, layer: int):
-        self.roles, self.head, self.layer = roles, head, layer
+    def __init__(self, roles: Roles, head: nn.Linear, fraction: float):
+        layers = layer_count(roles.base)
+        self.roles, self.head = roles, head
+        self.layer = layers - learning_layers(layers - roles.layer, fraction)
+        self.head_only = self.layer == layers
+        self.parameters = [*roles.parameters(CRITIC, self.layer), *head.parameters()]
 
+    @torch.no_grad()
     def states(self, trunk: Tensor, mask: Tensor) -> Tensor:
         """(B, T, H) that `values` starts from, of trunk states."""
+        if self.head_only:
+            return self.roles.final(CRITIC, trunk, mask)
         return self.roles.between(CRITIC, trunk, mask, self.layer)
 
     def values(self, states: Tensor, batch: Batch) -> Tensor:
         """(N,) one for each answer token."""
-        return self.head(self.roles.final(CRITIC, states, batch.mask, self.layer)[batch.predicts])[:, 0]
+        final = states if self.head_only else self.roles.final(CRITIC, states, batch.mask, self.layer)
+        return self.head(final[batch.predicts])[:, 0]
+
+
+def learning_layers(adapted: int, fraction: float) -> int:
+    """How many of the adapted layers a fraction of them is: at least one, unless the fraction is 0."""
+    return max(1, round(adapted * fraction)) if fraction else 0
 
 
 def as_rows(flat: Tensor, batch: Batch) -> Tensor:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from tasks.models.batching import Example
     from tasks.progress import Bar
     from tasks.rlhf.guards import Guards
+    from tasks.rlhf.pairs import PairSet
     from tasks.rlhf.ppo import Round
-    from tasks.rlhf.reward import PairSet, RewardModel
+    from tasks.rlhf.reward import RewardModel
     from tasks.rlhf.roles import Roles
     from tasks.rlhf.rollout import Experience
     from tasks.rlhf.scoring import Scorer
@@ -34,7 +35,8 @@ def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work)
     from tasks.data.records import load_preferences
     from tasks.data.select import balanced
     from tasks.models.trunk import split_layer
-    from tasks.rlhf.reward import FACTS, MODELS, PairSet, RewardModel
+    from tasks.rlhf.pairs import PairSet
+    from tasks.rlhf.reward import FACTS, MODELS, RewardModel
     from tasks.rlhf.roles import Roles, scalar_head
 
     folder = work.open(require(inputs, "dataset", "prepare"))

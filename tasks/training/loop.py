@@ -18,7 +18,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from tasks.errors import MigakiError
-from tasks.models.batching import Example, collate
+from tasks.models.batching import Example, Tokens, collate
 from tasks.models.likelihood import CachedTrunk, FinalStates, answer_nll, whole_model
 from tasks.models.lora import lora_config
 from tasks.models.trunk import lm_head, split_layer
@@ -81,7 +81,7 @@ def total_steps(rows: int, batch_size: int, epochs: float) -> int:
     return max(1, math.ceil(math.ceil(rows / batch_size) * epochs))
 
 
-def epoch_batches(examples: Sequence[Example], batch_size: int, epochs: float, seed: int) -> Iterator[list[int]]:
+def epoch_batches(examples: Sequence[Tokens], batch_size: int, epochs: float, seed: int) -> Iterator[list[int]]:
     """Rows of each optimizer step. Rows are shuffled, put with others of like length inside pools of some steps, and the steps shuffled."""
     left, generator = total_steps(len(examples), batch_size, epochs), random.Random(seed)
     while left > 0:

@@ -176,7 +176,7 @@ def test_a_run_that_goes_on_from_any_round_is_the_run_that_was_never_stopped(tmp
         resumed, _ = run_ppo(again, PROMPTS, lambda figures, *_: later.append(figures), guards, progress)
         assert later == rounds[k + 1 :]
         assert all(torch.equal(policy[name], resumed[name]) for name in policy)
-        assert all(torch.equal(a, b) for a, b in zip(whole.critic_parameters, again.critic_parameters, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(whole.critic.parameters, again.critic.parameters, strict=True))
 
 
 class Longer(RewardModel):

@@ -9,10 +9,10 @@ import torch
 from tasks.data.records import Preference
 from tasks.errors import MigakiError
 from tasks.models.batching import Example, collate
+from tasks.rlhf.pairs import PairSet
 from tasks.rlhf.reward import (
     FACTS,
     MODELS,
-    PairSet,
     RewardModel,
     normalise,
     open_reward_model,
