@@ -64,12 +64,13 @@ def memory_for_align(home: Home, params: RunParams) -> dict[str, Any]:
     """Print and return what RLHF would take with these settings on this machine; the exit code is 1 when it does not fit."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from tasks.models.reference import resolve
-    from tasks.rlhf.estimate import ALLOCATOR, MIB, estimate, free_memory, model_of_shapes, require_memory
+    from tasks.rlhf.estimate import ALLOCATOR, MIB, estimate, free_memory, model_of_shapes, require_memory, separate_bytes
 
     settings, device = params.stages["align"], "cuda" if gpu() else "cpu"
     model = model_of_shapes(resolve(params.run.model, home).path)
-    need, free = estimate(model, settings, settings.prompt_tokens, device), free_memory(device)
-    rows = [[name, f"{size / MIB:,.0f}", "always"] for name, size in need.held.items()]
+    separate = separate_bytes(resolve(settings.reward_model, home).path) if settings.reward_model else 0
+    need, free = estimate(model, settings, settings.prompt_tokens, device, separate), free_memory(device)
+    rows = [[name, f"{size / MIB:,.0f}", "always"] for name, size in need.held.items() if size]
     rows += [[name, f"{size / MIB:,.0f}", phase] for phase, parts in need.phases.items() for name, size in parts.items()]
     table(f"memory of align, prompts of up to {settings.prompt_tokens} tokens", ["what", "MiB", "when"], rows)
     console.print(
@@ -77,7 +78,7 @@ def memory_for_align(home: Home, params: RunParams) -> dict[str, Any]:
     )
     answer = {"device": device, "need_mib": round(need.total / MIB), "free_mib": round(free / MIB), "largest": need.largest}
     try:
-        require_memory(model, settings, settings.prompt_tokens, free, device)
+        require_memory(model, settings, settings.prompt_tokens, free, device, separate)
     except MigakiError as error:
         console.print(f"[red]would not work:[/red] {error}")
         return answer | {"fits": False, "message": str(error), "exit_code": 1}

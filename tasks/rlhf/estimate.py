@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tasks.errors import MigakiError
 from tasks.models.lora import target_modules
@@ -45,13 +45,20 @@ class Need:
     def arithmetic(self) -> str:
         """The sum in words, in MiB."""
         parts = {**self.held, **self.phases[self.largest]}
-        return " + ".join(f"{name} {size / MIB:,.0f}" for name, size in parts.items()) + f", with slack {self.total / MIB:,.0f} MiB"
+        return " + ".join(f"{name} {size / MIB:,.0f}" for name, size in parts.items() if size) + f", with slack {self.total / MIB:,.0f} MiB"
 
 
 def model_of_shapes(folder: Path) -> nn.Module:
     """The architecture in a folder without any weights."""
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+
+
+def separate_bytes(folder: Path) -> int:
+    """What the weights of a reward model of its own take, in float32."""
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(folder))
+    return 4 * sum(parameter.numel() for parameter in model.parameters())
 
 
 def free_memory(device: str) -> int:
@@ -62,12 +69,13 @@ def free_memory(device: str) -> int:
     return free + torch.cuda.memory_reserved(device)
 
 
-def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, device: str = "cpu") -> Need:
+def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, device: str = "cpu", separate: int = 0) -> Need:
     """What `align` needs with these settings.
 
     Args:
         model: of `model_of_shapes`, or any with the same parameters.
         prompt_tokens: of the longest prompt.
+        separate: bytes of a reward model of its own.
     """
     layers, layer = layer_count(model), split_layer(model, settings.reward_top_fraction)
     hidden, vocabulary = model.get_input_embeddings().weight.shape[1], lm_head(model).weight.shape[0]
@@ -91,6 +99,7 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
     held = {
         "program": PROGRAM if device == "cpu" else 0,
         "weights": _weights(model, linear, settings.trunk, width),
+        "reward model of its own": separate,
         "adapters": 4 * (2 * policy + 3 * reward),  # policy and the best one so far; critic and both reward models
         "optimizers": 4 * 3 * (policy + critic),  # gradients and AdamW's two moments
         "states": states * (2 if critic_layer > layer else 1),
@@ -141,7 +150,9 @@ SMALLER: tuple[dict[str, Any], ...] = (
 )
 
 
-def require_memory(model: nn.Module, settings: AlignSettings, prompt_tokens: int, free: int, device: str = "cpu") -> Need:
+def require_memory(
+    model: nn.Module, settings: AlignSettings, prompt_tokens: int, free: int, device: str = "cpu", separate: int = 0
+) -> Need:
     """The need, if it fits.
 
     Args:
@@ -150,11 +161,11 @@ def require_memory(model: nn.Module, settings: AlignSettings, prompt_tokens: int
     Raises:
         MigakiError: it does not; with the arithmetic, and the settings that would make it fit.
     """
-    need = estimate(model, settings, prompt_tokens, device)
+    need = estimate(model, settings, prompt_tokens, device, separate)
     if need.total <= free:
         return need
     for change in SMALLER:
-        smaller = estimate(model, settings.model_copy(update=change), prompt_tokens, device)
+        smaller = estimate(model, settings.model_copy(update=change), prompt_tokens, device, separate)
         if smaller.total <= free:
             way = " ".join(f"--set align.{name}={value}" for name, value in change.items())
             advice = f"{way} would bring it to {smaller.total / MIB:,.0f} MiB"

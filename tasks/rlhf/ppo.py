@@ -61,12 +61,13 @@ class PPOTrainer:
         critic_r: int,
         watcher: RewardModel | None = None,
         scorer: Scorer | None = None,
+        critic_from: RewardModel | None = None,
     ):
         self.roles, self.reward, self.settings, self.end_ids, self.watcher = roles, reward, settings, end_ids, watcher
         self.scorer = scorer or Scorer(reward)
         self.policy = roles.add(POLICY, settings.lora_r, settings.lora_targets, settings.seed)
         roles.add(CRITIC, critic_r, critic_targets, settings.seed)
-        self.critic = Critic(roles, self._critic_from_reward(), settings.critic_fraction)
+        self.critic = Critic(roles, self._critic_head(critic_from or reward), settings.critic_fraction)
         self.policy_optimizer = torch.optim.AdamW(self.policy, lr=settings.learning_rate, eps=1e-5, weight_decay=0.0)
         self.critic_optimizer = torch.optim.AdamW(self.critic.parameters, lr=settings.critic_learning_rate, eps=1e-5, weight_decay=0.0)
         adaptive = settings.kl_control == "adaptive"
@@ -78,15 +79,15 @@ class PPOTrainer:
         self.order = random.Random(settings.seed)
 
     @torch.no_grad()
-    def _critic_from_reward(self) -> nn.Linear:
-        """The critic starts as the reward model, its normalisation and its weight folded into the head."""
-        if self.reward.roles is self.roles:
-            self.roles.load_state(CRITIC, self.roles.state(self.reward.role))
+    def _critic_head(self, reward: RewardModel) -> nn.Linear:
+        """The critic starts as a reward model, whose normalisation and weight are folded into the head."""
+        if reward.roles is self.roles:
+            self.roles.load_state(CRITIC, self.roles.state(reward.role))
         head = scalar_head(self.roles.hidden_size, self.settings.seed).to(self.roles.device)
-        scale = self.scorer.learned_weight / self.reward.std
-        head.weight.copy_(self.reward.head.weight * scale)
-        bias = 0.0 if self.reward.head.bias is None else self.reward.head.bias
-        head.bias.fill_(float(bias - self.reward.mean) * scale)
+        scale = self.scorer.learned_weight / reward.std
+        head.weight.copy_(reward.head.weight * scale)
+        bias = 0.0 if reward.head.bias is None else reward.head.bias
+        head.bias.fill_(float(bias - reward.mean) * scale)
         return head
 
     def state(self) -> dict[str, Any]:

