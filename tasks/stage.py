@@ -45,6 +45,7 @@ class Stage:
     fingerprint: Callable[[Any], dict[str, Any]] | None
     body: Body
     module: str
+    parallel: bool  # whether its body can run in several processes at once
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Context:
     device: str = "cpu"
     emit: Emit = field(default_factory=terminal)
     log: Callable[[str], None] = print
+    accelerate: str = ""  # configuration file: training stages then run in its processes
 
 
 STAGES: dict[str, Stage] = {}
@@ -69,16 +71,18 @@ def stage(
     settings: type[StageSettings],
     uses: tuple[str, ...] = ("model",),
     fingerprint: Callable[[Any], dict[str, Any]] | None = None,
+    parallel: bool = False,
 ) -> Callable[[Body], Body]:
     """Register a stage body.
 
     Args:
         uses: the models that take part, of "model" and "embedder"; their checksums enter the key.
         fingerprint: what the files that the settings name hold (SHA-256 by name), any JSON value; it enters the key in place of their paths.
+        parallel: whether the body can run in several processes at once, data parallel.
     """
 
     def register(body: Body) -> Body:
-        STAGES[name] = Stage(name, kind, settings, uses, fingerprint, body, body.__module__)
+        STAGES[name] = Stage(name, kind, settings, uses, fingerprint, body, body.__module__, parallel)
         return body
 
     return register
@@ -87,12 +91,22 @@ def stage(
 class Work:
     """What a body works with: its folder, its models, and where to put figures."""
 
-    def __init__(self, stage: Stage, path: Path, inputs: dict[str, ArtifactRef], context: Context, models: dict[str, ResolvedModel]):
+    def __init__(
+        self,
+        stage: Stage,
+        path: Path,
+        inputs: dict[str, ArtifactRef],
+        context: Context,
+        models: dict[str, ResolvedModel],
+        keeps: bool = True,
+    ):
+        """`keeps` is off in all but one of the processes that share a stage: checkpoints are that one's."""
+        self.stage, self._keeps = stage, keeps
         self.path, self.home, self.device, self.log = path, context.home, context.device, context.log
         self.model, self.embedder = models.get("model"), models.get("embedder")
         self.meta: dict[str, Any] = {}
         self.headlines: list[dict[str, Any]] = []
-        self._emit, self._metrics, self._tables = context.emit, [], {}
+        self.emit, self._metrics, self._tables = context.emit, [], {}
         self._checkpoint = Checkpoint(context.home, path.name.partition(".tmp-")[0])
 
     def metric(self, name: str, value: float, step: int = 0) -> None:
@@ -113,7 +127,7 @@ class Work:
         self.headlines.append({"label": label, "before": before, "after": after})
 
     def progress(self, label: str, total: int, done: int = 0) -> Bar:
-        return Bar(label, total, self._emit, done)
+        return Bar(label, total, self.emit, done)
 
     def checkpoint(self, state: Any) -> None:
         """Keep what a run of this very stage needs to go on after it was killed: tensors and plain values, and the figures recorded so far.
@@ -122,13 +136,9 @@ class Work:
         """
         import torch
 
-        kept = {
-            "state": state,
-            "metrics": [row | {"ts": row["ts"].isoformat()} for row in self._metrics],
-            "tables": {name: [row for part in parts for row in part.to_pylist()] for name, parts in self._tables.items()},
-        }
-        with self._checkpoint.replacing() as path:
-            torch.save(kept, path)
+        if self._keeps:
+            with self._checkpoint.replacing() as path:
+                torch.save({"state": state, "figures": self.figures()}, path)
 
     def resumed(self) -> Any | None:
         """The state that a killed run of this very stage left, its figures taken over; None when there is none, or it cannot be read."""
@@ -141,10 +151,25 @@ class Work:
         except Exception as error:  # whatever a damaged file makes of the unpickler
             self.log(f"the checkpoint {self._checkpoint.path.name[:12]} cannot be read ({type(error).__name__}): the stage starts anew")
             return None
-        self._metrics = [row | {"ts": datetime.fromisoformat(row["ts"])} for row in kept["metrics"]]
-        for name, rows in kept["tables"].items():
-            self.table(name, rows)
+        self.take_figures(kept["figures"])
         return kept["state"]
+
+    def figures(self) -> dict[str, Any]:
+        """All that was recorded so far, in plain values."""
+        return {
+            "metrics": [row | {"ts": row["ts"].isoformat()} for row in self._metrics],
+            "tables": {name: [row for part in parts for row in part.to_pylist()] for name, parts in self._tables.items()},
+            "meta": self.meta,
+            "headlines": self.headlines,
+        }
+
+    def take_figures(self, figures: dict[str, Any]) -> None:
+        """Record what `figures` of another work gave."""
+        self._metrics = [row | {"ts": datetime.fromisoformat(row["ts"])} for row in figures["metrics"]]
+        for name, rows in figures["tables"].items():
+            self.table(name, rows)
+        self.meta |= figures["meta"]
+        self.headlines = [*figures["headlines"]]
 
     def open(self, ref: ArtifactRef) -> Path:
         """The folder of an input artifact."""
@@ -231,10 +256,10 @@ def own_settings(stage: Stage, settings: StageSettings) -> StageSettings:
 def key_of(name: str, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context) -> tuple[Stage, str]:
     """A stage by its name, and the key of what it would make."""
     stage = STAGES[name]
-    return stage, stage_key(stage, own_settings(stage, settings), inputs, _models(stage, context))
+    return stage, stage_key(stage, own_settings(stage, settings), inputs, models_of(stage, context))
 
 
-def _models(stage: Stage, context: Context) -> dict[str, ResolvedModel]:
+def models_of(stage: Stage, context: Context) -> dict[str, ResolvedModel]:
     return {role: resolve(getattr(context, role), context.home, context.log) for role in stage.uses}
 
 
@@ -254,12 +279,17 @@ def execute(name: str, settings: StageSettings, inputs: dict[str, ArtifactRef], 
 def _run_body(
     stage: Stage, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context, key: str, run_id: str
 ) -> ArtifactRef:
-    store, models = ArtifactStore(context.home), _models(stage, context)
+    store, models = ArtifactStore(context.home), models_of(stage, context)
     started = time.perf_counter()
     with store.draft(stage.kind, key) as path:
         work = Work(stage, path, inputs, context, models)
-        stage.body(settings, inputs, work)
-        give_back_memory()
+        if context.accelerate and stage.parallel:
+            from tasks.processes import run_in_processes
+
+            run_in_processes(settings, inputs, work, context)
+        else:
+            stage.body(settings, inputs, work)
+            give_back_memory()
         if "adapters" in work.meta:  # the body cannot know its own id
             work.meta["adapters"] = [*work.meta["adapters"], key]
         work.meta["headlines"] = work.headlines

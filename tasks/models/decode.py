@@ -117,9 +117,12 @@ def sample(
     seed: int = 0,
     batch: int = 16,
     states_at: int | None = None,
+    numbers: Sequence[int] | None = None,
     on_progress: Callable[[int], object] | None = None,
 ) -> list[Answer]:
     """Sample an answer to each prompt, in the prompts' order; with `states_at`, keep the states that enter that layer.
+
+    Each draws by the seed and its number: its place among the prompts, or among those of all processes where `numbers` say so.
 
     Raises:
         MigakiError: a prompt leaves no room for an answer in the model's context.
@@ -132,9 +135,11 @@ def sample(
         )
     answers = [Answer() for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
+    numbers = range(len(prompts)) if numbers is None else numbers
+    generators = [torch.Generator().manual_seed(seed * 1_000_003 + number) for number in numbers]
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
-        _sample_batch(model, prompts, rows, answers, max_new_tokens, end_ids, (temperature, top_k, top_p), seed, states_at)
+        _sample_batch(model, prompts, rows, answers, max_new_tokens, end_ids, (temperature, top_k, top_p), generators, states_at)
         if on_progress:
             on_progress(len(rows))
     return answers
@@ -148,11 +153,10 @@ def _sample_batch(
     max_new_tokens: int,
     end_ids: set[int],
     how: tuple[float, int, float],
-    seed: int,
+    generators: list[torch.Generator],
     states_at: int | None,
 ) -> None:
     head, device = lm_head(model), next(model.parameters()).device
-    generators = {row: torch.Generator().manual_seed(seed * 1_000_003 + row) for row in rows}
     with _Decoding(model, rows, left_pad([prompts[row] for row in rows], device), max_new_tokens, states_at) as decoding:
         for step in range(max_new_tokens):
             tokens, logprobs = choose(head(decoding.final), *how, [generators[row] for row in decoding.rows])

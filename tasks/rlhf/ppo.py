@@ -15,6 +15,7 @@ from torch import nn
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, texts
 from tasks.models.likelihood import target_logprobs
+from tasks.models.parallel import add_gradients, added, own
 from tasks.rlhf.guards import WINDOW, Guards
 from tasks.rlhf.kl import AdaptiveKLController, FixedKLController
 from tasks.rlhf.losses import policy_loss, value_loss
@@ -120,6 +121,7 @@ class PPOTrainer:
             self.settings,
             self.controller.value,
             seed=self.settings.seed * 100_003 + step,
+            watcher=self.watcher,
         )
         mask = experience.mask
         return experience, Round(
@@ -130,7 +132,7 @@ class PPOTrainer:
             length=float(mask.sum(-1).mean()),
             finished=sum(experience.finished) / len(experience.finished),
             kl_coef=self.controller.value,
-            second_score=float(self.watcher.score(experience.batch, experience.states).mean()) if self.watcher else None,
+            second_score=None if experience.second is None else float(experience.second.mean()),
         )
 
     def learn(self, experience: Experience, figures: Round) -> None:
@@ -158,15 +160,17 @@ class PPOTrainer:
         """One optimizer step of policy and critic; the loss is the mean over the minibatch's tokens, however it is cut into micro-batches."""
         tokens = float(experience.mask[rows].sum())
         totals = torch.zeros(4)
-        rows = sorted(rows, key=lambda row: -int(experience.batch.mask[row].sum()))  # alike in length together: less padding
+        rows = sorted(own(rows), key=lambda row: -int(experience.batch.mask[row].sum()))  # alike in length together: less padding
         for start in range(0, len(rows), self.settings.micro_batch):
             part = rows[start : start + self.settings.micro_batch]
             totals += self._accumulate(experience, part, tokens, figures, first and start == 0)
+        totals = torch.tensor(added(totals.tolist()))
         if not math.isfinite(float(totals[:2].sum())):
             raise MigakiError(
                 f"the loss of policy or critic became {totals[:2].tolist()} at update {figures.step}, episodes {rows[:4]}...; the policy from before is kept. Try a lower align.learning_rate"
             )
         for parameters, optimizer in ((self.policy, self.policy_optimizer), (self.critic.parameters, self.critic_optimizer)):
+            add_gradients(parameters)
             nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

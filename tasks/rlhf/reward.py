@@ -17,6 +17,8 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, by_length, collate
 from tasks.models.loader import load_tokenizer
+from tasks.models.parallel import add_gradients, added
+from tasks.models.parallel import own as own_rows
 from tasks.models.trunk import position_ids
 from tasks.rlhf.losses import bradley_terry
 from tasks.rlhf.pairs import PairSet
@@ -177,6 +179,7 @@ def train_reward_model(
             raise MigakiError(
                 f"the reward loss became {loss} at step {step} of {steps} on the pairs {ids}; nothing was kept. Try a lower reward_learning_rate"
             )
+        add_gradients(parameters)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -187,9 +190,9 @@ def train_reward_model(
 def _accumulate(reward: RewardModel, pairs: PairSet, rows: list[int], settings: RewardSettings) -> tuple[float, int]:
     """Add the gradient of one step, cut into micro-batches that do not change it. Returns (loss, pairs in the right order)."""
     total_weight = sum(pairs.pairs[row].weight for row in rows)
-    loss_sum, right = 0.0, 0
-    for start in range(0, len(rows), settings.reward_micro_pairs):
-        part = rows[start : start + settings.reward_micro_pairs]
+    loss_sum, right, mine = 0.0, 0, own_rows(rows)
+    for start in range(0, len(mine), settings.reward_micro_pairs):
+        part = mine[start : start + settings.reward_micro_pairs]
         own = [pairs.pairs[row] for row in part]
         chosen, rejected = reward.of_pairs(pairs, part).unbind(-1)
         margin = chosen.new_tensor([pair.margin if settings.reward_margin else 0.0 for pair in own])
@@ -199,7 +202,8 @@ def _accumulate(reward: RewardModel, pairs: PairSet, rows: list[int], settings: 
         loss.backward()
         loss_sum += loss.item()
         right += int((chosen > rejected).sum())
-    return loss_sum, right
+    loss_sum, right = added([loss_sum, right])
+    return loss_sum, int(right)
 
 
 @torch.no_grad()

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from tasks.models.batching import Batch, Example, collate
-from tasks.models.decode import sample
+from tasks.models.decode import Answer, sample
 from tasks.models.likelihood import target_logprobs, target_logprobs_and_entropy
+from tasks.models.parallel import in_turn, own
 from tasks.models.trunk import layer_count
 from tasks.rlhf.advantage import gae, token_rewards, whiten
 from tasks.rlhf.kl import kl_estimate
+from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
@@ -37,6 +39,7 @@ class Experience:
     rewards: Tensor  # (B,) what the answer earned in all
     finished: list[bool]
     parts: dict[str, Tensor] = field(default_factory=dict)  # (B,) each: what scores are mixed of, where there are rules
+    second: Tensor | None = None  # (B,) of the reward model that only watches
 
 
 class Critic:
@@ -73,6 +76,21 @@ def as_rows(flat: Tensor, batch: Batch) -> Tensor:
     return nn.utils.rnn.pad_sequence(list(flat.split(batch.answer_tokens.tolist())), batch_first=True)
 
 
+@dataclass
+class _Episode:
+    """What is known of one answer before the round is put together, on the CPU. Tensors are (L,), one value a token."""
+
+    example: Example
+    finished: bool
+    logprobs: Tensor
+    reference: Tensor
+    values: Tensor
+    entropy: Tensor
+    score: Tensor  # ()
+    second: Tensor | None
+    parts: dict[str, Tensor]
+
+
 @torch.no_grad()
 def make_experience(
     roles: Roles,
@@ -83,33 +101,91 @@ def make_experience(
     settings: PPOSettings,
     kl_coef: float,
     seed: int,
+    watcher: RewardModel | None = None,
 ) -> Experience:
-    """Sample an answer to each prompt and work out scores, KL, values, advantages and returns. The trunk's states come with the sampling."""
-    with roles.merged(POLICY) as policy:
-        answers = sample(
-            policy,
-            prompts,
-            max_new_tokens=settings.answer_tokens,
-            end_ids=end_ids,
-            temperature=settings.temperature,
-            seed=seed,
-            batch=len(prompts),
-            states_at=roles.layer,
-        )
+    """Sample an answer to each prompt and work out scores, KL, values, advantages and returns. The trunk's states come with the sampling.
+
+    Each process samples its own rows; states are of those alone and zero elsewhere, all else is of all rows in every process.
+    """
+    local: dict[str, Tensor] = {}
+
+    def sampled(rows: list[int]) -> list[_Episode]:
+        with roles.merged(POLICY) as policy:
+            answers = sample(
+                policy,
+                [prompts[row] for row in rows],
+                max_new_tokens=settings.answer_tokens,
+                end_ids=end_ids,
+                temperature=settings.temperature,
+                seed=seed,
+                batch=max(1, len(rows)),
+                states_at=roles.layer,
+                numbers=rows,
+            )
+        return _examined(roles, scorer, critic, watcher, [prompts[row] for row in rows], answers, settings.temperature, local)
+
+    episodes = in_turn(len(prompts), sampled)
+    device = str(roles.device)
+    batch = collate([episode.example for episode in episodes], range(len(episodes)), 0, device)
+    states, critic_states = (_in_their_rows(local.get(name), batch, roles.hidden_size) for name in ("states", "critic_states"))
+    flat = {name: torch.cat([getattr(e, name) for e in episodes]).to(device) for name in ("logprobs", "reference", "values", "entropy")}
+    scores = torch.stack([episode.score for episode in episodes]).to(device)
+    finished = [episode.finished for episode in episodes]
+    experience = assemble(batch, states, critic_states, **flat, scores=scores, finished=finished, settings=settings, kl_coef=kl_coef)
+    experience.parts = {name: torch.stack([episode.parts[name] for episode in episodes]).to(device) for name in episodes[0].parts}
+    if watcher is not None:
+        experience.second = torch.stack([episode.second for episode in episodes]).to(device)
+    return experience
+
+
+def _examined(
+    roles: Roles,
+    scorer: Scorer,
+    critic: Critic,
+    watcher: RewardModel | None,
+    prompts: Sequence[list[int]],
+    answers: Sequence[Answer],
+    temperature: float,
+    local: dict[str, Tensor],
+) -> list[_Episode]:
+    """What all roles say of some answers; puts the states that learning needs, (B, T, H), into `local`."""
+    if not prompts:
+        return []
     examples = [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
     batch = collate(examples, range(len(examples)), 0, str(roles.device))
     states = nn.utils.rnn.pad_sequence([answer.states for answer in answers], batch_first=True)
     final = roles.final(POLICY, states, batch.mask)[batch.predicts]
-    flat, entropy = target_logprobs_and_entropy(roles.head, final, batch.targets, settings.temperature)
+    logprobs, entropy = target_logprobs_and_entropy(roles.head, final, batch.targets, temperature)
     final = roles.final(None, states, batch.mask)[batch.predicts]
-    reference = target_logprobs(roles.head, final, batch.targets, settings.temperature)
+    reference = target_logprobs(roles.head, final, batch.targets, temperature)
     critic_states = critic.states(states, batch.mask)
     values = critic.values(critic_states, batch)
-    finished = [answer.finished for answer in answers]
     scores, parts = scorer.score(batch, states)
-    experience = assemble(batch, states, critic_states, flat, reference, values, entropy, scores, finished, settings, kl_coef)
-    experience.parts = parts
-    return experience
+    second = [None] * len(examples) if watcher is None else watcher.score(batch, states).cpu()
+    local |= {"states": states, "critic_states": critic_states}
+    by_row = [flat.cpu().split(batch.answer_tokens.tolist()) for flat in (logprobs, reference, values, entropy)]
+    return [
+        _Episode(
+            example,
+            answers[i].finished,
+            *(rows[i] for rows in by_row),
+            scores[i].cpu(),
+            second[i],
+            {n: p[i].cpu() for n, p in parts.items()},
+        )
+        for i, example in enumerate(examples)
+    ]
+
+
+def _in_their_rows(states: Tensor | None, batch: Batch, hidden: int) -> Tensor:
+    """(B, T, H): this process's states where its rows are in the whole batch."""
+    if states is not None and len(states) == len(batch.ids):
+        return states
+    whole = torch.zeros(*batch.ids.shape, hidden, device=batch.ids.device)
+    if states is not None:
+        whole = whole.to(states.dtype)
+        whole[own(range(len(whole))), : states.shape[1]] = states
+    return whole
 
 
 def assemble(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tasks.data.records import Preference
     from tasks.models.batching import Example
+    from tasks.models.decode import Answer
     from tasks.progress import Bar
     from tasks.rlhf.guards import Guards
     from tasks.rlhf.pairs import PairSet
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from tasks.rlhf.with_trl import Sampled, TokenPair
 
 
-@stage("reward", kind="reward_model", settings=RewardSettings)
+@stage("reward", kind="reward_model", settings=RewardSettings, parallel=True)
 def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
     """Train two reward models, each on its half of the pairs, on the tuned model's trunk."""
     from tasks.data.records import load_preferences
@@ -78,6 +79,7 @@ def _own_answers(model: Any, tokenizer: "PreTrainedTokenizerBase", folder: "Path
     from tasks.data.select import balanced
     from tasks.models.batching import Example
     from tasks.models.decode import sample
+    from tasks.models.parallel import in_turn, own
     from tasks.prompts.template import encode_prompt, end_ids
 
     chosen, _ = balanced(load_preferences(folder, "train"), settings.reward_normalise_prompts)
@@ -86,16 +88,21 @@ def _own_answers(model: Any, tokenizer: "PreTrainedTokenizerBase", folder: "Path
         (work.context_length() or settings.reward_max_tokens + settings.reward_answer_tokens) - settings.reward_answer_tokens,
     )
     prompts = [prompt for row in chosen if len(prompt := encode_prompt(tokenizer, row.messages)) <= room]
-    with work.progress("reward: sample answers", len(prompts)) as bar:
-        answers = sample(
-            model,
-            prompts,
-            max_new_tokens=settings.reward_answer_tokens,
-            end_ids=end_ids(tokenizer),
-            seed=settings.reward_seed,
-            batch=32,
-            on_progress=bar.advance,
-        )
+    with work.progress("reward: sample answers", len(own(range(len(prompts))))) as bar:
+
+        def sampled(rows: list[int]) -> "list[Answer]":
+            return sample(
+                model,
+                [prompts[row] for row in rows],
+                max_new_tokens=settings.reward_answer_tokens,
+                end_ids=end_ids(tokenizer),
+                seed=settings.reward_seed,
+                batch=32,
+                numbers=rows,
+                on_progress=bar.advance,
+            )
+
+        answers = in_turn(len(prompts), sampled)
     return [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
@@ -171,7 +178,7 @@ def named_rewards(settings: PPOSettings) -> dict[str, Any]:
     return rule_sources(settings.rule_rewards) | separate
 
 
-@stage("align", kind="adapter", settings=PPOSettings, fingerprint=named_rewards)
+@stage("align", kind="adapter", settings=PPOSettings, fingerprint=named_rewards, parallel=True)
 def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
     """Make the tuned model's answers better by human preference, staying near the tuned model: by PPO, or another algorithm in its place."""
     from tasks.models.lora import save_adapter
@@ -297,9 +304,14 @@ def _by_trl(
     """As `_by_ppo`, without checkpoints: a killed run starts anew."""
     from tempfile import TemporaryDirectory
 
+    from tasks.models.parallel import processes
     from tasks.rlhf.with_trl import FROM_PAIRS, Learner, run_on_groups, run_on_pairs
 
     settings, rounds = guards.settings, []
+    if processes() > 1:
+        raise MigakiError(
+            f"align.algorithm = {settings.algorithm!r} runs in one process; with run.accelerate take ppo, or leave run.accelerate empty"
+        )
     name = settings.algorithm.upper()
     with work.progress(f"align: {name}", settings.updates + 1) as bar, TemporaryDirectory(dir=work.path) as scratch:
         listener = _recorder(rounds, languages, scorer.tokenizer, work, bar)

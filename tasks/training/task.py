@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tasks.training.loop import Trainable
 
 
-@stage("tune", kind="adapter", settings=TuneSettings)
+@stage("tune", kind="adapter", settings=TuneSettings, parallel=True)
 def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
     """Teach the model to answer instructions: loss on the answers only."""
     from tasks.data.records import load_instructions
@@ -47,7 +47,7 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     write_result(trainable, tokenizer, inputs.get("pretrained"), work)
 
 
-@stage("pretrain", kind="adapter", settings=PretrainSettings)
+@stage("pretrain", kind="adapter", settings=PretrainSettings, parallel=True)
 def pretrain(settings: PretrainSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
     """Go on with next-token training on raw text, in packed blocks."""
     from tasks.data.records import load_text

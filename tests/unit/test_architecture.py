@@ -11,7 +11,7 @@ from tasks.code import code_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of tasks/, these alone may know Prefect and the store: each stage's body, and the machinery around it.
-PLUMBING = {"tasks/stage.py", "tasks/models/reference.py"}
+PLUMBING = {"tasks/stage.py", "tasks/processes.py", "tasks/models/reference.py"}
 
 
 def imported(path: Path) -> set[str]:
