@@ -37,6 +37,24 @@ def drop_duplicates(records: list, parts_of: Callable[[Any], tuple[str, ...]], t
     return [record for index, record in enumerate(unique) if index not in repeats], dropped
 
 
+def drop_contradictions(pairs: list) -> tuple[list, Dropped]:
+    """(kept, dropped): pairs whose two answers are preferred the other way round by another row. Nobody knows which is right, so both go."""
+    order: dict[tuple, dict[str, Any]] = {}
+    for pair in pairs:
+        if not pair.tie:
+            chosen, rejected = normalised(pair.chosen), normalised(pair.rejected)
+            order.setdefault((asked(pair.messages), *sorted((chosen, rejected))), {}).setdefault(chosen, pair)
+    kept, dropped = [], []
+    for pair in pairs:
+        sides = order.get((asked(pair.messages), *sorted((normalised(pair.chosen), normalised(pair.rejected)))), {})
+        other = sides.get(normalised(pair.rejected)) if len(sides) == 2 and not pair.tie else None
+        if other is None:
+            kept.append(pair)
+        else:
+            dropped.append((pair, "contradiction", f"{other.id} prefers the other answer"))
+    return kept, dropped
+
+
 def drop_leaks(records: list, prompt_of: Callable[[Any], str], questions: list, threshold: float) -> tuple[list, Dropped]:
     """(kept, dropped): rows that ask, or quote within a longer prompt, what a held-out question asks."""
     known = {normalised(question.question): index for index, question in enumerate(questions)}

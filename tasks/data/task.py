@@ -170,12 +170,13 @@ def _documents(settings: PrepareSettings, contexts: list[Document], work: Work, 
 
 
 def _clean(kind: str, records: list, questions: list[Question], settings: PrepareSettings, ledger: Ledger) -> list:
-    """What stays of the records: each once, none that leaks a held-out question, no pair of equal answers, no more than the limit."""
+    """What stays of the records: each once, none that leaks a held-out question, no pair of equal answers or against another, no more than the limit."""
     if kind == "preferences":
         ledger.drop_records(
             kind, [(record, "no preference", "both answers are the same") for record in records if record.chosen == record.rejected]
         )
-        records = [record for record in records if record.chosen != record.rejected]
+        records, contradictions = select.drop_contradictions([record for record in records if record.chosen != record.rejected])
+        ledger.drop_records(kind, contradictions)
     records, repeats = select.drop_duplicates(records, PARTS[kind], settings.near_duplicate)
     ledger.drop_records(kind, repeats)
     records, leaks = select.drop_leaks(records, lambda record: PARTS[kind](record)[0], questions, settings.near_duplicate)

@@ -134,6 +134,18 @@ def test_equal_answers_are_no_preference(tmp_path):
     assert Prepared(tmp_path / "out", preferences=[lines(tmp_path / "p.jsonl", pairs)]).reasons() == {("preferences", "no preference"): 1}
 
 
+def test_pairs_that_contradict_each_other_teach_nothing(tmp_path):
+    pairs = [
+        {"prompt": "川の名前は?", "chosen": "利根川です。", "rejected": "富士山です。"},
+        {"prompt": "川の名前は?", "chosen": "富士山です。", "rejected": "利根川です。"},
+        {"prompt": "Name a stone.", "chosen": "Marble.", "rejected": "Water."},
+        {"prompt": "Name a liquid.", "chosen": "Water.", "rejected": "Marble."},
+    ]
+    run = Prepared(tmp_path / "out", preferences=[lines(tmp_path / "p.jsonl", pairs)])
+    assert run.reasons() == {("preferences", "contradiction"): 2}
+    assert [row["detail"].endswith("prefers the other answer") for row in load_dropped(run.path, "preferences")] == [True, True]
+
+
 def test_limits_keep_what_is_over_them(tmp_path):
     run = Prepared(tmp_path / "out", instructions=[lines(tmp_path / "i.jsonl", instructions(30))], max_instructions=12)
     assert len(load_instructions(run.path, "train")) + len(load_instructions(run.path, "eval")) == 12

@@ -1,0 +1,55 @@
+"""What RLHF is said to take is what it takes, on the bundled model."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from flows.params import BUNDLED_MODEL
+from storage import Home
+from tasks.models.reference import resolve
+from tasks.rlhf.estimate import MIB, estimate, model_of_shapes
+from tasks.rlhf.settings import AlignSettings
+from tests.small import ROOT
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+PROMPT = 120
+
+# One round of PPO in a process of its own, whose peak is its own too; prints MiB.
+ROUND = """
+import json, resource, sys
+from pathlib import Path
+from tasks.models.loader import load_model
+from tasks.models.trunk import split_layer
+from tasks.rlhf.ppo import PPOTrainer
+from tasks.rlhf.reward import RewardModel
+from tasks.rlhf.roles import Roles, scalar_head
+from tasks.rlhf.settings import AlignSettings, PPOSettings
+
+settings = AlignSettings(**json.loads(sys.argv[2]))
+model = load_model(Path(sys.argv[1]))
+roles = Roles(model, split_layer(model, settings.reward_top_fraction))
+first, second = (RewardModel(roles, role, scalar_head(roles.hidden_size, 0)) for role in ("reward", "second"))
+for role in ("reward", "second"):
+    roles.add(role, settings.reward_lora_r, settings.reward_lora_targets, 0)
+own = PPOSettings(**{name: getattr(settings, name) for name in PPOSettings.model_fields})
+trainer = PPOTrainer(roles, first, own, set(), settings.reward_lora_targets, settings.reward_lora_r, second)
+prompts = [[1000 + (37 * row + 11 * i) % 40000 for i in range(int(sys.argv[3]))] for row in range(settings.episodes)]
+best = roles.state("default")
+trainer.learn(*trainer.sample_round(1, prompts))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.parametrize("change", [{"micro_batch": 2}, {"micro_batch": 8}, {"micro_batch": 4, "answer_tokens": 96}])
+def test_the_estimate_is_within_15_percent(change):
+    folder = resolve(BUNDLED_MODEL, Home.current()).path
+    settings = AlignSettings(**{"epochs": 1, "minibatches": 1} | change)
+    said = estimate(model_of_shapes(folder), settings, PROMPT).total / MIB
+    command = [sys.executable, "-c", ROUND, str(folder), json.dumps(settings.model_dump()), str(PROMPT)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    measured = float(done.stdout.split()[-1])
+    print(f"{change}: said {said:.0f} MiB, measured {measured:.0f} MiB")
+    assert said == pytest.approx(measured, rel=0.15)
