@@ -38,6 +38,7 @@ def main() -> None:
         side.add_argument("--placement", choices=("same", "default"), default="default")
         side.add_argument("--reward", type=Path)
         side.add_argument("--seed", type=int, default=0)
+        side.add_argument("--lr", type=float, default=1e-4, help="learning rate of policy and critic")
         side.add_argument("--critic-fraction", type=float, help="of Migaki's side (default: its own)")
         if name == "run":
             side.add_argument("--peer", type=Path, required=True)
@@ -61,7 +62,15 @@ def run(chosen: argparse.Namespace) -> None:
     """Both sides in turn, each in a process of its own; medians, and the ratios."""
     chosen.model, chosen.prompts = chosen.model or bundled_model(), chosen.prompts or example_prompts()
     shared = ["--model", chosen.model, "--prompts", chosen.prompts, "--episodes", chosen.episodes, "--stop", chosen.stop]
-    shared += ["--response-length", chosen.response_length, "--seed", chosen.seed, *(["--reward", chosen.reward] if chosen.reward else [])]
+    shared += [
+        "--response-length",
+        chosen.response_length,
+        "--seed",
+        chosen.seed,
+        "--lr",
+        chosen.lr,
+        *(["--reward", chosen.reward] if chosen.reward else []),
+    ]
     fraction = [] if chosen.critic_fraction is None else ["--critic-fraction", chosen.critic_fraction]
     sides = {
         "peer": [chosen.env / "bin" / "python", chosen.peer, *shared],
@@ -108,7 +117,7 @@ def migaki(chosen: argparse.Namespace) -> None:
     settings = PPOSettings(
         updates=chosen.episodes // BATCH, episodes=BATCH, epochs=EPOCHS, minibatches=1, answer_tokens=chosen.response_length,
         kl_coef=0.05, kl_limit=1e9, length_limit=1e9, distinct_limit=1, refusal_limit=1, copy_limit=1, missing_end_penalty=1.0,
-        score_clip=PEER_SCORE_CLIP, learning_rate=1e-4, critic_learning_rate=1e-4, lora_targets=targets, seed=chosen.seed,
+        score_clip=PEER_SCORE_CLIP, learning_rate=chosen.lr, critic_learning_rate=chosen.lr, lora_targets=targets, seed=chosen.seed,
         **({} if chosen.critic_fraction is None else {"critic_fraction": chosen.critic_fraction}),
     )  # fmt: skip
     prompts = [json.loads(line)["prompt"] for line in chosen.prompts.open(encoding="utf-8")]
