@@ -127,7 +127,8 @@ def migaki(chosen: argparse.Namespace) -> None:
     updates, start, learnt = [], time.perf_counter(), [0.0]
 
     def on_round(figures, *_: object) -> None:
-        updates.append([round(time.perf_counter() - start, 1), round(figures.kl, 4), round(figures.score, 4)])
+        logged = figures.score - settings.missing_end_penalty * (1 - figures.finished)  # as the peer logs it
+        updates.append([round(time.perf_counter() - start, 1), round(figures.kl, 4), round(logged, 4), round(figures.score, 4)])
         if figures.step == settings.updates:  # the round after it only measures
             learnt[0] = time.perf_counter() - start
 
