@@ -1,0 +1,54 @@
+"""Where answers are generated: a model in this process, or a server that speaks OpenAI's protocol."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tasks.chatbot.conversation import Message
+from tasks.chatbot.events import Reason
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How one answer is generated; the fields are those of `ChatSettings`. Without a `seed`, answers differ from run to run."""
+
+    max_new_tokens: int = 96
+    temperature: float = 0.3
+    top_k: int = 50
+    top_p: float = 0.9
+    num_beams: int = 1
+    no_repeat_ngram: int = 4
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Text that was just generated and the tokens it took; the last of an answer says the `reason` it ended."""
+
+    text: str
+    tokens: int
+    reason: Reason | None = None
+
+
+class Backend(Protocol):
+    """What the engine needs of a model. Safe to call from several threads at once."""
+
+    name: str
+    context: int  # tokens of prompt and answer together
+
+    def count_tokens(self, messages: list[Message]) -> int:
+        """Tokens of the prompt that these messages become."""
+        ...
+
+    def stream(self, messages: list[Message], sampling: Sampling, stop: threading.Event) -> Iterator[Delta]:
+        """Generate an answer. Setting `stop` ends it soon; so does closing the iterator."""
+        ...
+
+    def choose(self, messages: list[Message], options: list[str]) -> list[float]:
+        """Log-likelihood (nats, summed over tokens) of each option as the answer to these messages."""
+        ...
+
+    def complete_json(self, messages: list[Message], schema: dict[str, Any], prefix: str, max_new_tokens: int) -> str:
+        """A JSON text that fits the schema, decoded greedily under a grammar as the answer that begins with `prefix`."""
+        ...

@@ -1,0 +1,102 @@
+"""What happens in one turn of the chatbot, in order: terminal, web page and HTTP show the same events, each in its own way.
+
+`Found` (what was looked up) comes first, then any `Called` and `Returned` (tools), then the `Piece`s of the answer, at last `Ended`.
+A refusal is `Refused` (why) followed by the pieces of what is said instead.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Reason = Literal["stop", "length", "timeout", "stopped", "refused", "unanswered"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A chunk that the answer rests on. `number` is what the answer cites, from 1; `page` is from 1 where the document has pages."""
+
+    number: int
+    chunk_id: str
+    document: str
+    title: str
+    heading: str
+    text: str
+    lang: str
+    score: float
+    page: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The sources looked up, and how sure the retrieval is (0 to 1) that they answer the question."""
+
+    sources: tuple[Source, ...]
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Called:
+    """The model calls a tool."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What a tool gave, or, not `ok`, the message about what went wrong that the model sees in its place."""
+
+    name: str
+    ok: bool
+    content: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """More of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The safety filters spoke. `code` is theirs (such as `harm.weapons` or `private.email`), `side` what they read."""
+
+    code: str
+    side: Literal["input", "output"]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of the answer. `cites` are the numbers of sources that support it; not `supported`, none does."""
+
+    text: str
+    cites: tuple[int, ...]
+    supported: bool
+
+
+@dataclass
+class Turn:
+    """A question and everything it led to."""
+
+    turn_id: str
+    question: str
+    lang: str = "en"
+    answer: str = ""
+    sources: list[Source] = field(default_factory=list)
+    sentences: list[Sentence] = field(default_factory=list)
+    calls: list[tuple[Called, Returned]] = field(default_factory=list)
+    refused: str = ""
+    reason: Reason = "stop"
+    quoted: bool = False
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The turn is over."""
+
+    turn: Turn
+
+
+Event = Found | Called | Returned | Piece | Refused | Ended
