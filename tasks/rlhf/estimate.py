@@ -89,7 +89,7 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
     tokens = prompt_tokens + settings.answer_tokens
     policy, policy_bases = _adapter(model, linear, settings.lora_targets, settings.lora_r, layer)
     reward, _ = _adapter(model, linear, settings.reward_lora_targets, settings.reward_lora_r, layer)
-    critic_layer = layers - learning_layers(layers - layer, settings.critic_fraction)
+    critic_layer = layers - learning_layers(layers, layers - layer, settings.critic_fraction)
     critic, _ = _adapter(model, linear, settings.reward_lora_targets, settings.reward_lora_r, critic_layer)
     config = model.config
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads

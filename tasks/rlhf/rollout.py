@@ -43,13 +43,13 @@ class Experience:
 
 
 class Critic:
-    """The reward model's twin with a head of values. Its adapter learns in the top `fraction` of the adapted layers; below, it never changes
+    """The reward model's twin with a head of values. Its adapter learns in the top `fraction` of the model's layers; below, it never changes
     and runs once a round. A fraction of 0 leaves the head alone to learn, on the reward model's own final states."""
 
     def __init__(self, roles: Roles, head: nn.Linear, fraction: float):
         layers = layer_count(roles.base)
         self.roles, self.head = roles, head
-        self.layer = layers - learning_layers(layers - roles.layer, fraction)
+        self.layer = layers - learning_layers(layers, layers - roles.layer, fraction)
         self.head_only = self.layer == layers
         self.parameters = [*roles.parameters(CRITIC, self.layer), *head.parameters()]
 
@@ -66,9 +66,9 @@ class Critic:
         return self.head(final[batch.predicts])[:, 0]
 
 
-def learning_layers(adapted: int, fraction: float) -> int:
-    """How many of the adapted layers a fraction of them is: at least one, unless the fraction is 0."""
-    return max(1, round(adapted * fraction)) if fraction else 0
+def learning_layers(layers: int, adapted: int, fraction: float) -> int:
+    """How many layers a fraction of all of them is: at most those that are adapted and at least one, unless the fraction is 0."""
+    return min(adapted, max(1, round(layers * fraction))) if fraction else 0
 
 
 def as_rows(flat: Tensor, batch: Batch) -> Tensor:

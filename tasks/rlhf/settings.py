@@ -79,10 +79,10 @@ class PPOSettings(StageSettings):
     )
     learning_rate: float = Field(3e-4, gt=0, description="Learning rate of the policy")
     critic_fraction: float = Field(
-        1.0,
+        1 / 3,
         ge=0,
         le=1,
-        description="Share of the adapted layers, from the top, in which the critic learns; below, it stays the reward model. 0: its head alone",
+        description="Share of the layers, from the top, in which the critic learns where they are adapted; below, it stays the reward model. 0: its head alone",
     )
     critic_learning_rate: float = Field(3e-4, gt=0, description="Learning rate of the critic")
     lora_r: int = Field(8, ge=1, description="Rank of the policy's adapter")

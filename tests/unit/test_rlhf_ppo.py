@@ -136,7 +136,7 @@ def test_what_enters_a_layer_halfway_leads_to_the_same_end(family):
 
 
 def test_a_critic_learns_in_its_own_layers_alone():
-    trainer = trainer_for(tiny_llama(vocab=64, layers=6), updates=2, critic_fraction=0.5)
+    trainer = trainer_for(tiny_llama(vocab=64, layers=6), updates=2, critic_fraction=1 / 3)
     before = trainer.roles.state("critic")
     run(trainer)
     changed = {name for name, weight in trainer.roles.state("critic").items() if not torch.equal(weight, before[name])}
