@@ -5,6 +5,8 @@ ALTER TABLE messages ADD COLUMN turn_id VARCHAR; -- shared by a question and its
 ALTER TABLE messages ADD COLUMN lang VARCHAR;
 ALTER TABLE messages ADD COLUMN reason VARCHAR; -- how the answer ended: stop length timeout stopped refused unanswered
 ALTER TABLE messages ADD COLUMN refused VARCHAR; -- code of the safety filter that spoke
+ALTER TABLE messages ADD COLUMN quoted BOOLEAN; -- the source's own sentence, not the model's words
+ALTER TABLE messages ADD COLUMN sentences JSON; -- of the answer, each with the sources that support it
 ALTER TABLE messages ADD COLUMN calls JSON; -- tools that were called, with arguments and what they gave
 ALTER TABLE messages ADD COLUMN tokens BIGINT;
 ALTER TABLE messages ADD COLUMN seconds DOUBLE;
