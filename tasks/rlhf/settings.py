@@ -79,7 +79,7 @@ class PPOSettings(StageSettings):
     )
     learning_rate: float = Field(3e-4, gt=0, description="Learning rate of the policy")
     critic_fraction: float = Field(
-        1 / 3,
+        1 / 6,
         ge=0,
         le=1,
         description="Share of the layers, from the top, in which the critic learns where they are adapted; below, it stays the reward model. 0: its head alone",
