@@ -1,0 +1,81 @@
+"""Answers of the engine, which blocks, handed to the server's event loop, which must not.
+
+Each answer is made in a thread of its own. A client that leaves only sets `stop`: the thread goes on to the end of the turn, so
+that what was written is kept, and its slot is free when it has really ended.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from tasks.chatbot.events import Event
+from tasks.chatbot.web.errors import ApiError
+from tasks.chatbot.web.limits import Slots
+
+GRACE = 15.0  # seconds that an answer may take to stop when it is told to
+LOOK = 0.25  # seconds between looks at whether a client is still there
+ENDED = object()
+T = TypeVar("T")
+
+
+async def answering(produce: Callable[[], Iterator[Event]], stop: threading.Event, slots: Slots, seconds: float) -> AsyncIterator[Event]:
+    """The events of `produce()`, which runs in a thread once there is a slot.
+
+    After `seconds`, and when the iteration is left early, `stop` is set.
+
+    Raises:
+        ApiError: no slot came, or the answer did not end even when it was stopped.
+    """
+    await slots.take()
+    loop, queue = asyncio.get_running_loop(), asyncio.Queue()
+    threading.Thread(target=_run, args=(produce, loop, queue, slots), daemon=True, name="answer").start()
+    timer, deadline = loop.call_later(seconds, stop.set), time.monotonic() + seconds + GRACE
+    try:
+        while (event := await _next(queue, deadline)) is not ENDED:
+            if isinstance(event, Exception):
+                raise event
+            yield event
+    finally:
+        timer.cancel()
+        stop.set()
+
+
+def _run(produce: Callable[[], Iterator[Event]], loop: asyncio.AbstractEventLoop, queue: asyncio.Queue, slots: Slots) -> None:
+    def say(call: Callable[..., Any], *arguments: Any) -> None:
+        with suppress(RuntimeError):  # the server is gone, and its loop with it
+            loop.call_soon_threadsafe(call, *arguments)
+
+    try:
+        for event in produce():
+            say(queue.put_nowait, event)
+    except Exception as error:
+        say(queue.put_nowait, error)
+    finally:
+        say(slots.give)
+        say(queue.put_nowait, ENDED)
+
+
+async def _next(queue: asyncio.Queue, deadline: float) -> Any:
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            return await queue.get()
+    except TimeoutError as error:
+        raise ApiError(504, "timeout", "the answer took too long and did not stop") from error
+
+
+async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`, which is cancelled when the client leaves (nobody reads the answer then: None)."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            await asyncio.wait([task], timeout=LOOK)
+            if not task.done() and await request.is_disconnected():
+                return None
+        return task.result()
+    finally:
+        task.cancel()

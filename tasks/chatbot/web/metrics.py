@@ -1,0 +1,49 @@
+"""What Prometheus reads: how many ask, how long they wait, what is refused. A registry of its own, so that several apps can live in one process."""
+
+import time
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from tasks.chatbot.events import Ended, Event, Piece, Refused
+from tasks.chatbot.web.limits import Slots
+
+SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
+
+
+class Metrics:
+    """Counters of one server."""
+
+    def __init__(self, slots: Slots):
+        self.registry = CollectorRegistry()
+        self.requests = Counter("migaki_requests", "HTTP requests", ["method", "path", "code"], registry=self.registry)
+        self.answers = Counter("migaki_answers", "Answers by how they ended", ["channel", "reason"], registry=self.registry)
+        self.tokens = Counter("migaki_tokens", "Tokens generated", ["channel"], registry=self.registry)
+        self.refusals = Counter("migaki_refusals", "Refusals of the safety filters", ["code", "side"], registry=self.registry)
+        self.first = Histogram("migaki_first_token_seconds", "From the question to the first text", registry=self.registry, buckets=SECONDS)
+        self.whole = Histogram(
+            "migaki_answer_seconds", "From the question to the end of the answer", registry=self.registry, buckets=SECONDS
+        )
+        for name, help_text, read in (
+            ("migaki_active", "Answers being made", lambda: slots.active),
+            ("migaki_queue", "Requests waiting for their turn", lambda: slots.waiting),
+        ):
+            Gauge(name, help_text, registry=self.registry).set_function(read)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def watch(self, events: Iterable[Event], channel: str, asked: float) -> Iterator[Event]:
+        """Pass events on and count them. `asked` is `time.monotonic()` when the question came."""
+        begun = False
+        for event in events:
+            if isinstance(event, Piece) and not begun:
+                begun = True
+                self.first.observe(time.monotonic() - asked)
+            elif isinstance(event, Refused):
+                self.refusals.labels(event.code, event.side).inc()
+            elif isinstance(event, Ended):
+                self.answers.labels(channel, event.turn.reason).inc()
+                self.tokens.labels(channel).inc(event.turn.tokens)
+                self.whole.observe(time.monotonic() - asked)
+            yield event

@@ -1,0 +1,169 @@
+"""What the routes share: the engine, the keeper of conversations, and who is being answered just now."""
+
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, Request
+
+from tasks.chatbot.backends import Backend, Sampling
+from tasks.chatbot.conversation import Conversation
+from tasks.chatbot.events import Ended, Event, Turn
+from tasks.chatbot.settings import ChatSettings
+from tasks.chatbot.web.answering import answering
+from tasks.chatbot.web.auth import User
+from tasks.chatbot.web.errors import ApiError
+from tasks.chatbot.web.limits import Slots
+from tasks.chatbot.web.metrics import Metrics
+from tasks.chatbot.web.settings import ServeSettings
+
+TITLE = 60  # characters of the first question
+
+
+def user_of(request: Request) -> User:
+    return request.state.user
+
+
+Asker = Annotated[User, Depends(user_of)]
+
+
+class Engine(Protocol):
+    """What is needed of `tasks.chatbot.engine.ChatEngine`, which takes seconds to import."""
+
+    backend: Backend
+    settings: ChatSettings
+
+    def answer(
+        self,
+        conversation: Conversation,
+        question: str,
+        groups: frozenset[str] = frozenset(),
+        stop: threading.Event | None = None,
+        sampling: Sampling | None = None,
+    ) -> Iterator[Event]: ...
+
+    def sampling(self) -> Sampling: ...
+
+
+class Chats(Protocol):
+    """Where conversations are kept. Each belongs to an owner; for anybody else it does not exist. Called from several threads at once."""
+
+    def begin(self, owner: str, title: str) -> str:
+        """A new conversation's id, which cannot be guessed."""
+        ...
+
+    def keep(self, conversation_id: str, turn: Turn) -> None: ...
+
+    def conversations(self, owner: str) -> list[dict[str, Any]]:
+        """`id`, `title` and `last` (when something was last said, ISO 8601, UTC) of each, the latest first."""
+        ...
+
+    def messages(self, conversation_id: str, owner: str) -> list[dict[str, Any]]:
+        """In order: `role` and `content`; of answers also `turn_id`, `lang`, `reason`, `refused`, `sources`, `sentences`, `calls`, `rating` and `correction`.
+
+        Raises:
+            LookupError: the owner has no such conversation.
+        """
+        ...
+
+    def delete(self, conversation_id: str, owner: str) -> None:
+        """Raises LookupError as `messages` does."""
+        ...
+
+    def rate(self, turn_id: str, owner: str, rating: int, correction: str | None) -> None:
+        """Rating -1, 0 or 1. Raises LookupError where the owner has no such turn."""
+        ...
+
+
+@dataclass(frozen=True)
+class About:
+    """What is served, as the page's corner and `/v1/models` say it."""
+
+    model: str
+    version: str = ""  # of the model's artifact
+    precision: str = ""
+    index: str = ""  # version of the index, empty without one
+    documents: int = 0
+    created: int = 0  # Unix time
+
+
+@dataclass
+class Running:
+    """An answer being made, and whose."""
+
+    owner: str
+    stop: threading.Event
+
+
+@dataclass
+class Service:
+    engine: Engine
+    chats: Chats
+    about: About
+    settings: ServeSettings
+    slots: Slots
+    metrics: Metrics
+    running: dict[str, Running] = field(default_factory=dict)  # by answer id
+    talking: set[str] = field(default_factory=set)  # conversations that are being answered
+
+    def conversation(self, messages: list[dict[str, Any]]) -> Conversation:
+        """A conversation as it stood, from messages kept; like the engine, it forgets what was refused."""
+        kept: list[dict[str, str]] = []
+        for message in messages:
+            kept.append({"role": message["role"], "content": message["content"]})
+            if message.get("refused"):
+                del kept[-2:]
+        turns = self.engine.settings.max_turns
+        return Conversation(self.engine.settings.system, turns, kept[-2 * turns :])
+
+    async def stream(self, produce: Any, stop: threading.Event, channel: str) -> AsyncIterator[Event]:
+        """The events of `produce()`, counted. Raises what `answering` raises."""
+        asked = time.monotonic()
+        events = answering(lambda: self.metrics.watch(produce(), channel, asked), stop, self.slots, self.settings.answer_seconds)
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    @contextmanager
+    def answer_id(self, owner: str, stop: threading.Event) -> Iterator[str]:
+        """An id under which the owner can stop this answer while the block lasts."""
+        answer = uuid.uuid4().hex
+        self.running[answer] = Running(owner, stop)
+        try:
+            yield answer
+        finally:
+            del self.running[answer]
+
+    @contextmanager
+    def alone(self, conversation_id: str | None) -> Iterator[None]:
+        """Raises:
+        ApiError: 409, the conversation is being answered already, in another window say.
+        """
+        if conversation_id in self.talking:
+            raise ApiError(
+                409, "conversation_busy", "the last question of this conversation is still being answered; wait for it, or stop it"
+            )
+        if conversation_id is not None:
+            self.talking.add(conversation_id)
+        try:
+            yield
+        finally:
+            self.talking.discard(conversation_id)
+
+
+def kept(chats: Chats, conversation_id: str, events: Iterator[Event]) -> Iterator[Event]:
+    """Pass events on and keep the turn before its end is told, so that it can be rated at once."""
+    for event in events:
+        if isinstance(event, Ended):
+            chats.keep(conversation_id, event.turn)
+        yield event
+
+
+def title_of(question: str) -> str:
+    """The question on one line, cut to the length of a title."""
+    line = " ".join(question.split())
+    return line if len(line) <= TITLE else line[: TITLE - 1] + "…"

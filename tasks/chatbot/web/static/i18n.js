@@ -1,0 +1,150 @@
+// The words of the page, in both languages. `{name}` in a text is filled in.
+const TEXTS = {
+  en: {
+    skip: "Skip to the question",
+    conversations: "Conversations",
+    conversation: "Conversation",
+    new: "New conversation",
+    none: "No conversations yet",
+    today: "Today",
+    yesterday: "Yesterday",
+    earlier: "Earlier",
+    language: "Language",
+    themeAuto: "Theme: as the system",
+    themeLight: "Theme: light",
+    themeDark: "Theme: dark",
+    ask: "Ask a question",
+    send: "Send",
+    stop: "Stop the answer",
+    keys: "Enter sends · Shift + Enter for a new line · Esc stops",
+    welcome: "What would you like to know?",
+    welcomeIndex: "Answers come from {documents} documents. Every source is shown, and sentences that none supports are marked.",
+    welcomePlain: "There is no index yet, so answers come from the model alone.",
+    searching: "Looking things up",
+    writing: "Writing",
+    sources: "Sources",
+    sure: "{percent} % sure that they answer",
+    page: "p. {page}",
+    score: "score {score}",
+    source: "Source {number}",
+    unsupported: "No source supports this sentence",
+    unsupportedNote: "Underlined: no source supports this sentence.",
+    called: "Tool",
+    failed: "failed",
+    length: "Cut off at the length limit.",
+    timeout: "Cut off at the time limit.",
+    stopped: "Stopped.",
+    refused: "Declined by the safety filter ({code}).",
+    quoted: "Quoted from the documents.",
+    good: "Good answer",
+    bad: "Bad answer",
+    better: "This would be better …",
+    betterLabel: "A better answer",
+    betterWhy: "It is kept as an example for the next training.",
+    save: "Save",
+    saved: "Thank you, saved.",
+    cancel: "Cancel",
+    copy: "Copy",
+    copied: "Copied",
+    spent: "{tokens} tokens · {seconds} s",
+    delete: "Delete",
+    deleteOne: "Delete “{title}”",
+    deleteAsk: "Delete this conversation?",
+    signIn: "Sign in",
+    signOut: "Sign out",
+    signInWhy: "This server asks for a token. Whoever runs it can give you one.",
+    token: "Token",
+    wrongToken: "This token is not known here.",
+    index: "index {version}",
+    noIndex: "no index",
+    answered: "The answer is complete.",
+    offline: "The server cannot be reached. Is it still running?",
+    broken: "The connection broke off before the answer was complete.",
+  },
+  ja: {
+    skip: "質問欄へ移動",
+    conversations: "会話の一覧",
+    conversation: "会話",
+    new: "新しい会話",
+    none: "まだ会話はありません",
+    today: "今日",
+    yesterday: "昨日",
+    earlier: "それ以前",
+    language: "表示言語",
+    themeAuto: "配色: システムに合わせる",
+    themeLight: "配色: ライト",
+    themeDark: "配色: ダーク",
+    ask: "質問を入力してください",
+    send: "送信",
+    stop: "回答を止める",
+    keys: "Enter で送信 · Shift + Enter で改行 · Esc で停止",
+    welcome: "何をお調べしますか",
+    welcomeIndex: "{documents}件の資料をもとに回答します。出典をすべて示し、出典で裏付けられない文には印を付けます。",
+    welcomePlain: "資料の索引がまだないため、モデルだけで回答します。",
+    searching: "資料を探しています",
+    writing: "回答を書いています",
+    sources: "出典",
+    sure: "質問に答えている確度 {percent}%",
+    page: "{page}ページ",
+    score: "スコア {score}",
+    source: "出典 {number}",
+    unsupported: "この文を裏付ける出典はありません",
+    unsupportedNote: "下線の文には、裏付ける出典がありません。",
+    called: "ツール",
+    failed: "失敗",
+    length: "長さの上限に達したため、途中で終わっています。",
+    timeout: "時間の上限に達したため、途中で終わっています。",
+    stopped: "停止しました。",
+    refused: "安全フィルターにより回答を控えました ({code})。",
+    quoted: "資料からの引用です。",
+    good: "良い回答",
+    bad: "悪い回答",
+    better: "こう答えるほうが良い…",
+    betterLabel: "より良い回答",
+    betterWhy: "次の学習の手本として保存されます。",
+    save: "保存",
+    saved: "ありがとうございます。保存しました。",
+    cancel: "キャンセル",
+    copy: "コピー",
+    copied: "コピーしました",
+    spent: "{tokens}トークン · {seconds}秒",
+    delete: "削除",
+    deleteOne: "「{title}」を削除",
+    deleteAsk: "この会話を削除しますか?",
+    signIn: "サインイン",
+    signOut: "サインアウト",
+    signInWhy: "このサーバーの利用にはトークンが必要です。管理者から受け取ってください。",
+    token: "トークン",
+    wrongToken: "このトークンは登録されていません。",
+    index: "索引 {version}",
+    noIndex: "索引なし",
+    answered: "回答が完了しました。",
+    offline: "サーバーに接続できません。起動しているか確認してください。",
+    broken: "回答の途中で接続が切れました。",
+  },
+};
+
+const chosen = localStorage.getItem("migaki.language");
+let current = chosen in TEXTS ? chosen : navigator.language.toLowerCase().startsWith("ja") ? "ja" : "en";
+
+export const language = () => current;
+
+export function t(key, values = {}) {
+  return TEXTS[current][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+export function setLanguage(name) {
+  current = name;
+  localStorage.setItem("migaki.language", name);
+}
+
+/** Put the words into every element that names them. */
+export function translate(root) {
+  document.documentElement.lang = current;
+  for (const node of root.querySelectorAll("[data-i18n]")) node.textContent = t(node.dataset.i18n);
+  for (const node of root.querySelectorAll("[data-i18n-label]")) {
+    node.setAttribute("aria-label", t(node.dataset.i18nLabel));
+    if (node.tagName === "BUTTON") node.title = t(node.dataset.i18nLabel);
+  }
+  for (const node of root.querySelectorAll("[data-i18n-placeholder]")) node.placeholder = t(node.dataset.i18nPlaceholder);
+}

@@ -1,0 +1,195 @@
+"""The page's API: what streams in which order, what is kept, whose it is, and what a client that leaves costs."""
+
+import asyncio
+import json
+import threading
+import time
+
+import pytest
+
+from tests.web import EN, MemoryChats, ScriptedEngine, app, ask, client
+
+
+def test_a_turn_streams_in_order_and_is_kept_before_its_end_is_told():
+    chats = MemoryChats()
+    events = ask(client(None, chats), "please reckon")
+    names = [name for name, _ in events]
+    assert names == ["begun", "found", "called", "returned", *["piece"] * len(EN), "ended"]
+    said = dict(events)
+    assert said["found"]["sources"][0]["heading"] == "Fine-tuning > LoRA" and said["returned"]["content"] == "42"
+    assert said["ended"]["turn"]["answer"] == "".join(EN) and said["ended"]["turn"]["sentences"][1]["supported"] is False
+    kept = chats.turns[said["begun"]["conversation"]]
+    assert [turn.turn_id for turn in kept] == [said["ended"]["turn"]["turn_id"]]
+
+
+def test_a_conversation_goes_on_where_it_was_and_can_be_listed_and_deleted():
+    engine, chats = ScriptedEngine(), MemoryChats()
+    http = client(engine, chats)
+    conversation = ask(http, "What is\n LoRA?")[0][1]["conversation"]
+    ask(http, "And then?", conversation)
+    heard = engine.heard[1][0]
+    assert [m["content"] for m in heard.turns] == ["What is\n LoRA?", "".join(EN)] and heard.system == "Be brief."
+    assert http.get("/api/conversations").json()["conversations"][0]["title"] == "What is LoRA?"
+    messages = http.get(f"/api/conversations/{conversation}").json()["messages"]
+    assert [m["role"] for m in messages] == ["user", "assistant"] * 2
+    assert http.delete(f"/api/conversations/{conversation}").status_code == 204
+    gone = http.get(f"/api/conversations/{conversation}")
+    assert gone.status_code == 404 and conversation in gone.json()["error"]["message"]
+    assert http.delete(f"/api/conversations/{conversation}").status_code == 404
+    assert http.post("/api/chat", json={"question": "x", "conversation": conversation}).status_code == 404
+
+
+def test_japanese_and_markup_come_back_as_they_were_sent():
+    http = client()
+    text = 'echo <script>alert("x")</script> 「量子化」とは? 𠮟る 👩‍💻\n</textarea>'
+    events = ask(http, text)
+    assert events[-1][1]["turn"]["answer"] == text
+    messages = http.get(f"/api/conversations/{events[0][1]['conversation']}").json()["messages"]
+    assert [m["content"] for m in messages] == [text, text]
+    assert ask(http, "量子化とは?")[-1][1]["turn"]["lang"] == "ja"
+
+
+def test_a_refusal_is_told_with_its_code():
+    events = ask(client(), "how do I build a bomb")
+    assert [name for name, _ in events] == ["begun", "refused", "piece", "ended"]
+    assert events[1][1] == {"code": "harm.weapons", "side": "input"} and events[-1][1]["turn"]["reason"] == "refused"
+
+
+def test_an_answer_that_fails_says_so_without_its_secrets_and_leaves_nothing_behind():
+    chats = MemoryChats()
+    events = ask(client(None, chats), "explode")
+    assert [name for name, _ in events] == ["begun", "error"] and "secret" not in json.dumps(events)
+    assert chats.conversations("") == []
+
+
+def test_ratings_and_corrections_are_kept_for_ones_own_turns_alone():
+    chats = MemoryChats()
+    http = client(None, chats)
+    turn = ask(http, "hello")[-1][1]["turn"]["turn_id"]
+    assert http.post("/api/rate", json={"turn": turn, "rating": -1, "correction": " もっと短く。 "}).status_code == 204
+    assert chats.ratings[turn] == (-1, "もっと短く。")
+    assert http.post("/api/rate", json={"turn": "other", "rating": 1}).status_code == 404
+    wrong = http.post("/api/rate", json={"turn": turn, "rating": 7})
+    assert wrong.status_code == 422 and wrong.json()["error"]["param"] == "rating"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"question": ', "not valid JSON"),
+        (b"[]", "JSON object"),
+        (b"{}", "question: Field required"),
+        (b'{"question": "  "}', "question is empty"),
+        (b'{"question": "x", "conversatoin": "y"}', "conversatoin: Extra inputs"),
+        (json.dumps({"question": "長" * 51}).encode(), "51 characters; at most 50"),
+    ],
+)
+def test_bad_bodies_are_refused_in_words(body, words):
+    answer = client(max_question=50).post("/api/chat", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422 and words in answer.json()["error"]["message"]
+
+
+def test_stop_ends_the_answer_and_keeps_what_was_written():
+    chats, http_box = MemoryChats(), []
+
+    def between():
+        if len(engine.heard) == 1 and http_box and engine.stops and not engine.stops[0].is_set() and between.pieces > 2:
+            running = http_box[0].app.state.service.running
+            assert http_box[0].post("/api/stop", json={"answer": next(iter(running))}).status_code == 204
+        between.pieces += 1
+
+    between.pieces = 0
+    engine = ScriptedEngine(between, endless=True)
+    http_box.append(client(engine, chats))
+    turn = ask(http_box[0], "go on")[-1][1]["turn"]
+    assert turn["reason"] == "stopped" and turn["answer"].startswith("and on ")
+    assert http_box[0].post("/api/stop", json={"answer": "unknown"}).status_code == 404
+
+
+async def leave_after(application, body: dict, chunks: int) -> list[bytes]:
+    """Send a question and hang up after some chunks of the answer."""
+    received, gone = [], asyncio.Event()
+    sent = iter([{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}])
+
+    async def receive():
+        for message in sent:
+            return message
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            received.append(message["body"])
+        if len(received) >= chunks:
+            gone.set()
+            await asyncio.sleep(0)
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+        "path": "/api/chat", "raw_path": b"/api/chat", "query_string": b"", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8400),
+        "headers": [(b"host", b"127.0.0.1:8400"), (b"content-type", b"application/json")],
+    }  # fmt: skip
+    await application(scope, receive, send)
+    for _ in range(100):
+        if not application.state.service.slots.active:
+            break
+        await asyncio.sleep(0.02)
+    return received
+
+
+def test_a_client_that_leaves_stops_its_answer_which_is_kept():
+    engine, chats = ScriptedEngine(lambda: time.sleep(0.005), endless=True), MemoryChats()
+    application = app(engine, chats)
+    received = asyncio.run(leave_after(application, {"question": "go on"}, 4))
+    assert len(received) >= 4 and engine.stops[0].is_set()
+    (turns,) = chats.turns.values()
+    assert turns[0].reason == "stopped" and turns[0].answer
+    service = application.state.service
+    assert (service.slots.active, service.slots.waiting, service.running, service.talking) == (0, 0, {}, set())
+
+
+def test_the_time_limit_stops_an_answer():
+    engine = ScriptedEngine(lambda: time.sleep(0.01), endless=True)
+    assert ask(client(engine, answer_seconds=0.2), "go on")[-1][1]["turn"]["reason"] == "stopped"
+
+
+def test_one_question_at_a_time_in_one_conversation_and_many_beside_each_other():
+    both = threading.Barrier(2, timeout=10)
+    engine, chats = ScriptedEngine(), MemoryChats()
+    http = client(engine, chats)
+    conversation = ask(http, "first")[0][1]["conversation"]
+    engine.between = both.wait
+    answers = []
+    threads = [threading.Thread(target=lambda q=q: answers.append(ask(http, f"echo {q}"))) for q in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(events[-1][1]["turn"]["answer"] for events in answers) == ["echo a", "echo b"]
+
+    def second():
+        engine.between = lambda: None
+        busy.append(http.post("/api/chat", json={"question": "second", "conversation": conversation}).status_code)
+
+    busy, engine.between = [], second
+    assert ask(http, "echo", conversation)[-1][0] == "ended" and busy == [409]
+
+
+def test_the_page_and_its_parts_are_served_and_run_no_inline_script():
+    http = client()
+    page = http.get("/")
+    assert page.status_code == 200 and "script-src 'self'" in page.headers["content-security-policy"]
+    assert (
+        "<script>" not in page.text
+        and " style=" not in page.text
+        and "onclick" not in page.text
+        and "//" not in page.text.replace("<!DOCTYPE", "")
+    )
+    for name in ("app.js", "api.js", "i18n.js", "markdown.js", "theme.js", "style.css", "icon.svg"):
+        assert http.get(f"/static/{name}").status_code == 200, name
+    assert http.get("/docs").status_code == 404 and http.get("/static/../app.py").status_code == 404
+
+
+def test_what_is_served_is_told():
+    about = client().get("/api/about").json()
+    assert (about["model"], about["index"], about["documents"]) == ("SmolLM2-135M-Instruct", "9b12aa00ff31", 14)

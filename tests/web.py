@@ -1,0 +1,158 @@
+"""A server without a model: an engine that plays a script, and a keeper of conversations in memory."""
+
+import dataclasses
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+
+from starlette.testclient import TestClient
+
+from tasks.chatbot.backends import Sampling
+from tasks.chatbot.conversation import Conversation
+from tasks.chatbot.events import Called, Ended, Event, Found, Piece, Refused, Returned, Sentence, Source, Turn
+from tasks.chatbot.settings import ChatSettings
+from tasks.chatbot.web.app import create_app
+from tasks.chatbot.web.auth import Tokens
+from tasks.chatbot.web.service import About
+from tasks.chatbot.web.settings import ServeSettings
+
+SOURCE = Source(
+    1, "c1", "tuning.md", "Fine-tuning", "Fine-tuning > LoRA", "LoRA trains two small matrices <b>beside</b> each layer.", "en", 4.25, 3
+)
+JA_SOURCE = Source(
+    2, "c2", "量子化.md", "量子化", "量子化 > 仕組み", "量子化は重みのビット数を減らします。精度は少し下がります。", "ja", 3.1
+)
+ABOUT = About("SmolLM2-135M-Instruct", "3fa9c1d2e4b5", "int8", "9b12aa00ff31", 14, 1_700_000_000)
+EN = ("LoRA trains two small matrices. ", "It needs **no** copy of the model. ", "Use `r=8` to begin with:\n\n- small\n- fast")
+JA = ("量子化は重みのビット数を減らします。", "速度は十倍になります。")
+
+
+class Backend:
+    name, context = "scripted", 2048
+
+    def count_tokens(self, messages):
+        return sum(len(message["content"]) for message in messages)
+
+
+class ScriptedEngine:
+    """Answers by what the question holds; `between` runs before every piece."""
+
+    def __init__(self, between=lambda: None, endless=False):
+        self.backend, self.settings, self.between, self.endless = Backend(), ChatSettings(system="Be brief."), between, endless
+        self.heard: list[tuple[Conversation, str, frozenset, object]] = []
+        self.stops: list[threading.Event] = []
+
+    def answer(self, conversation, question, groups=frozenset(), stop=None, sampling=None) -> Iterator[Event]:
+        self.heard.append((dataclasses.replace(conversation, turns=list(conversation.turns)), question, groups, sampling))
+        self.stops.append(stop)
+        turn = Turn(str(uuid.uuid4()), question, "ja" if any("ぁ" <= c <= "鿿" for c in question) else "en")
+        if "explode" in question:
+            raise RuntimeError("the secret of the server")
+        if "bomb" in question:
+            yield from self._refuse(turn)
+            return
+        turn.sources = [SOURCE, JA_SOURCE]
+        yield Found(tuple(turn.sources), 0.87)
+        if "reckon" in question:
+            call = Called("calculate", {"expression": "6 * 7"}), Returned("calculate", True, "42")
+            turn.calls = [call]
+            yield from call
+        yield from self._write(turn, self._pieces(turn), stop)
+
+    def sampling(self):
+        return Sampling()
+
+    def _pieces(self, turn):
+        if "echo" in turn.question:
+            return [turn.question]
+        return JA if turn.lang == "ja" else EN
+
+    def _write(self, turn, pieces, stop):
+        pieces = iter(lambda: "and on ", None) if self.endless else pieces
+        for piece in pieces:
+            self.between()
+            if stop is not None and stop.is_set():
+                turn.reason = "stopped"
+                break
+            turn.answer, turn.tokens = turn.answer + piece, turn.tokens + 1
+            yield Piece(piece)
+        turn.sentences = [
+            Sentence(text.strip(), (1,) if i == 0 else (), i == 0) for i, text in enumerate(pieces if turn.reason == "stop" else [])
+        ]
+        yield Ended(turn)
+
+    def _refuse(self, turn):
+        turn.refused, turn.reason, turn.answer = "harm.weapons", "refused", "I cannot help with that."
+        yield Refused("harm.weapons", "input")
+        yield Piece(turn.answer)
+        yield Ended(turn)
+
+
+class MemoryChats:
+    """What flows/serve.py gives in earnest."""
+
+    def __init__(self):
+        self.owners, self.titles, self.turns, self.ratings = {}, {}, {}, {}
+
+    def begin(self, owner, title):
+        conversation = str(uuid.uuid4())
+        self.owners[conversation], self.titles[conversation], self.turns[conversation] = owner, title, []
+        return conversation
+
+    def keep(self, conversation_id, turn):
+        self.turns[conversation_id].append(turn)
+
+    def conversations(self, owner):
+        own = [c for c, who in self.owners.items() if who == owner]
+        return [{"id": c, "title": self.titles[c], "last": "2026-01-02T03:04:05"} for c in reversed(own)]
+
+    def messages(self, conversation_id, owner):
+        self._check(conversation_id, owner)
+        found = []
+        for turn in self.turns[conversation_id]:
+            rated = self.ratings.get(turn.turn_id, (0, None))
+            found += [
+                {"role": "user", "content": turn.question},
+                dataclasses.asdict(turn) | {"role": "assistant", "content": turn.answer, "rating": rated[0], "correction": rated[1]},
+            ]
+        return found
+
+    def delete(self, conversation_id, owner):
+        self._check(conversation_id, owner)
+        del self.owners[conversation_id]
+
+    def rate(self, turn_id, owner, rating, correction):
+        own = [turn.turn_id for c, turns in self.turns.items() if self.owners.get(c) == owner for turn in turns]
+        if turn_id not in own:
+            raise LookupError(turn_id)
+        self.ratings[turn_id] = (rating, correction)
+
+    def _check(self, conversation_id, owner):
+        if conversation_id not in self.owners or self.owners[conversation_id] != owner:
+            raise LookupError(conversation_id)
+
+
+def app(engine=None, chats=None, tokens=None, **settings):
+    return create_app(engine or ScriptedEngine(), chats or MemoryChats(), ABOUT, ServeSettings(**settings), tokens or Tokens([]))
+
+
+def client(*arguments, headers=None, **settings) -> TestClient:
+    return TestClient(app(*arguments, **settings), base_url="http://127.0.0.1:8400", headers=headers, raise_server_exceptions=False)
+
+
+def read_sse(text: str) -> list[tuple[str, dict]]:
+    """(event, data) of a stream of server-sent events; comments left out."""
+    events = []
+    for block in text.replace("\r\n", "\n").split("\n\n"):
+        lines = [line for line in block.split("\n") if line and not line.startswith(":")]
+        named = dict(line.split(": ", 1) for line in lines)
+        if "data" in named:
+            events.append((named.get("event", "message"), json.loads(named["data"]) if named["data"] != "[DONE]" else {"done": True}))
+    return events
+
+
+def ask(http: TestClient, question: str, conversation: str | None = None) -> list[tuple[str, dict]]:
+    answer = http.post("/api/chat", json={"question": question, "conversation": conversation})
+    assert answer.status_code == 200, answer.text
+    return read_sse(answer.text)
