@@ -21,6 +21,8 @@ from tasks.data.normalise import FORMATS
 from tasks.errors import MigakiError
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
+ALLOWED = ".allowed"  # in a folder of documents: who may see everything below it, unless a nearer one or the document itself says so
+KEPT_RULES = ".documents.json"  # in a folder of copies: columns and labels of the files by name
 MAX_LINE = 5_000_000  # characters; a longer line is a broken file, not a row
 
 
@@ -77,9 +79,9 @@ def read_rows(path: Path) -> Iterator[Row | BadRow]:
         case ".json":
             yield from _json(path)
         case ".csv":
-            yield from _csv(path.name, read_text(path))
+            yield from parse_csv(path.name, read_text(path))
         case _:
-            yield from _json_lines(path.name, read_text(path))
+            yield from parse_json_lines(path.name, read_text(path))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -115,7 +117,8 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def _json_lines(source: str, text: str) -> Iterator[Row | BadRow]:
+def parse_json_lines(source: str, text: str) -> Iterator[Row | BadRow]:
+    """The rows of JSON lines; `source` names the file."""
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -141,7 +144,7 @@ def _json(path: Path) -> Iterator[Row | BadRow]:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
-            yield from _json_lines(path.name, text)
+            yield from parse_json_lines(path.name, text)
             return
         raise MigakiError(f"{str(path)!r} is broken JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
     except (ValueError, RecursionError) as error:
@@ -154,7 +157,8 @@ def _json(path: Path) -> Iterator[Row | BadRow]:
         )
 
 
-def _csv(source: str, text: str) -> Iterator[Row | BadRow]:
+def parse_csv(source: str, text: str) -> Iterator[Row | BadRow]:
+    """The rows of a CSV file, whose first line names the columns."""
     csv.field_size_limit(MAX_LINE)
     reader = csv.DictReader(io.StringIO(text, newline=""))
     while True:
@@ -185,38 +189,109 @@ def _parquet(path: Path) -> Iterator[Row]:
         yield Row(path.name, number, row)
 
 
-def document_files(specs: list[str]) -> list[tuple[str, Path]]:
-    """(name, file) of everything in the folders and files given, in order, hidden files aside. A name is the path below the folder
-    that was given; where two folders have the same one, the later is put below its folder's name.
+@dataclass(frozen=True)
+class DocumentFile:
+    """A file of documents: its name below what was given, which columns of a table are what, and who may see what it holds."""
+
+    name: str
+    path: Path
+    columns: str = ""  # as in "text=answer,title=question"
+    label: str | None = None  # the text of the nearest .allowed
+
+    def digest(self) -> str:
+        """SHA-256 of all that decides what is read from it; of the contents alone where nothing else does."""
+        contents = file_digest(self.path)
+        if not self.columns and self.label is None:
+            return contents
+        return hashlib.sha256(json.dumps([contents, self.columns, self.label]).encode()).hexdigest()
+
+
+def find_documents(specs: list[str]) -> list[DocumentFile]:
+    """Everything in the files, folders and globs given, in order, hidden files aside.
+
+    A specification may end in the columns of a table, `faq.csv#text=answer,title=question`. A name is the path below the folder that was
+    given; where two folders have the same one, the later is put below its folder's name.
+
+    Raises:
+        MigakiError: there is nothing there.
     """
-    found: dict[str, Path] = {}
+    found: dict[str, DocumentFile] = {}
+    labels: dict[Path, str | None] = {}
     for spec in specs:
-        root = existing(spec, "documents")
-        files = (
-            sorted(
-                path
-                for path in root.rglob("*")
-                if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
-            )
-            if root.is_dir()
-            else [root]
-        )
-        for path in files:
-            name = path.relative_to(root).as_posix() if root.is_dir() else path.name
-            up = root.absolute() if root.is_dir() else root.absolute().parent
-            while name in found and found[name].resolve() != path.resolve() and up.name:
+        place, columns = split_columns(spec)
+        root, paths = _reached(place)
+        kept = _kept_rules(root)
+        for path in paths:
+            name, up = path.relative_to(root).as_posix(), root.absolute()
+            rule = kept.get(name) or {"columns": columns, "label": _folder_label(path.absolute().parent, labels)}
+            while name in found and found[name].path.resolve() != path.resolve() and up.name:
                 name, up = f"{up.name}/{name}", up.parent
-            found[name] = path
-    return list(found.items())
+            found[name] = DocumentFile(name, path, **rule)
+    return list(found.values())
+
+
+def document_files(specs: list[str]) -> list[tuple[str, Path]]:
+    """(name, file) of `find_documents`."""
+    return [(file.name, file.path) for file in find_documents(specs)]
+
+
+def keep_rules(files: list[DocumentFile], folder: Path) -> None:
+    """Write down columns and labels of files that are copied to `folder` under their names, so that `find_documents` finds them there."""
+    rules = {file.name: {"columns": file.columns, "label": file.label} for file in files if file.columns or file.label is not None}
+    if rules:
+        (folder / KEPT_RULES).write_text(json.dumps(rules, ensure_ascii=False), encoding="utf-8")
+
+
+def split_columns(spec: str) -> tuple[str, str]:
+    """`faq.csv#text=answer` to ("faq.csv", "text=answer"), what has no columns to (itself, "")."""
+    place, _, columns = spec.rpartition("#")
+    return (spec, "") if not place or "=" not in columns or Path(spec).exists() else (place, columns)
+
+
+def _reached(place: str) -> tuple[Path, list[Path]]:
+    """(folder that names are told from, files) of a file, a folder or a glob."""
+    path = Path(place)
+    if not path.exists() and (fixed := next((i for i, part in enumerate(path.parts) if set(part) & set("*?[")), None)) is not None:
+        root, pattern = Path(*path.parts[:fixed]), "/".join(path.parts[fixed:])
+        found = root.glob(f"{pattern}/*" if pattern.endswith("**") else pattern)
+    else:
+        root = existing(place, "documents")
+        if not root.is_dir():
+            return root.parent, [root]
+        found = root.rglob("*")
+    files = sorted(path for path in found if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts))
+    if not files and root != path:
+        raise MigakiError(f"prepare.documents: {place!r} matches no file (looked from {str(Path.cwd())!r})")
+    return root, files
+
+
+def _folder_label(folder: Path, known: dict[Path, str | None]) -> str | None:
+    """The text of the nearest .allowed at or above a folder; what cannot be read is an empty label, which lets nobody in."""
+    if folder not in known:
+        rule = folder / ALLOWED
+        try:
+            known[folder] = rule.read_text(encoding="utf-8") if rule.exists() else None
+        except (OSError, UnicodeDecodeError):
+            known[folder] = ""
+        if known[folder] is None and folder.parent != folder:
+            known[folder] = _folder_label(folder.parent, known)
+    return known[folder]
+
+
+def _kept_rules(root: Path) -> dict[str, dict[str, Any]]:
+    kept = root / KEPT_RULES
+    return json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
 
 
 def fingerprint(specs: list[str], kind: str) -> list[list[Any]]:
-    """For each specification its format and the SHA-256 of every file that it reaches, by its name below what was named."""
+    """For each specification its format and the digest of every file that it reaches, by its name below what was named."""
     found = []
     for spec in specs:
-        path = existing(spec, kind)
-        files = document_files([spec]) if kind == "documents" else [(path.name, path)]
-        found.append([split_format(spec, kind)[0], path.name, {name: file_digest(file) for name, file in files if file.is_file()}])
+        if kind == "documents":
+            found.append([None, Path(spec).name, {file.name: file.digest() for file in find_documents([spec])}])
+        else:
+            path = existing(spec, kind)
+            found.append([split_format(spec, kind)[0], path.name, {path.name: file_digest(path)} if path.is_file() else {}])
     return found
 
 

@@ -88,7 +88,7 @@ def test_latin_letters():
         ("a.md", b"%PDF-1.7\n" + bytes(range(256)) * 20, "binary"),
         ("a.md", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "binary"),
         ("a.html", b"<html><body><script>x</script></body></html>", "no text"),
-        ("a.pdf", b"%PDF", "not read"),
+        ("a.xlsx", b"PK", "not read"),
         ("noname", b"x", "without suffix"),
     ],
 )
