@@ -1,0 +1,97 @@
+"""The guard of the chatbot: what may be asked, said and looked up.
+
+Rules speak first and name the reason; the classifier, where one was trained, adds what they do not see. Nothing here keeps text: a decision
+has a code, a score and a language, and whoever asked writes it down.
+"""
+
+from dataclasses import dataclass
+
+from tasks.chatbot.safety import injection, personal
+from tasks.chatbot.safety.classifier import Classifier
+from tasks.chatbot.safety.injection import as_data
+from tasks.chatbot.safety.personal import redact
+from tasks.chatbot.safety.rules import code_of, harmful_answer, signals, topic
+from tasks.chatbot.safety.settings import GuardSettings
+from tasks.data.language import detect
+
+__all__ = ["Decision", "Guard", "as_data", "redact", "refusal"]
+
+REFUSALS = {
+    "harm": {"en": "I'm sorry, but I can't help with that.", "ja": "申し訳ありませんが、そのご依頼にはお答えできません。"},
+    "harm.self_harm": {
+        "en": "I'm sorry that you are going through this. I can't help with hurting yourself, but you do not have to be alone with it: please talk "
+        "to someone you trust, or call a crisis line where you live (in Japan 0120-783-556, in the US and Canada 988, in the UK and Ireland "
+        "116 123). If you are in danger right now, call your emergency number.",
+        "ja": "おつらい気持ちを話してくださり、ありがとうございます。自分を傷つけることのお手伝いはできませんが、一人で抱え込まないでください。"
+        "身近な信頼できる人や、いのちの電話(0120-783-556)、よりそいホットライン(0120-279-338)に話してみてください。"
+        "今すぐ危険があるときは、119番か110番に電話してください。",
+    },
+    "private": {
+        "en": "I'm sorry, but the answer held personal data that I can't show.",
+        "ja": "申し訳ありませんが、回答に個人情報が含まれていたため、表示できません。",
+    },
+    "injection": {
+        "en": "I'm sorry, but I can't use that text: it tries to give me instructions.",
+        "ja": "申し訳ありませんが、指示を紛れ込ませた文章のため、使うことができません。",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a filter thinks of a text. `code` is "" where it found nothing; found but not `blocked`, the text may pass and is written down.
+
+    `score` is the probability that a request is harmful, 1.0 where a rule spoke.
+    """
+
+    blocked: bool
+    code: str
+    score: float
+    lang: str
+
+
+def refusal(decision: Decision) -> str:
+    """What is said in place of what was blocked, in the decision's language."""
+    said = REFUSALS.get(decision.code) or REFUSALS[decision.code.partition(".")[0]]
+    return said[decision.lang]
+
+
+class Guard:
+    """The filters with their settings and, if there is one, the classifier. Safe to use from several threads at once."""
+
+    def __init__(self, settings: GuardSettings | None = None, classifier: Classifier | None = None):
+        self.settings, self.classifier = settings or GuardSettings(), classifier
+
+    def check_input(self, text: str) -> Decision:
+        """Whether a request is harmful. An order to forget earlier instructions is noted, not blocked: a user may change their mind."""
+        lang = detect(text)
+        code, score = self._harm(text, lang) if self.settings.harm != "off" else ("", 0.0)
+        if code:
+            return Decision(self.settings.harm == "block", code, score, lang)
+        steering = injection.find(text) if self.settings.injection != "off" else None
+        return Decision(False, steering or "", 1.0 if steering else score, lang)
+
+    def _harm(self, text: str, lang: str) -> tuple[str, float]:
+        """(code, score) of a request."""
+        found = signals(text)
+        if code := code_of(found):
+            return code, 1.0
+        score = self.classifier.score(text) if self.classifier else 0.0
+        return (topic(found), score) if self.classifier and score >= self.classifier.thresholds[lang] else ("", score)
+
+    def check_output(self, text: str, known: str = "") -> Decision:
+        """Whether an answer gives directions to do harm, or personal data that stand not in `known` (the question, the sources)."""
+        lang = detect(text)
+        if self.settings.harm != "off" and (code := harmful_answer(text)):
+            return Decision(self.settings.harm == "block", code, 1.0, lang)
+        leaks = personal.leaked(text, known) if self.settings.personal != "off" else []
+        return Decision(bool(leaks) and self.settings.personal == "block", leaks[0].code if leaks else "", float(bool(leaks)), lang)
+
+    def clean_output(self, text: str, known: str = "") -> str:
+        """An answer as it may be shown: without personal data, where the settings say so."""
+        return redact(text, known) if self.settings.personal == "redact" else text
+
+    def check_document(self, text: str) -> Decision:
+        """Whether a text that was looked up tries to steer the model. `as_data` makes it harmless; blocked, it is to be left out."""
+        code = injection.find(text) if self.settings.injection != "off" else None
+        return Decision(code is not None and self.settings.injection == "block", code or "", float(code is not None), detect(text))

@@ -1,0 +1,51 @@
+"""Settings of the safety filters: what the guard does, and what its classifier is trained on."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from tasks.settings import StageSettings
+
+
+class GuardSettings(StageSettings):
+    """What the filters do with what they find."""
+
+    harm: Literal["block", "note", "off"] = Field("block", description="Harmful requests and answers: refuse, only write down, or do not look")
+    personal: Literal["redact", "block", "off"] = Field(
+        "redact", description="Personal data in an answer that stands neither in the question nor in the sources"
+    )
+    injection: Literal["note", "block", "off"] = Field(
+        "note", description="Documents that give the model orders: write down (the orders are quoted as text), leave out, or do not look"
+    )
+
+
+class ClassifierSettings(StageSettings):
+    """What the classifier of harmful requests learns from, and how."""
+
+    PATHS: ClassVar[set[str]] = {"examples", "harmful", "harmless"}
+
+    examples: list[str] = Field(
+        ["examples/safety.en.jsonl", "examples/safety.ja.jsonl"],
+        description="Files of rows with prompt, label (harmful, harmless), and, if known, topic and split (train, heldout: only measured on)",
+    )
+    harmful: list[str] = Field([], description="Files of harmful requests; the field is prompt, instruction or question")
+    harmless: list[str] = Field(
+        [
+            "examples/instructions.en.jsonl",
+            "examples/instructions.ja.jsonl",
+            "examples/questions.en.jsonl",
+            "examples/questions.ja.jsonl",
+        ],
+        description="Files of everyday requests, read as `harmful` is",
+    )
+    over_refusal: float = Field(
+        0.05, gt=0, lt=0.5, description="Share of look-alike harmless training rows (in cross-validation) that may be refused: sets the thresholds"
+    )
+    regularisation: float = Field(4.0, gt=0, description="Inverse strength of the L2 penalty (scikit-learn's C)")
+    min_count: int = Field(2, ge=1, description="Features that occur in fewer rows are left out")
+    folds: int = Field(5, ge=2, description="Folds of the cross-validation that sets the thresholds")
+    seed: int = Field(0, description="Seed of the folds")
+
+
+class SafetySettings(ClassifierSettings, GuardSettings):
+    """All of `safety`: the stage reads the classifier's fields, the chat the guard's."""

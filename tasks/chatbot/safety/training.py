@@ -1,0 +1,172 @@
+"""Train and measure the classifier of harmful requests."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tasks.chatbot.safety.classifier import Classifier, features
+from tasks.chatbot.safety.rules import code_of, signals
+from tasks.chatbot.safety.settings import ClassifierSettings
+from tasks.data.language import detect
+from tasks.data.sources import BadRow, read_rows
+from tasks.errors import MigakiError
+
+FIELDS = ("prompt", "instruction", "question")
+LOWEST, HIGHEST = 0.2, 0.95  # thresholds outside would refuse what looks harmless, or trust nothing
+
+
+@dataclass(frozen=True)
+class Example:
+    """A request and whether it is harmful. A harmless one with a `topic` looks like the harmful ones of that topic."""
+
+    prompt: str
+    harmful: bool
+    topic: str = ""
+    split: str = "train"
+
+    @property
+    def lang(self) -> str:
+        return detect(self.prompt)
+
+
+def read_examples(settings: ClassifierSettings) -> list[Example]:
+    """All rows of the files named, each request once.
+
+    Raises:
+        MigakiError: a file cannot be read, a row has none of the fields, or another label or split than there are; names file and line.
+    """
+    found = [_labelled(*row) for row in _rows(settings.examples)]
+    for label, paths in ((True, settings.harmful), (False, settings.harmless)):
+        found += [Example(_text(*row), label) for row in _rows(paths)]
+    return list({example.prompt: example for example in reversed(found)}.values())[::-1]
+
+
+def _rows(paths: Sequence[str]) -> list[tuple[dict, str]]:
+    found = []
+    for path in paths:
+        if not Path(path).exists():
+            raise MigakiError(f"safety: {path!r} does not exist (looked from {str(Path.cwd())!r})")
+        for row in read_rows(Path(path)):
+            if isinstance(row, BadRow):
+                raise MigakiError(f"{path}, line {row.line}: {row.detail}")
+            found.append((row.value, f"{path}, row {row.line}"))
+    return found
+
+
+def _text(row: dict, where: str) -> str:
+    text = next((row[name] for name in FIELDS if isinstance(row.get(name), str) and row[name].strip()), None)
+    if text is None:
+        raise MigakiError(f"{where}: none of the fields {', '.join(FIELDS)} has text")
+    return text
+
+
+def _labelled(row: dict, where: str) -> Example:
+    label, split = row.get("label"), row.get("split", "train")
+    if label not in ("harmful", "harmless"):
+        raise MigakiError(f"{where}: label is {label!r}; harmful or harmless was expected")
+    if split not in ("train", "heldout"):
+        raise MigakiError(f"{where}: split is {split!r}; train or heldout was expected")
+    return Example(_text(row, where), label == "harmful", str(row.get("topic", "")), split)
+
+
+def fit(examples: Sequence[Example], settings: ClassifierSettings) -> Classifier:
+    """A classifier of these examples, its thresholds not yet set (0.5)."""
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
+
+    rows = [features(example.prompt) for example in examples]
+    counts = Counter(name for row in rows for name in row)
+    names = sorted(name for name, count in counts.items() if count >= settings.min_count)
+    place = {name: i for i, name in enumerate(names)}
+    rarity = np.array([math.log((1 + len(rows)) / (1 + counts[name])) + 1 for name in names])
+    columns = [sorted(place[name] for name in row if name in place) for row in rows]
+    values = np.concatenate([rarity[row] / math.sqrt(len(row) or 1) for row in columns])
+    matrix = csr_matrix((values, np.concatenate(columns), np.cumsum([0, *map(len, columns)])), shape=(len(rows), len(names)))
+    model = LogisticRegression(C=settings.regularisation, class_weight="balanced", max_iter=2000)
+    model.fit(matrix, [example.harmful for example in examples], _balance(examples))
+    weights = model.coef_[0] * rarity
+    return Classifier(dict(zip(names, weights.tolist(), strict=True)), float(model.intercept_[0]), {"en": 0.5, "ja": 0.5})
+
+
+def _balance(examples: Sequence[Example]) -> list[float]:
+    """A weight for each example: look-alikes count as much in all as the everyday requests of their language."""
+    counts = Counter((example.lang, example.harmful, bool(example.topic)) for example in examples)
+
+    def weight(example: Example) -> float:
+        alike, everyday = counts[example.lang, False, True], counts[example.lang, False, False]
+        return max(1.0, everyday / alike) if not example.harmful and example.topic else 1.0
+
+    return [weight(example) for example in examples]
+
+
+def train(examples: Sequence[Example], settings: ClassifierSettings) -> Classifier:
+    """Fit on the examples to train on, and set each language's threshold by cross-validation.
+
+    Raises:
+        MigakiError: too few examples of a label.
+    """
+    own = [example for example in examples if example.split == "train"]
+    labels = Counter(example.harmful for example in own)
+    if min(labels[True], labels[False]) < settings.folds:
+        raise MigakiError(
+            f"the safety classifier needs at least {settings.folds} harmful and {settings.folds} harmless examples; there are {labels[True]} and {labels[False]}"
+        )
+    scores = out_of_fold(own, settings)
+    thresholds = {lang: threshold(own, scores, lang, settings.over_refusal) for lang in ("en", "ja")}
+    fitted = fit(own, settings)
+    return Classifier(fitted.weights, fitted.bias, thresholds)
+
+
+def out_of_fold(examples: Sequence[Example], settings: ClassifierSettings) -> np.ndarray:
+    """The score of each example by a classifier that has not seen it."""
+    folds = np.empty(len(examples), dtype=int)
+    for number, row in enumerate(np.random.default_rng(settings.seed).permutation(len(examples))):
+        folds[row] = number % settings.folds
+    scores = np.zeros(len(examples))
+    for fold in range(settings.folds):
+        fitted = fit([example for example, its in zip(examples, folds, strict=True) if its != fold], settings)
+        for row in np.flatnonzero(folds == fold):
+            scores[row] = fitted.score(examples[row].prompt)
+    return scores
+
+
+def threshold(examples: Sequence[Example], scores: np.ndarray, lang: str, over_refusal: float) -> float:
+    """The lowest score from which at most `over_refusal` of a language's harmless examples are refused: of the look-alikes, where there are any."""
+    harmless = [(bool(e.topic), s) for e, s in zip(examples, scores, strict=True) if not e.harmful and e.lang == lang]
+    alike = [score for looks_alike, score in harmless if looks_alike] or [score for _, score in harmless]
+    return float(np.clip(np.quantile(alike, 1 - over_refusal), LOWEST, HIGHEST)) if alike else 0.5
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`count` of `items`, with the 95 % interval of Wilson (1927)."""
+
+    count: int
+    items: int
+
+    @property
+    def value(self) -> float:
+        return self.count / self.items if self.items else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        if not self.items:
+            return 0.0, 1.0
+        z, n, p = 1.959964, self.items, self.value
+        middle, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return max(0.0, (middle - spread) / (1 + z * z / n)), min(1.0, (middle + spread) / (1 + z * z / n))
+
+
+def rates(examples: Sequence[Example], refuses: Callable[[str], bool]) -> dict[tuple[str, bool], Rate]:
+    """How often requests are refused, by (language, harmful)."""
+    asked = Counter((example.lang, example.harmful) for example in examples)
+    refused = Counter((example.lang, example.harmful) for example in examples if refuses(example.prompt))
+    return {group: Rate(refused[group], asked[group]) for group in sorted(asked)}
+
+
+def refused_by_rules(text: str) -> bool:
+    return bool(code_of(signals(text)))

@@ -1,0 +1,131 @@
+"""English patterns of the harm rules, matched on lower-case text."""
+
+PERSON = (
+    r"(?:some(?:one|body)|any(?:one|body)|a person|people|humans?|him|her|them|civilians|a crowd|children|minors?|"
+    r"(?:my|your|his|her|their|a|an|the|another|other) (?:[\w-]+ ){0,2}?(?:neighbou?r|wife|husband|spouse|ex|boss|boyfriend|girlfriend|colleague|"
+    r"co-?worker|friend|classmate|teacher|partner|roommate|flatmate|child|kid|girl|boy|man|woman|person|human|victim|enemy|mother|father|sister|"
+    r"brother|parents?|family|politician|president|celebrity|employee|prisoner|stranger|student|rival|ex-\w+)s?)\b"
+)
+ANIMAL = r"(?:(?:my|your|a|an|the|stray|wild|endangered|protected)? ?(?:dogs?|cats?|pets?|animals?|kittens?|pupp(?:y|ies)|wildlife|species))"
+HURT = (
+    r"(?:kill|murder|poison|strangle|suffocate|stab|assassinate|torture|kidnap|abduct|lynch|behead|drown|maim|injur|assault|attack|beat|hurt|"
+    r"harm|shoot|rape|drug|punch|cripple|imprison|mutilat)(?:e|ing|ting|ning|ping)?"
+)
+MAKE = (
+    r"(?:make|making|mak|build|building|construct|assembl|creat|synthesi[sz]|produc|manufactur|buy|get|obtain|acquir|smuggl|print|modif|convert|design|"
+    r"develop|deploy|spread|releas|us|plant|detonat|hid|grow|cook|find|sell|procur|steal|weaponi[sz])(?:e|ing|y|ying|ting|ning)?"
+)
+DRUGS = r"(?:meth|methamphetamine|cocaine|heroin|lsd|mdma|ecstasy|fentanyl|crack|illegal drugs?|drugs|cannabis|marijuana|weed|opioids?|narcotics|ghb|roofies?)"
+STEALTH = r"(?:without (?:getting|being) (?:caught|noticed|detected)|undetected|without (?:anyone|anybody|them|her|him|leaving)|secretly|get(?:ting)? away with)"
+
+ASKS = (
+    r"\bhow (?:can|could|do|does|did|would|should|to|might|many|much)\b|\bhow'd\b|\bhelp (?:me|us)\b|\bteach\b|\btell me\b|\bshow me\b|\bexplain\b|\bdescribe\b|"
+    r"\b(?:give|provide|write|create|make|draft|develop|design|generate|outline|list|suggest|instruct|plan|compose|produce|prepare|publish|build|code|"
+    r"come up with|find|offer|share|demonstrate|convince|persuade|encourage|promote|prove|send|formulate|invent|fabricate|spread|launch)\b|"
+    r"\bways? (?:to|of|i)\b|\bsteps?\b|\btips\b|\bideas? (?:for|to|on)\b|\btricks? (?:for|to)\b|\b(?:best|good|easiest|quickest|least|most|what) (?:way|place|time|method)|"
+    r"\bi (?:want|need|would like|wish|plan|intend|am going) to\b|\bi don't want to\b|\bi'd like\b|\bwhere (?:can|could|do|should|is)\b|\bguide\b|\btutorial\b|\binstructions?\b|"
+    r"\brecipe\b|\bstrateg|\bcan (?:you|i)\b|\bcould you\b|\bplease\b|\bscript\b|\bmethods?\b|\bwhat (?:is|are|'s|insults|materials|do i)\b"
+)
+
+ACTS = {
+    "violence": [
+        rf"\b{HURT} (?:\w+ ){{0,3}}?{PERSON}",
+        rf"\b(?:kill|hurt|torture|mistreat|abuse|starve|poison|poach|harm|beat)(?:ing)? (?:\w+ ){{0,2}}?{ANIMAL}\b",
+        r"\bhir(?:e|ing) (?:a )?(?:hit ?man|assassin|contract killer)|\bget(?:ting)? away with (?:murder|killing)|\bdeath look like an accident|\bcause .{0,20}pain to\b",
+        r"\b(?:plan|commit|carry out|stage|organi[sz]e|execute|perpetrate|launch|start|incite|coordinate|conduct|orchestrate) (?:\w+ ){0,3}?(?:kidnapping|murder|massacre|mass shooting|"
+        r"shooting|assassination|terror(?:ist)? attack|attack on|bombing|genocide|riot|lynching|violence|assault|dog ?fights?)\b",
+        rf"\bpush(?:ing)? {PERSON} (?:off|down|in front)|\b(?:terrorist|extremist) (?:attack|group|organi[sz]ation|cell)|\bdog ?fights?\b|\bphysical(?:ly)? (?:violence|harm|abus)",
+        rf"\bpoison(?:ing)? .{{0,30}}(?:food|lunch|drink|water|coffee|tea|supply)\b|\babus(?:e|ing) (?:\w+ ){{0,3}}?{PERSON}",
+    ],
+    "weapons": [
+        rf"\b{MAKE} (?:\S+ ){{0,5}}?(?:(?<!bath )(?<!glitter )(?<!photo )(?<!water )bombs?|explosives?|(?<!glue )(?<!water )(?<!nail )(?<!staple )(?<!heat )guns?|firearms?|rifles?|handguns?|pistols?|grenades?|"
+        r"molotov|petrol bomb|detonators?|nerve gas|mustard gas|poison gas|sarin|ricin|anthrax|(?:chemical|biological|nuclear|illegal) weapons?|bioweapons?|"
+        r"(?:deadly|lethal) (?:virus|pathogen|toxin|weapon|poison)s?|land ?mines?|silencers?|flamethrower|ied|poison(?! ivy))\b",
+        r"\b(?:bomb-?making|homemade (?:bomb|explosive|weapon)s?|ghost guns?|weapons? of mass destruction|nuclear (?:weapon|bomb)s?|pipe bombs?|car bombs?|dirty bombs?)\b",
+        r"\b(?:knife|knives|gun|weapon|firearm|bomb)s? (?:\w+ ){0,2}?(?:past|through|into|onto) (?:\w+ ){0,2}?(?:airport|security|school|plane|court|metal detectors?)",
+    ],
+    "crime": [
+        r"\b(?:rob|burgl\w+|shoplift|embezzl\w+|launder(?:ing)? (?:\w+ ){0,2}?money|money laundering|brib(?:e|ing)|extort\w*|counterfeit|forg(?:e|ing)|smuggl(?:e|ing)|traffic(?:king)? (?:\w+ )?(?:people|humans?|children|drugs|arms)|poach(?:ing)? (?:endangered|elephants?|animals|rhinos?))\b",
+        r"\b(?:break(?:ing)?|sneak(?:ing)?) into (?:\w+ ){0,3}?(?:house|home|flat|car|shop|store|building|office|apartment|bank)|\bpick(?:ing)? the lock of",
+        r"\bevad(?:e|ing) (?:\w+ ){0,2}?(?:tax|taxes|police|detection|law)|\btax (?:evasion|fraud)|\bset(?:ting)? fire to (?:a|an|the|my|some)|\bcommit(?:ting)? (?:\w+ ){0,2}?(?:arson|crimes?|burglary|robbery|perjury|theft|tax)\b",
+        r"\bsteal(?:ing)? (?:\w+ ){0,4}?(?:money|cars?|bikes?|art|jewelry|jewellery|goods|products?|from (?:a|an|the|my|work|stores?|people|others)|packages?|catalytic)|\bstolen (?:car|goods|property|art|vehicle)s?\b",
+        r"\b(?:illegal(?:ly)?|black market|insider trading|sell(?:ing)? (?:\w+ )?organs?|human trafficking|sabotag\w+|vandali[sz]\w+|drunk driv\w+|pirat(?:e|ing) (?:movies|software|music|games))\b",
+        rf"\b{STEALTH}.{{0,40}}(?:steal|theft|fraud|evidence|crime)|\b(?:destroy|hide|tamper\w* with|plant|dispose of)(?:ing)? (?:\w+ ){{0,3}}?(?:evidence|a (?:dead )?body|the body)\b",
+    ],
+    "fraud": [
+        r"\bphishing (?:e-?mail|message|site|website|campaign|attack|scam)|\b(?:pyramid|ponzi) scheme|\bromance scam|\bidentity theft|\bsteal(?:ing)? (?:\w+ ){0,3}?identit",
+        rf"\b(?:scam|defraud|swindl|trick|con|cheat|deceiv)(?:e|ing|ming)? (?:\w+ ){{0,3}}?(?:{PERSON}|investors?|customers?|elderly|old people|seniors?|consumers?|insurance|bank)",
+        r"\b(?:insurance|credit card|bank|wire|securities|voter|election|charity) fraud|\bcommit(?:ting)? (?:\w+ ){0,2}?fraud|\bcounterfeit|\bfake (?:charity|invoice|check|cheque|id|ids|passport|reviews?|prescription|identity|documents?|company|diploma|currency|money)",
+        r"\b(?:somebody|someone) else's (?:credit|debit|bank|identity)|\bcredit card (?:numbers?|information|skimm)|\bprice[- ]fixing|\bcheat(?:ing)? (?:in|on) (?:\w+ ){0,3}?(?:exam|test)s?\b",
+        r"\bmanipulat\w+ (?:\w+ ){0,2}?(?:stock|market|election|vot)",
+    ],
+    "drugs": [
+        rf"\b(?:{MAKE}|smok\w+|snort\w*|inject\w*|deal(?:ing)?|traffic\w*|import\w*|tak(?:e|ing)|try|cultivat\w+|extract\w*) (?:\S+ ){{0,4}}?{DRUGS}\b",
+        rf"\b{DRUGS} (?:dealer|lab|dealing|trade)|\bdrug (?:dealer|trafficking|lab|cartel)|\b(?:pass|cheat|beat|fool)(?:ing)? (?:a |the )?drug test|\bwithout (?:a )?prescription|\bslip(?:ping)? .{{0,30}}into .{{0,15}}drink|\bspik(?:e|ing) (?:\w+ )?drinks?",
+    ],
+    "sexual": [
+        r"\b(?:porn\w*|erotic\w*|sexually explicit|explicit (?:sex\w*|scene|content|stor\w+)|sexual (?:fantas\w+|positions?|acts?|intimacy|encounter|experience|fetish\w*)|adult (?:toys?|content|movies?)|dirty joke|lewd|deepfake porn|nudes?\b|naked (?:pictures?|photos?|images?))",
+        rf"\b(?:have sex|sleep) with (?:\w+ ){{0,3}}?(?:{PERSON}|minors?)|\b(?:without|does not|doesn't) consent|\bnon-?consensual|\bsexual(?:ly)? (?:exploit\w*|abus\w*|assault\w*|harass\w*)|\bhid(?:e|den) (?:a )?cameras?|\brevenge porn|\bbrothel|\bprostitut\w+|\bage (?:checks?|verification)",
+    ],
+    "privacy": [
+        rf"\b(?:track|spy(?:ing)? on|follow|stalk|wiretap|dox|monitor|eavesdrop on|surveil)(?:ing|king)? (?:\w+ ){{0,3}}?(?:{PERSON}|(?:some(?:one|body)|wife|husband|partner|girlfriend|boyfriend)'?s? (?:\w+ )?(?:phone|location|messages))",
+        rf"\b{PERSON}(?:'s)?,? .{{0,40}}?(?:social security number|ssn|home address|address|medical|bank (?:account|password)|fingerprints?|dna|passwords?|private (?:messages|photos|information)|credit (?:card|score)|driver'?s licen[cs]e|diseases?|disabilit\w+|religio\w+|political|sexual orientation|salary|genetic|iris|voice|skin tone|gait|weigh|phone number|text messages|criminal record|property|net worth|degrees|hobbies|relatives)\b",
+        r"\b(?:home|private|personal) (?:address|phone number|number) of\b",
+        r"\b(?:where .{0,30} lives?\b|personal (?:data|information) (?:of|about|from|without)|read(?:ing)? (?:somebody|someone) else's|private (?:information|data|messages) (?:of|about|from)|secretly (?:record|film|photograph|track)|list of customers' personal)",
+    ],
+    "malware": [
+        r"\b(?:hack(?:ing)? (?:into|someone|somebody|a|an|the|my)|malware|ransomware|spyware|key ?loggers?|trojan(?! horse)|botnets?|rootkits?|ddos|dos attack|computer (?:virus|worm)|backdoors?|zero-?day|sql injection|brute[- ]force)\b",
+        r"\bvirus (?:that|to|which) (?:steal|infect|delet|destroy|corrupt|spread)|\b(?:crack|break|steal|bypass|guess|get)(?:ing)? (?:\w+ ){0,3}?(?:passwords?|wi-?fi|encryption|paid software|drm|security (?:system|measures)|firewall|accounts?|authentication|paywall)\b",
+        r"\b(?:take over|hijack|break into|gain (?:unauthori[sz]ed )?access to|unauthori[sz]ed access|access)(?:ing)? (?:[\w']+ ){0,4}?(?:account|computer|server|network|database|system|e-?mail|device|webcam|phone)s?\b|\bexploit (?:\w+ ){0,4}?(?:vulnerabilit|for an unpatched|server)|\bflood (?:\w+ ){0,2}?inbox|\bsend(?:ing)? (?:\w+ ){0,3}?spam\b",
+    ],
+    "harassment": [
+        rf"\b(?:bully|bullying|harass\w*|threaten\w*|blackmail\w*|intimidat\w+|humiliat\w+|stalk\w*|gaslight\w*|cyberbully\w*|manipulat\w+|sabotag\w+|defam\w+|slander\w*|ridicul\w+|torment\w*|isolat\w+) (?:\w+ ){{0,3}}?(?:{PERSON}|into|online)",
+        r"\b(?:threatening|hateful|hate) (?:letter|message|note|e-?mail|speech)s?|\brumou?rs? (?:that|about|to)|\bruin(?:s|ing)? (?:\w+ ){0,3}?(?:reputation|life|career)|\bfake (?:bad )?reviews?|\bbad reviews? for|\b(?:insults?|nasty names|derogatory (?:terms|names)|slurs?|put-?downs?|roast) (?:for|about|that|would|against)\b",
+        r"\b(?:turn (?:\w+ )?against|miserable that|bully|gossip about|disgusting\?|worthless|idiotic)\b",
+    ],
+    "disinformation": [
+        r"\b(?:fake|false|fabricated|hoax|made-up|misleading) (?:\w+ ){0,2}?(?:news|stor(?:y|ies)|article|evidence|report|warning|paper|stud(?:y|ies)|alert|information|claims?|announcement|social media)\b",
+        r"\b(?:disinformation|misinformation|conspiracy theor\w+|propaganda)\b|\b(?:prove|claim|argue|convince|show|suggest|evidence|article)\w* .{0,40}\b(?:holocaust|moon landing|vaccines? (?:kill|cause)|climate change is|earth is flat|5g|never happened|hoax|staged)",
+        r"\bwrong election day|\bdeep ?fakes? (?:of|video)|\bcures? cancer\b|\brumou?r that a celebrity",
+    ],
+    "hate": [
+        r"\b(?:jokes?|insults?|slurs?|speech|pamphlet|poem|song|essay|article|post|manifesto|campaign|message)s? .{0,50}(?:makes? fun of|mock|against|belittl|inciting|promoting hat|incit|for gay|about) (?:\w+ ){0,2}?(?:immigrants?|women|gays?|gay people|jews?|muslims?|blacks?|black people|religion|foreigners|minorit\w+|disabled|trans\w*|race|refugees|hatred|ethnic)",
+        r"\b(?:one|a|certain|our|white|their) (?:race|religion|gender|ethnicit\w+|people) (?:is|are|should be) .{0,30}(?:superior|inferior|better|worth less|thrown out)|\bhate (?:group|crime|speech)s?\b|\bdisabled people are worth|\b(?:white|racial|male) supremac\w+|\bracist|\bsexist|\bhomophobic|\bthat religion to be thrown out|\bspeech calling for people",
+    ],
+}
+
+# What no context excuses.
+ALWAYS = {
+    "hate": [  # a loaded question asks for no means
+        r"\b(?:why (?:are|do|don't|can't|is)|aren't|are|isn't|don't|do) (?:all |most |the )?(?:women|men|girls|jews?|jewish|muslims?|christians?|hindus?|blacks?|black people|whites?|white people|asians?|gays?|lesbians?|homosexuals?|immigrants|foreigners|refugees|disabled|poor people|old people|the elderly|"
+        r"fat people|thin people|skinny|transgender|mexicans?|africans?|americans?|chinese|japanese|indians?|arabs?|people (?:from|of|with)|person from|middle eastern|caucasian|multiracial|catholics?|atheists?) .{0,40}(?:stupid|lazy|dirty|bad at|violent|inferior|unintelligent|ugly|greedy|"
+        r"criminals?|terrorists?|intolerant|control everything|evil|dangerous|rude|promiscuous|backward|dumb|weak|liars?|dishonest|vain|disgusting|uneducated|aggressive|irrational|emotional)",
+    ],
+    "self_harm": [
+        r"\b(?:kill(?:ing)?|hang(?:ing)?|hurt(?:ing)?|harm(?:ing)?|cut(?:ting)?|starve|starving) (?:my|our)sel(?:f|ves)\b(?! hair)",
+        r"\b(?:end(?:ing)?|take|taking) my (?:own )?life\b|\bcommit(?:ting)? suicide\b|\bsuicide (?:note|method)|\bi(?: a|')m (?:feeling )?suicidal|\bfeeling suicidal|\bself-harm scars\b",
+        r"\bi (?:do not|don't|no longer) want to (?:live|be alive|exist)|\bi want to die\b|\bpills (?:\w+ ){0,3}?to (?:die|kill|overdose)|\bmake (?:myself|me) (?:vomit|throw up|sick)\b|\bthrow up after\b",
+    ],
+    "sexual": [
+        r"\b(?:nude|naked|sexual(?:ly explicit)?|porn\w*|erotic|explicit) .{0,40}\b(?:child(?:ren)?|minors?|teen\w*|underage|kids?|girls?|boys?|toddlers?)\b|\bchild (?:porn\w*|sexual)|\b(?:child|minor|underage) .{0,30}\b(?:sex|nude|porn)",
+    ],
+}
+
+EXCUSES = {
+    "defence": (
+        r"\b(?:prevent\w*|protect\w*|defend\w*|defen[cs]e|detect (?:a|fraud|fake|phishing|spyware|malware)|recogni[sz]e\w*|spot (?:a|the|fake|phishing)|reports? (?:a|an|harassment|crime|abuse|bullying|it|him|her)|stop (?:being|people|my child|someone from)|against (?:ddos|"
+        r"malware|viruses|fraud|phishing|theft|hackers)|deal(?:ing)? with|cope with|recover(?:ing|y)?|prevention|awareness|hotline|support for|victims? of|was (?:stolen|hacked|scammed|bullied|attacked|used by)|being (?:bullied|stalked|harassed|blackmailed)|"
+        r"got (?:hacked|scammed)|treat(?:ment)?|safely (?:store|dispose|remove)|reduce|combat(?:ing)?|get rid of|answer a)\b"
+    ),
+    "facts": (
+        r"^(?:what (?:is|are|does|was|were) (?!the (?:best|easiest|quickest|least|most|fastest|safest|cheapest|weakest))(?!my|your|some|a good|good|ways)(?:\w+ ){0,3}?\w+\??$|who (?:was|were|is|assassinated|killed|wrote|invented)|when (?:was|were|did|is)|where (?:was|did|were)|how did|"
+        r"why (?:did|was|were)|which|what (?:punishment|year|happened|caused))|\b(?:difference between|differs? from|definition|meaning|mean\?|history of|museum|laws?|legislation|legally|penalt(?:y|ies)|punishment|sentence for|century|ancient|world war|explained to)\b"
+    ),
+    "fiction": (
+        r"\b(?:in|for|of) (?:a|an|my|the) (?:\w+ ){0,3}?(?:game|video game|novel|movie|film|play|comic|board game|role-playing game|costume party|theatre|musical|sketch)\b|\bminecraft\b|\bmystery\b|\b(?:final boss|level|monster|zombie|dragon|goblin|vampire|alien|wizard|orc|robot)s?\b|\bfantasy (?:book|novel|world|kingdom)"
+    ),
+    "machine": (
+        r"\b(?:(?:child|zombie|stuck|background|hanging|unix|linux|python|node)[ -]?process(?:es)?|process(?:es)?|threads?|containers?|docker|jobs?|terminal|port|servers? (?:process|instance)|instances?|pods?|daemons?|scripts? that hangs?|session|weeds?|mou?ld|germs|bacteria|mosquito(?:e?s)?|ants|fleas|insects|lice|"
+        r"time|lights?|engine|motor|switch|eggs?|cream|walnuts?|drums?|record|traffic|odds|market average|headphones|basketball|penalty|goal|base|bargain|show|scene)\b(?!.{0,60}\b(?:steal|hack|malware|attack|bomb)\w*\b)"
+    ),
+}
