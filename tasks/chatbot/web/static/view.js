@@ -202,24 +202,30 @@ class Verdict {
     this.row = make("div", "row", this.up, this.down, better, copy, spent);
     this.note = make("div", "correction");
     this.node = make("div", "verdict", this.row, this.note);
+    this.press();
     this.draw();
+  }
+
+  press() {
+    this.up.setAttribute("aria-pressed", String(this.rating === 1));
+    this.down.setAttribute("aria-pressed", String(this.rating === -1));
   }
 
   draw() {
-    this.up.setAttribute("aria-pressed", String(this.rating === 1));
-    this.down.setAttribute("aria-pressed", String(this.rating === -1));
     this.note.replaceChildren(...(this.correction ? [make("p", "head", t("betterLabel")), make("p", "given", this.correction)] : []));
   }
 
-  async rate(value) {
-    await this.keep(this.rating === value ? 0 : value, this.correction);
+  rate(value) {
+    return this.keep(this.rating === value ? 0 : value, this.correction);
   }
 
+  /** Returns whether the server has it. */
   async keep(rating, correction) {
-    if (!(await this.on.rate(this.turn.turn_id, rating, correction))) return;
+    if (!(await this.on.rate(this.turn.turn_id, rating, correction))) return false;
     Object.assign(this, { rating, correction });
-    this.draw();
+    this.press();
     this.on.say(t("saved"));
+    return true;
   }
 
   write() {
@@ -229,9 +235,9 @@ class Verdict {
     field.setAttribute("aria-label", t("betterLabel"));
     const save = make("button", "primary", t("save"));
     const form = make("form", "better", field, make("p", "why", t("betterWhy")), make("div", "buttons", button("", t("cancel"), null, () => this.draw()), save));
-    form.addEventListener("submit", (event) => {
+    form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      this.keep(this.rating, field.value.trim() || null);
+      if (await this.keep(this.rating, field.value.trim() || null)) this.draw();
     });
     form.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.isComposing) return;

@@ -1,0 +1,197 @@
+"""The page in Chromium, as a person uses it: ask, watch it stream, open a source, rate, reload, go on; and what an answer must not be able to do."""
+
+import shutil
+import socket
+import threading
+import time
+
+import pytest
+import uvicorn
+
+from tasks.chatbot.web.auth import read_tokens
+from tests.web import MemoryChats, ScriptedEngine, app
+
+CHROMIUM = shutil.which("chromium")
+TOKEN = "browser-0123456789abcdef"
+pytestmark = [pytest.mark.e2e, pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium on the PATH")]
+
+
+class Site:
+    """A server on a free port, in a thread."""
+
+    def __init__(self, **settings):
+        self.engine, self.chats = ScriptedEngine(lambda: time.sleep(0.05)), MemoryChats()
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/"
+        self.server = uvicorn.Server(uvicorn.Config(app(self.engine, self.chats, **settings), log_level="warning"))
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.should_exit = True
+        self.thread.join(20)
+        self.socket.close()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium):
+    """Opens a page; in the end nothing may have gone wrong in it that nobody saw."""
+    contexts, wrong = [], []
+
+    def open_page(url, locale="en-US", **options):
+        contexts.append(chromium.new_context(locale=locale, **options))
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: wrong.append(request.url) if not request.url.startswith(url) else None)
+        page.goto(url)
+        return page
+
+    open_page.wrong = wrong
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def send(page, text):
+    page.get_by_role("textbox", name="Ask a question").fill(text)
+    page.keyboard.press("Enter")
+    page.locator(".verdict").last.wait_for()
+
+
+def test_ask_stream_open_a_source_rate_reload_and_go_on(visit):
+    with Site() as site:
+        page = visit(site.url)
+        box = page.get_by_role("textbox", name="Ask a question")
+        box.fill("please reckon with LoRA")
+        site.engine.between = lambda: time.sleep(0.4)
+        page.keyboard.press("Enter")
+        body = page.locator(".answer .body")
+        body.get_by_text("LoRA trains two small").wait_for()
+        assert "fast" not in body.inner_text() and page.get_by_role("button", name="Stop the answer").is_visible()
+        page.locator(".verdict").wait_for()
+        assert "fast" in body.inner_text() and "→ 42" in page.locator(".call").inner_text()
+        site.engine.between = lambda: None
+
+        assert page.locator(".unsupported").first.inner_text() == "It needs "
+        page.get_by_role("button", name="Source 1: Fine-tuning").click()
+        source = page.locator("details.source").first
+        assert source.get_attribute("open") is not None and "<b>beside</b>" in source.locator("blockquote").inner_text()
+        assert "Fine-tuning › LoRA · p. 3" in source.inner_text() and source.locator("b").count() == 0
+
+        page.get_by_role("button", name="Good answer").click()
+        page.get_by_text("This would be better").click()
+        page.get_by_role("textbox", name="A better answer").fill("もっと短く。")
+        page.get_by_role("button", name="Save").click()
+        page.locator(".given").wait_for()
+        assert list(site.chats.ratings.values()) == [(1, "もっと短く。")]
+
+        page.reload()
+        page.locator(".verdict").wait_for()
+        assert page.locator(".question").inner_text() == "please reckon with LoRA" and "fast" in body.inner_text()
+        assert page.get_by_role("button", name="Good answer").get_attribute("aria-pressed") == "true"
+        assert page.locator(".given").inner_text() == "もっと短く。" and "→ 42" in page.locator(".call").inner_text()
+        send(page, "and then?")
+        assert page.locator(".question").all_inner_texts() == ["please reckon with LoRA", "and then?"]
+        assert len(site.engine.heard[1][0].turns) == 2 and len(site.chats.turns) == 1
+        assert "SmolLM2-135M-Instruct int8 3fa9c1d · index 9b12aa0" in page.locator("#version").inner_text()
+
+
+def test_conversations_are_opened_begun_and_deleted(visit):
+    with Site() as site:
+        page = visit(site.url)
+        send(page, "the first")
+        page.get_by_role("button", name="New conversation").click()
+        page.get_by_text("What would you like to know?").wait_for()
+        send(page, "the second")
+        page.get_by_role("link", name="the first").click()
+        page.locator(".question", has_text="the first").wait_for()
+        page.get_by_role("link", name="the second").hover()
+        page.get_by_role("button", name="Delete “the second”").click()
+        page.get_by_role("button", name="Delete", exact=True).click()
+        page.get_by_role("link", name="the second").wait_for(state="detached")
+        assert len(site.chats.owners) == 1 and page.locator(".question").inner_text() == "the first"
+
+
+def test_escape_stops_and_composing_does_not_send(visit):
+    with Site() as site:
+        site.engine.endless = True
+        page = visit(site.url)
+        box = page.get_by_role("textbox", name="Ask a question")
+        box.fill("go on")
+        composing = (
+            "(node, more) => node.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true, cancelable: true, ...more}))"
+        )
+        box.evaluate(composing, {"isComposing": True})
+        box.evaluate(composing, {"keyCode": 229})
+        page.keyboard.press("Shift+Enter")
+        page.keyboard.type("please")
+        assert box.input_value() == "go on\nplease" and site.engine.heard == []
+        page.keyboard.press("Enter")
+        page.locator(".body", has_text="and on and on").wait_for()
+        page.keyboard.press("Escape")
+        page.locator(".notes", has_text="Stopped.").wait_for()
+        assert next(iter(site.chats.turns.values()))[0].reason == "stopped"
+
+
+def test_markup_in_questions_answers_and_titles_stays_text(visit):
+    with Site() as site:
+        page = visit(site.url)
+        attack = 'echo <img src=x onerror="document.title=1"><script>document.title=2</script> **b**'
+        send(page, attack)
+        page.reload()
+        page.locator(".verdict").wait_for()
+        assert page.locator(".question").inner_text() == attack
+        # The 1 is the citation after the sentence.
+        assert page.locator(".body").inner_text() == attack.replace("**b**", "b") + "1" and page.locator(".body strong").inner_text() == "b"
+        assert page.locator("#thread img, #thread script, #list img").count() == 0 and page.title().endswith("Migaki")
+
+
+def test_japanese_and_dark_on_a_phone(visit):
+    with Site() as site:
+        page = visit(site.url, "ja-JP", viewport={"width": 390, "height": 844}, color_scheme="dark")
+        page.get_by_text("何をお調べしますか").wait_for()
+        page.get_by_role("textbox", name="質問を入力してください").fill("量子化とは?")
+        page.get_by_role("button", name="送信").click()
+        page.locator(".verdict").wait_for()
+        assert (
+            page.locator(".answer").get_attribute("lang") == "ja" and page.locator(".unsupported").inner_text() == "速度は十倍になります。"
+        )
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.get_by_role("button", name="会話の一覧").click()
+        page.get_by_role("button", name="配色: システムに合わせる").click()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+        page.get_by_role("button", name="English").click()
+        page.get_by_role("button", name="Good answer").wait_for()
+
+
+def test_a_token_is_asked_for_where_one_is_needed(visit, tmp_path):
+    (tmp_path / "tokens").write_text(f"{TOKEN}::Anna\n")
+    with Site(tokens=read_tokens(tmp_path / "tokens")) as site:
+        page = visit(site.url)
+        page.get_by_label("Token").fill("wrong-0123456789abcdef")
+        page.keyboard.press("Enter")
+        page.get_by_text("This token is not known here.").wait_for()
+        page.get_by_label("Token").fill(TOKEN)
+        page.keyboard.press("Enter")
+        send(page, "hello")
+        assert next(iter(site.chats.owners.values())) != ""
+        page.reload()
+        page.locator(".verdict").wait_for()
+        refused = [text for text in visit.wrong if "401" in text]  # the browser itself writes these down
+        assert refused
+        visit.wrong[:] = [text for text in visit.wrong if text not in refused]
