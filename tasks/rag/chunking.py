@@ -1,99 +1,172 @@
-"""Sections to chunks that the embedder reads whole: at headings, then paragraphs, then sentences, then, if it must be, inside a sentence."""
+"""Sections to chunks that the embedder reads whole: at headings, then paragraphs, then sentences, then, if it must be, inside a sentence.
+
+A chunk is a stretch of its section, character by character: pieces are kept as places in their paragraph, and what stands between them is
+never written anew.
+"""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from tasks.data.language import detect
-from tasks.rag.documents import Parsed, Section
+from tasks.rag.parsed import ITEM, Parsed, Section
 
-JAPANESE_END = re.compile(r"(?<=[。\uff01\uff1f!?])")  # \uff01, \uff1f: full-width ! and ?
-ENGLISH_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[]?[A-Z0-9])")
-OPENING, CLOSING = "「『【(\uff08", "」』】)\uff09"  # \uff08, \uff09: full-width brackets
+CountAll = Callable[[list[str]], list[int]]
+
+ENGLISH_END = re.compile(rf"""(?:(?<=[.!?])|(?<=[.!?]["')\]]))\s+(?=["'(\[]?[A-Z0-9])|\n(?=[ \t]*\n)|{ITEM.pattern}""")
+BRACKETS = dict(zip("「『【〈《〔(（[［“｢", "」』】〉》〕)）]］”｣", strict=True))
+ENDS = "。｡！？!?．."
+# An end of a sentence, a bracket, or the end of a line where a list goes on. The ? of an address and the point of a number end nothing.
+JAPANESE_MARK = re.compile(
+    rf"""(?P<end>(?:[。｡！？]|[!?](?![\w&=/%-])|[!?](?=[^\x00-\x7f])|(?<![0-9０-９])．|．(?![0-9０-９])|(?<=[a-z)\]])\.(?=\s+["'(\[]?[A-Z぀-鿿]))+["'’]*)"""
+    rf"|(?P<open>[{re.escape(''.join(BRACKETS))}])|(?P<close>[{re.escape(''.join(BRACKETS.values()))}])|(?P<line>\n(?=[ \t]*\n)|{ITEM.pattern})"
+)
 LONGEST_QUOTE = 400  # characters; a bracket open for longer was never closed
 CHARACTERS_PER_TOKEN = 8  # WordPiece makes one [UNK] of any word of more than 100 characters: a token stands for no more than this
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of a document; `heading` is title and headings above it. `indexed` is what is searched."""
+    """A piece of a document; `heading` is title and headings above it, `page` where it begins. `indexed` is what is searched."""
 
     ordinal: int
     heading: str
     text: str
     lang: str
+    page: int | None = None
 
     @property
     def indexed(self) -> str:
         return f"{self.heading}\n{self.text}" if self.heading else self.text
 
 
-@dataclass(frozen=True)
+@dataclass
 class Piece:
-    """A sentence, or as much of one as fits a chunk. `size` is its tokens and one for what joins it to the next."""
+    """A sentence of a paragraph, or as much of one as fits a chunk. `size` is its tokens and one for what joins it to the next."""
 
-    text: str
-    size: int
+    paragraph: str
+    start: int
+    end: int
     opens: bool  # begins a paragraph
+    room: int  # the largest size that fits
+    size: int = 0
+
+    @property
+    def text(self) -> str:
+        return self.paragraph[self.start : self.end]
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences of English or Japanese text, nothing lost; a sentence end inside Japanese brackets does not count."""
-    if detect(text) == "en":
-        return [part for part in ENGLISH_END.split(text) if part.strip()]
-    found: list[str] = []
-    sentence: list[str] = []
-    depth = 0
-    for piece in JAPANESE_END.split(text):
-        sentence.append(piece)
-        depth += sum(piece.count(mark) for mark in OPENING) - sum(piece.count(mark) for mark in CLOSING)
-        if depth <= 0 or sum(map(len, sentence)) > LONGEST_QUOTE:
-            found.append("".join(sentence))
-            sentence, depth = [], 0
-    return [part.strip() for part in [*found, "".join(sentence)] if part.strip()]
+    """Sentences of English or Japanese text, nothing lost; a sentence end inside Japanese brackets does not count, and items of a list end."""
+    return [text[start:end] for start, end in _sentence_places(text)]
+
+
+def _sentence_places(text: str) -> Iterator[tuple[int, int]]:
+    """(start, end) of each sentence, without the white space around it."""
+    start = 0
+    for cut in [*(_english_cuts(text) if detect(text) == "en" else _japanese_cuts(text)), len(text)]:
+        yield from _trimmed(text, start, cut)
+        start = cut
+
+
+def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The place without the white space at its ends, if there is anything else."""
+    part = text[start:end]
+    if stripped := part.strip():
+        start += len(part) - len(part.lstrip())
+        yield start, start + len(stripped)
+
+
+def _english_cuts(text: str) -> Iterator[int]:
+    return (found.end() for found in ENGLISH_END.finditer(text))
+
+
+def _japanese_cuts(text: str) -> Iterator[int]:
+    """「行く。」「待て。」 is cut between the quotes, 「行く。すぐ行く。」と言った。 nowhere."""
+    start, closing = 0, ""  # the brackets that would close what is open, the innermost last
+    for found in JAPANESE_MARK.finditer(text):
+        kind, mark = found.lastgroup, found[0]
+        if kind == "open":
+            closing += BRACKETS[mark]
+        elif kind == "close":
+            closing = closing[: max(closing.rfind(mark), 0)] if mark in closing else closing
+            following = text[found.end() :].lstrip()[:1] if not closing and text[found.start() - 1] in ENDS else ""
+            if following and following in BRACKETS:
+                start = found.end()
+                yield start
+        elif kind == "line" or not closing or found.end() - start > LONGEST_QUOTE:
+            start, closing = found.end(), ""
+            yield start
 
 
 def chunk_document(document: Parsed, limit: int, overlap: int, count_tokens: Callable[[str], int]) -> list[Chunk]:
-    """Chunks of at most `limit` tokens, heading included. A chunk that begins inside a paragraph repeats the `overlap` sentences before it."""
-    chunks: list[Chunk] = []
-    for section in document.sections:
-        heading, paragraphs = _headed(document.title, section, limit // 2, count_tokens)
-        room = limit - count_tokens(heading) - 1
-        for text in _grouped(_pieces(paragraphs, room, count_tokens), room, overlap):
-            chunks.append(Chunk(len(chunks), heading, text, detect(text)))
+    """`chunk_documents` for one document, its tokens counted text by text."""
+    return chunk_documents([document], limit, overlap, lambda texts: [count_tokens(text) for text in texts])[0]
+
+
+def chunk_documents(documents: Sequence[Parsed], limit: int, overlap: int, count_all: CountAll) -> list[list[Chunk]]:
+    """For each document its chunks of at most `limit` tokens, heading included.
+
+    A chunk that begins inside a paragraph repeats the `overlap` sentences before it. `count_all` gives the tokens of texts, and is asked
+    for the sentences of all documents at once, which tokenizers do several times faster than one by one.
+    """
+    sections = [(index, section) for index, document in enumerate(documents) for section in document.sections]
+    headings = [_heading(documents[index].title, section) for index, section in sections]
+    distinct = list(dict.fromkeys(headings))
+    sizes = {heading: _size(heading, tokens) for heading, tokens in zip(distinct, count_all(distinct), strict=True)}
+    cut = [_headed(heading, section, limit, sizes[heading]) for heading, (_, section) in zip(headings, sections, strict=True)]
+    _measure([pieces for _, _, pieces in cut], count_all)
+    chunks: list[list[Chunk]] = [[] for _ in documents]
+    for (index, section), (heading, room, pieces) in zip(sections, cut, strict=True):
+        for text in _grouped(pieces, room, overlap):
+            chunks[index].append(Chunk(len(chunks[index]), heading, text, detect(text), section.page))
     return chunks
 
 
-def _headed(title: str, section: Section, most: int, count_tokens: Callable[[str], int]) -> tuple[str, list[str]]:
-    """The heading that each chunk of a section repeats, and its paragraphs; a heading of more than `most` tokens becomes the first of them."""
+def _heading(title: str, section: Section) -> str:
     parts = [part for part in section.heading.split(" > ") if part and part != title]
-    heading = " > ".join([title, *parts] if title else parts)
-    if count_tokens(heading) <= most and len(heading) <= most * CHARACTERS_PER_TOKEN:
-        return heading, section.paragraphs
-    return "", [heading, *section.paragraphs]
+    return " > ".join([title, *parts] if title else parts)
 
 
-def _pieces(paragraphs: list[str], room: int, count_tokens: Callable[[str], int]) -> list[Piece]:
-    pieces = []
-    for paragraph in paragraphs:
-        texts = [part for sentence in sentences(paragraph) for part in _fitting(sentence, room, count_tokens)]
-        pieces += [
-            Piece(text, max(count_tokens(text), len(text) // CHARACTERS_PER_TOKEN) + 1, index == 0) for index, text in enumerate(texts)
-        ]
-    return pieces
+def _headed(heading: str, section: Section, limit: int, size: int) -> tuple[str, int, list[Piece]]:
+    """(heading that each chunk of a section repeats, size that is left beside it, pieces). One too large to repeat becomes the first paragraph."""
+    repeated = size <= limit // 2 + 1
+    room = limit - size if repeated else limit - 1
+    paragraphs = section.paragraphs if repeated else [heading, *section.paragraphs]
+    pieces = [
+        Piece(paragraph, start, end, index == 0, room)
+        for paragraph in paragraphs
+        for index, (start, end) in enumerate(_sentence_places(paragraph))
+    ]
+    return heading if repeated else "", room, [part for piece in pieces for part in _fitting(piece)]
 
 
-def _fitting(sentence: str, room: int, count_tokens: Callable[[str], int]) -> Iterator[str]:
-    """The sentence, or its halves and their halves until each fits."""
-    if len(sentence) < 2 or (len(sentence) <= room * CHARACTERS_PER_TOKEN and count_tokens(sentence) < room):
-        yield sentence
-        return
-    middle = len(sentence) // 2
-    cut = max(sentence.rfind(mark, middle // 2, middle) for mark in " \n、,") + 1 or middle
-    for half in (sentence[:cut].strip(), sentence[cut:].strip()):
-        if half:
-            yield from _fitting(half, room, count_tokens)
+def _size(text: str, tokens: int) -> int:
+    return max(tokens, len(text) // CHARACTERS_PER_TOKEN) + 1
+
+
+def _measure(sections: list[list[Piece]], count_all: CountAll) -> None:
+    """Give each piece its size, and put its halves in the place of one that does not fit."""
+    while unmeasured := [piece for pieces in sections for piece in pieces if not piece.size]:
+        for piece, tokens in zip(unmeasured, count_all([piece.text for piece in unmeasured]), strict=True):
+            piece.size = _size(piece.text, tokens)
+        for pieces in sections:
+            pieces[:] = [part for piece in pieces for part in _fitting(piece)]
+
+
+def _fitting(piece: Piece) -> list[Piece]:
+    """The piece if, as far as is known, it fits; else its halves, and their halves while they are too long whatever their tokens are."""
+    length = piece.end - piece.start
+    if length < 2 or max(piece.size, length // CHARACTERS_PER_TOKEN + 1) <= piece.room:
+        return [piece]
+    middle = piece.start + length // 2
+    cut = max(piece.paragraph.rfind(mark, piece.start + length // 4, middle) for mark in " \n、,") + 1 or middle
+    halves = [*_trimmed(piece.paragraph, piece.start, cut), *_trimmed(piece.paragraph, cut, piece.end)]
+    return [
+        part
+        for index, (start, end) in enumerate(halves)
+        for part in _fitting(Piece(piece.paragraph, start, end, piece.opens and index == 0, piece.room))
+    ]
 
 
 def _grouped(pieces: list[Piece], room: int, overlap: int) -> Iterator[str]:
@@ -128,8 +201,9 @@ def _back(pieces: list[Piece], start: int, end: int, room: int, overlap: int) ->
 
 
 def _joined(pieces: list[Piece]) -> str:
-    text = pieces[0].text
-    for before, piece in pairwise(pieces):
-        text += "\n" if piece.opens else "" if detect(before.text) == detect(piece.text) == "ja" else " "
-        text += piece.text
-    return text
+    """The stretch of each paragraph from the first to the last of its pieces, a line each."""
+    firsts = [index for index, piece in enumerate(pieces) if index == 0 or piece.opens]
+    return "\n".join(
+        pieces[first].paragraph[pieces[first].start : pieces[following - 1].end]
+        for first, following in zip(firsts, [*firsts[1:], len(pieces)], strict=True)
+    )

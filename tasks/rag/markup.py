@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from tasks.rag.access import groups_of
-from tasks.rag.parsed import Headings, Parsed, Section, Unreadable, keep_bare_headings, squeeze
+from tasks.rag.parsed import ITEM, Headings, Parsed, Section, Unreadable, keep_bare_headings, squeeze
 
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 INLINE = frozenset(
@@ -69,7 +69,6 @@ PASSED_OVER = (
     ".navfooter",
     ".toc",
 )
-ITEM = re.compile(r"\n(?=[ \t\u3000]*(?:[-*+•‣・●○■◆][ \t\u3000]*(?=\S)|[(（]?\d{1,3}[.)）．][ \t\u3000]+|[①-⑳][ \t\u3000]*)\S)")
 FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S | re.M)
 UNCLOSED_LABEL = re.compile(r"\A\s*---[ \t]*\n(?:[^\n]+\n)*?allowed[ \t]*:", re.I)
 
