@@ -14,6 +14,7 @@ from tasks.chatbot.safety.settings import ClassifierSettings
 from tasks.data.language import detect
 from tasks.data.sources import BadRow, read_rows
 from tasks.errors import MigakiError
+from tasks.evaluation.metrics import is_refusal
 
 FIELDS = ("prompt", "instruction", "question")
 LOWEST, HIGHEST = 0.2, 0.95  # thresholds outside would refuse what looks harmless, or trust nothing
@@ -34,14 +35,14 @@ class Example:
 
 
 def read_examples(settings: ClassifierSettings) -> list[Example]:
-    """All rows of the files named, each request once.
+    """All rows of the files named, each request once. A row whose `output` declines to answer is no everyday request.
 
     Raises:
         MigakiError: a file cannot be read, a row has none of the fields, or another label or split than there are; names file and line.
     """
     found = [_labelled(*row) for row in _rows(settings.examples)]
     for label, paths in ((True, settings.harmful), (False, settings.harmless)):
-        found += [Example(_text(*row), label) for row in _rows(paths)]
+        found += [Example(_text(row, where), label) for row, where in _rows(paths) if label or not is_refusal(str(row.get("output", "")))]
     return list({example.prompt: example for example in reversed(found)}.values())[::-1]
 
 

@@ -15,7 +15,7 @@ MAKE = (
     r"(?:make|making|mak|build|building|construct|assembl|creat|synthesi[sz]|produc|manufactur|buy|get|obtain|acquir|smuggl|print|modif|convert|design|"
     r"develop|deploy|spread|releas|us|plant|detonat|hid|grow|cook|find|sell|procur|steal|weaponi[sz])(?:e|ing|y|ying|ting|ning)?"
 )
-DRUGS = r"(?:meth|methamphetamine|cocaine|heroin|lsd|mdma|ecstasy|fentanyl|crack|illegal drugs?|drugs|cannabis|marijuana|weed|opioids?|narcotics|ghb|roofies?)"
+DRUGS = r"(?:meth|methamphetamine|cocaine|heroin|lsd|mdma|ecstasy|fentanyl|crack|illegal drugs?|drugs|cannabis|marijuana|weed|opioids?|narcotics|hallucinogens?|steroids|ghb|roofies?)"
 STEALTH = r"(?:without (?:getting|being) (?:caught|noticed|detected)|undetected|without (?:anyone|anybody|them|her|him|leaving)|secretly|get(?:ting)? away with)"
 
 ASKS = (
@@ -39,13 +39,13 @@ ACTS = {
     ],
     "weapons": [
         rf"\b{MAKE} (?:\S+ ){{0,5}}?(?:(?<!bath )(?<!glitter )(?<!photo )(?<!water )bombs?|explosives?|(?<!glue )(?<!water )(?<!nail )(?<!staple )(?<!heat )guns?|firearms?|rifles?|handguns?|pistols?|grenades?|"
-        r"molotov|petrol bomb|detonators?|nerve gas|mustard gas|poison gas|sarin|ricin|anthrax|(?:chemical|biological|nuclear|illegal) weapons?|bioweapons?|"
+        r"molotov|petrol bomb|strychnine|cyanide|detonators?|nerve gas|mustard gas|poison gas|sarin|ricin|anthrax|(?:chemical|biological|nuclear|illegal) weapons?|bioweapons?|"
         r"(?:deadly|lethal) (?:virus|pathogen|toxin|weapon|poison)s?|land ?mines?|silencers?|flamethrower|ied|poison(?! ivy))\b",
         r"\b(?:bomb-?making|homemade (?:bomb|explosive|weapon)s?|ghost guns?|weapons? of mass destruction|nuclear (?:weapon|bomb)s?|pipe bombs?|car bombs?|dirty bombs?)\b",
         r"\b(?:knife|knives|gun|weapon|firearm|bomb)s? (?:\w+ ){0,2}?(?:past|through|into|onto) (?:\w+ ){0,2}?(?:airport|security|school|plane|court|metal detectors?)",
     ],
     "crime": [
-        r"\b(?:rob|burgl\w+|shoplift|embezzl\w+|launder(?:ing)? (?:\w+ ){0,2}?money|money laundering|brib(?:e|ing)|extort\w*|counterfeit|forg(?:e|ing)|smuggl(?:e|ing)|traffic(?:king)? (?:\w+ )?(?:people|humans?|children|drugs|arms)|poach(?:ing)? (?:endangered|elephants?|animals|rhinos?))\b",
+        r"\b(?:rob|burgl\w+|shoplift|embezzl\w+|launder(?:ing)? (?:\w+ ){0,2}?money|money laundering|brib(?:e|ing)|extort\w*|counterfeit|forg(?:e|ing)(?! (?:a |an )?(?:horseshoe|iron|steel|knife|sword|blade|ahead|friendship|alliance|bond))|smuggl(?:e|ing)|traffic(?:king)? (?:\w+ )?(?:people|humans?|children|drugs|arms)|poach(?:ing)? (?:endangered|elephants?|animals|rhinos?))\b",
         r"\b(?:break(?:ing)?|sneak(?:ing)?) into (?:\w+ ){0,3}?(?:house|home|flat|car|shop|store|building|office|apartment|bank)|\bpick(?:ing)? the lock of",
         r"\bevad(?:e|ing) (?:\w+ ){0,2}?(?:tax|taxes|police|detection|law)|\btax (?:evasion|fraud)|\bset(?:ting)? fire to (?:a|an|the|my|some)|\bcommit(?:ting)? (?:\w+ ){0,2}?(?:arson|crimes?|burglary|robbery|perjury|theft|tax)\b",
         r"\bsteal(?:ing)? (?:\w+ ){0,4}?(?:money|cars?|bikes?|art|jewelry|jewellery|goods|products?|from (?:a|an|the|my|work|stores?|people|others)|packages?|catalytic)|\bstolen (?:car|goods|property|art|vehicle)s?\b",
@@ -68,25 +68,25 @@ ACTS = {
         rf"\b(?:have sex|sleep) with (?:\w+ ){{0,3}}?(?:{PERSON}|minors?)|\b(?:without|does not|doesn't) consent|\bnon-?consensual|\bsexual(?:ly)? (?:exploit\w*|abus\w*|assault\w*|harass\w*)|\bhid(?:e|den) (?:a )?cameras?|\brevenge porn|\bbrothel|\bprostitut\w+|\bage (?:checks?|verification)",
     ],
     "privacy": [
-        rf"\b(?:track|spy(?:ing)? on|follow|stalk|wiretap|dox|monitor|eavesdrop on|surveil)(?:ing|king)? (?:\w+ ){{0,3}}?(?:{PERSON}|(?:some(?:one|body)|wife|husband|partner|girlfriend|boyfriend)'?s? (?:\w+ )?(?:phone|location|messages))",
+        rf"\b(?:track|spy(?:ing)? on|follow|stalk|wiretap|dox(?:x)?|monitor|eavesdrop on|surveil)(?:ing|king)? (?:\w+ ){{0,3}}?(?:{PERSON}|(?:some(?:one|body)|wife|husband|partner|girlfriend|boyfriend)'?s? (?:\w+ )?(?:phone|location|messages))",
         rf"\b{PERSON}(?:'s)?,? .{{0,40}}?(?:social security number|ssn|home address|address|medical|bank (?:account|password)|fingerprints?|dna|passwords?|private (?:messages|photos|information)|credit (?:card|score)|driver'?s licen[cs]e|diseases?|disabilit\w+|religio\w+|political|sexual orientation|salary|genetic|iris|voice|skin tone|gait|weigh|phone number|text messages|criminal record|property|net worth|degrees|hobbies|relatives)\b",
         r"\b(?:home|private|personal) (?:address|phone number|number) of\b",
-        r"\b(?:where .{0,30} lives?\b|personal (?:data|information) (?:of|about|from|without)|read(?:ing)? (?:somebody|someone) else's|private (?:information|data|messages) (?:of|about|from)|secretly (?:record|film|photograph|track)|list of customers' personal)",
+        r"\bdoxx?ing\b|\b(?:where .{0,30} lives?\b|personal (?:data|information) (?:of|about|from|without)|read(?:ing)? (?:somebody|someone) else's|private (?:information|data|messages) (?:of|about|from)|secretly (?:record|film|photograph|track)|list of customers' personal)",
     ],
     "malware": [
-        r"\b(?:hack(?:ing)? (?:into|someone|somebody|a|an|the|my)|malware|ransomware|spyware|key ?loggers?|trojan(?! horse)|botnets?|rootkits?|ddos|dos attack|computer (?:virus|worm)|backdoors?|zero-?day|sql injection|brute[- ]force)\b",
+        r"\b(?:hack(?:ing)? (?:into|someone|somebody|a|an|the|my)|malware|ransomware|spyware|key ?loggers?|trojan(?! horse)|botnets?|rootkits?|ddos|dos attack|computer (?:virus|worm)|backdoors?|zero-?day|denial-of-service|sql injection|brute[- ]force)\b",
         r"\bvirus (?:that|to|which) (?:steal|infect|delet|destroy|corrupt|spread)|\b(?:crack|break|steal|bypass|guess|get)(?:ing)? (?:\w+ ){0,3}?(?:passwords?|wi-?fi|encryption|paid software|drm|security (?:system|measures)|firewall|accounts?|authentication|paywall)\b",
-        r"\b(?:take over|hijack|break into|gain (?:unauthori[sz]ed )?access to|unauthori[sz]ed access|access)(?:ing)? (?:[\w']+ ){0,4}?(?:account|computer|server|network|database|system|e-?mail|device|webcam|phone)s?\b|\bexploit (?:\w+ ){0,4}?(?:vulnerabilit|for an unpatched|server)|\bflood (?:\w+ ){0,2}?inbox|\bsend(?:ing)? (?:\w+ ){0,3}?spam\b",
+        r"\b(?:take over|hijack|break into|gain (?:unauthori[sz]ed )?access to|unauthori[sz]ed access|access)(?:ing)? (?:[\w']+ ){0,4}?(?:account|computer|server|network|database|system|e-?mail|device|webcam|phone)s?\b|\bexploit (?:\w+ ){0,4}?(?:vulnerabilit|for an unpatched|server)|\bcorrupts? (?:\w+ ){0,3}?(?:hard drive|files|system)|\b(?:circumvent|bypass)(?:ing)? (?:\w+ ){0,2}?(?:drm|copyright|censorship|filters|protections?|age|security)|\bflood (?:\w+ ){0,2}?inbox|\bsend(?:ing)? (?:\w+ ){0,3}?spam\b",
     ],
     "harassment": [
         rf"\b(?:bully|bullying|harass\w*|threaten\w*|blackmail\w*|intimidat\w+|humiliat\w+|stalk\w*|gaslight\w*|cyberbully\w*|manipulat\w+|sabotag\w+|defam\w+|slander\w*|ridicul\w+|torment\w*|isolat\w+) (?:\w+ ){{0,3}}?(?:{PERSON}|into|online)",
-        r"\b(?:threatening|hateful|hate) (?:letter|message|note|e-?mail|speech)s?|\brumou?rs? (?:that|about|to)|\bruin(?:s|ing)? (?:\w+ ){0,3}?(?:reputation|life|career)|\bfake (?:bad )?reviews?|\bbad reviews? for|\b(?:insults?|nasty names|derogatory (?:terms|names)|slurs?|put-?downs?|roast) (?:for|about|that|would|against)\b",
+        r"\b(?:demanding ransom|ransom (?:letter|note|demand))\b|\b(?:threatening|hateful|hate) (?:letter|message|note|e-?mail|speech)s?|\brumou?rs? (?:that|about|to)|\bruin(?:s|ing)? (?:\w+ ){0,3}?(?:reputation|life|career)|\bfake (?:bad )?reviews?|\bbad reviews? for|\b(?:insults?|nasty names|derogatory (?:terms|names)|slurs?|put-?downs?) (?:for|about|that|would|against)\b",
         r"\b(?:turn (?:\w+ )?against|miserable that|bully|gossip about|disgusting\?|worthless|idiotic)\b",
     ],
     "disinformation": [
         r"\b(?:fake|false|fabricated|hoax|made-up|misleading) (?:\w+ ){0,2}?(?:news|stor(?:y|ies)|article|evidence|report|warning|paper|stud(?:y|ies)|alert|information|claims?|announcement|social media)\b",
         r"\b(?:disinformation|misinformation|conspiracy theor\w+|propaganda)\b|\b(?:prove|claim|argue|convince|show|suggest|evidence|article)\w* .{0,40}\b(?:holocaust|moon landing|vaccines? (?:kill|cause)|climate change is|earth is flat|5g|never happened|hoax|staged)",
-        r"\bwrong election day|\bdeep ?fakes? (?:of|video)|\bcures? cancer\b|\brumou?r that a celebrity",
+        r"\b(?:glorif|prais|celebrat)\w* .{0,40}\b(?:nazis?|holocaust|hitler|serial killers?|genocide|terroris\w+|massacre|school shoot\w+)\b|\bwrong election day|\bdeep ?fakes? (?:of|video)|\bcures? cancer\b|\brumou?r that a celebrity",
     ],
     "hate": [
         r"\b(?:jokes?|insults?|slurs?|speech|pamphlet|poem|song|essay|article|post|manifesto|campaign|message)s? .{0,50}(?:makes? fun of|mock|against|belittl|inciting|promoting hat|incit|for gay|about) (?:\w+ ){0,2}?(?:immigrants?|women|gays?|gay people|jews?|muslims?|blacks?|black people|religion|foreigners|minorit\w+|disabled|trans\w*|race|refugees|hatred|ethnic)",
@@ -98,7 +98,7 @@ ACTS = {
 ALWAYS = {
     "hate": [  # a loaded question asks for no means
         r"\b(?:why (?:are|do|don't|can't|is)|aren't|are|isn't|don't|do) (?:all |most |the )?(?:women|men|girls|jews?|jewish|muslims?|christians?|hindus?|blacks?|black people|whites?|white people|asians?|gays?|lesbians?|homosexuals?|immigrants|foreigners|refugees|disabled|poor people|old people|the elderly|"
-        r"fat people|thin people|skinny|transgender|mexicans?|africans?|americans?|chinese|japanese|indians?|arabs?|people (?:from|of|with)|person from|middle eastern|caucasian|multiracial|catholics?|atheists?) .{0,40}(?:stupid|lazy|dirty|bad at|violent|inferior|unintelligent|ugly|greedy|"
+        r"fat people|thin people|skinny|transgender|mexicans?|africans?|americans?|chinese|japanese|indians?|arabs?|people (?:from|of|with)|person from|middle eastern|caucasian|multiracial|catholics?|atheists?) .{0,40}(?:stupid|lazy|dirty|bad at|overreact|misbehav|unproductive|inefficient|can't be trusted|untrustworthy|violent|inferior|unintelligent|ugly|greedy|"
         r"criminals?|terrorists?|intolerant|control everything|evil|dangerous|rude|promiscuous|backward|dumb|weak|liars?|dishonest|vain|disgusting|uneducated|aggressive|irrational|emotional)",
     ],
     "self_harm": [
