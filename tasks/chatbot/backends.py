@@ -31,6 +31,20 @@ class Delta:
     reason: Reason | None = None
 
 
+@dataclass(frozen=True)
+class BackendStats:
+    """What a backend has done since it started, and what it is doing now."""
+
+    requests: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0  # of the prompts', those that had been read for an earlier request
+    tokens: int = 0  # generated
+    steps: int = 0
+    waiting: int = 0  # requests that no row is free for
+    running: int = 0  # rows decoded together
+
+
 class Backend(Protocol):
     """What the engine needs of a model. Safe to call from several threads at once."""
 

@@ -1,0 +1,77 @@
+"""One forward pass of a model at a time, whoever asks for it.
+
+Answers are decoded by one thread; choosing a tool, decoding its arguments and beam search run in the threads of those who want them. Two
+passes at once would compete for the same cores and, in layers that keep something of their last input, for the same memory; one whole
+answer after the other would make everybody wait. So threads take turns, pass by pass.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from tasks.models.trunk import decoder
+
+
+class Turns:
+    """A lock that goes to whoever has waited longest."""
+
+    def __init__(self) -> None:
+        self._lock, self._held, self._waiting = threading.Lock(), False, deque()
+
+    def acquire(self) -> None:
+        with self._lock:
+            if not self._held:
+                self._held = True
+                return
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        mine.acquire()
+
+    def release(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
+
+
+class OneAtATime:
+    """Takes turns for every pass through a model's decoder. The thread that holds a `priority` block gets every second turn; the others share the rest."""
+
+    def __init__(self, model: nn.Module):
+        self._turns, self._others = Turns(), Turns()
+        self._holder: int | None = None
+        body = decoder(model)
+        self._hooks = [
+            body.register_forward_pre_hook(self._before),
+            body.register_forward_hook(self._after, always_call=True),
+        ]
+
+    @contextmanager
+    def priority(self) -> Iterator[None]:
+        """All passes within are one turn."""
+        self._turns.acquire()
+        self._holder = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._holder = None
+            self._turns.release()
+
+    def _before(self, *_: object) -> None:
+        if self._holder != threading.get_ident():
+            self._others.acquire()
+            self._turns.acquire()
+
+    def _after(self, *_: object) -> None:
+        if self._holder != threading.get_ident():
+            self._turns.release()
+            self._others.release()
+
+    def remove(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
