@@ -1,0 +1,103 @@
+"""From a function's signature to the JSON schema that a model is shown, and from anybody's schema to one that a grammar can enforce."""
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
+
+from tasks.errors import MigakiError
+
+Schema = dict[str, Any]
+# What some collections of tools call JSON schema's types (BFCL: Python's names).
+TYPES = {"dict": "object", "float": "number", "double": "number", "int": "integer", "long": "integer", "bool": "boolean", "str": "string"}
+TYPES |= {"tuple": "array", "list": "array", "String": "string", "Boolean": "boolean", "ArrayList": "array", "HashMap": "object"}
+SCALAR = ("string", "number", "boolean")  # what may stand where a schema says nothing
+MAX_STRING, MAX_ITEMS, MAX_DIGITS = 120, 12, 15
+
+
+class Given:
+    """Marks a parameter that the program gives and the model never sees: `groups: Annotated[frozenset[str], Given]`."""
+
+
+def arguments_model(function: Callable[..., Any]) -> tuple[type[BaseModel], frozenset[str]]:
+    """A pydantic model of the arguments that a model may choose, and the names of those that the program gives.
+
+    Raises:
+        MigakiError: a parameter has no type, takes any number of values, or has a type that no JSON fits; or a given one has no default.
+    """
+    name, hints = function.__name__, get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {}
+    given = set()
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY) or parameter.name not in hints:
+            raise MigakiError(f"tool {name!r}: parameter {str(parameter)!r} must have a type and be one that can be passed by name")
+        hint, missing = hints[parameter.name], parameter.default is parameter.empty
+        if get_origin(hint) is Annotated and Given in get_args(hint):
+            if missing:
+                raise MigakiError(f"tool {name!r}: parameter {parameter.name!r} is given by the program and must have a default")
+            given.add(parameter.name)
+        else:
+            fields[parameter.name] = (hint, ... if missing else parameter.default)
+    try:
+        model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+        model.model_json_schema()
+    except (PydanticUserError, NameError) as error:
+        raise MigakiError(f"tool {name!r}: its parameters have types that JSON cannot hold: {error}") from error
+    return model, frozenset(given)
+
+
+def parameters_schema(model: type[BaseModel]) -> Schema:
+    """The schema of such a model as OpenAI's protocol shows it: no titles, no references."""
+    schema = model.model_json_schema()
+    return _inlined({key: value for key, value in schema.items() if key not in ("$defs", "description")}, schema.get("$defs", {}))
+
+
+def _inlined(schema: Any, definitions: Schema) -> Any:
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        target = definitions[schema["$ref"].rpartition("/")[2]]
+        schema = target | {key: value for key, value in schema.items() if key != "$ref"}
+    found = {key: value for key, value in schema.items() if not (key == "title" and isinstance(value, str))}
+    return {
+        key: {name: _inlined(part, definitions) for name, part in value.items()} if key == "properties" else _inlined(value, definitions)
+        for key, value in found.items()
+    }
+
+
+def enforceable(schema: Schema, optional: frozenset[str] | None = None) -> Schema:
+    """A schema that a grammar can enforce and that always comes to an end: standard types, bounded strings, numbers and lists.
+
+    Args:
+        optional: which parameters that are not required may be there (all, when None); the required ones always are.
+    """
+    kind = TYPES.get(schema.get("type"), schema.get("type")) if isinstance(schema.get("type"), str) else schema.get("type")
+    if "enum" in schema or "const" in schema:
+        return {"enum": list(schema.get("enum") or [schema["const"]])}
+    for several in ("anyOf", "oneOf"):
+        if several in schema:
+            return {"anyOf": [enforceable(part) for part in schema[several]]}
+    if isinstance(kind, list):
+        return {"anyOf": [enforceable(schema | {"type": one}) for one in kind]}
+    if kind == "object":
+        return _object(schema, optional)
+    if kind == "array":
+        bounds = {"minItems": schema.get("minItems", 0), "maxItems": max(schema.get("maxItems", MAX_ITEMS), schema.get("minItems", 0))}
+        return {"type": "array", "items": enforceable(schema.get("items") or {})} | bounds
+    if kind == "string":
+        return {"type": "string", "minLength": min(schema.get("minLength", 0), MAX_STRING), "maxLength": min(schema.get("maxLength", MAX_STRING), MAX_STRING)}
+    if kind in ("integer", "number"):
+        limits = {key: schema[key] for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum") if key in schema}
+        return {"type": kind} | ({"minimum": -(10**MAX_DIGITS), "maximum": 10**MAX_DIGITS} | limits)
+    if kind in ("boolean", "null"):
+        return {"type": kind}
+    return {"anyOf": [enforceable({"type": one}) for one in SCALAR]}
+
+
+def _object(schema: Schema, optional: frozenset[str] | None) -> Schema:
+    properties, required = schema.get("properties", {}), [name for name in schema.get("required", []) if name in schema.get("properties", {})]
+    kept = {name: enforceable(part) for name, part in properties.items() if name in required or optional is None or name in optional}
+    return {"type": "object", "properties": kept, "required": required, "additionalProperties": False}
