@@ -157,7 +157,7 @@ def _sample_batch(
     states_at: int | None,
 ) -> None:
     head, device = lm_head(model), next(model.parameters()).device
-    with _Decoding(model, rows, left_pad([prompts[row] for row in rows], device), max_new_tokens, states_at) as decoding:
+    with _Decoding(model, rows, [prompts[row] for row in rows], device, max_new_tokens, states_at) as decoding:
         for step in range(max_new_tokens):
             tokens, logprobs = choose(head(decoding.final), *how, [generators[row] for row in decoding.rows])
             alive = []
@@ -180,17 +180,26 @@ def _sample_batch(
 
 
 class _Decoding:
-    """Rows that are decoded together: their cache, and the final states (B, H) their next tokens come from."""
+    """Rows that are decoded together: their cache, and the final states (B, H) their next tokens come from. A prompt that several rows share
+    passes the model once."""
 
-    def __init__(self, model: nn.Module, rows: list[int], padded: tuple[Tensor, Tensor], room: int, states_at: int | None):
-        self.body, self.rows, (self.ids, self.mask) = decoder(model), list(rows), padded
+    def __init__(
+        self, model: nn.Module, rows: list[int], prompts: list[Sequence[int]], device: torch.device, room: int, states_at: int | None
+    ):
+        self.body, self.rows = decoder(model), list(rows)
         self.cache = roomy_cache(model, room)
         self.layer = None if states_at is None else layers_of(model)[states_at]
         self.states: dict[int, list[Tensor]] = {}
+        number = {tuple(prompt): i for i, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+        self.shared = [number[tuple(prompt)] for prompt in prompts]  # of each row, which of the different prompts is its own
+        self.ids, self.mask = left_pad(list(number), device)
 
     def __enter__(self) -> "_Decoding":
         self.hook = self.layer.register_forward_pre_hook(self._keep_states, with_kwargs=True) if self.layer else None
         self._forward(self.ids, position_ids(self.mask))
+        if len(self.ids) < len(self.rows):
+            self._pick(torch.tensor(self.shared, device=self.mask.device))
+        self.shared = None
         self.positions = self.mask.sum(-1, keepdim=True)
         return self
 
@@ -200,8 +209,10 @@ class _Decoding:
 
     def _keep_states(self, _: nn.Module, arguments: tuple, named: dict) -> None:
         entering = arguments[0] if arguments else named["hidden_states"]
-        for row, states, mask in zip(self.rows, entering, self.mask[:, -entering.shape[1] :].bool(), strict=True):
-            self.states.setdefault(row, []).append(states[mask])
+        masks = self.mask[:, -entering.shape[1] :].bool()
+        for place, row in enumerate(self.rows):
+            i = place if self.shared is None else self.shared[place]
+            self.states.setdefault(row, []).append(entering[i][masks[i]])
 
     def _forward(self, ids: Tensor, positions: Tensor) -> None:
         self.final = self.body(
@@ -219,7 +230,11 @@ class _Decoding:
         if len(alive) == len(self.rows):
             return tokens
         chosen = torch.tensor(alive, device=tokens.device)
-        self.cache.batch_select_indices(chosen)
-        self.mask, self.positions, self.final = self.mask[chosen], self.positions[chosen], self.final[chosen]
+        self._pick(chosen)
+        self.positions = self.positions[chosen]
         self.rows = [self.rows[i] for i in alive]
         return tokens[chosen]
+
+    def _pick(self, chosen: Tensor) -> None:
+        self.cache.batch_select_indices(chosen)
+        self.mask, self.final = self.mask[chosen], self.final[chosen]

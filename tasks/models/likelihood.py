@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.models.batching import Batch, Example, by_length, collate
+from tasks.models.linear import PLAIN, product
 from tasks.models.trunk import decoder, lm_head, position_ids, top_model, trunk_states
 
 PART = 128  # rows of logits at a time: each is as wide as the vocabulary
@@ -59,7 +60,7 @@ class _FrozenHeadLogprobs(torch.autograd.Function):
         for part, wanted in zip(states.split(PART), targets.split(PART), strict=True):
             logprobs = _log_softmax(head, part, temperature)
             found.append(logprobs.gather(1, wanted[:, None])[:, 0])
-            expected = logprobs.exp_().to(head.weight.dtype) @ head.weight
+            expected = product(logprobs.exp_().to(head.weight.dtype), head.weight.t())
             gradients.append((head.weight[wanted] - expected).to(states.dtype) / temperature)
         ctx.save_for_backward(torch.cat(gradients))
         return torch.cat(found)
@@ -77,7 +78,7 @@ def _log_softmax(head: nn.Module, states: Tensor, temperature: float) -> Tensor:
 def target_logprobs(head: nn.Module, states: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
     """(N,) log-probabilities in nats of target tokens (N,), for the states (N, H) that predict them, under softmax(logits / temperature)."""
     learns = torch.is_grad_enabled() and len(targets)
-    if learns and type(head) is nn.Linear and not head.weight.requires_grad:
+    if learns and type(head) in PLAIN and not head.weight.requires_grad:
         return _FrozenHeadLogprobs.apply(states, targets, head, temperature)
     size = len(targets) if learns else PART
     parts = zip(states.split(size), targets.split(size), strict=True)

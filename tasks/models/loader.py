@@ -10,6 +10,7 @@ from transformers.models.falcon import modeling_falcon
 from transformers.utils import logging as transformers_logging
 
 from tasks.errors import MigakiError
+from tasks.models.linear import sped_up
 
 transformers_logging.disable_progress_bar()
 # Falcon's own linear layer computes what torch's does, but transformers 5.23 hands only torch's to bitsandbytes and would leave Falcon as it is.
@@ -48,7 +49,7 @@ def load_model(path: Path, dtype: str = "float32", device: str = "cpu") -> PreTr
         raise MigakiError(f"the model in {path.name!r} cannot be opened: {error}") from error
     if not quantized:
         model = model.to(device)
-    return model.eval().requires_grad_(False)
+    return sped_up(model).eval().requires_grad_(False)
 
 
 def load_merged(path: Path, adapters: list[Path], dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:

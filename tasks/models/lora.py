@@ -8,6 +8,7 @@ from peft.tuners.lora import Linear
 from torch import Tensor, nn
 
 from tasks.errors import MigakiError
+from tasks.models.linear import PLAIN, product
 from tasks.models.trunk import causal_lm, layer_count
 
 # Attention projections per family, and every linear layer of a block.
@@ -65,7 +66,7 @@ class _Fused(torch.autograd.Function):
         inner = rows @ a.T
         ctx.save_for_backward(rows, inner, weight, a, b)
         ctx.scaling, ctx.shape = scaling, x.shape
-        out = nn.functional.linear(x, weight, bias)
+        out = product(x, weight, bias)
         out.view(-1, out.shape[-1]).addmm_(inner, b.T, alpha=scaling)
         return out  # itself, not a view of it: some families add to it in place
 
@@ -76,7 +77,7 @@ class _Fused(torch.autograd.Function):
         of_inner = (gradient @ b) * ctx.scaling
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = (gradient @ weight).addmm_(of_inner, a).view(*ctx.shape)
+            of_x = product(gradient, weight.t()).addmm_(of_inner, a).view(*ctx.shape)
         return of_x, None, None, of_inner.T @ rows, (gradient.T @ inner) * ctx.scaling, None
 
 
@@ -97,7 +98,7 @@ class FusedLinear(Linear):
 def _fused_or_none(target: nn.Module, adapter_name: str, config: LoraConfig, **named: object) -> FusedLinear | None:
     """For PEFT's choice of a layer: None leaves all that is not a plain linear layer (quantized ones are of subclasses) to PEFT."""
     base = target.get_base_layer() if hasattr(target, "get_base_layer") else target
-    return FusedLinear(target, adapter_name, config=config, **named) if type(base) is nn.Linear else None
+    return FusedLinear(target, adapter_name, config=config, **named) if type(base) in PLAIN else None
 
 
 def save_adapter(model: PeftModel, name: str, folder: Path) -> None:

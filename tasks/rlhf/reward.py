@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, by_length, collate
+from tasks.models.linear import sped_up
 from tasks.models.loader import load_tokenizer
 from tasks.models.parallel import add_gradients, added
 from tasks.models.parallel import own as own_rows
@@ -86,7 +87,7 @@ class SequenceRewardModel:
                 f"the reward model in {folder.name!r} has another tokenizer ({len(vocabulary)} tokens) than the policy ({len(tokenizer)}), "
                 "so that one's tokens mean nothing to the other; accepted is a reward model trained from the policy's own family of models"
             )
-        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).to(device).eval().requires_grad_(False)
+        model = sped_up(AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)).to(device).eval().requires_grad_(False)
         if model.config.num_labels != 1:
             raise MigakiError(f"the reward model in {folder.name!r} has {model.config.num_labels} labels; a reward model has one")
         if not isinstance(getattr(model, "score", None), nn.Linear):

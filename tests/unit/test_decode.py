@@ -6,7 +6,7 @@ from transformers import GenerationConfig
 
 from tasks.errors import MigakiError
 from tasks.models.decode import choose, sample
-from tasks.models.trunk import trunk_states
+from tasks.models.trunk import layers_of, trunk_states
 from tests.models import FAMILIES, tiny_llama
 
 PROMPTS = [[5, 9, 30], [7, 8, 9, 10, 11, 12], [200], [44, 45, 46, 47]]
@@ -41,6 +41,23 @@ def test_states_kept_while_decoding_are_those_of_one_pass_over_prompt_and_answer
         for prompt, answer in zip(PROMPTS, sample(model, PROMPTS, max_new_tokens=8, end_ids=ends, seed=3, states_at=layer), strict=True):
             ids = torch.tensor([[*prompt, *answer.ids]])
             torch.testing.assert_close(answer.states, trunk_states(model, ids, torch.ones_like(ids), layer)[0], atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_prompt_asked_several_times_passes_the_model_once_and_says_what_it_would_alone(family):
+    model, passed = FAMILIES[family](), []
+    repeated = [PROMPTS[1], PROMPTS[0], PROMPTS[1], PROMPTS[1], PROMPTS[0]]
+    how = {"max_new_tokens": 6, "end_ids": {3, 256}, "seed": 4, "states_at": 1}
+    alone = sample(model, repeated, batch=1, **how)
+    hook = layers_of(model)[0].register_forward_pre_hook(
+        lambda _, args, named: passed.append(len(args[0] if args else named["hidden_states"])), with_kwargs=True
+    )
+    together = sample(model, repeated, **how)
+    hook.remove()
+    assert passed[0] == 2 and passed[1] == 5
+    for one, other in zip(alone, together, strict=True):
+        assert one.ids == other.ids
+        torch.testing.assert_close(one.states, other.states, atol=2e-6, rtol=1e-5)
 
 
 def test_rows_leave_when_they_end():
