@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 from storage.home import Home, StorageError
 from storage.locks import locked, try_lock
 
-Kind = Literal["dataset", "model", "adapter", "reward_model", "rollouts", "index", "evaluation", "report"]
+Kind = Literal["dataset", "model", "adapter", "reward_model", "rollouts", "index", "evaluation", "report", "classifier"]
 MANIFEST = "manifest.json"
 WRITER_LOCK = ".writer.lock"
 

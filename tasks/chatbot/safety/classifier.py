@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from tasks.chatbot.safety.rules import signals
 from tasks.chatbot.safety.text import plain
 from tasks.data.language import detect
@@ -53,6 +51,8 @@ class Classifier:
 
     def save(self, folder: Path) -> None:
         """Write `weights.npy` (float32) and `classifier.json` (their names, bias, thresholds)."""
+        import numpy as np  # here, so that help and settings do not wait for it
+
         names = sorted(self.weights)
         np.save(folder / WEIGHTS, np.array([self.weights[name] for name in names], dtype=np.float32), allow_pickle=False)
         facts = {"bias": self.bias, "thresholds": dict(self.thresholds), "features": names}
@@ -65,6 +65,8 @@ class Classifier:
         Raises:
             MigakiError: a file is missing or damaged.
         """
+        import numpy as np
+
         try:
             weights = np.load(folder / WEIGHTS, allow_pickle=False).tolist()
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ import numpy as np
 from tasks.chatbot.safety.classifier import Classifier, features
 from tasks.chatbot.safety.rules import code_of, signals
 from tasks.chatbot.safety.settings import ClassifierSettings
+from tasks.code import ROOT
 from tasks.data.language import detect
 from tasks.data.sources import BadRow, read_rows
 from tasks.errors import MigakiError
@@ -49,12 +50,22 @@ def read_examples(settings: ClassifierSettings) -> list[Example]:
 def _rows(paths: Sequence[str]) -> list[tuple[dict, str]]:
     found = []
     for path in paths:
-        if not Path(path).exists():
-            raise MigakiError(f"safety: {path!r} does not exist (looked from {str(Path.cwd())!r})")
-        for row in read_rows(Path(path)):
+        for row in read_rows(located(path)):
             if isinstance(row, BadRow):
                 raise MigakiError(f"{path}, line {row.line}: {row.detail}")
             found.append((row.value, f"{path}, row {row.line}"))
+    return found
+
+
+def located(path: str) -> Path:
+    """The file of that name, here or, for the examples of this repository, there.
+
+    Raises:
+        MigakiError: there is none.
+    """
+    found = next((place for place in (Path(path), ROOT / path) if place.is_file()), None)
+    if found is None:
+        raise MigakiError(f"safety: {path!r} is no file (looked from {str(Path.cwd())!r})")
     return found
 
 

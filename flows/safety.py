@@ -1,0 +1,21 @@
+"""Train the classifier of harmful requests that stands behind the chatbot's rules."""
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from flows.dispatch import stage_flow
+from flows.params import RunSettings
+from tasks.chatbot.safety.settings import SafetySettings
+
+
+@flow(name="safety")
+def safety(
+    safety: SafetySettings = SafetySettings(),
+    run: RunSettings = RunSettings(),
+    inputs: Annotated[dict[str, str], Field(description="Left empty: the stage reads files alone")] = {},
+    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+) -> str:
+    """Train the classifier of harmful requests. Returns the artifact's id; the chat takes the newest."""
+    return stage_flow("safety", safety, run, inputs, parent_run)
