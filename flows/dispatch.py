@@ -33,6 +33,7 @@ BODIES = {
     "quantize": "tasks.quantization.task",
     "index": "tasks.rag.task",
     "evaluate": "tasks.evaluation.task",
+    "safety": "tasks.chatbot.safety.task",
 }
 # The deployment that runs a stage on the gpu pool, and which part of its flow. Stages not named here run inside the parent.
 REMOTE = {
@@ -54,6 +55,7 @@ NEWEST = {
     "index": {"dataset": "prepare"},
     "evaluate": {"release": "quantize", "index": "index"},
     "promote": {"evaluation": "evaluate"},
+    "safety": {},
 }
 COMMAND = {"reward": "align"}  # stages without a command of their own
 
