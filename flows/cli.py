@@ -21,6 +21,7 @@ STAGES = {
     "index": "build the knowledge index",
     "evaluate": "score all models on the same items",
     "promote": "decide whether the newest release becomes the champion",
+    "safety": "train the classifier of harmful requests that the chat uses beside its rules",
 }
 DATA = {
     "instructions": "instruction files (Alpaca, chat messages, prompt-completion)",
@@ -81,14 +82,40 @@ def parser() -> argparse.ArgumentParser:
         )
         if name == "index":
             stage.add_argument("--documents", nargs="+", metavar="PATH", help="index these files and folders as they are now")
-    chat = commands.add_parser("chat", parents=[common], help="talk with the champion in the terminal")
+    chat = commands.add_parser(
+        "chat",
+        parents=[common],
+        help="talk with the champion in the terminal",
+        epilog=settings_help("chat"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     chat.add_argument("--artifact", metavar="ID", help="talk with this model instead (`migaki status` lists them)")
+    server = commands.add_parser(
+        "serve",
+        parents=[common],
+        help="serve the champion: a web page, and an API for OpenAI's clients",
+        epilog=settings_help("serve"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    server.add_argument("--host", help="address to listen on (default 127.0.0.1); beyond loopback a token file is needed")
+    server.add_argument("--port", type=int, help="port to listen on (default 8400; 0 takes a free one)")
+    server.add_argument("--token-file", type=Path, metavar="FILE", help="who may ask: token[:group,group][:name] on each line")
+    server.add_argument("--artifact", metavar="ID", help="serve this model instead of the champion")
+    server.add_argument("--open", action="store_true", help="open the page in a browser, where there is a display")
     labels = commands.add_parser("label", parents=[common], help="compare answers of two models; the next run learns from it")
     labels.add_argument("--count", type=int, default=20, help="comparisons to ask for (default 20)")
     labels.add_argument("--seed", type=int, default=0, help="seed of prompts, answers and order")
     labels.add_argument("--artifact", metavar="ID", help="compare this model with the champion (default: the newest other release)")
     labels.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt on each line (default: the training prompts)")
     labels.add_argument("--export", type=Path, metavar="FILE.jsonl", help="write all comparisons as preference pairs, and ask nothing")
+    gather = commands.add_parser(
+        "harvest",
+        parents=[common],
+        help="make preference pairs and instructions of the ratings and corrections in chats, for the next retrain",
+        epilog=settings_help("harvest"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    gather.add_argument("--dry-run", action="store_true", help="count and show examples, and write nothing")
     status = commands.add_parser("status", parents=[common], help="models, indexes, last runs, champion")
     status.add_argument("--rebuild", action="store_true", help="first enter every artifact on disk into the catalog")
     doctor = commands.add_parser("doctor", parents=[common, running], help="what this machine has, and what would not work")
@@ -107,11 +134,10 @@ def settings_help(stage: str) -> str:
     """The settings of a stage with their defaults, worked out only when help is asked for."""
     if not {"-h", "--help"} & set(sys.argv):
         return ""
-    from flows.params import STAGE_SETTINGS
+    from flows.params import COMMAND_SETTINGS, STAGE_SETTINGS
 
-    lines = [
-        f"  {stage}.{name} = {field.get_default()!r}: {field.description}" for name, field in STAGE_SETTINGS[stage].model_fields.items()
-    ]
+    fields = (STAGE_SETTINGS | COMMAND_SETTINGS)[stage].model_fields
+    lines = [f"  {stage}.{name} = {field.get_default()!r}: {field.description}" for name, field in fields.items()]
     return "settings (with --set):\n" + "\n".join(lines)
 
 
@@ -187,6 +213,28 @@ def chat(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     return chat_in_terminal(home, arguments.artifact, said_in(arguments).get("chat", {}))
 
 
+def serve(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.serve import serve
+
+    said = said_in(arguments)
+    named = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
+    said["serve"] = said.get("serve", {}) | named
+    return serve(home, said, artifact=arguments.artifact, token_file=arguments.token_file, show=arguments.open)
+
+
+def harvest(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.local import isolate, local_server
+
+    isolate(home)
+    from flows.harvest import harvest, show
+    from tasks.flywheel.settings import HarvestSettings
+
+    said = said_in(arguments).get("harvest", {}) | ({"dry_run": True} if arguments.dry_run else {})
+    settings = HarvestSettings.build("harvest", said)
+    with local_server(home):
+        return show(harvest(harvest=settings), dry_run=settings.dry_run)
+
+
 def label(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.label import export, label
 
@@ -228,7 +276,9 @@ def platform(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
     "chat": chat,
+    "harvest": harvest,
     "label": label,
+    "serve": serve,
     "status": status,
     "doctor": doctor,
     "models": models,

@@ -11,7 +11,6 @@ from typing import Any, TextIO
 from storage import ArtifactRef, ArtifactStore, Catalog, Home
 from storage.catalog import insert, utc_now
 from storage.registry import champion
-from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
 from tasks.rlhf.labelling import TIE, Comparison, Decision, Session, hide
 
@@ -172,12 +171,3 @@ def export(home: Home, path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return len(lines)
-
-
-def with_feedback(settings: PrepareSettings) -> PrepareSettings:
-    """The settings with what people said here among the preference files; as they are where nobody did, or no preferences are wanted."""
-    home = Home.current()
-    path = home.root / "feedback" / "preferences.jsonl"
-    if not (settings.feedback and settings.preferences and home.warehouse.exists() and export(home, path)):
-        return settings
-    return settings.model_copy(update={"preferences": [*settings.preferences, f"pairs:{path}"]})

@@ -7,9 +7,13 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field
 
+from tasks.chatbot.safety.settings import SafetySettings
+from tasks.chatbot.settings import ChatSettings
+from tasks.chatbot.web.settings import ServeSettings
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
+from tasks.flywheel.settings import HarvestSettings
 from tasks.quantization.settings import QuantizeSettings
 from tasks.rag.settings import IndexSettings
 from tasks.rlhf.settings import AlignSettings
@@ -57,14 +61,20 @@ STAGE_SETTINGS: dict[str, type[StageSettings]] = {
     "index": IndexSettings,
     "evaluate": EvaluateSettings,
     "promote": PromoteSettings,
+    "safety": SafetySettings,
 }
+ALONE = {"safety"}  # stages with a command of their own that are no part of a retraining run
+
+
+# Commands that are no part of a retraining run; a settings file may hold them beside the stages.
+COMMAND_SETTINGS: dict[str, type[StageSettings]] = {"chat": ChatSettings, "serve": ServeSettings, "harvest": HarvestSettings}
 
 
 class RunParams:
     """The settings of all stages, resolved: what was said with `--set`, over the file, over the profile, over the defaults."""
 
     def __init__(self, said: dict[str, dict[str, Any]]):
-        if unknown := sorted(set(said) - set(STAGE_SETTINGS)):
+        if unknown := sorted(set(said) - set(STAGE_SETTINGS) - set(COMMAND_SETTINGS)):
             raise MigakiError(f"no stage is named {', '.join(unknown)}; stages are {', '.join(STAGE_SETTINGS)}")
         self._said = said
         self.run = RunSettings.build("run", said.get("run", {})).model_copy(update={"profile_applied": True})
@@ -77,7 +87,8 @@ class RunParams:
         }
 
     def flow_parameters(self) -> dict[str, StageSettings]:
-        return {"run": self.run, **self.stages}
+        """What the flow `retrain` takes."""
+        return {"run": self.run} | {name: settings for name, settings in self.stages.items() if name not in ALONE}
 
 
 def read_config(path: Path) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.dispatch import stage_flow
-from flows.label import with_feedback
+from flows.feedback import with_feedback
 from flows.params import RunSettings
 from tasks.data.settings import PrepareSettings
 

@@ -3,7 +3,7 @@
 from prefect import flow
 
 from flows.dispatch import recorded
-from flows.label import with_feedback
+from flows.feedback import with_feedback
 from flows.params import RunSettings
 from flows.promote import decide, reigning
 from flows.report import write_report

@@ -26,7 +26,7 @@ MESSAGE = (
 JSON_COLUMNS = ("sources", "sentences", "calls")
 
 
-class UnknownChat(StorageError):
+class UnknownChat(StorageError, LookupError):
     """There is no such conversation or answer for this owner: it is not there, or it is somebody else's."""
 
 
@@ -103,6 +103,12 @@ def _message_rows(conversation_id: str, turn: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def _turn(conversation_id: str, turn: Mapping[str, Any]) -> Batch:
+    """The rows of a turn, with what the safety filters decided in it."""
+    decisions = [decision | {"turn_id": turn["turn_id"]} for decision in turn["decisions"]]
+    return Batch(messages=_message_rows(conversation_id, turn), decisions=_decision_rows(decisions))
+
+
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
@@ -119,12 +125,12 @@ def begin_conversation(home: Home, model_id: str, index_id: str | None, channel:
 
 
 def keep_turn(home: Home, conversation_id: str, turn: Mapping[str, Any]) -> None:
-    """Add a question and its answer to a conversation. `turn` is a `Turn` of the chatbot as a plain dictionary."""
-    Batch(messages=_message_rows(conversation_id, turn)).write(home)
+    """Add a question, its answer and the decisions of the safety filters to a conversation. `turn` is a `Turn` of the chatbot as a plain dictionary."""
+    _turn(conversation_id, turn).write(home)
 
 
 def keep_decisions(home: Home, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Log what the safety filters decided: `turn_id`, `side` (input, output, document), `code`, `blocked`, `score`, `lang`."""
+    """Log what the safety filters decided outside of a turn: `turn_id`, `side` (input, output, document), `code`, `blocked`, `score`, `lang`."""
     Batch(decisions=_decision_rows(rows)).write(home)
 
 
@@ -168,14 +174,14 @@ def rated_conversations(home: Home) -> list[Row]:
     with Catalog.of(home).read() as connection:
         return _rows(
             connection,
-            """SELECT a.conversation_id, a.turn_id, q.content AS question, a.content AS answer, a.lang, a.reason, a.refused, a.quoted,
+            """SELECT c.conversation_id, a.turn_id, q.content AS question, a.content AS answer, a.lang, a.reason, a.refused, a.quoted,
                       a.sentences::VARCHAR AS sentences, f.rating, f.correction, f.ts AS rated, coalesce(d.flags, []) AS flags
-               FROM messages a JOIN messages q ON q.turn_id = a.turn_id AND q.role = 'user'
+               FROM messages a JOIN messages q ON q.turn_id = a.turn_id AND q.role = 'user' JOIN conversations c ON c.conversation_id = a.conversation_id
                LEFT JOIN feedback f ON f.turn_id = a.turn_id
                LEFT JOIN (SELECT turn_id, list(DISTINCT code ORDER BY code) AS flags FROM safety_decisions
                           WHERE blocked OR code LIKE 'injection%' GROUP BY turn_id) d ON d.turn_id = a.turn_id
                WHERE a.role = 'assistant' AND a.conversation_id IN (SELECT conversation_id FROM messages JOIN feedback USING (turn_id))
-               ORDER BY a.conversation_id, a.ordinal""",
+               ORDER BY c.started, c.conversation_id, a.ordinal""",
         )
 
 
@@ -270,7 +276,7 @@ class ChatLog:
         return row["conversation_id"]
 
     def keep_turn(self, conversation_id: str, turn: Mapping[str, Any]) -> None:
-        self._take(Batch(messages=_message_rows(conversation_id, turn)))
+        self._take(_turn(conversation_id, turn))
 
     def keep_decisions(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._take(Batch(decisions=_decision_rows(rows)))

@@ -19,7 +19,9 @@ class PrepareSettings(StageSettings):
     preferences: list[str] = Field(
         ["examples/preferences.en.jsonl", "examples/preferences.ja.jsonl"], description=f"Preference files ({FILES}: pairs, hh, responses)"
     )
-    feedback: bool = Field(True, description="Add the comparisons that people made here (`migaki label`) to the preference files")
+    feedback: bool = Field(
+        True, description="Add what people said here to the files: comparisons (`migaki label`) and what chats gave (`migaki harvest`)"
+    )
     documents: list[str] = Field(["examples/documents"], description="Files or folders of txt, md and html for the index")
     questions: list[str] = Field(
         ["examples/questions.en.jsonl", "examples/questions.ja.jsonl"], description=f"Held-out question files ({FILES}: qa, squad)"

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import tasks.data.task  # noqa: F401  (registers the stage)
-from flows.label import Feedback, ask, contestants, export, prompts_from, unseen, with_feedback
+from flows.feedback import with_feedback
+from flows.label import Feedback, ask, contestants, export, prompts_from, unseen
 from storage import Catalog, Home
 from tasks.data.normalise import preference
 from tasks.data.settings import PrepareSettings

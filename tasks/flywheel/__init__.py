@@ -1,0 +1,1 @@
+"""The flywheel: what people thought of the chatbot's answers becomes training data."""

@@ -1,0 +1,187 @@
+"""Ratings and corrections of chats to preference pairs and instructions.
+
+Every answer to a question collects votes, whoever gave it and in whichever conversation: a thumb counts +1 or -1, a correction counts +1 for
+its own text and -1 for the answer it corrects. Answers above zero are preferred to those below; at zero people contradict each other, and
+the answer says nothing. An instruction is a correction, or an answer above zero that its sources support. Only what the model itself wrote
+to the end can be preferred or rejected: quotations, fixed phrases and answers broken off would teach it something else.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from tasks.data.duplicates import normalised
+from tasks.data.language import detect
+from tasks.data.normalise import instruction, preference
+from tasks.data.records import Message
+from tasks.data.select import asked, drop_duplicates
+from tasks.flywheel.settings import HarvestSettings
+
+Row = dict[str, Any]
+FINISHED = ("stop", "length")
+SOURCE = "chats"
+
+
+@dataclass
+class Candidate:
+    """An answer to a question and what people said of it."""
+
+    text: str
+    votes: int = 0
+    corrected: bool = False  # written by a person
+    supported: bool = False  # by the sources of the turn in which it was given
+    turns: list[str] = field(default_factory=list)  # where it comes from
+
+
+@dataclass
+class Asked:
+    """A question with the turns before it, and its answers by their normalised text."""
+
+    messages: list[Message]
+    answers: dict[str, Candidate] = field(default_factory=dict)
+
+    def vote(self, text: str, votes: int, turn_id: str) -> Candidate:
+        candidate = self.answers.setdefault(normalised(text), Candidate(text))
+        candidate.votes += votes
+        candidate.turns.append(turn_id)
+        return candidate
+
+
+@dataclass
+class Harvest:
+    """Rows for the next training run, and what gave none, by (reason, language)."""
+
+    pairs: list[Row] = field(default_factory=list)
+    instructions: list[Row] = field(default_factory=list)
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def counts(self) -> list[Row]:
+        """Rows by `kind` (instructions, left out, pairs), `lang` and `reason`: what a row comes from, or why something was left out."""
+        counts = Counter({("left out", lang, reason): count for (reason, lang), count in self.left_out.items()})
+        for kind, rows in (("pairs", self.pairs), ("instructions", self.instructions)):
+            counts.update((kind, detect(row["messages"][0]["content"]), row["from"]) for row in rows)
+        return [{"kind": kind, "lang": lang, "reason": reason, "rows": count} for (kind, lang, reason), count in sorted(counts.items())]
+
+
+def harvest(turns: Iterable[Row], settings: HarvestSettings, redact: Callable[[str], str], unsafe: Callable[[str], bool]) -> Harvest:
+    """Training data from the turns of rated conversations.
+
+    Args:
+        turns: rows of `rated_conversations`, those of a conversation together and in order.
+        redact: replaces personal data.
+        unsafe: whether a text must not be learnt; asked of what people wrote as corrections.
+    """
+    found = Harvest()
+    for question in collect(turns, settings, redact, unsafe, found.left_out):
+        pairs = pairs_of(question)[: settings.max_pairs]
+        found.pairs += pairs
+        found.instructions += instructions_of(question)
+        lang = detect(question.messages[-1]["content"])
+        found.left_out.update((reason, lang) for answer in question.answers.values() if (reason := why_unused(answer, bool(pairs))))
+    found.pairs = unique(found.pairs, preference, lambda pair: (pair.chosen, pair.rejected), settings.near_duplicate, found.left_out)
+    found.instructions = unique(found.instructions, instruction, lambda row: (row.answer,), settings.near_duplicate, found.left_out)
+    return found
+
+
+def collect(
+    turns: Iterable[Row],
+    settings: HarvestSettings,
+    redact: Callable[[str], str],
+    unsafe: Callable[[str], bool],
+    left_out: Counter[tuple[str, str]],
+) -> list[Asked]:
+    """The questions, with the votes for each of their answers; personal data is gone from all of it. Ratings that cannot count go to `left_out`."""
+    questions: dict[str, Asked] = {}
+    for _, conversation in groupby(turns, lambda turn: turn["conversation_id"]):
+        history: list[Message] = []
+        for turn in conversation:
+            turn = turn | {name: redact(turn[name] or "").strip() for name in ("question", "answer", "correction")}
+            messages = [*history, {"role": "user", "content": turn["question"]}]
+            barred = reason_against(turn)
+            if turn["rating"] or turn["correction"]:
+                question = questions.setdefault(asked(messages), Asked(messages))
+                if reason := barred or count_votes(question, turn, settings.min_support, unsafe):
+                    left_out[reason, turn["lang"]] += 1
+            kept = [*messages, {"role": "assistant", "content": turn["answer"]}]
+            history = kept[-2 * settings.history :] if settings.history and not barred else []
+    return list(questions.values())
+
+
+def reason_against(turn: Row) -> str:
+    """Why nothing of this turn may be learnt, not even as what came before a later question; "" where it may."""
+    if any(code.startswith("injection") for code in turn["flags"]):
+        return "injection"
+    return "refused" if turn["flags"] or turn["refused"] or turn["reason"] == "refused" else ""
+
+
+def count_votes(question: Asked, turn: Row, min_support: float, unsafe: Callable[[str], bool]) -> str:
+    """Add what was said of a turn to the votes; returns why it could not count, or ""."""
+    answer, correction, name = turn["answer"], turn["correction"], turn["turn_id"]
+    own = bool(answer) and not turn["quoted"] and turn["reason"] in FINISHED
+    if correction and normalised(correction) != normalised(answer):
+        if unsafe(correction):
+            return "unsafe correction"
+        question.vote(correction, 1, name).corrected = True
+        if own:
+            question.vote(answer, -1, name)
+        return ""
+    if not own or (turn["rating"] > 0 and turn["reason"] != "stop"):
+        return "not a whole answer of the model's own"
+    question.vote(answer, turn["rating"], name).supported |= support(turn["sentences"]) >= min_support
+    return ""
+
+
+def support(sentences: list[Row]) -> float:
+    """Share of the sentences that a source supports; 0 where none was checked."""
+    return sum(sentence["supported"] for sentence in sentences) / len(sentences) if sentences else 0.0
+
+
+def pairs_of(question: Asked) -> list[Row]:
+    """Every liked answer against every disliked one; those on which people agree most come first."""
+    ranked = sorted(question.answers.values(), key=lambda answer: (-answer.votes, answer.text))
+    liked, disliked = [a for a in ranked if a.votes > 0], [a for a in ranked[::-1] if a.votes < 0]
+    pairs = sorted(((good, bad) for good in liked for bad in disliked), key=lambda pair: pair[1].votes - pair[0].votes)
+    return [{"messages": question.messages, "chosen": good.text, "rejected": bad.text} | provenance(good, bad.turns) for good, bad in pairs]
+
+
+def instructions_of(question: Asked) -> list[Row]:
+    """Liked answers that may be learnt word by word, with the conversation before them."""
+    return [
+        {"messages": [*question.messages, {"role": "assistant", "content": answer.text}]} | provenance(answer)
+        for answer in question.answers.values()
+        if answer.votes > 0 and (answer.corrected or answer.supported)
+    ]
+
+
+def provenance(liked: Candidate, others: Iterable[str] = ()) -> Row:
+    return {"from": "correction" if liked.corrected else "thumb", "turns": sorted({*liked.turns, *others})}
+
+
+def why_unused(answer: Candidate, paired: bool) -> str:
+    """Why an answer that people spoke of gives no row; "" where it gives one."""
+    if answer.votes == 0:
+        return "contradiction"
+    if paired or answer.corrected:
+        return ""
+    if answer.votes < 0:
+        return "no better answer"
+    return "" if answer.supported else "unsupported"
+
+
+def unique(
+    rows: list[Row],
+    record_of: Callable[[Row, str], Any],
+    answers_of: Callable[[Any], tuple[str, ...]],
+    threshold: float,
+    left_out: Counter[tuple[str, str]],
+) -> list[Row]:
+    """The rows without those that nearly repeat an earlier one."""
+    records = [record_of(row, SOURCE) for row in rows]
+    rows_of = {record.id: row for record, row in zip(records, rows, strict=True)}
+    kept, dropped = drop_duplicates(
+        records, lambda record: ("\n".join(turn["content"] for turn in record.messages), *answers_of(record)), threshold
+    )
+    left_out.update((reason, record.lang) for record, reason, _ in dropped)
+    return [rows_of[record.id] for record in kept]
