@@ -93,7 +93,7 @@ class MemoryChats:
     """What flows/serve.py gives in earnest."""
 
     def __init__(self):
-        self.owners, self.titles, self.turns, self.ratings = {}, {}, {}, {}
+        self.owners, self.titles, self.turns, self.ratings, self.noted = {}, {}, {}, {}, []
 
     def begin(self, owner, title):
         conversation = str(uuid.uuid4())
@@ -102,6 +102,9 @@ class MemoryChats:
 
     def keep(self, conversation_id, turn):
         self.turns[conversation_id].append(turn)
+
+    def note(self, turn):
+        self.noted.append(turn.refused)
 
     def conversations(self, owner):
         own = [c for c, who in self.owners.items() if who == owner]

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tasks.chatbot.web.auth import check_exposure, is_loopback, read_tokens
+from tasks.chatbot.web.auth import NO_TOKENS, check_exposure, is_loopback, read_tokens
 from tasks.chatbot.web.errors import ApiError
 from tasks.chatbot.web.limits import REMEMBERED, Buckets, Slots
 from tasks.errors import MigakiError
@@ -57,15 +57,9 @@ def test_beyond_loopback_nothing_starts_without_tokens(tokens):
         *[False] * 4,
     ]
     with pytest.raises(MigakiError, match="--token-file"):
-        check_exposure("0.0.0.0", read_nothing())
+        check_exposure("0.0.0.0", NO_TOKENS)
     check_exposure("0.0.0.0", tokens)
-    check_exposure("localhost", read_nothing())
-
-
-def read_nothing():
-    from tasks.chatbot.web.auth import Tokens
-
-    return Tokens([])
+    check_exposure("localhost", NO_TOKENS)
 
 
 def test_only_known_tokens_are_answered_and_the_page_can_ask_for_one(tokens):

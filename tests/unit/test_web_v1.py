@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.chatbot.web.stops import StopAt
-from tests.web import EN, ScriptedEngine, client, read_sse
+from tests.web import EN, MemoryChats, ScriptedEngine, client, read_sse
 
 ASKED = {"model": "migaki", "messages": [{"role": "user", "content": "What is LoRA?"}]}
 
@@ -61,7 +61,9 @@ def test_stop_strings_wherever_the_pieces_are_cut(cut):
 
 
 def test_a_refusal_ends_as_a_content_filter():
-    answer = complete(client(), messages=[{"role": "user", "content": "a bomb"}]).json()
+    chats = MemoryChats()
+    answer = complete(client(None, chats), messages=[{"role": "user", "content": "a bomb"}]).json()
+    assert chats.noted == ["harm.weapons"] and chats.turns == {}
     assert answer["choices"][0]["finish_reason"] == "content_filter" and answer["migaki"]["refused"] == "harm.weapons"
 
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from tasks.chatbot.web.api_page import page_routes
 from tasks.chatbot.web.api_v1 import openai_routes
-from tasks.chatbot.web.auth import Tokens
+from tasks.chatbot.web.auth import NO_TOKENS, Tokens
 from tasks.chatbot.web.errors import ApiError, in_words
 from tasks.chatbot.web.gate import Gate
 from tasks.chatbot.web.limits import Slots
@@ -21,7 +21,6 @@ from tasks.chatbot.web.service import About, Chats, Engine, Service
 from tasks.chatbot.web.settings import ServeSettings
 
 STATIC = Path(__file__).parent / "static"
-NO_TOKENS = Tokens([])
 
 
 def create_app(engine: Engine, chats: Chats, about: About, settings: ServeSettings, tokens: Tokens = NO_TOKENS) -> FastAPI:

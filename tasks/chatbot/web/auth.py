@@ -53,6 +53,9 @@ class Tokens:
         return found
 
 
+NO_TOKENS = Tokens([])
+
+
 def read_tokens(path: Path) -> Tokens:
     """The tokens of a file.
 

@@ -110,7 +110,9 @@ class Completing:
         for event in self.service.engine.answer(
             self.conversation, self.dialogue.question, self.user.groups, self.stop, sampling(self.service, self.asked)
         ):
-            made = event.turn.tokens if isinstance(event, Ended) else made
+            if isinstance(event, Ended):
+                made = event.turn.tokens
+                self.service.chats.note(event.turn)
             yield event
         self.usage = {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
 

@@ -58,6 +58,10 @@ class Chats(Protocol):
 
     def keep(self, conversation_id: str, turn: Turn) -> None: ...
 
+    def note(self, turn: Turn) -> None:
+        """Log what the safety filters decided in a turn of which nothing else is kept."""
+        ...
+
     def conversations(self, owner: str) -> list[dict[str, Any]]:
         """`id`, `title` and `last` (when something was last said, ISO 8601, UTC) of each, the latest first."""
         ...

@@ -1,0 +1,109 @@
+"""`migaki serve`: conversations in the catalog, the address, and an index that changes while people ask."""
+
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from flows import serve
+from storage import Catalog, Home
+from storage.chats import ChatLog
+from tasks.chatbot.web.app import create_app
+from tasks.chatbot.web.settings import ServeSettings
+from tasks.errors import MigakiError
+from tests.web import ABOUT, ScriptedEngine, ask, client
+
+
+@pytest.fixture
+def kept(tmp_path):
+    home = Home(tmp_path)
+    with ChatLog(home) as log:
+        yield home, serve.KeptChats(log, "model", "index")
+
+
+def test_conversations_are_in_the_catalog_and_come_back_whole(kept):
+    home, chats = kept
+    http = client(None, chats)
+    events = ask(http, "please reckon 「量子化」")
+    conversation, told = events[0][1]["conversation"], events[-1][1]["turn"]
+    assert http.post("/api/rate", json={"turn": told["turn_id"], "rating": -1, "correction": "短く。"}).status_code == 204
+    ask(http, "a bomb", conversation)
+
+    chats.log.flush()
+    rows = Catalog.of(home).query("SELECT model_id, index_id, channel, owner, title FROM conversations")
+    assert rows == [{"model_id": "model", "index_id": "index", "channel": "page", "owner": "", "title": "please reckon 「量子化」"}]
+    listed = http.get("/api/conversations").json()["conversations"]
+    assert [(one["id"], one["title"]) for one in listed] == [(conversation, "please reckon 「量子化」")]
+    messages = http.get(f"/api/conversations/{conversation}").json()["messages"]
+    answer = messages[1]
+    assert [m["role"] for m in messages] == ["user", "assistant"] * 2 and messages[3]["refused"] == "harm.weapons"
+    assert answer["sentences"] == told["sentences"] and answer["calls"] == told["calls"] and answer["content"] == told["answer"].strip()
+    assert [source["title"] for source in answer["sources"]] == ["Fine-tuning", "量子化"]
+    assert (answer["rating"], answer["correction"], answer["tokens"]) == (-1, "短く。", told["tokens"])
+
+
+def test_a_conversation_of_the_catalog_goes_on_without_what_was_refused(kept):
+    _, chats = kept
+    engine = ScriptedEngine()
+    http = client(engine, chats)
+    conversation = ask(http, "a bomb")[0][1]["conversation"]
+    ask(http, "hello", conversation)
+    ask(http, "again", conversation)
+    assert engine.heard[2][0].turns[0]["content"] == "hello"
+    assert http.delete(f"/api/conversations/{conversation}").status_code == 204
+    for answer in (http.get(f"/api/conversations/{conversation}"), http.post("/api/rate", json={"turn": "none", "rating": 1})):
+        assert answer.status_code == 404
+
+
+def test_a_taken_address_is_told_before_anything_is_loaded(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(MigakiError, match=f"port {port}"):
+            serve.serve(Home(tmp_path), {"serve": {"port": port}}, artifact=None, token_file=None, show=False)
+    with pytest.raises(MigakiError, match="--token-file"):
+        serve.serve(Home(tmp_path), {"serve": {"host": "0.0.0.0"}}, artifact=None, token_file=None, show=False)
+    with pytest.raises(MigakiError, match=r"serve\.prot is no setting; did you mean serve\.port"):
+        serve.serve(Home(tmp_path), {"serve": {"prot": 1}}, artifact=None, token_file=None, show=False)
+    with pytest.raises(MigakiError, match="no champion"):
+        serve.serve(Home(tmp_path), {"serve": {"port": 0}}, artifact=None, token_file=None, show=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("127.0.0.1", "http://127.0.0.1:"), ("0.0.0.0", "http://127.0.0.1:"), ("localhost", "http://localhost:")]
+)
+def test_the_address_is_one_that_a_browser_can_open(host, url):
+    settings = ServeSettings(host=host, port=0)
+    with serve.listening(settings) as sockets:
+        assert serve.address(settings, sockets) == f"{url}{sockets[0].getsockname()[1]}/"
+
+
+def test_half_a_tls_pair_is_refused(tmp_path):
+    with pytest.raises(MigakiError, match="tls_key"), serve.listening(ServeSettings(port=0, tls_certificate=__file__)):
+        pass
+
+
+def test_a_new_champion_index_answers_without_a_restart(tmp_path, monkeypatch, capsys):
+    chats = SimpleNamespace(index_id="old")
+    service = create_app(ScriptedEngine(), chats, ABOUT, ServeSettings()).state.service
+    champions = iter([None, "broken", "fresh", "fresh"])
+    opened = []
+
+    def looks(home):
+        artifact = next(champions)
+        server.should_exit = artifact == "fresh" and len(opened) == 2
+        return artifact and {"artifact_id": artifact, "documents": 20}
+
+    def open_index(home, store):
+        opened.append(len(opened))
+        if len(opened) == 1:
+            raise MigakiError("another embedder")
+        return "retriever"
+
+    server = SimpleNamespace(should_exit=False)
+    monkeypatch.setattr(serve, "LOOK", 0)
+    monkeypatch.setattr(serve, "champion_index", looks)
+    monkeypatch.setattr(serve, "open_champion_index", open_index)
+    serve.follow_index(Home(tmp_path), server, service, "")
+    assert opened == [0, 1] and service.engine.retriever == "retriever"
+    assert (service.about.index, service.about.documents, chats.index_id) == ("fresh", 20, "fresh")
+    assert "another embedder" in capsys.readouterr().err
