@@ -75,7 +75,7 @@ class PPOSettings(StageSettings):
     epochs: int = Field(2, ge=1, description="Passes over the answers of a round")
     minibatches: int = Field(2, ge=1, description="Optimizer steps of a pass")
     micro_batch: int = Field(
-        8, ge=1, description="Answers in memory at once; the result does not depend on it, but for kto, which compares these"
+        4, ge=1, description="Answers in memory at once; the result does not depend on it, but for kto, which compares these"
     )
     learning_rate: float = Field(3e-4, gt=0, description="Learning rate of the policy")
     critic_fraction: float = Field(
