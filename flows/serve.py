@@ -7,7 +7,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +40,7 @@ def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, 
     tokens = read_tokens(token_file) if token_file else NO_TOKENS
     check_exposure(settings.host, tokens)
     with listening(settings) as sockets:
-        opened = open_engine(home, artifact, said)
-        with ChatLog(home, on_log=console.print) as log:
+        with closing(open_engine(home, artifact, said)) as opened, ChatLog(home, on_log=console.print) as log:
             server, service = make_server(home, opened, settings, tokens, log)
             url = address(settings, sockets)
             announce(url, settings, tokens, opened)

@@ -12,9 +12,9 @@ from tasks.chatbot.backends import Sampling
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Called, Ended, Event, Found, Piece, Refused, Returned, Sentence, Source, Turn
 from tasks.chatbot.settings import ChatSettings
+from tasks.chatbot.web.about import About
 from tasks.chatbot.web.app import create_app
 from tasks.chatbot.web.auth import Tokens
-from tasks.chatbot.web.service import About
 from tasks.chatbot.web.settings import ServeSettings
 
 SOURCE = Source(
@@ -43,7 +43,7 @@ class ScriptedEngine:
         self.heard: list[tuple[Conversation, str, frozenset, object]] = []
         self.stops: list[threading.Event] = []
 
-    def answer(self, conversation, question, groups=frozenset(), stop=None, sampling=None) -> Iterator[Event]:
+    def answer(self, conversation, question, groups=frozenset(), stop=None, sampling=None, made=()) -> Iterator[Event]:
         self.heard.append((dataclasses.replace(conversation, turns=list(conversation.turns)), question, groups, sampling))
         self.stops.append(stop)
         turn = Turn(str(uuid.uuid4()), question, "ja" if any("ぁ" <= c <= "鿿" for c in question) else "en")
@@ -52,11 +52,12 @@ class ScriptedEngine:
         if "bomb" in question:
             yield from self._refuse(turn)
             return
+        turn.calls = list(made)
         turn.sources = [SOURCE, JA_SOURCE]
         yield Found(tuple(turn.sources), 0.87)
         if "reckon" in question:
             call = Called("calculate", {"expression": "6 * 7"}), Returned("calculate", True, "42")
-            turn.calls = [call]
+            turn.calls.append(call)
             yield from call
         yield from self._write(turn, self._pieces(turn), stop)
 
@@ -64,6 +65,8 @@ class ScriptedEngine:
         return Sampling()
 
     def _pieces(self, turn):
+        if turn.calls and "reckon" not in turn.question:
+            return [f"{called.name}: {returned.content}" for called, returned in turn.calls]
         if "echo" in turn.question:
             return [turn.question]
         return JA if turn.lang == "ja" else EN

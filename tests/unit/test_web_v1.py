@@ -2,6 +2,8 @@
 
 import pytest
 
+from tasks.chatbot.events import Called
+from tasks.chatbot.web import completing
 from tasks.chatbot.web.stops import StopAt
 from tests.web import EN, MemoryChats, ScriptedEngine, client, read_sse
 
@@ -104,3 +106,63 @@ def test_models_are_listed():
     card = http.get("/v1/models").json()["data"][0]
     assert card["id"] == "SmolLM2-135M-Instruct" and http.get(f"/v1/models/{card['id']}").json() == card
     assert http.get("/v1/models/other").status_code == 404
+
+
+WEATHER = {
+    "type": "function",
+    "function": {"name": "weather", "description": "The weather", "parameters": {"type": "object", "properties": {}}},
+}
+
+
+def chooses(monkeypatch, *calls):
+    """The model's choices of tools, in order; they are tested elsewhere."""
+    asked, left = [], iter(calls)
+
+    def next_call(backend, messages, toolbox, question, made):
+        asked.append((list(toolbox.tools), question, made))
+        return next(left)
+
+    monkeypatch.setattr(completing, "next_call", next_call)
+    return asked
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_tool_of_the_client_is_called_by_the_client_and_its_result_answered_from(monkeypatch, stream):
+    asked = chooses(monkeypatch, Called("weather", {"city": "東京"}), None)
+    http = client()
+    answer = complete(http, tools=[WEATHER], stream=stream)
+    if stream:
+        chunks = [data for _, data in read_sse(answer.text)]
+        (call,) = chunks[1]["choices"][0]["delta"]["tool_calls"]
+        assert call["index"] == 0 and chunks[2]["choices"][0]["finish_reason"] == "tool_calls"
+    else:
+        choice = answer.json()["choices"][0]
+        (call,) = choice["message"]["tool_calls"]
+        assert choice["finish_reason"] == "tool_calls" and choice["message"]["content"] is None
+        assert answer.json()["usage"]["completion_tokens"] == len('{"city": "東京"}')
+    assert call["type"] == "function" and call["function"] == {"name": "weather", "arguments": '{"city": "東京"}'}
+
+    called = {"role": "assistant", "content": None, "tool_calls": [{"id": call["id"], "type": "function", "function": call["function"]}]}
+    result = {"role": "tool", "tool_call_id": call["id"], "content": "晴れ"}
+    answer = complete(http, tools=[WEATHER], messages=[*ASKED["messages"], called, result]).json()
+    assert answer["choices"][0]["message"]["content"] == "weather: 晴れ" and answer["choices"][0]["finish_reason"] == "stop"
+    assert asked[0] == (["weather"], "What is LoRA?", []) and asked[1][2][0][0] == Called("weather", {"city": "東京"})
+
+
+def test_tools_may_be_forbidden_and_must_be_well_formed(monkeypatch):
+    asked = chooses(monkeypatch)
+    assert complete(client(), tools=[WEATHER], tool_choice="none").json()["choices"][0]["finish_reason"] == "stop" and asked == []
+    for more, words in (
+        ({"tools": [{"type": "function"}]}, "without a name"),
+        ({"tools": [WEATHER, WEATHER]}, "'weather'"),
+        ({"tools": [WEATHER], "tool_choice": "required"}, "'auto' or 'none'"),
+        ({"messages": [*ASKED["messages"], *called("[1]")]}, "not a JSON object"),
+        ({"messages": [*ASKED["messages"], *called("{")]}, "not a JSON object"),
+    ):
+        answer = complete(client(), **more)
+        assert answer.status_code == 400 and words in answer.json()["error"]["message"]
+
+
+def called(arguments):
+    call = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": arguments}}
+    return {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "x"}

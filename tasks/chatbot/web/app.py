@@ -10,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
+from tasks.chatbot.web.about import About
 from tasks.chatbot.web.api_page import page_routes
 from tasks.chatbot.web.api_v1 import openai_routes
 from tasks.chatbot.web.auth import NO_TOKENS, Tokens
@@ -17,7 +18,7 @@ from tasks.chatbot.web.errors import ApiError, in_words
 from tasks.chatbot.web.gate import Gate
 from tasks.chatbot.web.limits import Slots
 from tasks.chatbot.web.metrics import Metrics
-from tasks.chatbot.web.service import About, Chats, Engine, Service
+from tasks.chatbot.web.service import Chats, Engine, Service
 from tasks.chatbot.web.settings import ServeSettings
 
 STATIC = Path(__file__).parent / "static"

@@ -12,13 +12,16 @@ from typing import Any
 from sse_starlette import ServerSentEvent
 
 from tasks.chatbot.backends import Sampling
-from tasks.chatbot.conversation import Conversation
-from tasks.chatbot.events import Called, Ended, Event, Piece, Reason, Turn
+from tasks.chatbot.conversation import Conversation, Message
+from tasks.chatbot.events import Called, Ended, Event, Piece, Reason, Returned, Turn
+from tasks.chatbot.tools.select import next_call
+from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.chatbot.web.auth import User
 from tasks.chatbot.web.errors import FAILED, ApiError
-from tasks.chatbot.web.request_v1 import Completion, dialogue
+from tasks.chatbot.web.request_v1 import Completion, FunctionCall, dialogue
 from tasks.chatbot.web.service import Service
 from tasks.chatbot.web.stops import StopAt
+from tasks.errors import MigakiError
 
 log = logging.getLogger("migaki.web")
 FINISH: dict[Reason, str] = {
@@ -40,6 +43,7 @@ class Completing:
         self.dialogue = dialogue(asked.messages)
         system = self.dialogue.system or service.engine.settings.system
         self.conversation = Conversation(system, service.engine.settings.max_turns, self.dialogue.turns)
+        self.tools, self.made = toolbox(asked), [made(call, result) for call, result in self.dialogue.made]
         self.stop, self.text = threading.Event(), StopAt(asked.stops())
         self.finish, self.turn = "stop", None
         self.usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -88,7 +92,7 @@ class Completing:
     async def _deltas(self) -> AsyncIterator[dict[str, Any]]:
         """What is added to the message, piece by piece; then `finish`, `usage` and `turn` are known."""
         async for event in self.service.stream(self._produce, self.stop, "v1"):
-            if isinstance(event, Called):
+            if isinstance(event, Called) and self.tools is not None and event.name in self.tools.tools:
                 self.finish = "tool_calls"
                 yield {"tool_calls": [tool_call(event)]}
             elif isinstance(event, Piece):
@@ -102,19 +106,25 @@ class Completing:
             yield {"content": rest}
 
     def _produce(self) -> Iterator[Event]:
-        """Runs in the answer's own thread."""
-        backend = self.service.engine.backend
-        question = {"role": "user", "content": self.dialogue.question}
-        prompt = backend.count_tokens([{"role": "system", "content": self.conversation.system}, *self.dialogue.turns, question])
-        made = 0
-        for event in self.service.engine.answer(
-            self.conversation, self.dialogue.question, self.user.groups, self.stop, sampling(self.service, self.asked)
-        ):
+        """A call of one of the client's tools, or else the answer. Runs in the answer's own thread."""
+        engine, asked = self.service.engine, self.dialogue.question
+        talk = [*self.dialogue.turns, {"role": "user", "content": asked}]
+        if self.tools is not None and (call := next_call(engine.backend, talk, self.tools, asked, self.made)):
+            said = {"role": "assistant", "content": json.dumps(call.arguments, ensure_ascii=False)}
+            self._use(talk, engine.backend.count_tokens([*talk, said]) - engine.backend.count_tokens(talk))
+            yield call
+            return
+        wanted = sampling(self.service, self.asked)
+        for event in engine.answer(self.conversation, asked, self.user.groups, self.stop, wanted, made=self.made):
             if isinstance(event, Ended):
-                made = event.turn.tokens
+                self._use(talk, event.turn.tokens)
                 self.service.chats.note(event.turn)
             yield event
-        self.usage = {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
+
+    def _use(self, talk: list[Message], completion: int) -> None:
+        head = [{"role": "system", "content": self.conversation.system}] if self.conversation.system else []
+        prompt = self.service.engine.backend.count_tokens([*head, *talk])
+        self.usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
 def sampling(service: Service, asked: Completion) -> Sampling:
@@ -124,6 +134,33 @@ def sampling(service: Service, asked: Completion) -> Sampling:
     wanted = {"temperature": asked.temperature, "top_p": asked.top_p, "seed": asked.seed}
     given = {name: value for name, value in wanted.items() if value is not None}
     return replace(own, max_new_tokens=min(longest, service.settings.max_answer_tokens), **given)
+
+
+def toolbox(asked: Completion) -> ToolBox | None:
+    """The client's tools, or None where none may be called.
+
+    Raises:
+        ApiError: 400, a tool has no name or one that another has, or a way of choosing that is not known here.
+    """
+    if asked.tool_choice not in ("auto", "none", None):
+        raise ApiError(400, "unsupported_parameter", "tool_choice can be 'auto' or 'none' here: no call is forced", "tool_choice")
+    try:
+        return ToolBox([Tool.declared(schema) for schema in asked.tools]) if asked.tools and asked.tool_choice != "none" else None
+    except MigakiError as error:
+        raise ApiError(400, "invalid_tools", str(error), "tools") from error
+
+
+def made(call: FunctionCall, result: str) -> tuple[Called, Returned]:
+    """A call that the client has run, as the engine knows calls. Raises ApiError, 400, where the arguments are no JSON object."""
+    try:
+        arguments = json.loads(call.arguments or "{}")
+    except json.JSONDecodeError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise ApiError(
+            400, "invalid_tool_call", f"the arguments of {call.name!r} are not a JSON object: {call.arguments[:200]!r}", "messages"
+        )
+    return Called(call.name, arguments), Returned(call.name, True, result)
 
 
 def tool_call(called: Called) -> dict[str, Any]:

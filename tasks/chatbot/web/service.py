@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
@@ -12,8 +12,9 @@ from fastapi import Depends, Request
 
 from tasks.chatbot.backends import Backend, Sampling
 from tasks.chatbot.conversation import Conversation
-from tasks.chatbot.events import Ended, Event, Turn
+from tasks.chatbot.events import Called, Ended, Event, Returned, Turn
 from tasks.chatbot.settings import ChatSettings
+from tasks.chatbot.web.about import About
 from tasks.chatbot.web.answering import answering
 from tasks.chatbot.web.auth import User
 from tasks.chatbot.web.errors import ApiError
@@ -44,6 +45,7 @@ class Engine(Protocol):
         groups: frozenset[str] = frozenset(),
         stop: threading.Event | None = None,
         sampling: Sampling | None = None,
+        made: Sequence[tuple[Called, Returned]] = (),
     ) -> Iterator[Event]: ...
 
     def sampling(self) -> Sampling: ...
@@ -81,18 +83,6 @@ class Chats(Protocol):
     def rate(self, turn_id: str, owner: str, rating: int, correction: str | None) -> None:
         """Rating -1, 0 or 1. Raises LookupError where the owner has no such turn."""
         ...
-
-
-@dataclass(frozen=True)
-class About:
-    """What is served, as the page's corner and `/v1/models` say it."""
-
-    model: str
-    version: str = ""  # of the model's artifact
-    precision: str = ""
-    index: str = ""  # version of the index, empty without one
-    documents: int = 0
-    created: int = 0  # Unix time
 
 
 @dataclass
