@@ -210,7 +210,7 @@ def main() -> None:
 def chat(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.chat import chat_in_terminal
 
-    return chat_in_terminal(home, arguments.artifact, said_in(arguments).get("chat", {}))
+    return chat_in_terminal(home, arguments.artifact, said_in(arguments), sys.stderr if arguments.json else sys.stdout)
 
 
 def serve(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:

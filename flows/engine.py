@@ -1,11 +1,13 @@
 """The chatbot's engine as terminal and server open it: the champion or a model named, the index that serves, filters and tools."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flows.params import BUNDLED_EMBEDDER, BUNDLED_MODEL
+from flows.show import console
 from storage import ArtifactRef, ArtifactStore, Home
 from storage.artifacts import read_manifest
 from storage.registry import champion, champion_index
@@ -16,24 +18,30 @@ from tasks.models.catalogue import weak_languages
 from tasks.models.reference import resolve
 
 if TYPE_CHECKING:
-    from tasks.chatbot.backends import Backend
     from tasks.chatbot.engine import ChatEngine
+    from tasks.chatbot.local_backend import LocalModel
+    from tasks.chatbot.safety import Guard
     from tasks.rag.retrieval import Retriever
+
+Said = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An engine, and what it was made of."""
+    """An engine, and what it was made of. Close it to free the model."""
 
     engine: "ChatEngine"
     about: About
 
+    def close(self) -> None:
+        self.engine.backend.close()
 
-def open_engine(home: Home, artifact: str | None, said: dict[str, dict[str, Any]]) -> Opened:
-    """The engine with the champion, or with the model artifact named.
+
+def open_engine(home: Home, artifact: str | None, said: Said, on_log: Callable[[str], object] = console.print) -> Opened:
+    """The engine with the champion, or with the model artifact named; `said` are settings by section, of which `chat` and `safety` count.
 
     Raises:
-        MigakiError: there is no champion yet, the artifact is no model, or a setting is wrong.
+        MigakiError, StorageError: there is no champion yet, the artifact is none or no model, or a setting is wrong.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     settings = ChatSettings.build("chat", said.get("chat", {}))
@@ -41,12 +49,11 @@ def open_engine(home: Home, artifact: str | None, said: dict[str, dict[str, Any]
     ref = model_artifact(home, store, artifact)
     manifest = read_manifest(store.path(ref)) or {}
     base = manifest.get("model") or BUNDLED_MODEL
+    guard = open_filters(home, settings, said)
+    index, retriever = champion_index(home), open_champion_index(home, store, on_log)
     from tasks.chatbot.engine import ChatEngine
 
-    index = champion_index(home)
-    engine = ChatEngine(
-        local_backend(store, ref), open_champion_index(home, store), settings, None, guard(settings, said), weak_languages(base)
-    )
+    engine = ChatEngine(load_backend(store, ref), retriever, settings, None, guard, weak_languages(base))
     about = About(
         model=short_name(base),
         version=ref.id,
@@ -71,7 +78,7 @@ def model_artifact(home: Home, store: ArtifactStore, artifact: str | None) -> Ar
     return ref
 
 
-def local_backend(store: ArtifactStore, ref: ArtifactRef) -> "Backend":
+def load_backend(store: ArtifactStore, ref: ArtifactRef) -> "LocalModel":
     from tasks.chatbot.local_backend import LocalModel
     from tasks.models.loader import load_model, load_tokenizer
 
@@ -79,14 +86,13 @@ def local_backend(store: ArtifactStore, ref: ArtifactRef) -> "Backend":
     return LocalModel(load_model(folder), load_tokenizer(folder), ref.id)
 
 
-def guard(settings: ChatSettings, said: dict[str, dict[str, Any]]) -> Any:
-    """The safety filters, or None where `chat.safety` is off."""
-    if not settings.safety:
-        return None
-    from tasks.chatbot.safety.guard import Guard
-    from tasks.chatbot.safety.settings import GuardSettings
+def open_filters(home: Home, settings: ChatSettings, said: Said) -> "Guard | None":
+    """The safety filters with the newest classifier, or None where `chat.safety` is off."""
+    from tasks.chatbot.safety.settings import SafetySettings
+    from tasks.chatbot.safety.task import open_guard
 
-    return Guard(GuardSettings.build("safety", said.get("safety", {})))
+    wanted = SafetySettings.build("safety", said.get("safety", {}))
+    return open_guard(home, wanted) if settings.safety else None
 
 
 def short_name(reference: str) -> str:
@@ -94,12 +100,12 @@ def short_name(reference: str) -> str:
     return reference.partition("@")[0].partition("==")[0].removeprefix("wheel:").removeprefix("hub:").rstrip("/").rpartition("/")[2]
 
 
-def open_champion_index(home: Home, store: ArtifactStore) -> "Retriever | None":
+def open_champion_index(home: Home, store: ArtifactStore, on_log: Callable[[str], object] = console.print) -> "Retriever | None":
     """The index that serves, with the embedder it was built with, or None before the first."""
     now = champion_index(home)
     if now is None:
         return None
     from tasks.rag.retrieval import open_index
 
-    embedder = resolve(now["embedder"] or BUNDLED_EMBEDDER, home)
+    embedder = resolve(now["embedder"] or BUNDLED_EMBEDDER, home, on_log)
     return open_index(store.path(store.get(now["artifact_id"])), embedder.path, embedder.checksum)

@@ -103,12 +103,6 @@ def _message_rows(conversation_id: str, turn: Mapping[str, Any]) -> list[Row]:
     ]
 
 
-def _turn(conversation_id: str, turn: Mapping[str, Any]) -> Batch:
-    """The rows of a turn, with what the safety filters decided in it."""
-    decisions = [decision | {"turn_id": turn["turn_id"]} for decision in turn["decisions"]]
-    return Batch(messages=_message_rows(conversation_id, turn), decisions=_decision_rows(decisions))
-
-
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
@@ -125,12 +119,12 @@ def begin_conversation(home: Home, model_id: str, index_id: str | None, channel:
 
 
 def keep_turn(home: Home, conversation_id: str, turn: Mapping[str, Any]) -> None:
-    """Add a question, its answer and the decisions of the safety filters to a conversation. `turn` is a `Turn` of the chatbot as a plain dictionary."""
-    _turn(conversation_id, turn).write(home)
+    """Add a question and its answer to a conversation. `turn` is a `Turn` of the chatbot as a plain dictionary."""
+    Batch(messages=_message_rows(conversation_id, turn)).write(home)
 
 
 def keep_decisions(home: Home, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Log what the safety filters decided outside of a turn: `turn_id`, `side` (input, output, document), `code`, `blocked`, `score`, `lang`."""
+    """Log what the safety filters decided: `turn_id`, `side` (input, output, document), `code`, `blocked`, `score`, `lang`."""
     Batch(decisions=_decision_rows(rows)).write(home)
 
 
@@ -276,7 +270,7 @@ class ChatLog:
         return row["conversation_id"]
 
     def keep_turn(self, conversation_id: str, turn: Mapping[str, Any]) -> None:
-        self._take(_turn(conversation_id, turn))
+        self._take(Batch(messages=_message_rows(conversation_id, turn)))
 
     def keep_decisions(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._take(Batch(decisions=_decision_rows(rows)))

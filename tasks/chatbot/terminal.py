@@ -1,56 +1,306 @@
-"""The chat in a terminal: a line in, an answer that appears as it is written, its sources below."""
+"""The chat in a terminal: questions in, answers that appear as they are written, with tools, sources and doubts shown.
 
-from collections.abc import Callable
-from typing import TextIO
+What the terminal needs of the rest of Migaki is a `Host`: it keeps turns and ratings, and knows the other models.
+"""
 
-from tasks.chatbot.engine import ChatEngine, Turn
+import difflib
+import json
+import re
+import signal
+import threading
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TextIO
 
-HELP = "/sources shows what the last answer came from, /reset forgets the conversation, /quit leaves; Ctrl-C stops an answer"
+from tasks.chatbot.conversation import Conversation
+from tasks.chatbot.events import Called, Ended, Event, Piece, Refused, Returned, Source, Turn
+from tasks.chatbot.transcript import save
+from tasks.errors import MigakiError
+
+PROMPT, MORE, QUOTES = "you> ", "...> ", '"""'
+COMMAND = re.compile(r"/([a-z]+!?)(?:\s+(.*))?", re.DOTALL)
+CONTROLS = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)  # could move the cursor or turn text around
+SHOWN = 300  # characters of a tool's result
+WORDS = {
+    "en": {
+        "hint": "/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves",
+        "help": """/sources [N]    what the last answer rests on, in full
+/good, /bad     rate the last answer
+/better TEXT    say what would have been a better answer
+/model [ID]     which models there are, or talk with another one
+/reset          forget the conversation and begin a new one
+/save FILE      write the conversation: Markdown (.md) or JSON lines (.jsonl); /save! replaces a file
+/quit           leave (Ctrl-D too)
+A line that ends with \\ goes on in the next one; lines between two lines of \"\"\" are one question. Ctrl-C stops an answer.""",
+        "again": "Ctrl-C once more leaves, as /quit does",
+        "dropped": "what was typed is dropped",
+        "forgotten": "forgotten; this is a new conversation",
+        "thanks": "kept: thank you",
+        "nothing": "nothing has been answered yet",
+        "no_sources": "the last answer has no sources",
+        "no_source": "the last answer has no source {}; it has {}",
+        "unknown": "there is no command /{}",
+        "near": "did you mean /{}?",
+        "no_text": "say what would have been better after /better",
+        "no_file": "name a file after /save, such as chat.md",
+        "saved": "{} answers written to {}",
+        "talking": "now talking with {}",
+        "unsupported": "no source says this",
+        "refused": "refused ({})",
+        "page": "p. {}",
+        "reasons": {"length": "cut at its greatest length", "timeout": "cut at its time limit", "stopped": "stopped"},
+    },
+    "ja": {
+        "hint": "/help でコマンドの一覧。Ctrl-C は回答を止め、Ctrl-D は終了します",
+        "help": """/sources [番号]  直前の回答の出典を全文で表示
+/good, /bad      直前の回答を評価
+/better 文       より良い回答を教える
+/model [ID]      モデルの一覧、または別のモデルに切り替え
+/reset           会話を忘れて新しく始める
+/save ファイル   会話を保存: Markdown (.md) または JSON Lines (.jsonl)。/save! は上書き
+/quit            終了 (Ctrl-D でも)
+行末の \\ で次の行に続きます。\"\"\" だけの行で挟んだ行は一つの質問になります。Ctrl-C は回答だけを止めます。""",
+        "again": "もう一度 Ctrl-C を押すと終了します (/quit と同じ)",
+        "dropped": "入力を取り消しました",
+        "forgotten": "会話を忘れました。新しい会話です",
+        "thanks": "記録しました。ありがとうございます",
+        "nothing": "まだ回答がありません",
+        "no_sources": "直前の回答に出典はありません",
+        "no_source": "直前の回答に出典 {} はありません。あるのは {} です",
+        "unknown": "/{} というコマンドはありません",
+        "near": "/{} ですか?",
+        "no_text": "/better の後に、より良い回答を書いてください",
+        "no_file": "/save の後にファイル名を書いてください (例: chat.md)",
+        "saved": "{} 件の回答を {} に保存しました",
+        "talking": "{} に切り替えました",
+        "unsupported": "出典で確かめられません",
+        "refused": "お断りしました ({})",
+        "page": "{} ページ",
+        "reasons": {"length": "長さの上限で切れました", "timeout": "時間切れで止めました", "stopped": "停止しました"},
+    },
+}
 
 
-def run_chat(engine: ChatEngine, ask: Callable[[str], str], out: TextIO, on_turn: Callable[[Turn], object]) -> int:
-    """Talk until /quit or the end of the input; returns the number of answers. `on_turn` hears of every finished one."""
-    print(HELP, file=out)
-    answered = 0
-    while True:
-        try:
-            line = ask("\nyou> ").strip()
-        except (EOFError, KeyboardInterrupt):
-            print(file=out)
-            return answered
-        if line in ("/quit", "/exit"):
-            return answered
-        if line == "/reset":
-            engine.conversation.reset()
-            print("forgotten", file=out)
-        elif line == "/sources":
-            show_sources(engine.turn, out)
-        elif line.startswith("/"):
-            print(HELP, file=out)
-        elif line:
-            answered += say(engine, line, out, on_turn)
+class Engine(Protocol):
+    """What is needed of `tasks.chatbot.engine.ChatEngine`."""
+
+    def conversation(self) -> Conversation: ...
+
+    def answer(self, conversation: Conversation, question: str, *, stop: threading.Event) -> Iterator[Event]: ...
 
 
-def say(engine: ChatEngine, question: str, out: TextIO, on_turn: Callable[[Turn], object]) -> int:
-    """Stream one answer; Ctrl-C stops it and nothing else. Returns 1 if it was finished."""
-    pieces = engine.answer(question)
+class Host(Protocol):
+    """Where turns and ratings go, and where other models come from. `MigakiError` says what a user can mend."""
+
+    def keep(self, turn: Turn) -> None: ...
+
+    def rate(self, turn_id: str, rating: int, correction: str | None) -> None: ...
+
+    def begin(self) -> None:
+        """What is kept from now on is a new conversation."""
+        ...
+
+    def models(self) -> list[str]:
+        """Lines that say which model is talking and which others there are."""
+        ...
+
+    def switch(self, artifact: str) -> tuple[Engine, str]:
+        """The engine of another model, and its name."""
+        ...
+
+
+class Terminal:
+    """A conversation at a terminal; `ask` reads a line as `input` does, `lang` is what the terminal itself speaks (en, ja)."""
+
+    def __init__(self, engine: Engine, host: Host, ask: Callable[[str], str], out: TextIO, lang: str = "en"):
+        self.engine, self.host, self.ask, self.out, self.words = engine, host, ask, out, WORDS[lang]
+        self.conversation = engine.conversation()
+        self.turns: list[Turn] = []
+        self.answered = 0
+        self.commands: dict[str, Callable[[str], None]] = {
+            "help": lambda _: self.say(self.words["help"]),
+            "sources": self.sources,
+            "good": lambda _: self.rate(1, None),
+            "bad": lambda _: self.rate(-1, None),
+            "better": self.better,
+            "model": self.model,
+            "reset": self.reset,
+            "save": self.save,
+            "save!": lambda name: self.save(name, replace=True),
+        }
+
+    def run(self) -> int:
+        """Talk until /quit, the end of the input, or Ctrl-C twice at the prompt; returns the number of answers."""
+        self.say(self.words["hint"])
+        leaving = False
+        while True:
+            try:
+                text = read_question(self.ask)
+                command = COMMAND.fullmatch(unicodedata.normalize("NFKC", text[:1]) + text[1:])
+                if command and command[1] in ("quit", "exit"):
+                    return self.answered
+                if command:
+                    self.obey(command[1], (command[2] or "").strip())
+                elif text:
+                    self.question(text)
+                leaving = False
+            except EOFError:
+                self.say()
+                return self.answered
+            except KeyboardInterrupt:
+                self.say()
+                if leaving:
+                    return self.answered
+                leaving = True
+                self.say(self.words["again"])
+            except MigakiError as error:
+                self.say(str(error))
+
+    def obey(self, name: str, rest: str) -> None:
+        if name in self.commands:
+            self.commands[name](rest)
+            return
+        near = difflib.get_close_matches(name, [*self.commands, "quit"], n=1, cutoff=0.5)
+        self.say("; ".join([self.words["unknown"].format(name), self.words["near"].format(near[0]) if near else self.words["hint"]]))
+
+    def question(self, text: str) -> None:
+        """Stream one answer. Ctrl-C stops it, and pressed again gives it up; neither ends the program."""
+        with stop_on_interrupt() as stop, closing(self.engine.answer(self.conversation, text, stop=stop)) as events:
+            try:
+                for event in events:
+                    self.show(event)
+            except KeyboardInterrupt:
+                self.say(f" [{self.words['reasons']['stopped']}]")
+
+    def show(self, event: Event) -> None:
+        match event:
+            case Called(name, arguments):
+                self.say(f"  {name}({', '.join(f'{key}={json.dumps(value, ensure_ascii=False)}' for key, value in arguments.items())})")
+            case Returned(_, ok, content):
+                self.say(f"  {'=' if ok else '!'} {content[:SHOWN]}")
+            case Refused(code, _):
+                self.say(f"[{self.words['refused'].format(code)}]")
+            case Piece(text):
+                self.say(text, end="")
+            case Ended(turn):
+                self.end(turn)
+
+    def end(self, turn: Turn) -> None:
+        """What is said below an answer: how it was cut, what no source supports, and where it comes from."""
+        cut = self.words["reasons"].get(turn.reason)
+        self.say(f" [{cut}]" if cut else "")
+        for sentence in turn.sentences:
+            if not sentence.supported:
+                self.say(f"  ? {sentence.text.strip()} ({self.words['unsupported']})")
+        for source in turn.sources:
+            self.say(f"  [{source.number}] {self.place(source)}")
+        if turn.answer:
+            self.turns.append(turn)
+            self.answered += 1
+            self.host.keep(turn)
+
+    def place(self, source: Source) -> str:
+        """Where a source stands: heading, document, page."""
+        page = [self.words["page"].format(source.page)] if source.page is not None else []
+        return f"{source.heading or source.title} ({', '.join([source.document, *page])})"
+
+    def sources(self, number: str) -> None:
+        found = self.turns[-1].sources if self.turns else []
+        wanted = [source for source in found if number in ("", str(source.number))]
+        if not found:
+            self.say(self.words["no_sources"])
+        elif not wanted:
+            self.say(self.words["no_source"].format(number, ", ".join(str(source.number) for source in found)))
+        for source in wanted:
+            self.say(f"[{source.number}] {self.place(source)} {source.score:.2f}\n    {source.text.strip()}")
+
+    def rate(self, rating: int, correction: str | None) -> None:
+        if not self.turns:
+            self.say(self.words["nothing"])
+            return
+        self.host.rate(self.turns[-1].turn_id, rating, correction)
+        self.say(self.words["thanks"])
+
+    def better(self, text: str) -> None:
+        if text:
+            self.rate(-1, text)
+        else:
+            self.say(self.words["no_text"])
+
+    def model(self, artifact: str) -> None:
+        """Say which models there are, or talk with another one; the conversation goes on with it."""
+        if not artifact:
+            for line in self.host.models():
+                self.say(line)
+            return
+        self.engine, name = self.host.switch(artifact)
+        self.say(self.words["talking"].format(name))
+
+    def reset(self, _: str) -> None:
+        self.conversation, self.turns = self.engine.conversation(), []
+        self.host.begin()
+        self.say(self.words["forgotten"])
+
+    def save(self, name: str, *, replace: bool = False) -> None:
+        if not self.turns or not name:
+            self.say(self.words["no_file" if self.turns else "nothing"])
+            return
+        path = Path(name).expanduser()
+        save(self.turns, path, replace=replace)
+        self.say(self.words["saved"].format(len(self.turns), path))
+
+    def say(self, text: Any = "", end: str = "\n") -> None:
+        print(CONTROLS.sub("", text), end=end, flush=True, file=self.out)
+
+
+def read_question(ask: Callable[[str], str]) -> str:
+    """A line; lines of which all but the last end with a backslash; or what stands between two lines of three quotes. The end of the input ends a block.
+
+    Raises:
+        EOFError: the input is over.
+        KeyboardInterrupt: Ctrl-C; what was typed so far is dropped.
+    """
+    line = readable(ask(PROMPT))
+    if line.strip() == QUOTES:
+        lines = []
+        while (line := _next(ask)) is not None and line.strip() != QUOTES:
+            lines.append(line)
+        return "\n".join(lines).strip()
+    lines = [line]
+    while lines[-1].endswith("\\"):
+        lines[-1] = lines[-1][:-1]
+        lines.append(_next(ask) or "")
+    return "\n".join(lines).strip()
+
+
+def _next(ask: Callable[[str], str]) -> str | None:
     try:
-        for piece in pieces:
-            print(piece, end="", flush=True, file=out)
-    except KeyboardInterrupt:
-        pieces.close()
-        print(" [stopped]", file=out)
-        return 0
-    print(file=out)
-    for number, hit in enumerate(engine.turn.sources, 1):
-        print(f"  [{number}] {hit.heading or hit.title} ({hit.document})", file=out)
-    on_turn(engine.turn)
-    return 1
+        return readable(ask(MORE))
+    except EOFError:
+        return None
 
 
-def show_sources(turn: Turn | None, out: TextIO) -> None:
-    if turn is None or not turn.sources:
-        print("the last answer has no sources", file=out)
-        return
-    for number, hit in enumerate(turn.sources, 1):
-        print(f"[{number}] {hit.heading or hit.title} ({hit.document}, score {hit.score:.2f})\n    {hit.text}", file=out)
+def readable(line: str) -> str:
+    """A line in which bytes that are no text (a paste in another encoding) are marked as such and break nothing later."""
+    return line.encode("utf-8", "surrogateescape").decode("utf-8", "replace").rstrip("\r\n")
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the next ones raise KeyboardInterrupt as always."""
+    stop = threading.Event()
+
+    def interrupted(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,13 +1,10 @@
-"""The chatbot: what it remembers, where it looks, when it quotes, and that Ctrl-C costs an answer and not the program."""
-
-import io
+"""The chatbot: what it remembers, where it looks, when it quotes."""
 
 import pytest
 
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.engine import NOTHING_FOUND, ChatEngine, best_sentence
 from tasks.chatbot.settings import ChatSettings
-from tasks.chatbot.terminal import run_chat
 from tasks.rag.bm25 import BM25
 from tasks.rag.retrieval import Hit, subject
 from tests.models import tiny_llama, tiny_tokenizer
@@ -85,32 +82,6 @@ def test_a_long_conversation_never_overflows_the_context():
 
 def test_best_sentence_shares_most_with_the_question():
     assert best_sentence("温度を上げると?", [hit("量子化は軽い。温度を上げると多様です。")], lambda _: 1.0)[1] == "温度を上げると多様です。"
-
-
-def test_terminal_talks_shows_sources_and_survives_ctrl_c():
-    class Interrupted(ChatEngine):
-        def answer(self, question):
-            if question == "stop me":
-
-                def pieces():
-                    yield "par"
-                    raise KeyboardInterrupt
-
-                return pieces()
-            return super().answer(question)
-
-    base = engine(Index(hit("量子化は軽い。")), weak=("ja",))
-    talk = Interrupted(base.model, base.tokenizer, base.retriever, base.settings, ("ja",))
-    lines, out, kept = iter(["", "/help", "stop me", "量子化とは?", "/sources", "/reset", "/quit"]), io.StringIO(), []
-    assert run_chat(talk, lambda _: next(lines), out, kept.append) == 1
-    assert "[stopped]" in out.getvalue() and "[1] 題名" in out.getvalue() and "forgotten" in out.getvalue() and len(kept) == 1
-
-
-def test_end_of_input_ends_the_chat():
-    def ask(_):
-        raise EOFError
-
-    assert run_chat(engine(), ask, io.StringIO(), print) == 0
 
 
 @pytest.mark.parametrize(
