@@ -88,7 +88,11 @@ def enforceable(schema: Schema, optional: frozenset[str] | None = None) -> Schem
         bounds = {"minItems": schema.get("minItems", 0), "maxItems": max(schema.get("maxItems", MAX_ITEMS), schema.get("minItems", 0))}
         return {"type": "array", "items": enforceable(schema.get("items") or {})} | bounds
     if kind == "string":
-        return {"type": "string", "minLength": min(schema.get("minLength", 0), MAX_STRING), "maxLength": min(schema.get("maxLength", MAX_STRING), MAX_STRING)}
+        return {
+            "type": "string",
+            "minLength": min(schema.get("minLength", 0), MAX_STRING),
+            "maxLength": min(schema.get("maxLength", MAX_STRING), MAX_STRING),
+        }
     if kind in ("integer", "number"):
         limits = {key: schema[key] for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum") if key in schema}
         return {"type": kind} | ({"minimum": -(10**MAX_DIGITS), "maximum": 10**MAX_DIGITS} | limits)
@@ -98,6 +102,9 @@ def enforceable(schema: Schema, optional: frozenset[str] | None = None) -> Schem
 
 
 def _object(schema: Schema, optional: frozenset[str] | None) -> Schema:
-    properties, required = schema.get("properties", {}), [name for name in schema.get("required", []) if name in schema.get("properties", {})]
+    properties, required = (
+        schema.get("properties", {}),
+        [name for name in schema.get("required", []) if name in schema.get("properties", {})],
+    )
     kept = {name: enforceable(part) for name, part in properties.items() if name in required or optional is None or name in optional}
     return {"type": "object", "properties": kept, "required": required, "additionalProperties": False}

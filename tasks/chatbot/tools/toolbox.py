@@ -44,7 +44,9 @@ class Tool:
         if not description:
             raise MigakiError(f"tool {function.__name__!r} has no docstring: a model can only choose what is described")
         model, given = arguments_model(function)
-        return cls(function.__name__, description.partition("\n\n")[0].replace("\n", " "), parameters_schema(model), function, model, given, rule)
+        return cls(
+            function.__name__, description.partition("\n\n")[0].replace("\n", " "), parameters_schema(model), function, model, given, rule
+        )
 
     @classmethod
     def declared(cls, schema: Schema) -> "Tool":
@@ -55,7 +57,9 @@ class Tool:
         """
         facts = schema.get("function", schema)
         if not isinstance(facts, dict) or not isinstance(facts.get("name"), str) or not facts["name"]:
-            raise MigakiError(f"a tool without a name: {json.dumps(schema, ensure_ascii=False)[:200]}; expected {{'name', 'description', 'parameters'}}")
+            raise MigakiError(
+                f"a tool without a name: {json.dumps(schema, ensure_ascii=False)[:200]}; expected {{'name', 'description', 'parameters'}}"
+            )
         return cls(facts["name"], facts.get("description") or "", facts.get("parameters") or {"type": "object", "properties": {}})
 
     @property
@@ -64,7 +68,7 @@ class Tool:
         return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": self.parameters}}
 
 
-@dataclass
+@dataclass(eq=False)
 class _Job:
     """A call that runs in a thread of its own."""
 
@@ -84,7 +88,9 @@ class ToolBox:
         self.tools = {tool.name: tool for tool in tools}
         if len(self.tools) < len(tools):
             names = [tool.name for tool in tools]
-            raise MigakiError(f"two tools are called {next(name for name in names if names.count(name) > 1)!r}: each needs a name of its own")
+            raise MigakiError(
+                f"two tools are called {next(name for name in names if names.count(name) > 1)!r}: each needs a name of its own"
+            )
         self.timeout, self.max_characters, self.max_hanging = timeout, max_characters, max_hanging
         self._hanging: set[_Job] = set()
         self._lock = threading.Lock()
@@ -105,13 +111,21 @@ class ToolBox:
         tool = self.tools.get(name)
         if tool is None:
             near = difflib.get_close_matches(str(name), self.tools, n=1)
-            return Returned(name, False, f"there is no tool {name!r}; {f'did you mean {near[0]!r}? ' if near else ''}there are: {', '.join(self.tools) or 'none'}")
+            return Returned(
+                name,
+                False,
+                f"there is no tool {name!r}; {f'did you mean {near[0]!r}? ' if near else ''}there are: {', '.join(self.tools) or 'none'}",
+            )
         if tool.function is None or tool.arguments is None:
             return Returned(name, False, f"the tool {name!r} is not run here but by whoever declared it")
         try:
             checked = tool.arguments.model_validate(_mapping(arguments))
         except (ValidationError, ValueError, RecursionError) as error:
-            return Returned(name, False, self._cut(f"these arguments do not fit: {_told(error)}. Expected: {json.dumps(tool.parameters, ensure_ascii=False)}"))
+            return Returned(
+                name,
+                False,
+                self._cut(f"these arguments do not fit: {_told(error)}. Expected: {json.dumps(tool.parameters, ensure_ascii=False)}"),
+            )
         values = {field_name: getattr(checked, field_name) for field_name in type(checked).model_fields}
         return self._run(tool, values | {key: value for key, value in (given or {}).items() if key in tool.given}, timeout or self.timeout)
 
@@ -119,7 +133,9 @@ class ToolBox:
         with self._lock:
             self._hanging = {job for job in self._hanging if not job.done.is_set()}
             if len(self._hanging) >= self.max_hanging:
-                return Returned(tool.name, False, f"{len(self._hanging)} earlier calls of tools have not come to an end; answer without tools")
+                return Returned(
+                    tool.name, False, f"{len(self._hanging)} earlier calls of tools have not come to an end; answer without tools"
+                )
         job = _Job()
         threading.Thread(target=_work, args=(job, tool.function, values), name=f"tool {tool.name}", daemon=True).start()
         if not job.done.wait(timeout):
@@ -156,7 +172,9 @@ def _mapping(arguments: dict[str, Any] | str) -> dict[str, Any]:
 def _told(error: BaseException) -> str:
     """An error in a line that a model can act on."""
     if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'arguments'}: {problem['msg']}" for problem in error.errors(include_url=False)[:5])
+        return "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'arguments'}: {problem['msg']}" for problem in error.errors(include_url=False)[:5]
+        )
     if isinstance(error, json.JSONDecodeError):
         return f"no valid JSON ({error})"
     return str(error) if isinstance(error, MigakiError | ValueError) and str(error) else f"{type(error).__name__} {error}".strip()

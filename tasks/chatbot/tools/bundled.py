@@ -1,0 +1,45 @@
+"""The tools that come with Migaki, with the providers that the settings name."""
+
+import os
+from pathlib import Path
+
+from tasks.chatbot.tools.arithmetic import arithmetic_asked
+from tasks.chatbot.tools.calculate import calculate
+from tasks.chatbot.tools.clock import now, now_asked
+from tasks.chatbot.tools.documents import Documents, Index, documents_asked, documents_tool
+from tasks.chatbot.tools.settings import ToolSettings
+from tasks.chatbot.tools.toolbox import Tool, ToolBox
+from tasks.chatbot.tools.weather import MeanTemperatures, Weather, WeatherService, weather_asked, weather_tool
+from tasks.chatbot.tools.web_search import Search, SearchService, search_asked, search_tool
+from tasks.errors import MigakiError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def bundled_tools(settings: ToolSettings, index: Index | None = None) -> ToolBox:
+    """All bundled tools; those that search need a service or an index, and are left out without.
+
+    Raises:
+        MigakiError: the weather table cannot be read; or one of the two addresses that the weather needs is missing.
+    """
+    tools = [Tool.of(calculate, arithmetic_asked), Tool.of(now, now_asked), Tool.of(weather_tool(_weather(settings)), weather_asked)]
+    search = _search(settings, index)
+    if search is not None:
+        tools.append(Tool.of(search_tool(search), search_asked))
+    if index is not None:
+        tools.append(Tool.of(documents_tool(index), documents_asked))
+    return ToolBox(tools, settings.tool_seconds, settings.result_characters, settings.max_hanging)
+
+
+def _weather(settings: ToolSettings) -> Weather:
+    if bool(settings.weather_url) != bool(settings.places_url):
+        raise MigakiError("weather_url and places_url go together: set both, or neither for the offline table")
+    if settings.weather_url:
+        return WeatherService(settings.weather_url, settings.places_url, os.environ.get("MIGAKI_WEATHER_KEY", ""), settings.http_seconds)
+    return MeanTemperatures(ROOT / settings.weather_table)
+
+
+def _search(settings: ToolSettings, index: Index | None) -> Search | None:
+    if settings.search_url:
+        return SearchService(settings.search_url, os.environ.get("MIGAKI_SEARCH_KEY", ""), settings.http_seconds)
+    return Documents(index) if index is not None else None

@@ -1,0 +1,56 @@
+"""Search in the team's own documents, within what the user may see."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Protocol
+
+from tasks.chatbot.tools.schema import Given
+from tasks.chatbot.tools.web_search import RESULTS, Result, listed, query_in
+
+ASKS = re.compile(
+    r"^(?:please |can you |could you )*(?:search|look|check|find)(?: through| in| up)? (?:the |our |my )?(?:documents?|docs|files|index|knowledge base)(?: for| about)?\s+(.+?)[.?!]*$|"
+    r"^(?:search|look) (?:for|up) (.+?) in (?:the |our |my )?(?:documents?|docs|files|index|knowledge base)[.?!]*$|"
+    r"^(?:資料|文書|ドキュメント|社内文書)(?:の中)?(?:で|から)、?(.+?)(?:を|について)?、?(?:検索|調べ|探)(?:して|し|て)?.*$|"
+    r"^(.+?)(?:を|について)、?(?:資料|文書|ドキュメント|社内文書)(?:の中)?(?:で|から)、?(?:検索|調べ|探).*$",
+    re.I,
+)
+
+
+class Found(Protocol):
+    """What is needed of a hit."""
+
+    title: str
+    document: str
+    text: str
+
+
+class Index(Protocol):
+    """What is needed of a retriever."""
+
+    def search(self, query: str, k: int, groups: frozenset[str] = frozenset()) -> list[Any]: ...
+
+
+class Documents:
+    """The index as a provider of search: for `search_web` where no service is set up, with what everybody may see."""
+
+    def __init__(self, index: Index):
+        self.index = index
+
+    def find(self, query: str, groups: frozenset[str] = frozenset()) -> list[Result]:
+        hits: list[Found] = self.index.search(query, RESULTS, groups=groups)
+        return [Result(hit.title, hit.document, hit.text) for hit in hits]
+
+
+def documents_tool(index: Index) -> Callable[..., str]:
+    """The tool over an index."""
+
+    def search_documents(query: str, groups: Annotated[frozenset[str], Given] = frozenset()) -> str:
+        """Search the team's own documents."""
+        return listed(Documents(index).find(query, groups), query)
+
+    return search_documents
+
+
+def documents_asked(question: str) -> list[dict[str, Any]]:
+    """What a question plainly wants to have searched in the documents."""
+    return query_in(ASKS, question)

@@ -1,0 +1,85 @@
+"""Search: the web through a service that speaks as SearXNG does, or, without a network, the index itself."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tasks.chatbot.tools.http import get_json
+from tasks.errors import MigakiError
+
+RESULTS, SHOWN = 3, 300  # how many, and characters of each
+ASKS = re.compile(
+    r"^(?:please |can you |could you )*(?:(?:do a )?(?:web|internet|online) search (?:for|on|about)|"
+    r"(?:search|look|check|browse)(?: up)?(?: on)? (?:the )?(?:web|internet|online)(?: for| about)?|google(?: for)?)\s+(.+?)[.?!]*$|"
+    r"^(?:search|look) (?:for|up) (.+?) (?:on the (?:web|internet)|online)[.?!]*$|"
+    r"^(?:ウェブ|Web|web|ネット|インターネット)(?:上)?(?:で|から)、?(.+?)(?:を|について)?、?(?:検索|調べ|探)(?:して|し|て)?.*$|"
+    r"^(.+?)(?:を|について)、?(?:ウェブ|Web|web|ネット|インターネット)(?:上)?で、?(?:検索|調べ|探).*$",
+    re.I,
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    title: str
+    address: str
+    text: str
+
+
+class Search(Protocol):
+    """What answers `search_web`."""
+
+    def find(self, query: str) -> list[Result]:
+        """The best results, best first.
+
+        Raises:
+            MigakiError: nothing came.
+        """
+        ...
+
+
+class SearchService:
+    """A search service by HTTP: `url` (with `{query}`) gives `results`, each with `title`, `url` and `content`."""
+
+    def __init__(self, url: str, key: str = "", seconds: float = 8.0):
+        self.url, self.key, self.seconds = url, key, seconds
+
+    def find(self, query: str) -> list[Result]:
+        found = get_json(self.url, {"query": query}, self.key, self.seconds).get("results")
+        if not isinstance(found, list):
+            raise MigakiError("the search service answered in an unexpected form: a list under 'results' was expected")
+        rows = [row for row in found if isinstance(row, dict)][:RESULTS]
+        return [Result(*(str(row.get(name) or "") for name in ("title", "url", "content"))) for row in rows]
+
+
+def search_tool(provider: Search) -> Callable[..., str]:
+    """The tool over a provider."""
+
+    def search_web(query: str) -> str:
+        """Search the web for current information."""
+        return listed(provider.find(query), query)
+
+    return search_web
+
+
+def listed(results: list[Result], query: str) -> str:
+    """Results as a numbered list.
+
+    Raises:
+        MigakiError: there are none.
+    """
+    if not results:
+        raise MigakiError(f"nothing was found for {query!r}")
+    return "\n".join(f"{number}. {one.title} ({one.address}): {one.text[:SHOWN]}" for number, one in enumerate(results, 1))
+
+
+def search_asked(question: str) -> list[dict[str, Any]]:
+    """What a question plainly wants to have searched on the web."""
+    return query_in(ASKS, question)
+
+
+def query_in(forms: re.Pattern[str], question: str) -> list[dict[str, Any]]:
+    """What one of the forms of asking takes for the query."""
+    asked = forms.match(question.strip())
+    query = next((part for part in asked.groups() if part), "").strip(" 、「」") if asked else ""
+    return [{"query": query}] if query else []
