@@ -39,21 +39,24 @@ def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, 
     settings = ServeSettings.build("serve", said.get("serve", {}))
     tokens = read_tokens(token_file) if token_file else NO_TOKENS
     check_exposure(settings.host, tokens)
-    with listening(settings) as sockets:
-        with closing(open_engine(home, artifact, said)) as opened, ChatLog(home, on_log=console.print) as log:
-            server, service = make_server(home, opened, settings, tokens, log)
-            url = address(settings, sockets)
-            announce(url, settings, tokens, opened)
-            for work in [follow_index, *([show_page] if show else [])]:
-                threading.Thread(target=work, args=(home, server, service, url), daemon=True).start()
-            try:
-                server.run(sockets=sockets)
-            except KeyboardInterrupt:
-                console.print("stopped")
+    with (
+        listening(settings) as sockets,
+        closing(open_engine(home, artifact, said)) as opened,
+        ChatLog(home, on_log=console.print) as log,
+    ):
+        server, service = make_server(opened, settings, tokens, log)
+        url = address(settings, sockets)
+        announce(url, settings, tokens, opened)
+        for work in [follow_index, *([show_page] if show else [])]:
+            threading.Thread(target=work, args=(home, server, service, url), daemon=True).start()
+        try:
+            server.run(sockets=sockets)
+        except KeyboardInterrupt:
+            console.print("stopped")
     return {"url": url}
 
 
-def make_server(home: Home, opened: Opened, settings: ServeSettings, tokens: Tokens, log: ChatLog) -> "tuple[uvicorn.Server, Service]":
+def make_server(opened: Opened, settings: ServeSettings, tokens: Tokens, log: ChatLog) -> "tuple[uvicorn.Server, Service]":
     import uvicorn
 
     from tasks.chatbot.web.app import create_app

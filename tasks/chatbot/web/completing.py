@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sse_starlette import ServerSentEvent
@@ -32,6 +32,13 @@ FINISH: dict[Reason, str] = {
     "refused": "content_filter",
     "unanswered": "stop",
 }
+
+
+@dataclass(frozen=True)
+class Calling:
+    """A call for the client to make; the engine's own calls are `Called` and stay here."""
+
+    call: Called
 
 
 class Completing:
@@ -92,9 +99,9 @@ class Completing:
     async def _deltas(self) -> AsyncIterator[dict[str, Any]]:
         """What is added to the message, piece by piece; then `finish`, `usage` and `turn` are known."""
         async for event in self.service.stream(self._produce, self.stop, "v1"):
-            if isinstance(event, Called) and self.tools is not None and event.name in self.tools.tools:
+            if isinstance(event, Calling):
                 self.finish = "tool_calls"
-                yield {"tool_calls": [tool_call(event)]}
+                yield {"tool_calls": [tool_call(event.call)]}
             elif isinstance(event, Piece):
                 if text := self.text.feed(event.text):
                     yield {"content": text}
@@ -105,17 +112,17 @@ class Completing:
         if rest := self.text.rest():
             yield {"content": rest}
 
-    def _produce(self) -> Iterator[Event]:
+    def _produce(self) -> Iterator[Event | Calling]:
         """A call of one of the client's tools, or else the answer. Runs in the answer's own thread."""
         engine, asked = self.service.engine, self.dialogue.question
         talk = [*self.dialogue.turns, {"role": "user", "content": asked}]
         if self.tools is not None and (call := next_call(engine.backend, talk, self.tools, asked, self.made)):
             said = {"role": "assistant", "content": json.dumps(call.arguments, ensure_ascii=False)}
             self._use(talk, engine.backend.count_tokens([*talk, said]) - engine.backend.count_tokens(talk))
-            yield call
+            yield Calling(call)
             return
-        wanted = sampling(self.service, self.asked)
-        for event in engine.answer(self.conversation, asked, self.user.groups, self.stop, wanted, made=self.made):
+        wanted, more = sampling(self.service, self.asked), {"made": self.made} if self.made else {}
+        for event in engine.answer(self.conversation, asked, self.user.groups, self.stop, wanted, **more):
             if isinstance(event, Ended):
                 self._use(talk, event.turn.tokens)
                 self.service.chats.note(event.turn)
