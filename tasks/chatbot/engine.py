@@ -1,22 +1,37 @@
-"""One turn of the chatbot: look things up, build the prompt, stream the answer, say where it comes from.
+"""One turn of the chatbot: check the question, call tools, look things up, stream the answer, check it, say where it comes from.
 
-In a language in which the catalogue calls the model weak, the engine does not let it write: it quotes the best sentence found and says so.
+One engine serves terminal, web page and HTTP, and many people at once; what belongs to one of them is in their `Conversation`. In a language
+in which the catalogue calls the model weak, the engine does not let it write: it quotes the best sentence found and says so.
 """
 
+import re
 import threading
+import time
+import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Protocol
 
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, TextIteratorStreamer
-
-from tasks.chatbot.conversation import Conversation
+from tasks.chatbot.backends import Backend, Delta, Sampling
+from tasks.chatbot.citations import cite
+from tasks.chatbot.conversation import Conversation, Message
+from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Source, Turn
+from tasks.chatbot.followup import standalone
+from tasks.chatbot.safety.guard import Guard, as_data, refusal
 from tasks.chatbot.settings import ChatSettings
+from tasks.chatbot.smalltalk import GREETING, is_small_talk
+from tasks.chatbot.tools.select import next_call
+from tasks.chatbot.tools.toolbox import ToolBox
 from tasks.data.language import detect
+from tasks.errors import MigakiError
 from tasks.prompts.context import with_context
-from tasks.prompts.template import encode_prompt, end_ids
 from tasks.rag.bm25 import terms
 from tasks.rag.chunking import sentences
-from tasks.rag.retrieval import Hit, Retriever, subject
+from tasks.rag.retrieval import Hit, subject
+
+if TYPE_CHECKING:
+    from tasks.chatbot.safety.guard import Decision
 
 NOTHING_FOUND = {"en": "The documents do not answer this.", "ja": "この質問の答えは資料の中に見つかりませんでした。"}
 QUOTED = {"en": "From “{title}”: {sentence}", "ja": "資料「{title}」より引用します: {sentence}"}
@@ -24,141 +39,227 @@ QUOTING_BECAUSE = {
     "en": "(This model writes this language poorly, so the source is quoted.)",
     "ja": "(このモデルは日本語の文章が苦手なため、資料の文をそのまま引用しています。)",
 }
+HELD = 8  # tokens that wait for the output filter at most: it must see what is shown before it is shown
+BOUNDARY = re.compile("[.!?。\uff01\uff1f\n]")
 
 
-class _Stop(StoppingCriteria):
-    """Ends generation when somebody asks for it."""
+class Index(Protocol):
+    """What the engine needs of a retriever."""
 
-    def __init__(self) -> None:
-        self.asked = threading.Event()
+    def search(self, query: str, k: int, groups: frozenset[str] = frozenset()) -> list[Hit]: ...
 
-    def __call__(self, *_: object, **__: object) -> bool:
-        return self.asked.is_set()
+    def confidence(self, query: str, hits: list[Hit]) -> float: ...
 
-
-@dataclass
-class Turn:
-    """What the last question led to."""
-
-    question: str
-    answer: str = ""
-    sources: list[Hit] = field(default_factory=list)
-    quoted: bool = False
+    def rarity(self, term: str) -> float: ...
 
 
 class ChatEngine:
-    """A model, an index (or none) and a conversation."""
+    """A model, an index (or none), tools (or none) and filters (or none)."""
 
     def __init__(
         self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        retriever: Retriever | None,
+        backend: Backend,
+        retriever: Index | None,
         settings: ChatSettings,
+        tools: ToolBox | None = None,
+        guard: Guard | None = None,
         weak_in: tuple[str, ...] = (),
     ):
-        self.model, self.tokenizer, self.retriever, self.settings, self.weak_in = model, tokenizer, retriever, settings, weak_in
-        self.conversation = Conversation(settings.system, settings.max_turns)
-        self.turn: Turn | None = None
+        self.backend, self.retriever, self.settings = backend, retriever, settings
+        self.tools, self.guard, self.weak_in = tools, guard, weak_in
 
-    def answer(self, question: str) -> Iterator[str]:
-        """The answer in pieces as they come. Closing the iterator early breaks the answer off and forgets the question."""
-        self.turn = Turn(question, sources=self._look_up(question))
-        lang = detect(question)
-        if lang in self.weak_in and self.retriever is not None:
-            pieces = iter([self._quote(question, lang)])
+    def conversation(self) -> Conversation:
+        """A new conversation under these settings."""
+        return Conversation(self.settings.system, self.settings.max_turns)
+
+    def answer(
+        self,
+        conversation: Conversation,
+        question: str,
+        groups: frozenset[str] = frozenset(),
+        stop: threading.Event | None = None,
+        sampling: Sampling | None = None,
+    ) -> Iterator[Event]:
+        """The events of one turn. Setting `stop` ends it where it is; closing the iterator also forgets it.
+
+        Args:
+            groups: whose documents may be seen, besides those that everybody may see.
+
+        Raises:
+            MigakiError: the question does not fit the model's context, or the backend failed.
+        """
+        turn, start = Turn(str(uuid.uuid4()), question, detect(question)), time.perf_counter()
+        stop = stop or threading.Event()
+        with _time_limit(stop, self.settings.seconds) as ran_out:
+            yield from self._turn(turn, conversation, groups, stop, sampling or self.sampling())
+            turn.seconds = time.perf_counter() - start
+            if stop.is_set():
+                turn.reason = "timeout" if ran_out.is_set() else "stopped"
+        turn.answer = turn.answer.strip()
+        turn.sentences = cite(turn.answer, turn.sources, self.settings.support) if turn.sources and not turn.refused else []
+        if turn.answer and not turn.refused:
+            conversation.add("user", question)
+            conversation.add("assistant", turn.answer)
+        yield Ended(turn)
+
+    def sampling(self) -> Sampling:
+        """What the settings say about generation."""
+        return Sampling(**{name: getattr(self.settings, name) for name in asdict(Sampling()) if name in ChatSettings.model_fields})
+
+    def _turn(
+        self, turn: Turn, conversation: Conversation, groups: frozenset[str], stop: threading.Event, sampling: Sampling
+    ) -> Iterator[Event]:
+        decision = self._decide(turn, "input", turn.question)
+        if decision is not None and decision.blocked:
+            yield from self._refuse(turn, decision, "input")
+            return
+        yield from self._call_tools(turn, conversation, stop)
+        answered = any(returned.ok for _, returned in turn.calls)
+        talk = is_small_talk(turn.question)
+        if self.retriever is not None and self.settings.chunks and not answered and not talk:
+            query = standalone(turn.question, [m["content"] for m in conversation.turns if m["role"] == "user"])
+            yield self._look_up(turn, query, groups)
+            if not turn.sources:
+                turn.reason = "unanswered"
+                yield from self._say(turn, NOTHING_FOUND[turn.lang])
+                return
+        if turn.lang in self.weak_in and (turn.sources or answered or talk):
+            yield from self._say(turn, self._written_for_it(turn))
         else:
-            pieces = self._generate(question)
-        done = False
-        try:
-            for piece in pieces:
-                self.turn.answer += piece
-                yield piece
-            done = True
-        finally:
-            if isinstance(pieces, Iterator) and hasattr(pieces, "close"):
-                pieces.close()
-            if done:
-                self.conversation.add("user", question)
-                self.conversation.add("assistant", self.turn.answer.strip())
+            yield from self._generate(turn, conversation, stop, sampling)
 
-    def _look_up(self, question: str) -> list[Hit]:
-        if self.retriever is None or not self.settings.chunks:
-            return []
-        return [hit for hit in self.retriever.search(question, self.settings.chunks) if hit.score >= self.settings.min_score]
+    def _say(self, turn: Turn, text: str) -> Iterator[Event]:
+        turn.answer = text
+        yield Piece(text)
 
-    def _quote(self, question: str, lang: str) -> str:
-        if not self.turn.sources:
-            return NOTHING_FOUND[lang]
-        self.turn.quoted = True
-        hit, sentence = best_sentence(question, self.turn.sources, self.retriever.bm25.rarity)
-        self.turn.sources = [hit]
-        return f"{QUOTED[lang].format(title=hit.title, sentence=sentence)}\n{QUOTING_BECAUSE[lang]}"
+    def _decide(self, turn: Turn, side: str, text: str) -> "Decision | None":
+        """What the filters say of a text; whatever they found is kept with the turn."""
+        if self.guard is None:
+            return None
+        decision = getattr(self.guard, f"check_{side}")(text)
+        if decision.code:
+            turn.decisions.append({"side": side} | asdict(decision))
+        return decision
 
-    def _generate(self, question: str) -> Iterator[str]:
-        """Stream from transformers' generate, which runs in a thread of its own."""
-        import torch
+    def _refuse(self, turn: Turn, decision: "Decision", side: str) -> Iterator[Event]:
+        turn.refused, turn.reason, turn.sources = decision.code, "refused", []
+        yield Refused(decision.code, side)
+        text = refusal(replace(decision, lang=turn.lang))
+        yield Piece(f"\n\n{text}" if turn.answer else text)
+        turn.answer = text
 
-        last = {"role": "user", "content": question}
-        if self.turn.sources:
-            last = with_context([last], [hit.text for hit in self.turn.sources])[-1]
-        context = getattr(self.model.config, "max_position_embeddings", 2048)
-        messages = self.conversation.fitting(
-            last, context - self.settings.max_new_tokens, lambda chat: len(encode_prompt(self.tokenizer, chat))
-        )
-        ids = torch.tensor([encode_prompt(self.tokenizer, messages)[-(context - self.settings.max_new_tokens) :]], device=self.model.device)
-        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        stop, failed = _Stop(), []
-        beams = self.settings.num_beams > 1  # which one wins is known only when all are done: nothing to stream
+    def _call_tools(self, turn: Turn, conversation: Conversation, stop: threading.Event) -> Iterator[Event]:
+        if self.tools is None:
+            return
+        messages = [*conversation.turns, {"role": "user", "content": turn.question}]
+        while len(turn.calls) < self.settings.max_calls and not stop.is_set():
+            call = next_call(self.backend, messages, self.tools, turn.question, turn.calls)
+            if call is None:
+                return
+            yield call
+            returned = self.tools.call(call.name, call.arguments)
+            turn.calls.append((call, returned))
+            yield returned
 
-        def run() -> None:
-            try:
-                out = self.model.generate(
-                    ids,
-                    attention_mask=torch.ones_like(ids),
-                    generation_config=self._generation(),
-                    streamer=None if beams else streamer,
-                    stopping_criteria=[stop],
+    def _look_up(self, turn: Turn, query: str, groups: frozenset[str]) -> Found:
+        """Search. Below the least confidence nothing counts as found; what the filters think of a chunk is noted (`as_data` makes it harmless)."""
+        hits = self.retriever.search(query, self.settings.chunks, groups=groups)
+        confidence = self.retriever.confidence(query, hits) if hits else 0.0
+        if confidence >= self.settings.min_confidence:
+            for hit in hits:
+                self._decide(turn, "document", hit.text)
+            turn.sources = [source_of(hit, number) for number, hit in enumerate(hits, 1)]
+        return Found(tuple(turn.sources), confidence)
+
+    def _written_for_it(self, turn: Turn) -> str:
+        """An answer in a language that the model writes poorly: a tool's result, or the best sentence found."""
+        results = [returned.content for _, returned in turn.calls if returned.ok]
+        if results:
+            return "\n".join(results)
+        if not turn.sources:
+            return GREETING[turn.lang]
+        source, sentence = best_sentence(turn.question, turn.sources, self.retriever.rarity)
+        turn.quoted, turn.sources = True, [replace(source, number=1)]
+        return f"{QUOTED[turn.lang].format(title=source.title, sentence=sentence)}\n{QUOTING_BECAUSE[turn.lang]}"
+
+    def _generate(self, turn: Turn, conversation: Conversation, stop: threading.Event, sampling: Sampling) -> Iterator[Event]:
+        messages = self._prompt(turn, conversation, sampling)
+        with closing(self.backend.stream(messages, sampling, stop)) as deltas:
+            yield from self._shown(turn, deltas)
+
+    def _prompt(self, turn: Turn, conversation: Conversation, sampling: Sampling) -> list[Message]:
+        """System message, as much of the conversation as fits, and the question with its notes; notes that do not fit go before the question does.
+
+        Raises:
+            MigakiError: the question alone does not fit.
+        """
+        notes = [as_data(f"{call.name}: {returned.content}") for call, returned in turn.calls]
+        notes += [as_data(source.text) for source in turn.sources]
+        room = self.backend.context - sampling.max_new_tokens
+        while True:
+            question: Message = {"role": "user", "content": turn.question}
+            last = with_context([question], notes)[-1] if notes else question
+            messages = conversation.fitting(last, room, self.backend.count_tokens)
+            size = self.backend.count_tokens(messages)
+            if size <= room:
+                return messages
+            if not notes:
+                raise MigakiError(
+                    f"the question takes {size} tokens; {room} are left of the model's context of {self.backend.context} beside an answer of "
+                    f"{sampling.max_new_tokens} (chat.max_new_tokens): ask in fewer words"
                 )
-                if beams:
-                    streamer.on_finalized_text(self.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True), stream_end=True)
-            except Exception as error:
-                failed.append(error)
-                streamer.end()
+            notes.pop()
+            turn.sources = turn.sources[: max(0, len(notes) - len(turn.calls))]
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        try:
-            yield from streamer
-        finally:
-            stop.asked.set()
-            thread.join()
-        if failed:
-            raise failed[0]
-
-    def _generation(self) -> GenerationConfig:
-        s = self.settings
-        drawn = s.temperature > 0 and s.num_beams == 1
-        drawing = {"temperature": s.temperature, "top_k": s.top_k or None, "top_p": s.top_p} if drawn else {}
-        return GenerationConfig(
-            max_new_tokens=s.max_new_tokens,
-            do_sample=drawn,
-            num_beams=s.num_beams,
-            no_repeat_ngram_size=s.no_repeat_ngram,
-            eos_token_id=sorted(end_ids(self.tokenizer)),
-            pad_token_id=self.tokenizer.pad_token_id,
-            **drawing,
-        )
+    def _shown(self, turn: Turn, deltas: Iterator[Delta]) -> Iterator[Event]:
+        """The pieces of an answer; where there is an output filter, each is shown after the filter has read everything up to it."""
+        waiting, held = "", 0
+        for delta in deltas:
+            waiting, held, turn.tokens = waiting + delta.text, held + delta.tokens, turn.tokens + delta.tokens
+            turn.reason = delta.reason or turn.reason
+            if self.guard is not None and not delta.reason and held < HELD and not BOUNDARY.search(delta.text):
+                continue
+            if waiting:
+                decision = self._decide(turn, "output", turn.answer + waiting)
+                if decision is not None and decision.blocked:
+                    yield from self._refuse(turn, decision, "output")
+                    return
+                turn.answer += waiting
+                yield Piece(waiting)
+            waiting, held = "", 0
 
 
-def best_sentence(question: str, hits: list[Hit], rarity: Callable[[str], float]) -> tuple[Hit, str]:
-    """The sentence of the hits that shares the rarest terms with the question; earlier hits, and texts in the question's language, are favoured."""
+@contextmanager
+def _time_limit(stop: threading.Event, seconds: float) -> Iterator[threading.Event]:
+    """Sets `stop` after so many seconds; the event given tells that it did."""
+    ran_out = threading.Event()
+
+    def end() -> None:
+        if not stop.is_set():
+            ran_out.set()
+            stop.set()
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield ran_out
+    finally:
+        timer.cancel()
+
+
+def source_of(hit: Hit, number: int) -> Source:
+    return Source(number, hit.chunk_id, hit.document, hit.title, hit.heading, hit.text, hit.lang, hit.score, hit.page)
+
+
+def best_sentence(question: str, sources: list[Source], rarity: Callable[[str], float]) -> tuple[Source, str]:
+    """The sentence of the sources that shares the rarest terms with the question; earlier ones, and texts in the question's language, are favoured."""
     asked, lang = set(terms(subject(question))), detect(question)
 
-    def worth(hit: Hit, rank: int, sentence: str) -> float:
+    def worth(source: Source, rank: int, sentence: str) -> float:
         shared = sum(rarity(term) for term in asked & set(terms(sentence)))
-        return shared / (2 + rank) * (1.0 if hit.lang == lang else 0.5)
+        return shared / (2 + rank) * (1.0 if source.lang == lang else 0.5)
 
-    candidates = [(worth(hit, rank, sentence), hit, sentence) for rank, hit in enumerate(hits) for sentence in sentences(hit.text)]
-    _, hit, sentence = max(candidates, key=lambda candidate: candidate[0])
-    return hit, sentence
+    candidates = [(worth(source, rank, text), source, text) for rank, source in enumerate(sources) for text in sentences(source.text)]
+    _, source, sentence = max(candidates, key=lambda candidate: candidate[0])
+    return source, sentence

@@ -85,6 +85,7 @@ class Turn:
     sources: list[Source] = field(default_factory=list)
     sentences: list[Sentence] = field(default_factory=list)
     calls: list[tuple[Called, Returned]] = field(default_factory=list)
+    decisions: list[dict[str, Any]] = field(default_factory=list)  # of the safety filters: side, code, blocked, score, lang
     refused: str = ""
     reason: Reason = "stop"
     quoted: bool = False

@@ -1,4 +1,4 @@
-"""Settings of the chat: how it generates, remembers and searches."""
+"""Settings of the chat: how it generates, remembers, searches and checks."""
 
 from pydantic import Field
 
@@ -14,7 +14,19 @@ class ChatSettings(StageSettings):
     top_p: float = Field(0.9, gt=0, le=1, description="Draw from the likeliest tokens that hold this share of the probability")
     num_beams: int = Field(1, ge=1, le=8, description="Beam search with so many beams instead of drawing; 1 draws")
     no_repeat_ngram: int = Field(4, ge=0, description="No run of so many tokens occurs twice in an answer; 0 allows it")
+    seconds: float = Field(120.0, gt=0, description="An answer that takes longer is ended where it is")
     max_turns: int = Field(10, ge=1, description="Questions and answers that are remembered")
     chunks: int = Field(2, ge=0, le=20, description="Chunks looked up for an answer; 0 answers without documents")
-    min_score: float = Field(2.5, description="Below this retrieval score (in standard deviations) the documents do not answer")
+    min_confidence: float = Field(
+        0.3, ge=0, le=1, description="Below this probability that the chunks found answer the question, the chat says that the documents do not"
+    )
+    support: float = Field(
+        0.6, ge=0, le=1, description="Share of a sentence's character n-grams that a chunk must hold to be cited for it; with less, it is marked"
+    )
+    max_calls: int = Field(3, ge=0, le=10, description="Tools called for one question; 0 offers none")
+    safety: bool = Field(True, description="Whether the safety filters read questions, answers and documents")
     system: str = Field("", description="System message, kept through the whole conversation")
+    server: str = Field(
+        "", description="Address of a server that speaks OpenAI's protocol (vLLM), which answers in the champion's place. Key: MIGAKI_SERVER_KEY"
+    )
+    server_model: str = Field("", description="Name of the model that chat.server is to answer with")
