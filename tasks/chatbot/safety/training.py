@@ -134,16 +134,27 @@ def train(examples: Sequence[Example], settings: ClassifierSettings) -> Classifi
 
 
 def out_of_fold(examples: Sequence[Example], settings: ClassifierSettings) -> np.ndarray:
-    """The score of each example by a classifier that has not seen it."""
-    folds = np.empty(len(examples), dtype=int)
-    for number, row in enumerate(np.random.default_rng(settings.seed).permutation(len(examples))):
-        folds[row] = number % settings.folds
+    """The score of each example by a classifier that has not seen it, nor anything else of its topic.
+
+    Whole topics are left out because users ask about things that no example is about: among topics already seen, look-alikes seem easier than
+    they are.
+    """
+    folds = folds_of(examples, settings)
     scores = np.zeros(len(examples))
     for fold in range(settings.folds):
         fitted = fit([example for example, its in zip(examples, folds, strict=True) if its != fold], settings)
         for row in np.flatnonzero(folds == fold):
             scores[row] = fitted.score(examples[row].prompt)
     return scores
+
+
+def folds_of(examples: Sequence[Example], settings: ClassifierSettings) -> np.ndarray:
+    """A fold for each example: one for all of a topic, drawn for what has none."""
+    generator = np.random.default_rng(settings.seed)
+    topics = generator.permutation(sorted({example.topic for example in examples if example.topic}))
+    of_topic = {topic: number % settings.folds for number, topic in enumerate(topics)}
+    drawn = generator.permutation(len(examples)) % settings.folds
+    return np.array([of_topic.get(example.topic, own) for example, own in zip(examples, drawn, strict=True)])
 
 
 def threshold(examples: Sequence[Example], scores: np.ndarray, lang: str, over_refusal: float) -> float:
