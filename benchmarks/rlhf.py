@@ -124,6 +124,7 @@ def migaki(chosen: argparse.Namespace) -> None:
     encoded = [encode_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in prompts]
     torch.manual_seed(0)
     trainer = PPOTrainer(roles, reward, settings, end_ids(tokenizer) if chosen.stop == "eos" else set(), targets, 8)
+    inside = timed_inside()
     updates, start, learnt = [], time.perf_counter(), [0.0]
 
     def on_round(figures, *_: object) -> None:
@@ -131,11 +132,30 @@ def migaki(chosen: argparse.Namespace) -> None:
         updates.append([round(time.perf_counter() - start, 1), round(figures.kl, 4), round(logged, 4), round(figures.score, 4)])
         if figures.step == settings.updates:  # the round after it only measures
             learnt[0] = time.perf_counter() - start
+            learnt.append(1 - inside[0] / learnt[0])
 
     run_ppo(trainer, encoded, on_round, Guards(settings, lambda ids: ""))
-    result = {"episodes_per_s": round(chosen.episodes / learnt[0], 4), "seconds": round(learnt[0], 1)}
+    result = {"episodes_per_s": round(chosen.episodes / learnt[0], 4), "seconds": round(learnt[0], 1), "outside_model": round(learnt[1], 4)}
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps({"side": "migaki", **result, "peak_rss_mib": memory, "updates": updates}))
+
+
+def timed_inside() -> list[float]:
+    """From now on, the seconds spent in decoding and in passes of the model, forward and backward, in a list of one."""
+    from tasks.rlhf import ppo, rollout
+
+    total = [0.0]
+    for place, name in ((rollout, "sample"), (rollout, "_examined"), (ppo.PPOTrainer, "_accumulate")):
+
+        def timed(*arguments, run=getattr(place, name), **named):
+            start = time.perf_counter()
+            try:
+                return run(*arguments, **named)
+            finally:
+                total[0] += time.perf_counter() - start
+
+        setattr(place, name, timed)
+    return total
 
 
 if __name__ == "__main__":
