@@ -145,16 +145,19 @@ def timed_inside() -> list[float]:
     from tasks.rlhf import ppo, rollout
 
     total = [0.0]
-    for place, name in ((rollout, "sample"), (rollout, "_examined"), (ppo.PPOTrainer, "_accumulate")):
 
-        def timed(*arguments, run=getattr(place, name), **named):
+    def timed(run):
+        def call(*arguments, **named):
             start = time.perf_counter()
             try:
                 return run(*arguments, **named)
             finally:
                 total[0] += time.perf_counter() - start
 
-        setattr(place, name, timed)
+        return call
+
+    for place, name in ((rollout, "sample"), (rollout, "_examined"), (ppo.PPOTrainer, "_accumulate")):
+        setattr(place, name, timed(getattr(place, name)))
     return total
 
 
