@@ -223,7 +223,7 @@ def find_documents(specs: list[str]) -> list[DocumentFile]:
         kept = _kept_rules(root)
         for path in paths:
             name, up = path.relative_to(root).as_posix(), root.absolute()
-            rule = kept.get(name) or {"columns": columns, "label": _folder_label(path.absolute().parent, labels)}
+            rule = kept.get(name, {"columns": columns, "label": _folder_label(path.absolute().parent, labels)})
             while name in found and found[name].path.resolve() != path.resolve() and up.name:
                 name, up = f"{up.name}/{name}", up.parent
             found[name] = DocumentFile(name, path, **rule)
@@ -279,8 +279,12 @@ def _folder_label(folder: Path, known: dict[Path, str | None]) -> str | None:
 
 
 def _kept_rules(root: Path) -> dict[str, dict[str, Any]]:
+    """What `keep_rules` wrote, by name."""
     kept = root / KEPT_RULES
-    return json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    try:
+        return json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    except (OSError, ValueError) as error:
+        raise MigakiError(f"{str(kept)!r}, which says who may see the documents beside it, cannot be read: {error}") from error
 
 
 def fingerprint(specs: list[str], kind: str) -> list[list[Any]]:

@@ -21,6 +21,8 @@ JAPANESE_MARK = re.compile(
     rf"""(?P<end>(?:[。｡！？]|[!?](?![\w&=/%-])|[!?](?=[^\x00-\x7f])|(?<![0-9０-９])．|．(?![0-9０-９])|(?<=[a-z)\]])\.(?=\s+["'(\[]?[A-Z぀-鿿]))+["'’]*)"""
     rf"|(?P<open>[{re.escape(''.join(BRACKETS))}])|(?P<close>[{re.escape(''.join(BRACKETS.values()))}])|(?P<line>\n(?=[ \t]*\n)|{ITEM.pattern})"
 )
+ANOTHER = re.compile(rf"\s*[{re.escape(''.join(BRACKETS))}]")
+DEEPEST = 8  # brackets inside brackets
 LONGEST_QUOTE = 400  # characters; a bracket open for longer was never closed
 CHARACTERS_PER_TOKEN = 8  # WordPiece makes one [UNK] of any word of more than 100 characters: a token stands for no more than this
 
@@ -87,11 +89,10 @@ def _japanese_cuts(text: str) -> Iterator[int]:
     for found in JAPANESE_MARK.finditer(text):
         kind, mark = found.lastgroup, found[0]
         if kind == "open":
-            closing += BRACKETS[mark]
+            closing = (closing + BRACKETS[mark])[-DEEPEST:]
         elif kind == "close":
             closing = closing[: max(closing.rfind(mark), 0)] if mark in closing else closing
-            following = text[found.end() :].lstrip()[:1] if not closing and text[found.start() - 1] in ENDS else ""
-            if following and following in BRACKETS:
+            if not closing and text[found.start() - 1] in ENDS and ANOTHER.match(text, found.end()):
                 start = found.end()
                 yield start
         elif kind == "line" or not closing or found.end() - start > LONGEST_QUOTE:
@@ -108,7 +109,7 @@ def chunk_documents(documents: Sequence[Parsed], limit: int, overlap: int, count
     """For each document its chunks of at most `limit` tokens, heading included.
 
     A chunk that begins inside a paragraph repeats the `overlap` sentences before it. `count_all` gives the tokens of texts, and is asked
-    for the sentences of all documents at once, which tokenizers do several times faster than one by one.
+    for the sentences of all documents at once, which tokenizers do nearly twice as fast as one by one.
     """
     sections = [(index, section) for index, document in enumerate(documents) for section in document.sections]
     headings = [_heading(documents[index].title, section) for index, section in sections]

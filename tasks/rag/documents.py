@@ -109,11 +109,13 @@ def _rows(path: Path, encoding: str | None) -> Iterator[dict | Unreadable]:
 
 
 def known_encoding(encoding: str | None) -> None:
-    """Raises:
-    MigakiError: there is no such encoding of text.
+    """Check a setting.
+
+    Raises:
+        MigakiError: there is no such encoding of text.
     """
     try:
-        b"".decode(encoding or "utf-8")
+        b"a".decode(encoding or "utf-8", errors="ignore")
     except LookupError as error:
         raise MigakiError(f"index.encoding = {encoding!r} is no encoding of text; utf-8, cp932 (Shift JIS) and euc_jp are some") from error
 

@@ -1,10 +1,13 @@
-"""PDF files to sections, one or more a page. Paragraphs are told by where their lines stand; headings come from the file's outline."""
+"""PDF files to sections, one or more a page. Paragraphs are told by where their lines stand, headings by the file's outline or, where it has
+none, by the size of their letters.
+"""
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import pairwise, takewhile
 from statistics import median
 
 from pypdfium2 import PdfDocument, PdfiumError, PdfTextPage, raw
@@ -16,6 +19,8 @@ HYPHENS = "\x02\ufffe\u00ad"  # how PDFium marks the hyphen of a word that is cu
 ENDED = re.compile(r"[.!?:。．！？：…]['\"”’)\]」』）]*$")
 ITEM = re.compile(r"(?:[-*•‣・●○■◆]|[(（]?\d{1,3}[.)）．]\s|[①-⑳])")
 APART, SHORT, INDENT, OTHER_SIZE = 1.4, 0.85, 0.8, 0.15  # see `_begins`
+LOOSEST = 1.6  # heights of a line from one to the next; what stands further apart is no paragraph
+HEADING_SIZE, LONGEST_HEADING = 1.15, 150  # times the size of most letters; characters
 PROPERTIES = {"Author": "author", "Subject": "subject", "Keywords": "keywords", "CreationDate": "created"}
 NO_TITLE = re.compile(r"(microsoft \w+ - .*|untitled.*|無題.*|\S+\.\w{2,4})", re.I)  # what programs write there unasked
 
@@ -29,6 +34,18 @@ class Line:
     right: float
     bottom: float
     height: float
+
+
+@dataclass(frozen=True)
+class Block:
+    """A paragraph or heading; `page` counts from 1."""
+
+    page: int
+    lines: list[Line]
+
+    @cached_property
+    def text(self) -> str:
+        return _joined(self.lines)
 
 
 def parse_pdf(data: bytes) -> Parsed:
@@ -58,7 +75,9 @@ def parse_pdf(data: bytes) -> Parsed:
         raise Unreadable(f"there is no text in its {len(pages)} pages; if they are scanned, run OCR on it first")
     if pictures:
         parsed.meta["pages_without_text"] = ", ".join(map(str, pictures))
-    parsed.sections = _sections(_without_furniture(pages), _outline(document))
+    blocks = _blocks(_without_furniture(pages))
+    outline = _outline(document)
+    parsed.sections = _sections(blocks, _by_outline(blocks, outline) if outline else _by_size(blocks))
     return parsed
 
 
@@ -86,50 +105,27 @@ def _shape(line: Line) -> str:
     return re.sub(r"[0-9０-９]+", "0", line.text)
 
 
-def _outline(document: PdfDocument) -> dict[int, list[tuple[int, str]]]:
-    """Page (from 0) to the (level, title) of the bookmarks that lead there."""
-    found: dict[int, list[tuple[int, str]]] = {}
-    for bookmark in document.get_toc():
-        target, title = bookmark.get_dest(), squeeze(bookmark.get_title())
-        if target is not None and title and (page := target.get_index()) is not None:
-            found.setdefault(page, []).append((bookmark.level + 1, title))
-    return found
-
-
-def _sections(pages: list[list[Line]], outline: dict[int, list[tuple[int, str]]]) -> list[Section]:
-    headings, sections = Headings(), []
-    before: Line | None = None  # the last line of the page before
-    for number, lines in enumerate(pages):
-        pending = outline.get(number, [])
-        sections.append(Section(headings.path, page=number + 1))
+def _blocks(pages: list[list[Line]]) -> list[Block]:
+    """The paragraphs of all pages, each on the page where it begins."""
+    blocks: list[Block] = []
+    for number, lines in enumerate(pages, 1):
         for index, paragraph in enumerate(_paragraphs(lines)):
-            text = _joined(paragraph)
-            place = next((place for place, (_, title) in enumerate(pending) if _same(text, title)), None)
-            if place is not None:
-                for level, title in pending[: place + 1]:
-                    headings.enter(level, title)
-                pending = pending[place + 1 :]
-                sections.append(Section(headings.path, page=number + 1))
-            elif index == 0 and before is not None and _goes_on(before, paragraph[0]):
-                earlier = next(section for section in reversed(sections) if section.paragraphs)
-                earlier.paragraphs[-1] = _joined([Line(earlier.paragraphs[-1], 0, 0, 0, 0), *paragraph])
+            if index == 0 and blocks and _goes_on(blocks[-1], pages[number - 2], paragraph[0]):
+                blocks[-1].lines.extend(paragraph)
             else:
-                sections[-1].paragraphs.append(text)
-            before = None if place is not None else paragraph[-1]
-        for level, title in pending:
-            headings.enter(level, title)
-    keep_bare_headings(sections)
-    return sections
+                blocks.append(Block(number, paragraph))
+    return blocks
 
 
-def _same(text: str, title: str) -> bool:
-    """Is this paragraph that heading? Its number may be missing in the outline."""
-    text, title = "".join(text.split()), "".join(title.split())
-    return text == title or (text.endswith(title) and len(text) - len(title) <= 8)
+def _goes_on(block: Block, page: list[Line], line: Line) -> bool:
+    """Does the last paragraph of a page go on with a line of the next? If it is cut inside a sentence, after a line as long as others."""
+    above = block.lines[-1]
+    short = not page or above.right - above.left < SHORT * (max(other.right for other in page) - above.left)
+    return not (short or ENDED.search(above.text) or ITEM.match(line.text) or _other_size(line, above))
 
 
-def _goes_on(before: Line, line: Line) -> bool:
-    return not ENDED.search(before.text) and not ITEM.match(line.text) and abs(line.height - before.height) <= OTHER_SIZE * before.height
+def _other_size(line: Line, above: Line) -> bool:
+    return abs(line.height - above.height) > OTHER_SIZE * above.height
 
 
 def _paragraphs(lines: list[Line]) -> list[list[Line]]:
@@ -138,7 +134,7 @@ def _paragraphs(lines: list[Line]) -> list[list[Line]]:
     widest = max((line.right for line in lines), default=0.0)
     found: list[list[Line]] = []
     for line in lines:
-        if not found or _begins(line, found[-1], leading, widest):
+        if not found or _begins(line, found[-1], min(leading, LOOSEST * line.height), widest):
             found.append([])
         found[-1].append(line)
     return found
@@ -149,12 +145,66 @@ def _begins(line: Line, paragraph: list[Line], leading: float, widest: float) ->
     after the end of a sentence, when it is indented or the line above it is short.
     """
     above = paragraph[-1]
-    if ITEM.match(line.text) or abs(line.height - above.height) > OTHER_SIZE * above.height:
-        return True
-    if above.bottom - line.bottom > APART * leading:
+    if ITEM.match(line.text) or _other_size(line, above) or above.bottom - line.bottom > APART * leading:
         return True
     indented = line.left - paragraph[0].left > INDENT * line.height
     return bool(ENDED.search(above.text)) and (indented or above.right - above.left < SHORT * (widest - above.left))
+
+
+def _by_outline(blocks: list[Block], outline: list[tuple[int, int, str]]) -> dict[int, list[tuple[int, str]]]:
+    """Index of a block that is a heading to the (level, title) of the bookmarks passed with it: its own, last, and those not found before."""
+    found: dict[int, list[tuple[int, str]]] = {}
+    waiting = deque(outline)
+    for index, block in enumerate(blocks):
+        passed = takewhile(lambda entry: entry[0] <= block.page, waiting)
+        place = next((place for place, (_, _, title) in enumerate(passed) if _same(block.text, title)), None)
+        if place is not None:
+            found[index] = [waiting.popleft()[1:] for _ in range(place + 1)]
+    return found
+
+
+def _outline(document: PdfDocument) -> list[tuple[int, int, str]]:
+    """(page, level, title) of the bookmarks, both from 1, page by page."""
+    found = []
+    for bookmark in document.get_toc():
+        target, title = bookmark.get_dest(), squeeze(bookmark.get_title())
+        if target is not None and title and (page := target.get_index()) is not None:
+            found.append((page + 1, bookmark.level + 1, title))
+    return sorted(found, key=lambda entry: entry[0])
+
+
+def _same(text: str, title: str) -> bool:
+    """Is this paragraph that heading? Its number may be missing in the outline."""
+    text, title = "".join(text.split()), "".join(title.split())
+    return text == title or (text.endswith(title) and len(text) - len(title) <= 8)
+
+
+def _by_size(blocks: list[Block]) -> dict[int, list[tuple[int, str]]]:
+    """As `_by_outline`, of short paragraphs in larger letters than most; the larger, the higher the level."""
+    sizes = Counter()
+    for block in blocks:
+        sizes[round(block.lines[0].height)] += len(block.text)
+    usual = sizes.most_common(1)[0][0]
+    headings = {
+        index: round(block.lines[0].height)
+        for index, block in enumerate(blocks)
+        if block.lines[0].height > HEADING_SIZE * usual and len(block.text) <= LONGEST_HEADING
+    }
+    levels = {size: level for level, size in enumerate(sorted(set(headings.values()), reverse=True), 1)}
+    return {index: [(levels[size], blocks[index].text)] for index, size in headings.items()}
+
+
+def _sections(blocks: list[Block], found: dict[int, list[tuple[int, str]]]) -> list[Section]:
+    headings, sections = Headings(), [Section("", page=1)]
+    for index, block in enumerate(blocks):
+        for level, title in found.get(index, []):
+            sections.append(Section(headings.enter(level, title), page=block.page))
+        if block.page != sections[-1].page:
+            sections.append(Section(headings.path, page=block.page))
+        if index not in found:
+            sections[-1].paragraphs.append(block.text)
+    keep_bare_headings(sections)
+    return sections
 
 
 def _joined(lines: list[Line]) -> str:

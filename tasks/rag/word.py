@@ -18,10 +18,10 @@ MAX_UNPACKED = 200_000_000  # bytes; a zip file of 200 kB can hold gigabytes
 COMPOUND_FILE = b"\xd0\xcf\x11\xe0"  # what encrypted docx and old doc files are packed in
 HEADING = re.compile(r"(?:heading|見出し)\s*(\d)", re.I)
 TITLES = ("title", "表題")
-TEXT, DROPPED = (
-    qn("w:t"),
-    {qn("w:moveFrom"), qn("w:rt"), qn("w:instrText"), f"{{{'http://schemas.openxmlformats.org/markup-compatibility/2006'}}}Fallback"},
-)
+TEXT, PARAGRAPH, ROW = qn("w:t"), qn("w:p"), qn("w:tr")
+# Text that was moved away, furigana, codes of fields, and what stands in for a drawing where that cannot be shown.
+FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+DROPPED = {qn("w:moveFrom"), qn("w:rt"), qn("w:instrText"), FALLBACK}
 SPACES = {qn("w:tab"): " ", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
 NOTES = ("/footnotes", "/endnotes")
 PROPERTIES = ("author", "category", "comments", "keywords", "language", "subject", "created", "modified")
@@ -78,11 +78,10 @@ def _level(style: BaseStyle | None) -> int | None:
 
 def _paragraphs(root: etree._Element) -> Iterator[tuple[str, str]]:
     """(style, text) of each paragraph outside tables, and of each row of a table, in order."""
-    row, paragraph = qn("w:tr"), qn("w:p")
     stack = [root]
     while stack:
         element = stack.pop()
-        if element.tag in (row, paragraph):
+        if element.tag in (ROW, PARAGRAPH):
             style = element.find(f"{qn('w:pPr')}/{qn('w:pStyle')}")
             if text := squeeze(_text(element)):
                 yield ("" if style is None else style.get(qn("w:val"))), text
@@ -91,7 +90,7 @@ def _paragraphs(root: etree._Element) -> Iterator[tuple[str, str]]:
 
 
 def _text(element: etree._Element) -> str:
-    """The text of an element, a space after each paragraph and cell inside it."""
+    """The text of an element, a space around each paragraph inside it."""
     parts: list[str] = []
     stack: list[etree._Element | str] = [element]
     while stack:
@@ -103,7 +102,8 @@ def _text(element: etree._Element) -> str:
         elif item.tag in SPACES:
             parts.append(SPACES[item.tag])
         elif item.tag not in DROPPED:
-            stack += [*([" "] if item.tag == qn("w:p") else []), *reversed(item)]
+            apart = [" "] if item.tag == PARAGRAPH else []
+            stack += [*apart, *reversed(item), *apart]
     return "".join(parts)
 
 
