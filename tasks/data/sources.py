@@ -230,11 +230,6 @@ def find_documents(specs: list[str]) -> list[DocumentFile]:
     return list(found.values())
 
 
-def document_files(specs: list[str]) -> list[tuple[str, Path]]:
-    """(name, file) of `find_documents`."""
-    return [(file.name, file.path) for file in find_documents(specs)]
-
-
 def keep_rules(files: list[DocumentFile], folder: Path) -> None:
     """Write down columns and labels of files that are copied to `folder` under their names, so that `find_documents` finds them there."""
     rules = {file.name: {"columns": file.columns, "label": file.label} for file in files if file.columns or file.label is not None}

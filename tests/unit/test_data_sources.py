@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.data.sources import MAX_LINE, BadRow, Row, document_files, existing, fingerprint, read_rows, split_format
+from tasks.data.sources import MAX_LINE, BadRow, Row, existing, find_documents, fingerprint, read_rows, split_format
 from tasks.errors import MigakiError
 
 ROWS = [{"question": "What is a token?", "answer": "A piece of text."}, {"question": "トークンとは?", "answer": "文の\n一部, です。"}]
@@ -120,8 +120,8 @@ def test_documents_of_one_name_in_two_folders_are_both_kept(tmp_path):
         (tmp_path / folder / "index.md").write_text(folder, encoding="utf-8")
     (tmp_path / "a/en/.hidden").mkdir()
     (tmp_path / "a/en/.hidden/x.md").write_text("x", encoding="utf-8")
-    found = dict(document_files([str(tmp_path / folder) for folder in ("a/en", "b/en", "c/de", "a/en")]))
-    assert {name: path.read_text(encoding="utf-8") for name, path in found.items()} == {
+    found = find_documents([str(tmp_path / folder) for folder in ("a/en", "b/en", "c/de", "a/en")])
+    assert {file.name: file.path.read_text(encoding="utf-8") for file in found} == {
         "index.md": "a/en",
         "en/index.md": "b/en",
         "de/index.md": "c/de",
