@@ -1,0 +1,46 @@
+"""Linear layers through oneDNN with weights packed once.
+
+PyTorch sends fp32 matrix products to MKL, which takes its AVX2 kernels on processors that are not Intel's: measured on an AMD EPYC with
+AVX-512, 108 GFLOP/s a core against oneDNN's 250 for the shapes of a small BERT. The operators are those that torch.compile writes into
+its frozen graphs; calling them directly needs no compiler. For inference alone: they bring no gradient.
+"""
+
+import torch
+from torch import nn
+
+ROWS = 1024  # tokens that the packing is tuned for; any number is right
+
+
+class PackedLinear(nn.Module):
+    """What a linear layer computes, (..., in) to (..., out)."""
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS)
+        self.bias = None if linear.bias is None else linear.bias.detach()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+
+
+def can_pack() -> bool:
+    """Whether this build of PyTorch has oneDNN and its operators."""
+    return torch.backends.mkldnn.is_available() and all(
+        hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise")
+    )
+
+
+@torch.inference_mode()
+def pack_linear(model: nn.Module) -> int:
+    """Put a packed layer in the place of every fp32 linear layer on the CPU; the number of layers changed, 0 where oneDNN is missing."""
+    if not can_pack():
+        return 0
+    found = [
+        (parent, name, child)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if type(child) is nn.Linear and child.weight.dtype == torch.float32 and child.weight.device.type == "cpu"
+    ]
+    for parent, name, child in found:
+        setattr(parent, name, PackedLinear(child))
+    return len(found)

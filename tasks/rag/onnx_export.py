@@ -1,0 +1,137 @@
+"""The embedder as an ONNX graph in int8: pooling and normalisation inside, weights quantized per output channel, activations as they come.
+
+Made once per model and versions of what makes it, in a folder that appears whole or not at all. The loss is measured on sentences in
+English and Japanese and kept beside the graph. Activations share one scale per batch, so a vector depends a little on its batch.
+"""
+
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from sentence_transformers import SentenceTransformer
+
+GRAPH, FACTS = "model.onnx", "facts.json"
+OPSET = 17
+SAMPLE = {
+    "en": (
+        "The library opens at nine and closes at six, except on Mondays.",
+        "How long does it take to charge the battery of the small scooter?",
+        "Invoices above 5,000 dollars need the signature of two managers.",
+        "A gradient that grows without limit is clipped before the optimizer sees it.",
+        "The bridge was rebuilt in 1931 after the flood had carried off two of its piers.",
+        "Yes.",
+        "To reset the device, hold both buttons for ten seconds until the light turns red, then wait for it to restart. "
+        "Settings are lost, but recordings stay on the card.",
+        "Plants that grow in the shade have broader leaves than those in full sun.",
+    ),
+    "ja": (
+        "図書館は月曜日を除き、午前九時から午後六時まで開いています。",
+        "小型スクーターの充電にはどのくらい時間がかかりますか。",
+        "五千ドルを超える請求書には、管理者二名の署名が必要です。",
+        "勾配が大きくなりすぎたときは、最適化の前に切り詰めます。",
+        "この橋は洪水で橋脚を二本失い、1931年に架け直された。",
+        "はい。",
+        "初期化するには、赤いランプがつくまで二つのボタンを十秒間押し続け、再起動を待ちます。設定は消えますが、録音はカードに残ります。",
+        "日陰で育つ植物は、日なたで育つものより葉が広い。",
+    ),
+}
+
+Encode = Callable[[list[str]], list[list[int]]]
+log = logging.getLogger(__name__)
+
+
+class Int8Model:
+    """An exported model, opened. `facts` has its cosine with fp32: `cosine.mean.en`, `cosine.min.en`, and the same of ja."""
+
+    def __init__(self, folder: Path, threads: int):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would take the cores from PyTorch's
+        self.session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
+        facts = folder / FACTS
+        self.facts: dict[str, float] = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
+
+    def run(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """(rows, dimension) unit vectors of (rows, tokens) ids."""
+        return self.session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+
+
+class _Graph(torch.nn.Module):
+    """Token ids and mask to unit vectors, as one module to be traced."""
+
+    def __init__(self, model: SentenceTransformer):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        features = self.model({"input_ids": input_ids, "attention_mask": attention_mask})
+        return torch.nn.functional.normalize(features["sentence_embedding"], dim=1)
+
+
+def export_int8(model: SentenceTransformer, checksum: str, cache: Path, encode: Encode) -> Path:
+    """The folder below `cache` with the model's int8 graph, made when it is not there.
+
+    Args:
+        model: in fp32 on the CPU, its layers as they were loaded.
+        checksum: of the model; with the limit and the versions it names the folder.
+        encode: texts to token ids, as the embedder does it.
+    """
+    versions = f"torch{torch.__version__.partition('+')[0]}-ort{onnxruntime.__version__}"
+    folder = cache / f"{checksum[:32]}-{model.max_seq_length}-{versions}"
+    if (folder / FACTS).exists():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix=".export-") as scratch:
+        built = Path(scratch) / "built"
+        built.mkdir()
+        graph = _Graph(model).eval()
+        _export(graph, Path(scratch) / "fp32.onnx")
+        quant_pre_process(str(Path(scratch) / "fp32.onnx"), str(Path(scratch) / "shaped.onnx"), skip_symbolic_shape=True)
+        quantize_dynamic(str(Path(scratch) / "shaped.onnx"), str(built / GRAPH), per_channel=True, weight_type=QuantType.QInt8)
+        facts = cosine_loss(graph, Int8Model(built, torch.get_num_threads()), encode)
+        (built / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+        if not folder.exists():
+            built.rename(folder)
+    log.info("embedder exported in int8, cosine with fp32: %s", facts)
+    return folder
+
+
+def _export(graph: _Graph, file: Path) -> None:
+    example = torch.full((2, 8), 1, dtype=torch.long)
+    mask = example.clone()
+    mask[1, 5:] = 0  # traced with padding, else the graph would have no mask
+    axes = {0: "rows", 1: "tokens"}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is constant in the trace; the loss measured afterwards would show if it mattered
+        torch.onnx.export(
+            graph,
+            (example, mask),
+            str(file),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["vectors"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "vectors": {0: "rows"}},
+        )
+
+
+@torch.no_grad()
+def cosine_loss(graph: torch.nn.Module, quantized: Int8Model, encode: Encode) -> dict[str, float]:
+    """Cosine of the int8 vectors with the fp32 ones, mean and least, over sentences of both languages."""
+    facts = {}
+    for lang, texts in SAMPLE.items():
+        cosines = []
+        for ids in encode(list(texts)):
+            row = np.array([ids], dtype=np.int64)
+            exact = graph(torch.from_numpy(row), torch.ones(row.shape, dtype=torch.long)).numpy()
+            cosines.append(float((exact * quantized.run(row, np.ones_like(row))).sum()))
+        facts |= {f"cosine.mean.{lang}": float(np.mean(cosines)), f"cosine.min.{lang}": min(cosines)}
+    return facts

@@ -1,0 +1,159 @@
+"""Embedding: batches by exact token counts, layers through oneDNN, and the int8 export give the vectors of the model, in order."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from tasks.errors import MigakiError
+from tasks.rag.embedding import Embedder, batches, padded
+from tasks.rag.onednn import PackedLinear, can_pack, pack_linear
+from tests.embedder import LIMIT, save_tiny_embedder
+
+TEXTS = [
+    "the cat sleeps in the garden.",
+    "猫は庭で学習する。",
+    "x",
+    "",
+    "a longer sentence about lamps, stones and rivers, " * 4,
+    "川の石と冬の灯。「銅の琴」",
+    "the dog",
+    "量子化の報酬。",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny_embedder(tmp_path_factory.mktemp("embedder"))
+
+
+@pytest.fixture(scope="module")
+def embedder(folder):
+    return Embedder(folder)
+
+
+@pytest.fixture(scope="module")
+def int8(folder, tmp_path_factory):
+    return Embedder(folder, backend="onnx-int8", cache=tmp_path_factory.mktemp("exports"))
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 40, 4096])
+def test_the_vectors_are_those_of_sentence_transformers_in_the_texts_order(folder, embedder, batch_tokens):
+    expected = SentenceTransformer(str(folder), device="cpu").encode(TEXTS, normalize_embeddings=True)
+    np.testing.assert_allclose(embedder.embed(TEXTS, batch_tokens), expected, atol=1e-5)
+
+
+def test_a_text_has_the_same_vector_alone_and_among_others(embedder):
+    together = embedder.embed(TEXTS)
+    for text, vector in zip(TEXTS, together, strict=True):
+        np.testing.assert_allclose(embedder.embed([text])[0], vector, atol=1e-5)
+
+
+def test_no_text_gives_no_vector(embedder):
+    assert embedder.embed([]).shape == (0, embedder.dimension)
+
+
+def test_tokens_are_counted_without_special_ones_and_beyond_the_limit(embedder):
+    counts = embedder.count_all(TEXTS)
+    assert counts == [embedder.count_tokens(text) for text in TEXTS] == [len(text.replace(" ", "")) for text in TEXTS]
+    assert max(counts) > LIMIT
+
+
+def test_batches_hold_every_text_once_and_keep_to_the_budget():
+    lengths = [3, 9, 1, 40, 9, 2, 7]
+    found = list(batches(lengths, 20))
+    assert sorted(np.concatenate(found).tolist()) == list(range(len(lengths)))
+    assert [lengths[i] for i in np.concatenate(found)] == sorted(lengths, reverse=True)
+    for batch in found:
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= 20
+
+
+def test_progress_counts_every_text(embedder):
+    done = []
+    embedder.embed(TEXTS, 40, done.append)
+    assert sum(done) == len(TEXTS) and len(done) > 1
+
+
+def test_padding_is_masked():
+    ids, mask = padded([[5, 6, 7], [8]], 9)
+    assert ids.tolist() == [[5, 6, 7], [8, 9, 9]] and mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+def test_several_threads_may_embed_and_count_at_once(embedder):
+    expected = embedder.embed(TEXTS)
+    with ThreadPoolExecutor(4) as pool:
+        for vectors, counts in pool.map(lambda _: (embedder.embed(TEXTS, 40), embedder.count_all(TEXTS)), range(16)):
+            np.testing.assert_allclose(vectors, expected, atol=1e-5)
+            assert counts == embedder.count_all(TEXTS)
+
+
+def test_the_number_of_threads_holds_for_the_call_alone(folder):
+    before, seen = torch.get_num_threads(), []
+    Embedder(folder, threads=before + 1).embed(TEXTS, on_batch=lambda _: seen.append(torch.get_num_threads()))
+    assert set(seen) == {before + 1} and torch.get_num_threads() == before
+
+
+def test_an_unknown_backend_is_named_with_those_there_are(folder):
+    with pytest.raises(MigakiError, match=r"'onnx-int4'.*torch, onnx-int8"):
+        Embedder(folder, backend="onnx-int4")
+
+
+def test_the_fingerprint_follows_the_files_and_the_backend_and_not_the_place(folder, embedder, int8, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    assert Embedder(copy).fingerprint == embedder.fingerprint != int8.fingerprint
+    weights = next(copy.rglob("*.safetensors"))
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert Embedder(copy).fingerprint != embedder.fingerprint
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 24), (3, 7, 24), (2, 1500, 24)])
+def test_a_packed_layer_computes_what_the_layer_does(shape, bias):
+    if not can_pack():
+        pytest.skip("this build of PyTorch has no oneDNN")
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(24, 40, bias=bias)
+    x = torch.randn(shape)
+    with torch.inference_mode():
+        torch.testing.assert_close(PackedLinear(layer)(x), layer(x), atol=1e-5, rtol=1e-5)
+
+
+def test_only_plain_fp32_layers_are_packed():
+    class Special(torch.nn.Linear):
+        pass
+
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4).bfloat16(), Special(4, 4))
+    assert pack_linear(model) == int(can_pack())
+    assert [type(layer).__name__ for layer in model][1:] == ["Linear", "Special"]
+
+
+def test_int8_vectors_are_close_to_fp32_in_the_same_order(embedder, int8):
+    exact, quantized = embedder.embed(TEXTS, 40), int8.embed(TEXTS, 40)
+    np.testing.assert_allclose(np.linalg.norm(quantized, axis=1), 1, atol=1e-4)
+    cosines = exact @ quantized.T
+    assert np.diag(cosines).min() > 0.97
+    assert (cosines.argmax(axis=1) == np.arange(len(TEXTS))).all()
+
+
+def test_the_loss_of_int8_is_measured_in_both_languages(int8):
+    for lang in ("en", "ja"):
+        assert 0.97 < int8.export_facts[f"cosine.min.{lang}"] <= int8.export_facts[f"cosine.mean.{lang}"] < 1.0001
+
+
+def test_an_export_is_made_once_per_model_and_appears_whole(folder, tmp_path):
+    (tmp_path / ".export-killed").mkdir()
+
+    def made(**named):
+        Embedder(folder, backend="onnx-int8", cache=tmp_path, **named)
+        return {path.parent.name: path.stat().st_mtime_ns for path in tmp_path.glob("[!.]*/model.onnx")}
+
+    first = made()
+    assert len(first) == 1 and made() == first
+    both = made(checksum="another model")
+    assert len(both) == 2 and first.items() < both.items()
