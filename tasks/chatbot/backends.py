@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from tasks.chatbot.conversation import Message
@@ -43,6 +43,22 @@ class BackendStats:
     steps: int = 0
     waiting: int = 0  # requests that no row is free for
     running: int = 0  # rows decoded together
+
+
+class Tally:
+    """Counts for `BackendStats` that any thread may add to."""
+
+    def __init__(self) -> None:
+        self._lock, self._stats = threading.Lock(), BackendStats()
+
+    def add(self, **more: int) -> None:
+        with self._lock:
+            self._stats = replace(self._stats, **{name: getattr(self._stats, name) + number for name, number in more.items()})
+
+    def stats(self, **now: int) -> BackendStats:
+        """The counts, and what is true now."""
+        with self._lock:
+            return replace(self._stats, **now)
 
 
 class Backend(Protocol):

@@ -6,8 +6,9 @@ floating-point noise. One thread owns a batch.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,24 @@ from tasks.models.trunk import decoder
 CLOSE, CLOSE_ENOUGH = 0.001, 0.05  # relative difference of logits that rounding explains in single precision, and in a lower one
 PATIENCE = 1 / 200  # seconds that a row is read later for each token it has left to read: short prompts first, but nobody starves
 
-Restrict = Callable[[list[int], Tensor], None]  # (answer so far, logits (V,)): put -inf where the next token must not be
+
+class Grammar(Protocol):
+    """What may come next in an answer: `tasks.models.grammar.JsonGrammar`."""
+
+    answer: Sequence[int]
+    whole: bool  # nothing can follow
+
+    def __call__(self, answer: Sequence[int], logits: Tensor) -> None:
+        """Put -inf into logits (V,) where the next token must not be."""
+        ...
+
+    def add(self, tokens: Sequence[int]) -> None:
+        """The answer goes on with these tokens."""
+        ...
+
+    def forced(self) -> list[int]:
+        """Tokens that come next whatever the model says."""
+        ...
 
 
 @dataclass(eq=False)
@@ -32,7 +50,7 @@ class Row:
     sampling: Sampling
     limit: int  # longest answer in tokens
     ends: set[int]
-    restrict: Restrict | None = None
+    grammar: Grammar | None = None
     scored: int = 0
     logprob: float = 0.0  # nats, of the scored tokens
     answer: list[int] = field(default_factory=list)
@@ -50,8 +68,17 @@ class Row:
 
     @property
     def unread(self) -> int:
-        """Tokens of the prompt that are left to read."""
-        return max(0, len(self.prompt) - self.read)
+        """Tokens of prompt and answer that are left to read; one, when the row goes on with the token it was given last."""
+        return len(self.prompt) + len(self.answer) - self.read
+
+    @property
+    def decodes(self) -> bool:
+        return self.unread == 1 and not self.scored
+
+    def ids(self, stop: int) -> list[int]:
+        """Tokens of prompt and answer, from the first unread one to before `stop`."""
+        start, prompt = self.read, len(self.prompt)
+        return [*self.prompt[start:stop], *self.answer[max(0, start - prompt) : max(0, stop - prompt)]]
 
     @property
     def given(self) -> int:
@@ -61,7 +88,12 @@ class Row:
     def add(self, token: int) -> None:
         """Append a token to the answer, and end the row where that ends it."""
         self.answer.append(token)
-        if token in self.ends:
+        if self.grammar:
+            self.grammar.add([token])
+            forced = self.grammar.forced()
+            self.grammar.add(forced)
+            self.answer += forced
+        if token in self.ends or (self.grammar and self.grammar.whole):
             self.reason = "stop"
         elif len(self.answer) >= self.limit:
             self.reason = "length"
@@ -79,8 +111,8 @@ def next_tokens(logits: Tensor, rows: Sequence[Row]) -> list[int]:
     """A token for each row of logits (B, V), drawn as that row says. Changes `logits`."""
     for row, line in zip(rows, logits, strict=True):
         line[repeats(row.answer, row.sampling.no_repeat_ngram)] = float("-inf")
-        if row.restrict:
-            row.restrict(row.answer, line)
+        if row.grammar:
+            row.grammar(row.grammar.answer, line)
     tokens, groups = [0] * len(rows), {}
     for i, row in enumerate(rows):
         groups.setdefault((row.sampling.temperature, row.sampling.top_k, row.sampling.top_p), []).append(i)
@@ -151,7 +183,7 @@ class Batch:
     @torch.no_grad()
     def step(self) -> list[tuple[Row, int]]:
         """Read on, then decode: the tokens that rows were given, added to their answers. A row that has a `reason` must leave before the next step."""
-        decoding = [line for line, row in enumerate(self.rows) if not row.unread]
+        decoding = [line for line, row in enumerate(self.rows) if row.decodes]
         given = self._read_on()
         if decoding:
             given += self._decode(decoding)
@@ -165,7 +197,7 @@ class Batch:
         ids, positions = torch.zeros(len(chosen), width, dtype=torch.long), torch.full((len(chosen), width), -1)
         for i, (line, take) in enumerate(chosen):  # padded on the left, so that the last column is the last token of all
             row = self.rows[line]
-            ids[i, width - take :] = torch.tensor(row.prompt[row.read : row.read + take])
+            ids[i, width - take :] = torch.tensor(row.ids(row.read + take))
             positions[i, width - take :] = torch.arange(row.read, row.read + take)
         wanted = max(self._wanted(self.rows[line], take) for line, take in chosen)
         logits = self._forward([line for line, _ in chosen], ids, positions, wanted)
@@ -175,12 +207,14 @@ class Batch:
             if row.scored and wanted:
                 row.logprob += _scored_logprob(row, take, logits[i])
             row.read += take
-            if not row.unread:
+            if row.unread:
+                continue
+            if not row.answer:
                 self._remember(row, line, row.given)
-                if row.scored:
-                    row.reason = "stop"
-                else:
-                    answering.append(i)
+            if row.scored:
+                row.reason = "stop"
+            else:
+                answering.append(i)
         return self._give(logits[answering, -1], [self.rows[chosen[i][0]] for i in answering]) if answering else []
 
     @staticmethod
@@ -192,7 +226,7 @@ class Batch:
 
     def _to_read(self) -> list[tuple[int, int]]:
         """(line, tokens) of the prompts to read on in this step: as many as `chunk` tokens allow, padding counted."""
-        reading = [line for line, row in enumerate(self.rows) if row.unread]
+        reading = [line for line, row in enumerate(self.rows) if not row.decodes]
         chosen, width = [], 0
         for line in sorted(reading, key=lambda line: self.rows[line].joined + PATIENCE * self.rows[line].unread):
             row = self.rows[line]
@@ -213,7 +247,8 @@ class Batch:
         lines = range(decoding[-1] + 1)
         ids, positions = torch.zeros(len(lines), 1, dtype=torch.long), torch.full((len(lines), 1), -1)
         for line in decoding:
-            ids[line], positions[line] = self.rows[line].answer[-1], self.rows[line].read
+            row = self.rows[line]
+            ids[line], positions[line] = row.ids(row.read + 1)[0], row.read
         logits = self._forward(lines, ids, positions, 1)[:, -1]
         rows = [self.rows[line] for line in decoding]
         for row in rows:
@@ -247,7 +282,7 @@ class Batch:
         return given
 
     def _remember(self, row: Row, line: int, length: int) -> None:
-        self.prefixes.keep([*row.prompt, *row.answer][:length], self.cache.read(line, length))
+        self.prefixes.keep((row.prompt + row.answer)[:length], self.cache.read(line, length))
 
     def _lines(self, rows: int) -> int:
         """Lines that so many rows are given: doubled, so that a growing batch is seldom copied."""
@@ -263,8 +298,8 @@ def can_batch(model: nn.Module) -> bool:
     """Whether rows of different lengths, read in parts, get the logits that each gets alone: not where a model keeps a cache of its own kind."""
     if not attention_kinds(model) <= KINDS:
         return False
-    batch, seen = Batch(model, chunk=8, kept_tokens=0), {}
-    rows = [_probe(length, seen) for length in (5, 19, 11)]
+    batch, probes = Batch(model, chunk=8, kept_tokens=0), [_probe(length) for length in (5, 19, 11)]
+    rows = list(probes)
     try:
         while rows or batch.rows:
             if rows and batch.has_room(rows[-1]):
@@ -275,17 +310,31 @@ def can_batch(model: nn.Module) -> bool:
         return False
     limit = CLOSE if all(weight.dtype == torch.float32 for weight in model.parameters()) else CLOSE_ENOUGH
     return all(
-        _difference(logits, _alone(model, [*row.prompt, *row.answer[:i]])) < limit
-        for row, found in seen.items()
-        for i, logits in enumerate(found)
+        _difference(logits, _alone(model, row.prompt + row.answer[:i])) < limit
+        for row in probes
+        for i, logits in enumerate(row.grammar.seen)
     )
 
 
-def _probe(length: int, seen: dict[Row, list[Tensor]]) -> Row:
-    """A row that notes the logits it is given."""
-    row = Row([1 + (7 * i + length) % 50 for i in range(length)], Sampling(temperature=0.0, no_repeat_ngram=0), 3, set())
-    row.restrict = lambda _, logits: seen.setdefault(row, []).append(logits.clone())
-    return row
+class _Witness:
+    """In a grammar's place: allows everything, and notes the logits that its row is given."""
+
+    def __init__(self, logits: list[Tensor]):
+        self.seen, self.answer, self.whole = logits, (), False
+
+    def __call__(self, answer: Sequence[int], logits: Tensor) -> None:
+        self.seen.append(logits.clone())
+
+    def add(self, tokens: Sequence[int]) -> None:
+        pass
+
+    def forced(self) -> list[int]:
+        return []
+
+
+def _probe(length: int) -> Row:
+    ids = [1 + (7 * i + length) % 50 for i in range(length)]
+    return Row(ids, Sampling(temperature=0.0, no_repeat_ngram=0), 3, set(), _Witness([]))
 
 
 def _alone(model: nn.Module, ids: list[int]) -> Tensor:

@@ -117,7 +117,7 @@ def test_a_long_prompt_is_read_in_parts_while_others_go_on():
     batch.step()
     batch.join(long)
     lengths = []
-    while long.unread:
+    while not long.answer:
         batch.step()
         lengths.append(len(talking.answer))
     assert lengths == list(range(2, 12))  # a token in every one of the ten steps that the long prompt takes
@@ -189,11 +189,42 @@ def test_the_prompt_may_be_quoted():
     assert next_tokens(logits, [asked]) == [6]
 
 
+class HighOnly:
+    """A grammar that allows tokens from 40 on, and after each of them puts a 7."""
+
+    def __init__(self):
+        self.answer, self.whole = [], False
+
+    def __call__(self, answer, logits):
+        logits[:40] = float("-inf")
+
+    def add(self, tokens):
+        self.answer += tokens
+        self.whole = len(self.answer) >= 8
+
+    def forced(self):
+        return [7, 7] if self.answer[-1] != 7 else []
+
+
+def test_forced_tokens_are_read_and_not_decoded():
+    model = tiny_llama()
+    bound, other = row(prompt(9), 60), row(prompt(30), 9)
+    bound.grammar = HighOnly()
+    run(Batch(model, chunk=16), [other, bound])
+    expected = []
+    while len(expected) < 8:
+        logits = model(torch.tensor([[*bound.prompt, *expected]])).logits[0, -1]
+        logits[:40] = float("-inf")
+        expected += [int(logits.argmax()), 7, 7]
+    assert bound.answer == bound.grammar.answer == expected and bound.reason == "stop"
+    assert other.answer == generated(model, other.prompt, 9)
+
+
 def test_each_row_draws_by_its_own_settings():
     logits = torch.zeros(4, 50)
     logits[:, 7] = 3.0
     greedy, narrow, wide, limited = row([1]), row([1], temperature=1.0, top_k=1), row([1], temperature=50.0, top_k=0, top_p=1.0), row([1])
-    limited.restrict = lambda _, line: line[:40].fill_(float("-inf"))
+    limited.grammar = HighOnly()
     drawn = [next_tokens(logits.clone(), [greedy, narrow, wide, limited]) for _ in range(60)]
     assert {tokens[0] for tokens in drawn} == {tokens[1] for tokens in drawn} == {7}
     assert len({tokens[2] for tokens in drawn}) > 10 and all(tokens[3] >= 40 for tokens in drawn)
