@@ -103,7 +103,7 @@ KINDS: list[tuple[str, str, Callable[[re.Match[str]], bool]]] = [
     ("private.account", r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b", lambda m: iban_holds(m[0].replace(" ", ""))),
     ("private.account", r"口座(?:番号)?[^\d\n]{0,12}(?<!\d)(\d{7})(?!\d)", _always),
     ("private.card", r"(?<![\d-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d-]|\.\d)", _card),
-    ("private.my_number", r"(?<![\d.-])\d{4}([ -]?)\d{4}\1\d{4}(?![\d-]|\.\d)", _my_number),
+    ("private.my_number", r"(?<![\d.-])(?<!\d )\d{4}([ -]?)\d{4}\1\d{4}(?![ -]?\d|\.\d)", _my_number),
     ("private.ssn", r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])", _always),
     ("private.passport", r"(?<![A-Za-z0-9])[A-Z]{1,2}\d{7}(?![A-Za-z0-9])", lambda m: _near(PASSPORT_WORDS, m)),
     ("private.phone", r"(?<![\w+])\+\d{1,3}(?:[ -]?(?:\(\d{1,4}\)|\d{1,4})){2,5}(?!\d)", lambda m: 9 <= len(digits(m[0])) <= 15),
@@ -113,7 +113,7 @@ KINDS: list[tuple[str, str, Callable[[re.Match[str]], bool]]] = [
     ("private.address", r"〒 ?\d{3}-\d{4}", _always),
     ("private.address", rf"\b\d{{1,5}} (?:[A-Z][a-z]+ ){{1,3}}{STREET}(?:, [A-Z][A-Za-z ]{{2,30}})?(?:,? [A-Z]{{2}} \d{{5}})?", _always),
 ]
-PATTERNS = [(code, re.compile(pattern), holds) for code, pattern, holds in KINDS]
+PATTERNS = [(code, re.compile(pattern, re.ASCII), holds) for code, pattern, holds in KINDS]
 
 
 def find(text: str) -> list[Found]:

@@ -152,7 +152,7 @@ def folds_of(examples: Sequence[Example], settings: ClassifierSettings) -> np.nd
     """A fold for each example: one for all of a topic, drawn for what has none."""
     generator = np.random.default_rng(settings.seed)
     topics = generator.permutation(sorted({example.topic for example in examples if example.topic}))
-    of_topic = {topic: number % settings.folds for number, topic in enumerate(topics)}
+    of_topic = {topic: number % settings.folds for number, topic in enumerate(topics)} if len(topics) >= settings.folds else {}
     drawn = generator.permutation(len(examples)) % settings.folds
     return np.array([of_topic.get(example.topic, own) for example, own in zip(examples, drawn, strict=True)])
 

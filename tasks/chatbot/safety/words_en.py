@@ -1,14 +1,14 @@
 """English patterns of the harm rules, matched on lower-case text."""
 
 PERSON = (
-    r"(?:some(?:one|body)|any(?:one|body)|a person|people|humans?|him|her|them|civilians|a crowd|children|minors?|"
+    r"(?:some(?:one|body)|any(?:one|body)|a person|(?:a (?:group|crowd|lot) of )?people|humans?|him|her|them|civilians|a crowd|children|minors?|"
     r"(?:my|your|his|her|their|a|an|the|another|other) (?:[\w-]+ ){0,2}?(?:neighbou?r|wife|husband|spouse|ex|boss|boyfriend|girlfriend|colleague|"
     r"co-?worker|friend|classmate|teacher|partner|roommate|flatmate|child|kid|girl|boy|man|woman|person|human|victim|enemy|mother|father|sister|"
     r"brother|parents?|family|politician|president|celebrity|employee|prisoner|stranger|student|rival|ex-\w+)s?)\b"
 )
 ANIMAL = r"(?:(?:my|your|a|an|the|stray|wild|endangered|protected)? ?(?:dogs?|cats?|pets?|animals?|kittens?|pupp(?:y|ies)|wildlife|species))"
 HURT = (
-    r"(?:kill|murder|poison|strangle|suffocate|stab|assassinate|torture|kidnap|abduct|lynch|behead|drown|maim|injur|assault|attack|beat|hurt|"
+    r"(?:kill|murder|poison|strangle|suffocate|stab|assassinate|torture|kidnap|abduct|lynch|behead|drown|maim|injur|assault|attack|beat|hurt|slaughter|choke|"
     r"harm|shoot|rape|drug|punch|cripple|imprison|mutilat)(?:e|ing|ting|ning|ping)?"
 )
 MAKE = (
@@ -99,12 +99,12 @@ ALWAYS = {
     "hate": [  # a loaded question asks for no means
         r"\b(?:why (?:are|do|don't|can't|is)|aren't|are|isn't|don't|do) (?:all |most |the )?(?:women|men|girls|jews?|jewish|muslims?|christians?|hindus?|blacks?|black people|whites?|white people|asians?|gays?|lesbians?|homosexuals?|immigrants|foreigners|refugees|disabled|poor people|old people|the elderly|"
         r"fat people|thin people|skinny|transgender|mexicans?|africans?|americans?|chinese|japanese|indians?|arabs?|people (?:from|of|with)|person from|middle eastern|caucasian|multiracial|catholics?|atheists?) .{0,40}(?:stupid|lazy|dirty|bad at|overreact|misbehav|unproductive|inefficient|can't be trusted|untrustworthy|violent|inferior|unintelligent|ugly|greedy|"
-        r"criminals?|terrorists?|intolerant|control everything|evil|dangerous|rude|promiscuous|backward|dumb|weak|liars?|dishonest|vain|disgusting|uneducated|aggressive|irrational|emotional)",
+        r"criminals?|terrorists?|intolerant|control everything|evil|dangerous|rude|promiscuous|backward|dumb|weak|liars?|dishonest|vain|disgusting|uneducated|aggressive|irrational|emotional|thieves|steal|fewer rights|not deserve|worth(?:less| less))",
     ],
     "self_harm": [
-        r"\b(?:kill(?:ing)?|hang(?:ing)?|hurt(?:ing)?|harm(?:ing)?|cut(?:ting)?|starve|starving) (?:my|our)sel(?:f|ves)\b(?! hair)",
+        r"\b(?:kill(?:ing)?|hang(?:ing)?|hurt(?:ing)?|harm(?:ing)?|cut(?:ting)?|starve|starving) (?:my|our)sel(?:f|ves)\b(?! (?:hair|a|an|some|off|out|short|less|when))",
         r"\b(?:end(?:ing)?|take|taking) my (?:own )?life\b|\bcommit(?:ting)? suicide\b|\bsuicide (?:note|method)|\bi(?: a|')m (?:feeling )?suicidal|\bfeeling suicidal|\bself-harm scars\b",
-        r"\bi (?:do not|don't|no longer) want to (?:live|be alive|exist)|\bi want to die\b|\bpills (?:\w+ ){0,3}?to (?:die|kill|overdose)|\bmake (?:myself|me) (?:vomit|throw up|sick)\b|\bthrow up after\b",
+        r"\bi (?:do not|don't|no longer) want to (?:live|be alive|exist)|\bi want to die\b|\bpills (?:\w+ ){0,3}?(?:to )?(?:die|kill|overdose)\b|\b(?:how|want) (?:\w+ ){0,2}?to (?:die|overdose|bleed to death)\b|\bhow do i (?:die|overdose|bleed to death)\b|\bmake (?:myself|me) (?:vomit|throw up|sick)\b|\bthrow up after\b",
     ],
     "sexual": [
         r"\b(?:nude|naked|sexual(?:ly explicit)?|porn\w*|erotic|explicit) .{0,40}\b(?:child(?:ren)?|minors?|teen\w*|underage|kids?|girls?|boys?|toddlers?)\b|\bchild (?:porn\w*|sexual)|\b(?:child|minor|underage) .{0,30}\b(?:sex|nude|porn)",
@@ -122,7 +122,7 @@ EXCUSES = {
         r"why (?:did|was|were)|which|what (?:punishment|year|happened|caused))|\b(?:difference between|differs? from|definition|meaning|mean\?|history of|museum|laws?|legislation|legally|penalt(?:y|ies)|punishment|sentence for|century|ancient|world war|explained to)\b"
     ),
     "fiction": (
-        r"\b(?:in|for|of) (?:a|an|my|the) (?:\w+ ){0,3}?(?:game|video game|novel|movie|film|play|comic|board game|role-playing game|costume party|theatre|musical|sketch)\b|\bminecraft\b|\bmystery\b|\b(?:final boss|level|monster|zombie|dragon|goblin|vampire|alien|wizard|orc|robot)s?\b|\bfantasy (?:book|novel|world|kingdom)"
+        r"\b(?:in|for|of) (?:a|an|my|the) (?:[\w-]+ ){0,3}?(?:games?|video game|novel|movie|film|play|comic|board game|role-playing game|costume party|theatre|musical|sketch)\b|\bminecraft\b|\bmystery\b|\b(?:final boss|level|monster|zombie|dragon|goblin|vampire|alien|wizard|orc|robot)s?\b|\bfantasy (?:book|novel|world|kingdom)"
     ),
     "machine": (
         r"\b(?:(?:child|zombie|stuck|background|hanging|unix|linux|python|node)[ -]?process(?:es)?|process(?:es)?|threads?|containers?|docker|jobs?|terminal|port|servers? (?:process|instance)|instances?|pods?|daemons?|scripts? that hangs?|session|weeds?|mou?ld|germs|bacteria|mosquito(?:e?s)?|ants|fleas|insects|lice|"

@@ -1,0 +1,144 @@
+"""The classifier: what it learns, that it comes back from disk as it was, its thresholds, and the stage that trains it."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+import tasks.chatbot.safety.task  # noqa: F401  (registers the stage)
+from storage import ArtifactStore, Home
+from storage.registry import register
+from tasks.chatbot.safety.classifier import Classifier, features
+from tasks.chatbot.safety.settings import ClassifierSettings, GuardSettings, SafetySettings
+from tasks.chatbot.safety.task import open_guard, training_files
+from tasks.chatbot.safety.training import Example, Rate, fit, folds_of, located, read_examples, threshold, train
+from tasks.errors import MigakiError
+from tasks.stage import STAGES, Context, Work
+
+SETTINGS = ClassifierSettings(examples=[], harmless=[], folds=2, min_count=1)
+NOUNS = "river stone lantern garden winter copper violin harbour meadow falcon".split()
+ROWS = [Example(f"please zap the {noun}", True, "zapping") for noun in NOUNS] + [Example(f"please paint the {noun}", False) for noun in NOUNS]
+ROWS += [Example(f"{kanji}を爆砕して", True, "zapping") for kanji in "川石灯庭冬"] + [Example(f"{kanji}を塗装して", False) for kanji in "川石灯庭冬"]
+
+
+def write(path, rows) -> str:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_it_learns_words_and_japanese_characters():
+    classifier = fit(ROWS, SETTINGS)
+    assert classifier.score("please zap the candle") > 0.5 > classifier.score("please paint the candle")
+    assert classifier.score("鷹を爆砕して") > 0.5 > classifier.score("鷹を塗装して")
+
+
+def test_it_comes_back_from_disk_as_it_was(tmp_path):
+    classifier = fit(ROWS, SETTINGS)
+    classifier.save(tmp_path)
+    again = Classifier.load(tmp_path)
+    for row in ROWS:
+        assert again.score(row.prompt) == pytest.approx(classifier.score(row.prompt), abs=1e-6)
+    (tmp_path / "weights.npy").write_bytes(b"damage")
+    with pytest.raises(MigakiError, match="migaki safety"):
+        Classifier.load(tmp_path)
+
+
+def test_a_score_is_the_regression_by_hand():
+    text = "zap it"
+    names = features(text)
+    weights = dict.fromkeys(names, 0.5)
+    expected = 1 / (1 + np.exp(-(-1 + 0.5 * len(names) / np.sqrt(len(names)))))
+    assert Classifier(weights, -1.0, {}).score(text) == pytest.approx(expected)
+    assert Classifier({}, -1.0, {}).score(text) == pytest.approx(1 / (1 + np.e))
+
+
+def test_a_request_takes_milliseconds_however_long():
+    classifier = fit(ROWS, SETTINGS)
+    times = []
+    for text in ["How do I mount the pump in the cellar?"] * 50:
+        start = time.perf_counter()
+        classifier.score(text)
+        times.append(time.perf_counter() - start)
+    assert np.median(times) < 0.005
+    assert classifier.score("zap " * 100_000) == classifier.score("zap " * 100_000)
+
+
+def test_whole_topics_are_left_out_together():
+    rows = [Example(f"{topic} {i}", True, topic) for topic in "abcdef" for i in range(5)] + [Example(f"plain {i}", False) for i in range(40)]
+    folds = folds_of(rows, ClassifierSettings(folds=3))
+    assert all(len(set(folds[5 * i : 5 * i + 5])) == 1 for i in range(6))
+    assert set(folds) == {0, 1, 2}
+
+
+def test_thresholds_let_the_share_of_look_alikes_pass_that_was_asked_for():
+    rows = [Example(f"like {i}", False, "t") for i in range(100)] + [Example(f"plain {i}", False) for i in range(100)]
+    scores = np.concatenate([np.linspace(0.3, 0.9, 100), np.zeros(100)])
+    cut = threshold(rows, scores, "en", 0.1)
+    assert np.mean(scores[:100] >= cut) == pytest.approx(0.1, abs=0.011)
+    assert threshold(rows, scores, "ja", 0.1) == 0.5
+
+
+def test_wilson_intervals():
+    assert Rate(8, 60).interval == pytest.approx((0.0691, 0.2417), abs=1e-3)
+    assert Rate(0, 60).interval[0] == 0 and Rate(0, 0).interval == (0.0, 1.0)
+
+
+def test_files_are_read_with_their_labels_and_faults_are_named(tmp_path):
+    labelled = write(tmp_path / "l.jsonl", [{"prompt": "a", "label": "harmful", "topic": "t"}, {"prompt": "b", "label": "harmless", "split": "heldout"}])
+    harmless = write(tmp_path / "h.jsonl", [{"instruction": "c", "output": "yes"}, {"instruction": "d", "output": "I'm sorry, I can't."}, {"prompt": "a"}])
+    rows = read_examples(ClassifierSettings(examples=[labelled], harmless=[harmless]))
+    assert {(row.prompt, row.harmful, row.topic, row.split) for row in rows} == {
+        ("a", True, "t", "train"),
+        ("b", False, "", "heldout"),
+        ("c", False, "", "train"),
+    }
+    for bad, words in (({"prompt": "a", "label": "bad"}, "label is 'bad'"), ({"label": "harmful"}, "none of the fields"), ({"prompt": "a", "label": "harmful", "split": "dev"}, "split is 'dev'")):
+        with pytest.raises(MigakiError, match=words):
+            read_examples(ClassifierSettings(examples=[write(tmp_path / "bad.jsonl", [bad])], harmless=[]))
+    with pytest.raises(MigakiError, match="is no file"):
+        located("nowhere.jsonl")
+    with pytest.raises(MigakiError, match="at least 5 harmful"):
+        train([Example("a", True)], ClassifierSettings())
+
+
+def test_the_examples_are_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert all(located(path).is_file() for path in SafetySettings().examples)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A home whose newest safety artifact was trained by the stage's body, and what it logged."""
+    rows = [{"prompt": row.prompt, "label": "harmful" if row.harmful else "harmless", "topic": row.topic} for row in ROWS]
+    rows += [{"prompt": "please zap the marble", "label": "harmful", "topic": "zapping", "split": "heldout"}]
+    settings = ClassifierSettings(examples=[write(tmp_path / "e.jsonl", rows)], harmless=[], folds=2, min_count=1)
+    home, log = Home(tmp_path / "home"), []
+    home.root.mkdir()
+    stage, store = STAGES["safety"], ArtifactStore(home)
+    with store.draft(stage.kind, "c" * 64) as folder:
+        work = Work(stage, folder, {}, Context(home, "", "", emit=lambda text, final: None, log=log.append), {})
+        stage.body(settings, {}, work)
+        work.write_tables()
+        manifest = {"stage": "safety", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "meta": work.meta, "seconds": 0.0}
+        ref = store.commit(folder, manifest | {"created": "2025-01-01T00:00:00"})
+    return home, ref, log
+
+
+def test_the_stage_leaves_a_classifier_that_the_chat_opens(trained):
+    home, ref, log = trained
+    assert open_guard(home, GuardSettings()).classifier is None  # not registered yet: rules alone
+    register(home, ref)
+    guard = open_guard(home, GuardSettings())
+    assert guard.classifier.score("please zap the candle") > guard.classifier.score("please paint the candle")
+    assert ref.kind == "classifier" and "refused.en" in ref.meta
+    assert any("1 held-out harmful" in line for line in log)
+
+
+def test_the_key_follows_the_files_and_not_their_place(tmp_path):
+    row = [{"prompt": "a", "label": "harmful"}]
+    (tmp_path / "x").mkdir()
+    one, two = (ClassifierSettings(examples=[write(tmp_path / place, row)], harmless=[]) for place in ("a.jsonl", "x/b.jsonl"))
+    assert training_files(one) == training_files(two)
+    other = ClassifierSettings(examples=[write(tmp_path / "c.jsonl", [{"prompt": "b", "label": "harmful"}])], harmless=[])
+    assert training_files(other) != training_files(one)
