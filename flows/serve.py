@@ -1,6 +1,7 @@
 """Serve the champion over HTTP: the page, the API for OpenAI's clients, and its conversations in the catalog."""
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.engine import Opened, open_champion_index, open_engine
+from flows.local import interrupted
 from flows.show import console
-from storage import ArtifactStore, Home
+from storage import Home
 from storage.chats import ChatLog, UnknownChat
 from storage.registry import champion_index
 from tasks.chatbot.web.auth import NO_TOKENS, Tokens, check_exposure, is_loopback, read_tokens
@@ -49,6 +51,8 @@ def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, 
         announce(url, settings, tokens, opened)
         for work in [follow_index, *([show_page] if show else [])]:
             threading.Thread(target=work, args=(home, server, service, url), daemon=True).start()
+        for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises what ended it again: by then it must not end the process
+            signal.signal(number, interrupted)
         try:
             server.run(sockets=sockets)
         except KeyboardInterrupt:
@@ -173,7 +177,7 @@ def show_page(home: Home, server: "uvicorn.Server", service: "Service", url: str
 
 
 def follow_index(home: Home, server: "uvicorn.Server", service: "Service", url: str) -> None:
-    """Answer from another index as soon as it becomes the champion. What cannot be opened is told once, and the old one goes on."""
+    """Say which index answers when another becomes the champion, and answer from the first one there is."""
     seen = service.about.index
     while not server.should_exit:
         time.sleep(LOOK)
@@ -182,9 +186,10 @@ def follow_index(home: Home, server: "uvicorn.Server", service: "Service", url: 
             if row is None or row["artifact_id"] == seen:
                 continue
             seen = row["artifact_id"]
-            service.engine.retriever = open_champion_index(home, ArtifactStore(home))
+            if service.engine.retriever is None:
+                service.engine.retriever = open_champion_index(home)
         except Exception as error:
-            console.print(f"the champion index cannot be opened, the one before goes on: {error}")
+            console.print(f"the champion index cannot be opened: {error}")
             continue
         service.about = replace(service.about, index=seen, documents=row["documents"])
         service.chats.index_id = seen

@@ -16,6 +16,7 @@ from tasks.chatbot.web.about import About
 from tasks.chatbot.web.app import create_app
 from tasks.chatbot.web.auth import Tokens
 from tasks.chatbot.web.settings import ServeSettings
+from tasks.errors import MigakiError
 
 SOURCE = Source(
     1, "c1", "tuning.md", "Fine-tuning", "Fine-tuning > LoRA", "LoRA trains two small matrices <b>beside</b> each layer.", "en", 4.25, 3
@@ -38,6 +39,8 @@ class Backend:
 class ScriptedEngine:
     """Answers by what the question holds; `between` runs before every piece."""
 
+    retriever = None
+
     def __init__(self, between=lambda: None, endless=False):
         self.backend, self.settings, self.between, self.endless = Backend(), ChatSettings(system="Be brief."), between, endless
         self.heard: list[tuple[Conversation, str, frozenset, object]] = []
@@ -49,6 +52,8 @@ class ScriptedEngine:
         turn = Turn(str(uuid.uuid4()), question, "ja" if any("ぁ" <= c <= "鿿" for c in question) else "en")
         if "explode" in question:
             raise RuntimeError("the secret of the server")
+        if "too much" in question:
+            raise MigakiError("the question takes 9000 tokens: ask in fewer words")
         if "bomb" in question:
             yield from self._refuse(turn)
             return

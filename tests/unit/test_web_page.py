@@ -60,6 +60,8 @@ def test_an_answer_that_fails_says_so_without_its_secrets_and_leaves_nothing_beh
     events = ask(client(None, chats), "explode")
     assert [name for name, _ in events] == ["begun", "error"] and "secret" not in json.dumps(events)
     assert chats.conversations("") == []
+    told = ask(client(None, chats), "too much")
+    assert told[-1] == ("error", told[-1][1]) and "ask in fewer words" in told[-1][1]["message"]
 
 
 def test_ratings_and_corrections_are_kept_for_ones_own_turns_alone():

@@ -1,17 +1,24 @@
 """`migaki serve`: conversations in the catalog, the address, and an index that changes while people ask."""
 
+import signal
 import socket
+import subprocess
+import sys
+from datetime import datetime
 from types import SimpleNamespace
 
+import httpx
 import pytest
 
 from flows import serve
-from storage import Catalog, Home
+from storage import ArtifactStore, Catalog, Home
 from storage.chats import ChatLog
 from tasks.chatbot.web.app import create_app
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
-from tests.web import ABOUT, ScriptedEngine, ask, client
+from tests.models import save_tiny
+from tests.small import ROOT, environment
+from tests.web import ABOUT, ScriptedEngine, ask, client, read_sse
 
 
 @pytest.fixture
@@ -85,25 +92,45 @@ def test_half_a_tls_pair_is_refused(tmp_path):
 def test_a_new_champion_index_answers_without_a_restart(tmp_path, monkeypatch, capsys):
     chats = SimpleNamespace(index_id="old")
     service = create_app(ScriptedEngine(), chats, ABOUT, ServeSettings()).state.service
-    champions = iter([None, "broken", "fresh", "fresh"])
-    opened = []
+    champions, opened = iter([None, "broken", "first", "first", "second"]), iter([MigakiError("another embedder"), "index"])
+    server = SimpleNamespace(should_exit=False)
 
     def looks(home):
         artifact = next(champions)
-        server.should_exit = artifact == "fresh" and len(opened) == 2
+        server.should_exit = artifact == "second"
         return artifact and {"artifact_id": artifact, "documents": 20}
 
-    def open_index(home, store):
-        opened.append(len(opened))
-        if len(opened) == 1:
-            raise MigakiError("another embedder")
-        return "retriever"
+    def open_index(home):
+        index = next(opened)
+        if isinstance(index, MigakiError):
+            raise index
+        return index
 
-    server = SimpleNamespace(should_exit=False)
     monkeypatch.setattr(serve, "LOOK", 0)
     monkeypatch.setattr(serve, "champion_index", looks)
     monkeypatch.setattr(serve, "open_champion_index", open_index)
     serve.follow_index(Home(tmp_path), server, service, "")
-    assert opened == [0, 1] and service.engine.retriever == "retriever"
-    assert (service.about.index, service.about.documents, chats.index_id) == ("fresh", 20, "fresh")
+    assert service.engine.retriever == "index"
+    assert (service.about.index, service.about.documents, chats.index_id) == ("second", 20, "second")
     assert "another embedder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_a_model_and_keeps_what_was_said_when_it_is_ended(tmp_path, number):
+    store = ArtifactStore(Home(tmp_path))
+    with store.draft("model", "tiny0001") as folder:
+        save_tiny(folder / "model", "llama")
+        manifest = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "seconds": 0.0}
+        store.commit(folder, manifest | {"meta": {"model": "model", "precision": "fp32"}, "created": datetime.now().isoformat()})
+    command = [sys.executable, "-m", "flows.cli", "serve", "--port", "0", "--artifact", "tiny0001", "--set", "chat.max_new_tokens=8"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            url = next(line.split()[0] for line in process.stderr if line.startswith("http"))
+            asked = httpx.post(f"{url}api/chat", json={"question": "こんにちは、世界"}, timeout=60)
+            assert read_sse(asked.text)[-1][0] == "ended"
+        finally:
+            process.send_signal(number)
+        assert process.wait(60) == 0
+    rows = Catalog.of(Home(tmp_path)).query("SELECT content FROM messages WHERE role = 'user'")
+    assert rows == [{"content": "こんにちは、世界"}]

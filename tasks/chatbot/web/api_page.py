@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
@@ -129,8 +130,9 @@ async def turn(service: Service, asked: Question, user: User, earlier: list[dict
     try:
         with service.answer_id(user.owner, stop) as answer, service.alone(asked.conversation):
             produce = partial(produced, service, asked, user, earlier, stop, answer)
-            async for event in service.stream(produce, stop, "page"):
-                yield sse(event)
+            async with aclosing(service.stream(produce, stop, "page")) as events:
+                async for event in events:
+                    yield sse(event)
     except ApiError as error:
         yield ServerSentEvent(json.dumps(error.body()["error"], ensure_ascii=False), event="error")
     except Exception:

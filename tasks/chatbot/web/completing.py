@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -63,9 +64,10 @@ class Completing:
         """
         message: dict[str, Any] = {"role": "assistant", "content": ""}
         try:
-            async for delta in self._deltas():
-                message["content"] += delta.get("content", "")
-                message |= {"tool_calls": delta["tool_calls"]} if "tool_calls" in delta else {}
+            async with aclosing(self._deltas()) as deltas:
+                async for delta in deltas:
+                    message["content"] += delta.get("content", "")
+                    message |= {"tool_calls": delta["tool_calls"]} if "tool_calls" in delta else {}
         except ApiError:
             raise
         except Exception as error:
@@ -79,8 +81,9 @@ class Completing:
         """The answer in chunks, ended by `[DONE]`; an error that comes too late for a status is a chunk of its own."""
         try:
             yield self._chunk({"role": "assistant", "content": ""})
-            async for delta in self._deltas():
-                yield self._chunk(delta)
+            async with aclosing(self._deltas()) as deltas:
+                async for delta in deltas:
+                    yield self._chunk(delta)
             yield self._chunk({}, self.finish, migaki=extras(self.turn))
             if self.asked.stream_options and self.asked.stream_options.include_usage:
                 yield data(self.head | {"object": "chat.completion.chunk", "choices": [], "usage": self.usage})
@@ -98,17 +101,18 @@ class Completing:
 
     async def _deltas(self) -> AsyncIterator[dict[str, Any]]:
         """What is added to the message, piece by piece; then `finish`, `usage` and `turn` are known."""
-        async for event in self.service.stream(self._produce, self.stop, "v1"):
-            if isinstance(event, Calling):
-                self.finish = "tool_calls"
-                yield {"tool_calls": [tool_call(event.call)]}
-            elif isinstance(event, Piece):
-                if text := self.text.feed(event.text):
-                    yield {"content": text}
-                if self.text.hit:
-                    self.stop.set()
-            elif isinstance(event, Ended):
-                self.turn, self.finish = event.turn, FINISH[event.turn.reason]
+        async with aclosing(self.service.stream(self._produce, self.stop, "v1")) as events:
+            async for event in events:
+                if isinstance(event, Calling):
+                    self.finish = "tool_calls"
+                    yield {"tool_calls": [tool_call(event.call)]}
+                elif isinstance(event, Piece):
+                    if text := self.text.feed(event.text):
+                        yield {"content": text}
+                    if self.text.hit:
+                        self.stop.set()
+                elif isinstance(event, Ended):
+                    self.turn, self.finish = event.turn, FINISH[event.turn.reason]
         if rest := self.text.rest():
             yield {"content": rest}
 

@@ -21,6 +21,7 @@ from tasks.chatbot.web.errors import ApiError
 from tasks.chatbot.web.limits import Slots
 from tasks.chatbot.web.metrics import Metrics
 from tasks.chatbot.web.settings import ServeSettings
+from tasks.errors import MigakiError
 
 TITLE = 60  # characters of the first question
 
@@ -37,6 +38,7 @@ class Engine(Protocol):
 
     backend: Backend
     settings: ChatSettings
+    retriever: Any  # None without an index
 
     def answer(
         self,
@@ -115,12 +117,19 @@ class Service:
         return Conversation(self.engine.settings.system, turns, kept[-2 * turns :])
 
     async def stream(self, produce: Any, stop: threading.Event, channel: str) -> AsyncIterator[Event]:
-        """The events of `produce()`, counted. Raises what `answering` raises."""
+        """The events of `produce()`, counted.
+
+        Raises:
+            ApiError: what `answering` raises, and 400 for what whoever asked can mend.
+        """
         asked = time.monotonic()
         events = answering(lambda: self.metrics.watch(produce(), channel, asked), stop, self.slots, self.settings.answer_seconds)
-        async with aclosing(events):
-            async for event in events:
-                yield event
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+        except MigakiError as error:
+            raise ApiError(400, "cannot_answer", str(error)) from error
 
     @contextmanager
     def answer_id(self, owner: str, stop: threading.Event) -> Iterator[str]:
