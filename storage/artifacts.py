@@ -70,6 +70,16 @@ class ArtifactStore:
             return None
         return reference(manifest)
 
+    def is_whole(self, kind: Kind, key: str) -> bool:
+        """Whether the artifact is there with all its checksums; a damaged one stays as it is."""
+        folder = self.home.objects / kind / key
+        manifest = read_manifest(folder)
+        return manifest is not None and holds(folder, manifest)
+
+    def discard(self, kind: Kind, key: str) -> None:
+        """Remove an artifact that cannot be believed, so that it is made again."""
+        shutil.rmtree(self.home.objects / kind / key, ignore_errors=True)
+
     def manifests(self) -> Iterator[dict[str, Any]]:
         """The manifests of all artifacts, oldest first. Folders without one are passed over."""
         found = [

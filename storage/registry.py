@@ -125,13 +125,25 @@ def champion_index(home: Home) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
+def restore_rows(home: Home, ref: ArtifactRef, names: tuple[str, ...]) -> None:
+    """Put an artifact's own rows of these tables in the place of what the catalog has of them."""
+    folder = ArtifactStore(home).path(ref)
+    run_id = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["run_id"]
+    tables = {name: pq.read_table(folder / "tables" / f"{name}.parquet") for name in names}
+    with Catalog.of(home).write() as connection:
+        for name, rows in tables.items():
+            connection.execute(f"DELETE FROM {name} WHERE artifact_id = ?", [ref.id])
+            insert(connection, name, rows, run_id=run_id, artifact_id=ref.id)
+
+
 def set_champion_index(home: Home, artifact_id: str) -> None:
-    """The index has a champion of its own: promoting a model never moves it."""
+    """The index has a champion of its own: promoting a model never moves it. The texts of archived indexes stay in their artifacts alone."""
     with Catalog.of(home).write() as connection:
         connection.execute(
             "UPDATE indexes SET stage = CASE WHEN artifact_id = ? THEN 'champion' ELSE 'archived' END WHERE artifact_id = ? OR stage = 'champion'",
             [artifact_id, artifact_id],
         )
+        connection.execute("DELETE FROM chunks WHERE artifact_id IN (SELECT artifact_id FROM indexes WHERE stage = 'archived')")
 
 
 def record_promotion(home: Home, row: dict[str, Any]) -> None:

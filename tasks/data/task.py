@@ -5,7 +5,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,13 +15,13 @@ from tasks.data import normalise, select
 from tasks.data.language import detect
 from tasks.data.records import Document, Question, Text, content_id, save
 from tasks.data.settings import PrepareSettings
-from tasks.data.sources import BadRow, document_files, existing, fingerprint, read_rows, read_text, split_format
+from tasks.data.sources import BadRow, existing, find_documents, fingerprint, keep_rules, read_rows, read_text, split_format
 from tasks.errors import MigakiError
+from tasks.rag.parsed import SUFFIXES
 from tasks.stage import Work, stage
 
 KINDS = ("instructions", "preferences", "documents", "questions", "text")
 BLOCK = 2000  # characters of a row of raw text
-DOCUMENT_SUFFIXES = (".txt", ".md", ".markdown", ".html", ".htm")
 
 
 def input_files(settings: PrepareSettings) -> dict[str, Any]:
@@ -149,23 +148,20 @@ def _documents(settings: PrepareSettings, contexts: list[Document], work: Work, 
     """Names of all documents. They travel with the dataset, so that an index can be built on any machine that has the artifact."""
     save(work.path / "documents.parquet", contexts)
     ledger.kept.update(("documents", "", document.lang) for document in contexts)
-    names = {document.path for document in contexts}
-    for name, path in document_files(settings.documents):
-        if path.suffix.lower() not in DOCUMENT_SUFFIXES:
-            ledger.drop(
-                "documents",
-                name,
-                0,
-                "not read",
-                f"files of kind {path.suffix or 'without suffix'!r} are not read; {', '.join(DOCUMENT_SUFFIXES)} are",
-                "",
-            )
+    names, copied = {document.path for document in contexts}, []
+    for file in find_documents(settings.documents):
+        kind = file.path.suffix.lower()
+        if kind not in SUFFIXES:
+            reason = f"files of kind {kind or 'without suffix'!r} are not read; {', '.join(SUFFIXES)} are"
+            ledger.drop("documents", file.name, 0, "not read", reason, "")
             continue
-        target = work.path / "documents" / Path(name)
+        target = work.path / "documents" / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        shutil.copyfile(file.path, target)
         ledger.kept["documents", "", "file"] += 1
-        names.add(name)
+        copied.append(file)
+        names.add(file.name)
+    keep_rules(copied, work.path / "documents")
     return names
 
 

@@ -1,18 +1,24 @@
 """BM25 (Robertson & Zaragoza 2009) over word stems for English and over characters and their pairs for Japanese.
 
-Weights are worked out when the index is built and kept as postings in flat arrays, so a query is a few slices and one addition each.
+Terms are kept as 64-bit hashes, counts as postings in flat arrays, so that an index is put together from the counts of its texts
+(which do not change while the texts do not) in a fraction of a second, and a query is a few slices and one addition each.
+A part of the texts can be scored as if there were no others: nothing that the rest holds shows in its scores.
 """
 
-import json
 import math
 import re
 import unicodedata
 from collections import Counter
-from functools import lru_cache
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import snowballstemmer
+from scipy.sparse import coo_array
 
 SCRIPT = r"\u3005\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 TOKENS = re.compile(rf"[{SCRIPT}]|[^\W_{SCRIPT}]+")
@@ -43,63 +49,177 @@ def terms(text: str) -> list[str]:
     return found
 
 
-class BM25:
-    """Postings: chunk `ids[i]` holds the term with weight `weights[i]` for i in [starts[t], starts[t + 1])."""
+@lru_cache(maxsize=500_000)
+def term_hash(term: str) -> int:
+    """64 bits that stand for a term, the same on every machine; a million terms share one with a chance of 3 in 10^8."""
+    return int.from_bytes(blake2b(term.encode(), digest_size=8).digest(), "little")
 
-    def __init__(self, vocabulary: dict[str, int], starts: np.ndarray, ids: np.ndarray, weights: np.ndarray, size: int):
-        self.vocabulary, self.starts, self.ids, self.weights, self.size = vocabulary, starts, ids, weights, size
+
+@dataclass(frozen=True)
+class TermCounts:
+    """How often each term occurs in each of some texts: `sizes[i]` distinct terms in text i, its `terms` (hashes) and `counts` one text after the other."""
+
+    sizes: np.ndarray  # (texts,) int32
+    terms: np.ndarray  # (sum of sizes,) uint64
+    counts: np.ndarray  # (sum of sizes,) int32
+
+    @classmethod
+    def of(cls, texts: list[str]) -> "TermCounts":
+        found = [Counter(terms(text)) for text in texts]
+        return cls(
+            np.array([len(counter) for counter in found], np.int32),
+            np.array([term_hash(term) for counter in found for term in counter], np.uint64),
+            np.array([n for counter in found for n in counter.values()], np.int32),
+        )
+
+    @classmethod
+    def joined(cls, parts: list["TermCounts"]) -> "TermCounts":
+        """The texts of all parts, one part after the other."""
+        empty = cls.of([])
+        return cls(*(np.concatenate([getattr(part, name) for part in [empty, *parts]]) for name in ("sizes", "terms", "counts")))
+
+    @cached_property
+    def numbered(self) -> tuple[np.ndarray, np.ndarray]:
+        """(distinct hashes in rising order, number of each of `terms` among them)."""
+        encoded = pa.array(self.terms).dictionary_encode()
+        distinct = encoded.dictionary.to_numpy(zero_copy_only=False)
+        order = np.argsort(distinct)
+        number = np.empty(len(distinct), np.int32)
+        number[order] = np.arange(len(distinct), dtype=np.int32)
+        return distinct[order], number[encoded.indices.to_numpy(zero_copy_only=False)]
+
+
+@dataclass(frozen=True)
+class Question:
+    """The terms of a question: hashes, how often each is asked for, and what it counts for by its script."""
+
+    hashes: np.ndarray  # (terms,) uint64
+    counts: tuple[int, ...]
+    worth: tuple[float, ...]
+
+    @classmethod
+    def of(cls, text: str) -> "Question":
+        found = Counter(terms(text))
+        hashes = np.array([term_hash(term) for term in found], np.uint64)
+        return cls(hashes, tuple(found.values()), tuple(GRAMMAR if HIRAGANA.fullmatch(term) else 1.0 for term in found))
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A part of the texts and what scores in it rest on: their number, and what each text's length does to its scores."""
+
+    mask: np.ndarray  # (texts,) bool
+    size: int
+    norm: np.ndarray  # (texts,) float32
+
+
+class BM25:
+    """Postings: text `ids[i]` holds the term of hash `vocabulary[t]` `counts[i]` times, for i in [starts[t], starts[t + 1])."""
+
+    def __init__(self, vocabulary: np.ndarray, starts: np.ndarray, ids: np.ndarray, counts: np.ndarray, lengths: np.ndarray, k1: float, b: float):
+        self.vocabulary, self.starts, self.ids, self.counts, self.lengths = vocabulary, starts, ids, counts, lengths
+        self.k1, self.b, self.size = k1, b, len(lengths)
+        df = np.diff(starts)
+        self.weights = self._weights(counts, np.repeat(_idf(df.astype(np.float32), self.size), df), self._norm(lengths)[ids])
 
     @classmethod
     def build(cls, texts: list[str], k1: float, b: float) -> "BM25":
-        counts = [Counter(terms(text)) for text in texts]
-        lengths = np.array([sum(count.values()) for count in counts], dtype=np.float32)
-        norm = k1 * (1 - b + b * lengths / max(1.0, float(lengths.mean()) if len(lengths) else 1.0))
-        postings: dict[str, list[tuple[int, int]]] = {}
-        for i, count in enumerate(counts):
-            for term, n in count.items():
-                postings.setdefault(term, []).append((i, n))
-        vocabulary = {term: t for t, term in enumerate(postings)}
-        starts = np.cumsum([0] + [len(entries) for entries in postings.values()])
-        ids = np.array([i for entries in postings.values() for i, _ in entries], dtype=np.int32)
-        frequency = np.array([n for entries in postings.values() for _, n in entries], dtype=np.float32)
-        df = np.repeat(np.diff(starts), np.diff(starts)).astype(np.float32)
-        idf = np.log1p((len(texts) - df + 0.5) / (df + 0.5))
-        return cls(vocabulary, starts, ids, (idf * frequency * (k1 + 1) / (frequency + norm[ids])).astype(np.float32), len(texts))
+        return cls.from_counts(TermCounts.of(texts), np.arange(len(texts)), len(texts), k1, b)
 
-    def scores(self, query: str, weighted: bool = True) -> np.ndarray:
-        """(chunks,) scores; 0 where no term of the query occurs. Not `weighted`, they are the plain formula's."""
+    @classmethod
+    def from_counts(cls, found: TermCounts, owner: np.ndarray, size: int, k1: float, b: float) -> "BM25":
+        """Postings of `size` texts, each the sum of the counted texts that it owns.
+
+        Args:
+            owner: (counted texts,) number of the text that each belongs to; -1 leaves it out.
+        """
+        vocabulary, number = found.numbered
+        rows = np.repeat(owner, found.sizes)
+        kept = rows >= 0
+        matrix = coo_array((found.counts[kept], (rows[kept], number[kept])), shape=(size, len(vocabulary))).tocsc()
+        counts = matrix.data.astype(np.min_scalar_type(int(matrix.data.max(initial=0))))
+        lengths = np.bincount(rows[kept], found.counts[kept], minlength=size).astype(np.float32)
+        return cls(vocabulary, matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), counts, lengths, k1, b)
+
+    def scope(self, mask: np.ndarray) -> Scope:
+        """The texts where `mask` (texts,) is true, to be scored as if there were no others."""
+        return Scope(mask, int(mask.sum()), self._norm(self.lengths, self.lengths[mask]))
+
+    def scores(self, query: "str | Question", weighted: bool = True, scope: Scope | None = None) -> np.ndarray:
+        """(texts,) scores; 0 where no term of the query occurs, and outside of the scope. Not `weighted`, they are the plain formula's."""
+        asked = Question.of(query) if isinstance(query, str) else query
         total = np.zeros(self.size, dtype=np.float32)
-        for term, n in Counter(terms(query)).items():
-            t = self.vocabulary.get(term)
-            if t is not None:
-                part = slice(self.starts[t], self.starts[t + 1])
-                worth = self.rarity(term) ** RARITY * (GRAMMAR if HIRAGANA.fullmatch(term) else 1) if weighted else 1
-                total[self.ids[part]] += n * worth * self.weights[part]
+        for i, ids, idf, weights in self._postings(asked, scope):
+            total[ids] += _worth(asked, i, idf, weighted) * weights
         return total
 
-    def coverage(self, query: str) -> np.ndarray:
-        """(chunks,) share of the query's known terms that each chunk holds, weighted by their rarity."""
-        held, total = np.zeros(self.size, dtype=np.float32), 1e-9
-        for term in set(terms(query)) & self.vocabulary.keys():
-            t, worth = self.vocabulary[term], self.rarity(term)
-            held[self.ids[self.starts[t] : self.starts[t + 1]]] += worth
-            total += worth
-        return held / total
+    def coverage(self, query: "str | Question", scope: Scope | None = None) -> np.ndarray:
+        """(texts,) share of the query's known terms that each text holds, weighted by their rarity."""
+        return self.scores_and_coverage(Question.of(query) if isinstance(query, str) else query, scope)[1]
+
+    def scores_and_coverage(self, asked: Question, scope: Scope | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Both, for the price of one."""
+        total, held, whole = np.zeros(self.size, np.float32), np.zeros(self.size, np.float32), 1e-9
+        for i, ids, idf, weights in self._postings(asked, scope):
+            total[ids] += _worth(asked, i, idf) * weights
+            held[ids] += np.float32(idf)
+            whole += idf
+        return total, held / np.float32(whole)
 
     def rarity(self, term: str) -> float:
-        """The term's inverse document frequency; a term that no chunk has is as rare as can be."""
-        t = self.vocabulary.get(term)
-        df = int(self.starts[t + 1] - self.starts[t]) if t is not None else 0
-        return math.log1p((self.size - df + 0.5) / (df + 0.5))
+        """The term's inverse document frequency; a term that no text has is as rare as can be."""
+        df = [len(ids) for _, ids, _, _ in self._postings(Question(np.array([term_hash(term)], np.uint64), (1,), (1.0,)), None)]
+        return _idf(sum(df), self.size)
+
+    def _postings(self, asked: Question, scope: Scope | None) -> Iterator[tuple[int, np.ndarray, float, np.ndarray]]:
+        """(number in the question, texts that hold it, inverse document frequency, weights) of each term that a text of the scope has."""
+        if not len(self.vocabulary):
+            return
+        places = np.minimum(np.searchsorted(self.vocabulary, asked.hashes), len(self.vocabulary) - 1)
+        for i in np.flatnonzero(self.vocabulary[places] == asked.hashes):
+            part = slice(self.starts[places[i]], self.starts[places[i] + 1])
+            ids = self.ids[part]
+            if scope is None:
+                if len(ids):
+                    yield i, ids, _idf(len(ids), self.size), self.weights[part]
+                continue
+            inside = scope.mask[ids]
+            if (ids := ids[inside]).size:
+                idf = _idf(len(ids), scope.size)
+                yield i, ids, idf, self._weights(self.counts[part][inside], np.float32(idf), scope.norm[ids])
+
+    def _norm(self, lengths: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+        """(texts,) what lengths add to the denominator, measured by the mean length `among` some texts (all, when not given)."""
+        among = lengths if among is None else among
+        mean = max(1.0, float(among.mean())) if len(among) else 1.0
+        return (self.k1 * (1 - self.b + self.b * lengths / mean)).astype(np.float32)
+
+    def _weights(self, counts: np.ndarray, idf: "np.ndarray | np.float32", norm: np.ndarray) -> np.ndarray:
+        frequency = counts.astype(np.float32)
+        return (idf * frequency * np.float32(self.k1 + 1) / (frequency + norm)).astype(np.float32)
+
+    def same_as(self, other: "BM25") -> bool:
+        """Whether both hold the same postings, by the same formula."""
+        arrays = ("vocabulary", "starts", "ids", "counts", "lengths")
+        return (self.k1, self.b) == (other.k1, other.b) and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in arrays)
 
     def save(self, folder: Path, name: str = "bm25") -> None:
-        (folder / f"{name}.json").write_text(
-            json.dumps({"size": self.size, "terms": list(self.vocabulary)}, ensure_ascii=False), encoding="utf-8"
-        )
-        np.savez(folder / f"{name}.npz", starts=self.starts, ids=self.ids, weights=self.weights)
+        arrays = {"vocabulary": self.vocabulary, "starts": self.starts, "ids": self.ids, "counts": self.counts, "lengths": self.lengths}
+        np.savez(folder / f"{name}.npz", **arrays, formula=np.array([self.k1, self.b]))
 
     @classmethod
     def open(cls, folder: Path, name: str = "bm25") -> "BM25":
-        facts = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        arrays = np.load(folder / f"{name}.npz")
-        return cls({term: t for t, term in enumerate(facts["terms"])}, arrays["starts"], arrays["ids"], arrays["weights"], facts["size"])
+        with np.load(folder / f"{name}.npz") as file:
+            k1, b = file["formula"].tolist()
+            return cls(*(file[array] for array in ("vocabulary", "starts", "ids", "counts", "lengths")), k1, b)
+
+
+def _worth(asked: Question, i: int, idf: float, weighted: bool = True) -> np.float32:
+    """What the i-th term of a question counts for."""
+    return np.float32(asked.counts[i] * (idf**RARITY * asked.worth[i] if weighted else 1.0))
+
+
+def _idf(df, size: int):
+    """Inverse document frequency of terms that `df` (a number, or an array) of `size` texts hold, as in Lucene."""
+    log1p = np.log1p if isinstance(df, np.ndarray) else math.log1p
+    return log1p((size - df + 0.5) / (df + 0.5))

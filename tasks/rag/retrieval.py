@@ -1,12 +1,15 @@
 """Hybrid search: dense and BM25 scores put on one scale and mixed by the question's language.
 
-Sparse scores are BM25 of the chunk, of its best sentence and of its document. Scores are z-scored over all chunks before they are mixed. Rank fusion is left out on purpose: where one side is weak (the bundled embedder on
-Japanese) it drags the other down (measured hit@1 0.40 against 0.91 for BM25 alone on JSQuAD).
+Sparse scores are BM25 of the chunk, of its best sentence and of its document. Scores are z-scored before they are mixed, over all chunks that
+the asker may see and asks for: what is filtered out leaves no trace in them. Rank fusion is left out on purpose: where one side is weak (the
+bundled embedder on Japanese) it drags the other down (measured hit@1 0.40 against 0.91 for BM25 alone on JSQuAD).
 """
 
 import json
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +20,27 @@ import pyarrow.parquet as pq
 
 from tasks.data.language import detect
 from tasks.errors import MigakiError
-from tasks.rag.bm25 import BM25
-from tasks.rag.chunking import sentences
+from tasks.rag.bm25 import BM25, Question, Scope
+from tasks.rag.confidence import confidence_of
+from tasks.rag.dense import Dense, build_dense
 from tasks.rag.embedding import Embedder
+from tasks.rag.postings import LEVELS, ChunkTerms, build_postings, document_numbers
 from tasks.rag.settings import IndexSettings
 
 FACTS, VECTORS, CHUNKS = "index.json", "dense.faiss", "chunks.parquet"
-SENTENCES, DOCUMENTS = "sentences", "documents"  # postings beside those of the chunks
-SENTENCE_B = 0.5  # BM25's b for single sentences
 COVERAGE = 0.3  # power of the share of the question's terms that a chunk holds: two terms once each beat one term twice
-FORMAT = 2  # of the files below; raised when an older index can no longer be read
-SHOWN = ("chunk_id", "document", "title", "heading", "text", "lang")
+FORMAT = 3  # of the files below; raised when an older index can no longer be read
+SHOWN = ("chunk_id", "document", "title", "heading", "text", "lang", "page")
 LIKE = 0.35  # cosine from which a chunk may be found without sharing a term with the question
+CANDIDATES = 200  # of each side, where not all cosines are worked out
+FILTERS = 32  # parts of the index that are remembered
+
+Where = Mapping[str, str | Collection[str]]
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A chunk that was found. `score` is the mixed z-score, `sparse` the BM25 score, `dense` the cosine."""
+    """A chunk that was found. `score` is the mixed z-score, `sparse` the BM25 score, `dense` the cosine; `page` counts from 1, where there are pages."""
 
     chunk_id: str
     document: str
@@ -44,44 +51,64 @@ class Hit:
     score: float
     sparse: float
     dense: float
+    page: int | None = None
 
 
 def write_index(
-    folder: Path, chunks: list[dict[str, Any]], vectors: np.ndarray, settings: IndexSettings, checksum: str, reference: str
-) -> None:
-    """Write what `open_index` reads.
+    folder: Path,
+    chunks: list[dict[str, Any]],
+    vectors: np.ndarray,
+    settings: IndexSettings,
+    checksum: str,
+    reference: str,
+    fingerprint: str = "",
+    terms: ChunkTerms | None = None,
+) -> dict[str, Any]:
+    """Write what `open_index` reads; returns what there is to know of the dense side.
 
     Args:
-        chunks: rows with at least `indexed` and what `Hit` shows of a chunk.
+        chunks: rows with what `Hit` shows of a chunk, `indexed`, and `allowed` and `meta` where there are any.
         vectors: (chunks, dimension) unit vectors, in the same order.
-        checksum, reference: of the embedder that made them.
+        checksum, reference, fingerprint: of the embedder that made them.
+        terms: of the chunks, where they are counted already.
+
+    Raises:
+        MigakiError: the parts of the index are not of one size.
     """
-    dense = faiss.IndexFlatIP(vectors.shape[1])
-    dense.add(vectors)
+    dense, about = build_dense(vectors, settings.flat_up_to)
     faiss.write_index(dense, str(folder / VECTORS))
-    BM25.build([chunk["indexed"] for chunk in chunks], settings.k1, settings.b).save(folder)
-    parts = [sentences(chunk["text"]) or [""] for chunk in chunks]
-    BM25.build([sentence for part in parts for sentence in part], settings.k1, SENTENCE_B).save(folder, SENTENCES)
-    BM25.build(list(_whole(chunks).values()), settings.k1, settings.b).save(folder, DOCUMENTS)
-    pq.write_table(pa.Table.from_pylist(chunks), folder / CHUNKS)
+    terms = terms or ChunkTerms.of([(chunk["heading"], chunk["text"]) for chunk in chunks])
+    levels = build_postings([chunk["document"] for chunk in chunks], terms, settings.k1, settings.b)
+    for name, level in levels.items():
+        level.save(folder, name)
+    pq.write_table(_table(chunks), folder / CHUNKS)
     facts = {
         "format": FORMAT,
         "embedder": checksum,
         "embedder_reference": reference,
+        "embedder_backend": settings.embedder_backend,
+        "fingerprint": fingerprint,
         "dense_weight": {"en": settings.dense_weight_en, "ja": settings.dense_weight_ja},
         "sentence_weight": settings.sentence_weight,
         "document_weight": settings.document_weight,
-        "sentences": [len(part) for part in parts],
+        "sentences": (terms.parts - 1).tolist(),
     }
-    (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+    (folder / FACTS).write_text(json.dumps(facts | about), encoding="utf-8")
+    if not len(chunks) == dense.ntotal == levels["bm25"].size == len(terms.parts):
+        raise MigakiError(
+            f"the index is incomplete: {len(chunks)} chunks, {dense.ntotal} vectors, postings of {levels['bm25'].size}; nothing of it was kept"
+        )
+    return about
 
 
-def _whole(chunks: list[dict[str, Any]]) -> dict[str, str]:
-    """Each document's text, put together from its chunks."""
-    texts: dict[str, list[str]] = {}
-    for chunk in chunks:
-        texts.setdefault(chunk["document"], []).append(chunk["text"])
-    return {document: "\n".join(parts) for document, parts in texts.items()}
+def _table(chunks: list[dict[str, Any]]) -> pa.Table:
+    """Chunks as they are stored: who may see each (nobody named: everyone), and what its document says about itself, as JSON."""
+    names = [name for name in dict.fromkeys(name for chunk in chunks for name in chunk) if name not in ("allowed", "meta", "page")]
+    columns = {name: pa.array([chunk.get(name) for chunk in chunks]) for name in names}
+    columns["page"] = pa.array([chunk.get("page") for chunk in chunks], pa.int32())
+    columns["allowed"] = pa.array([sorted(chunk.get("allowed") or ()) for chunk in chunks], pa.list_(pa.string()))
+    columns["meta"] = pa.array([json.dumps(chunk.get("meta") or {}, ensure_ascii=False, sort_keys=True) for chunk in chunks])
+    return pa.table(columns)
 
 
 ASKING = re.compile(
@@ -89,9 +116,10 @@ ASKING = re.compile(
 )
 
 
-def z_scores(values: np.ndarray) -> np.ndarray:
-    """Mean 0, standard deviation 1; values that are all the same give zeros."""
-    return (values - values.mean()) / (values.std() + 1e-6)
+def z_scores(values: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+    """Mean 0, standard deviation 1, measured `among` other values where those are given; values that are all the same give zeros."""
+    among = values if among is None else among
+    return (values - among.mean()) / (among.std() + 1e-6)
 
 
 def subject(query: str) -> str:
@@ -99,60 +127,152 @@ def subject(query: str) -> str:
     return ASKING.sub("", query.strip()) or query
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The chunks that a search is about; its scores are those of an index that holds nothing else (but that a document counts whole)."""
+
+    mask: np.ndarray  # (chunks,) bool
+    numbers: np.ndarray  # of the chunks in it
+    scopes: dict[str, Scope | None]  # by level
+
+
 class Retriever:
-    """An opened index."""
+    """An opened index. Safe to share between threads."""
 
     def __init__(self, folder: Path, embedder: Embedder):
         self.facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         self.embedder = embedder
-        self.bm25, self.sentences, self.documents = BM25.open(folder), BM25.open(folder, SENTENCES), BM25.open(folder, DOCUMENTS)
-        self.first = np.cumsum([0, *self.facts["sentences"][:-1]])  # (chunks,) number of each chunk's first sentence
-        self.dense = faiss.read_index(str(folder / VECTORS))
-        # The scale of the cosines needs all of them, so the flat index's own vectors are multiplied; a search for all would also sort them.
-        self.vectors = faiss.rev_swig_ptr(self.dense.get_xb(), self.dense.ntotal * self.dense.d).reshape(self.dense.ntotal, self.dense.d)
-        self.chunks = pq.read_table(folder / CHUNKS).to_pylist()
-        numbers = {document: number for number, document in enumerate(_whole(self.chunks))}
-        self.document = np.array([numbers[chunk["document"]] for chunk in self.chunks])  # (chunks,) number of each chunk's document
+        self.levels = {name: BM25.open(folder, name) for name in LEVELS}
+        sentences_of = np.array(self.facts["sentences"])
+        self.first = np.cumsum(sentences_of) - sentences_of  # (chunks,) number of each chunk's first sentence
+        self.dense = Dense(folder / VECTORS)
+        self.chunks = pq.read_table(folder / CHUNKS).combine_chunks()
+        self._shown = {name: self.chunks[name].chunk(0) for name in SHOWN}
+        self.document = document_numbers(self._shown["document"].to_pylist())[0]  # (chunks,) number of each chunk's document
+        self.everything = self._part(np.ones(len(self.chunks), bool), dict.fromkeys(LEVELS))
+        self._allowed = [frozenset(groups) for groups in self.chunks["allowed"].to_pylist()]
+        self._labels = set(self._allowed)
+        self.groups = frozenset().union(*self._labels)  # all that are named
+        self._part_for = lru_cache(FILTERS)(self._filtered)
+        self._sample_of = lru_cache(FILTERS)(lambda part: self.dense.sample(part.mask))
 
-    def search(self, query: str, k: int = 5) -> list[Hit]:
-        """The best `k` chunks, best first; fewer where fewer share a term with the question or are like it."""
-        return self.search_all([query], k)[0]
+    def __len__(self) -> int:
+        return len(self.chunks)
 
-    def search_all(self, queries: list[str], k: int = 5) -> list[list[Hit]]:
-        """`search` for many questions, embedded together."""
-        if not queries:
-            return []
-        vectors = self.embedder.embed(queries)
-        return [self._best(query, vector, k) for query, vector in zip(queries, vectors, strict=True)]
+    def confidence(self, query: str, hits: list[Hit]) -> float:
+        """Probability that the hits answer the question; 0 without hits."""
+        return confidence_of(self, query, hits)
 
-    def _sparse(self, query: str) -> np.ndarray:
+    def rarity(self, term: str) -> float:
+        """Inverse document frequency of a term among the chunks."""
+        return self.levels["bm25"].rarity(term)
+
+    def search(self, query: str, k: int = 5, groups: Collection[str] = frozenset(), where: Where = {}) -> list[Hit]:  # noqa: B006
+        """The best `k` chunks, best first; fewer where fewer share a term with the question or are like it.
+
+        Args:
+            groups: of the asker, who sees what is for everyone and what one of them may see.
+            where: what must hold of a chunk: its `document`, `lang`, `title`, `heading` or `page`, or a key of its document's own
+                metadata, with the value or several to choose from.
+        """
+        return self.search_all([query], k, groups, where)[0]
+
+    def search_all(
+        self,
+        queries: list[str],
+        k: int = 5,
+        groups: Collection[str] = frozenset(),
+        where: Where = {},  # noqa: B006
+        vectors: np.ndarray | None = None,
+    ) -> list[list[Hit]]:
+        """`search` for many questions, embedded together, or with (queries, dimension) vectors that are there already."""
+        part = self._wanted(groups, where)
+        if not queries or not len(part.numbers):
+            return [[] for _ in queries]
+        vectors = self.embedder.embed(queries) if vectors is None else vectors
+        return [self._best(query, vector, k, part) if query.strip() else [] for query, vector in zip(queries, vectors, strict=True)]
+
+    def _wanted(self, groups: Collection[str], where: Where) -> Part:
+        """The part that a person of those groups may see and asks for."""
+        seen = frozenset(label for label in self._labels if not label or not label.isdisjoint(groups))
+        if seen == self._labels and not where:
+            return self.everything
+        wanted = {name: frozenset([value] if isinstance(value, str | int) else value) for name, value in where.items()}
+        return self._part_for(seen, frozenset(wanted.items()))
+
+    def _filtered(self, seen: frozenset[frozenset[str]], wanted: frozenset[tuple[str, frozenset]]) -> Part:
+        mask = np.fromiter((label in seen for label in self._allowed), bool, len(self))
+        for name, values in wanted:
+            told = {str(value) for value in values}
+            mask &= np.fromiter((value is not None and str(value) in told for value in self._column(name)), bool, len(self))
+        sentence = np.repeat(mask, self.facts["sentences"])
+        document = np.zeros(self.levels["documents"].size, bool)
+        document[self.document[mask]] = True
+        masks = {"bm25": mask, "sentences": sentence, "documents": document}
+        return self._part(mask, {name: self.levels[name].scope(masks[name]) for name in LEVELS})
+
+    def _part(self, mask: np.ndarray, scopes: dict[str, Scope | None]) -> Part:
+        return Part(mask, np.flatnonzero(mask), scopes)
+
+    def _column(self, name: str) -> list[Any]:
+        """What the chunks say under a name, None where they say nothing."""
+        if name in SHOWN:
+            return self._shown[name].to_pylist()
+        parsed: dict[str, Any] = {}
+        return [parsed.setdefault(meta, json.loads(meta)).get(name) for meta in self.chunks["meta"].to_pylist()]
+
+    def _sparse(self, asked: Question, part: Part) -> np.ndarray:
         """(chunks,) BM25 of the chunk, of its best sentence (terms that stand together say more) and of its document (what it is about)."""
         sentence, document = self.facts["sentence_weight"], self.facts["document_weight"]
-        best = np.maximum.reduceat(self.sentences.scores(query), self.first)
-        own = (1 - sentence) * self.bm25.scores(query) + sentence * best
-        mixed = (1 - document) * own + document * self.documents.scores(query)[self.document]
-        return mixed * self.bm25.coverage(query) ** COVERAGE
+        chunk, covered = self.levels["bm25"].scores_and_coverage(asked, part.scopes["bm25"])
+        held = np.flatnonzero(covered)  # the others score 0
+        best = np.maximum.reduceat(self.levels["sentences"].scores(asked, scope=part.scopes["sentences"]), self.first)[held]
+        own = (1 - sentence) * chunk[held] + sentence * best
+        whole = self.levels["documents"].scores(asked, scope=part.scopes["documents"])[self.document[held]]
+        total = np.zeros(len(self), np.float32)
+        total[held] = ((1 - document) * own + document * whole) * covered[held] ** COVERAGE
+        return total
 
-    def _best(self, query: str, vector: np.ndarray, k: int) -> list[Hit]:
-        if not query.strip():
-            return []
+    def _best(self, query: str, vector: np.ndarray, k: int, part: Part) -> list[Hit]:
         weight = self.facts["dense_weight"][detect(query)]
-        sparse, cosine = self._sparse(subject(query)), self.vectors @ vector
-        mixed = (1 - weight) * z_scores(sparse) + weight * z_scores(cosine)
+        sparse = self._sparse(Question.of(subject(query)), part)[part.numbers]
+        if self.dense.flat:
+            numbers, chosen = part.numbers, sparse
+            cosine = scale = self.dense.cosines(vector)[part.numbers]
+        else:
+            near = self.dense.nearest(vector, CANDIDATES, None if part is self.everything else part.mask)
+            places = np.union1d(_largest(sparse, CANDIDATES), np.searchsorted(part.numbers, near))
+            numbers, chosen = part.numbers[places], sparse[places]
+            cosine, scale = self.dense.vectors(numbers) @ vector, self._sample_of(part) @ vector
+        mixed = (1 - weight) * z_scores(chosen, sparse) + weight * z_scores(cosine, scale)
         # Only where the embedder is trusted with half of the score can it find a chunk on its own.
-        mixed[~((sparse > 0) | ((weight >= 0.5) & (cosine >= LIKE)))] = -np.inf
-        best = [i for i in np.argsort(-mixed, kind="stable")[:k] if np.isfinite(mixed[i])]
-        return [
-            Hit(**{name: self.chunks[i][name] for name in SHOWN}, score=float(mixed[i]), sparse=float(sparse[i]), dense=float(cosine[i]))
-            for i in best
-        ]
+        found = np.flatnonzero((chosen > 0) | ((weight >= 0.5) & (cosine >= LIKE)))
+        best = found[_largest(mixed[found], k)]
+        return [self._hit(int(numbers[i]), float(mixed[i]), float(chosen[i]), float(cosine[i])) for i in best]
+
+    def _hit(self, number: int, score: float, sparse: float, dense: float) -> Hit:
+        return Hit(**{name: column[number].as_py() for name, column in self._shown.items()}, score=score, sparse=sparse, dense=dense)
 
 
-def open_index(folder: Path, embedder_path: Path, checksum: str, device: str = "cpu") -> Retriever:
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Places of the `count` largest values, largest first; of equal ones the earlier first."""
+    places = np.arange(len(values))
+    if len(values) > count > 0:
+        places = np.flatnonzero(values >= np.partition(values, -count)[-count])
+    return places[np.argsort(-values[places], kind="stable")][:count]
+
+
+def open_index(
+    folder: Path, embedder_path: Path, checksum: str, device: str = "cpu", backend: str | None = None, loaded: Embedder | None = None
+) -> Retriever:
     """The index in a folder.
 
+    Args:
+        backend: of the embedder; None takes the one that the index was built with.
+        loaded: an embedder that is there already, taken if it is the one.
+
     Raises:
-        MigakiError: it was built with another embedder than the one at hand, or by another version of Migaki.
+        MigakiError: it was built with another embedder, or otherwise used, than the one at hand, or by another version of Migaki.
     """
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     if facts.get("format", 1) != FORMAT:
@@ -164,7 +284,15 @@ def open_index(folder: Path, embedder_path: Path, checksum: str, device: str = "
             f"this index was built with {facts['embedder_reference']!r}, another embedder than the one set (run.embedder): "
             "build it anew with `migaki index`, or set run.embedder back"
         )
-    return Retriever(folder, Embedder(embedder_path, device))
+    backend = backend or facts["embedder_backend"]
+    same = loaded is not None and loaded.fingerprint == facts["fingerprint"]
+    embedder = loaded if same else Embedder(embedder_path, device, backend, checksum)
+    if facts["fingerprint"] != embedder.fingerprint:
+        raise MigakiError(
+            f"this index was built with the embedder {facts['fingerprint']!r}, and the one at hand is {embedder.fingerprint!r}: "
+            f"build it anew with `migaki index --set index.embedder_backend={backend}`, or take the embedder as it was"
+        )
+    return Retriever(folder, embedder)
 
 
 def retrieval_figures(ranks: list[int]) -> dict[str, float]:

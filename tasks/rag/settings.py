@@ -1,6 +1,6 @@
 """Settings of the stage index."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,10 +13,21 @@ class IndexSettings(StageSettings):
     PATHS: ClassVar[set[str]] = {"documents"}
 
     documents: list[str] = Field(
-        [], description="Files or folders of txt, md and html, as they are now; empty takes those of the newest dataset"
+        [],
+        description="Files, folders and globs of txt, md, html, pdf, docx, csv and jsonl (FILE.csv#text=COLUMN,title=COLUMN), "
+        "or a table of the catalog (table:NAME#text=COLUMN), as they are now; empty takes the documents of the newest dataset",
     )
+    encoding: str = Field("", description="Encoding of text files, such as cp932; empty tells it from each file's bytes")
+    file_seconds: float = Field(60, gt=0, description="Longest time for reading one file; what takes longer is skipped with that reason")
+    readers: int = Field(1, ge=1, le=64, description="Processes that read files at the same time")
     chunk_tokens: int = Field(200, ge=16, le=512, description="Longest chunk in tokens of the embedder, at most what it reads")
     overlap_sentences: int = Field(1, ge=0, le=5, description="Sentences that a chunk repeats from the one before it")
+    embedder_backend: Literal["torch", "onnx-int8"] = Field(
+        "torch", description="What runs the embedder; onnx-int8 is faster on a CPU and a little less exact"
+    )
+    flat_up_to: int = Field(
+        50_000, ge=1, description="Chunks up to which dense search looks at all vectors; beyond, at the nearest inverted lists (index.dense_recall)"
+    )
     batch_tokens: int = Field(4096, ge=256, description="Tokens embedded at once")
     k1: float = Field(0.5, ge=0, description="BM25: how soon repeated terms stop counting")
     b: float = Field(0.3, ge=0, le=1, description="BM25: how much long chunks are held back")

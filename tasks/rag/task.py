@@ -1,118 +1,224 @@
-"""The stage index: chunks, their vectors and their BM25 postings, with an account of every document."""
+"""The stage index: chunks, their vectors and their BM25 postings, with an account of every document.
 
-from collections.abc import Callable
+An index is built from what is there now, so what was deleted is in no part of it; what did not change comes from caches in MIGAKI_HOME.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from storage import ArtifactRef
+from storage import ArtifactRef, Catalog, Home
+from storage.artifacts import content_key
+from storage.segments import Segments
+from tasks.code import code_hash
 from tasks.errors import MigakiError
 from tasks.rag.settings import IndexSettings
 from tasks.stage import Work, require, stage
 
 if TYPE_CHECKING:
-    from tasks.rag.documents import Parsed
+    import numpy as np
+
     from tasks.rag.embedding import Embedder
+    from tasks.rag.incremental import Cut, Entry
+    from tasks.rag.parsed import Parsed, Unreadable
+    from tasks.rag.postings import ChunkTerms
 
 Rows = list[dict[str, Any]]
 CHUNK_COLUMNS = ("chunk_id", "document_id", "ordinal", "heading", "text", "tokens", "lang")
+TABLE = "table:"
+QUESTIONS = 500  # stored questions asked of a new index
 
 
 def named_documents(settings: IndexSettings) -> list[Any]:
     """What the documents named in the settings hold, for the key."""
-    from tasks.data.sources import fingerprint
+    from tasks.data.sources import find_documents
 
-    return fingerprint(settings.documents, "documents")
+    files = find_documents([spec for spec in settings.documents if not spec.startswith(TABLE)])
+    tables = [spec for spec in settings.documents if spec.startswith(TABLE)]
+    rows = {spec: content_key([[name, str(found)] for name, found in _table_documents(spec, Home.current())]) for spec in tables}
+    return [{file.name: file.digest() for file in files}, rows] if settings.documents else []
+
+
+@dataclass(frozen=True)
+class Caches:
+    """What earlier builds worked out: documents of files, chunks of documents, vectors of chunks."""
+
+    home: Home
+    settings: IndexSettings
+    embedder: str  # fingerprint
+
+    @cached_property
+    def files(self) -> Segments:
+        return Segments(self.home.root / "cache" / "files", ("documents",))
+
+    @cached_property
+    def chunks(self) -> Segments:
+        return Segments(self.home.root / "cache" / "chunks", ("facts", "sizes", "terms", "counts"))
+
+    @cached_property
+    def vectors(self) -> Segments:
+        return Segments(self.home.root / "cache" / "vectors" / sha256(self.embedder.encode()).hexdigest()[:16], ("vector",))
+
+    @cached_property
+    def reading(self) -> str:
+        """All that decides what is read of a file."""
+        return content_key([self.settings.encoding, code_hash("tasks.rag.reading")])
+
+    @cached_property
+    def cutting(self) -> str:
+        """All that decides how a document is cut."""
+        return content_key([self.settings.chunk_tokens, self.settings.overlap_sentences, self.embedder, code_hash("tasks.rag.incremental")])
 
 
 @stage("index", kind="index", settings=IndexSettings, uses=("embedder",), fingerprint=named_documents)
 def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
-    """Build the index of a dataset's documents."""
+    """Build the index of a dataset's documents, or of those that the settings name."""
     from tasks.rag.embedding import Embedder
     from tasks.rag.retrieval import write_index
 
     folder = work.open(require(inputs, "dataset", "prepare"))
-    embedder = Embedder(work.embedder.path, work.device)
+    embedder = Embedder(work.embedder.path, work.device, settings.embedder_backend, work.embedder.checksum)
     if settings.chunk_tokens > embedder.limit - 2:
         raise MigakiError(
             f"index.chunk_tokens = {settings.chunk_tokens}, but {work.embedder.reference} reads {embedder.limit - 2} tokens at most: what is longer would be lost silently"
         )
-    documents, chunks = _chunks(folder, settings, embedder, work)
+    caches = Caches(work.home, settings, embedder.fingerprint)
+    documents, chunks, terms = _chunks(folder, settings, embedder, caches, work)
     if not chunks:
         reasons = "; ".join(f"{row['path']}: {row['reason']}" for row in documents[:3]) or "the dataset has none"
         raise MigakiError(f"no document could be indexed ({reasons}): give documents with --documents")
     with work.progress("index: embed", len(chunks)) as bar:
-        vectors = embedder.embed([chunk["indexed"] for chunk in chunks], settings.batch_tokens, bar.advance)
-    write_index(work.path, chunks, vectors, settings, work.embedder.checksum, work.embedder.reference)
-    _record(documents, chunks, embedder, _smoke_check(folder, embedder, work), work)
+        vectors = _vectors([chunk["indexed"] for chunk in chunks], embedder, caches, settings, bar.advance)
+    about = write_index(
+        work.path, chunks, vectors, settings, work.embedder.checksum, work.embedder.reference, embedder.fingerprint, terms
+    )
+    _record(documents, chunks, embedder, about | _smoke_check(folder, embedder, caches, settings, work), work)
 
 
-def _smoke_check(folder: Path, embedder: "Embedder", work: Work) -> dict[str, float]:
-    """How often the stored questions find their documents: what decides whether this index may serve."""
+def _vectors(
+    texts: list[str], embedder: "Embedder", caches: Caches, settings: IndexSettings, on_done: Callable[[int], object] = lambda count: None
+) -> "np.ndarray":
+    """(texts, dimension) vectors, from the cache where they are there."""
+    from tasks.rag.incremental import embed_new
+
+    def embed(new: list[str]) -> "np.ndarray":
+        return embedder.embed(new, settings.batch_tokens, on_done)
+
+    return embed_new(texts, embedder.dimension, caches.vectors, embed, on_done)
+
+
+def _smoke_check(folder: Path, embedder: "Embedder", caches: Caches, settings: IndexSettings, work: Work) -> dict[str, float]:
+    """How often stored questions find their documents: what decides whether this index may serve."""
     from tasks.data.records import load_questions
+    from tasks.data.select import balanced
     from tasks.rag.retrieval import Retriever, document_rank, retrieval_figures
 
-    questions = [question for question in load_questions(folder) if question.document]
-    if not questions:
+    asked, _ = balanced([question for question in load_questions(folder) if question.document], QUESTIONS)
+    if not asked:
         return {}
-    hits = Retriever(work.path, embedder).search_all([question.question for question in questions], 20)
-    return retrieval_figures([document_rank(found, question.document) for question, found in zip(questions, hits, strict=True)])
+    texts, retriever = [question.question for question in asked], Retriever(work.path, embedder)
+    hits = retriever.search_all(texts, 20, retriever.groups, vectors=_vectors(texts, embedder, caches, settings))
+    return retrieval_figures([document_rank(found, question.document) for question, found in zip(asked, hits, strict=True)])
 
 
-def _chunks(folder: Path, settings: IndexSettings, embedder: "Embedder", work: Work) -> tuple[Rows, Rows]:
-    """(rows for `documents`, chunks) of all files of the dataset and of the texts that came with its questions."""
-    from tasks.data.language import detect
-    from tasks.data.records import content_id
-    from tasks.rag.chunking import chunk_document
-    from tasks.rag.documents import Unreadable
+def _chunks(folder: Path, settings: IndexSettings, embedder: "Embedder", caches: Caches, work: Work) -> "tuple[Rows, Rows, ChunkTerms]":
+    """(rows for `documents`, chunks, their terms) of all files of the dataset and of the texts that came with its questions."""
+    from tasks.rag.chunking import chunk_documents
+    from tasks.rag.incremental import Cut, cut_new, kept_cuts
 
-    sources = _sources(folder, settings.documents)
-    documents, chunks = ([] if settings.documents else _passed_over(folder)), []
-    with work.progress("index: read", len(sources)) as bar:
-        for name, digest, size, read in sources:
-            bar.advance()
-            row = {"document_id": content_id(name, digest), "path": name, "sha256": digest, "bytes": size}
-            try:
-                parsed = read()
-            except Unreadable as reason:
-                documents.append(row | {"status": "skipped", "reason": str(reason), "chunks": 0})
-                continue
-            own = chunk_document(parsed, settings.chunk_tokens, settings.overlap_sentences, embedder.count_tokens)
-            documents.append(
-                row
-                | {"title": parsed.title, "lang": detect(" ".join(chunk.text for chunk in own)), "chunks": len(own), "status": "indexed"}
-            )
-            chunks += [
-                {
-                    "chunk_id": content_id(row["document_id"], chunk.heading, chunk.text, str(chunk.ordinal)),
-                    "document_id": row["document_id"],
-                    "document": name,
-                    "title": parsed.title,
-                    "ordinal": chunk.ordinal,
-                    "heading": chunk.heading,
-                    "text": chunk.text,
-                    "indexed": chunk.indexed,
-                    "lang": chunk.lang,
-                    "tokens": embedder.count_tokens(chunk.indexed),
-                }
-                for chunk in own
-            ]
-    return documents, chunks
+    known: dict[str, Cut] = {}
+
+    def recall(texts: set[str]) -> set[str]:
+        known.update(kept_cuts(texts - known.keys(), caches.chunks, caches.cutting))
+        return texts & known.keys()
+
+    def cut(documents: "list[Parsed]") -> list[Cut]:
+        chunked = chunk_documents(documents, settings.chunk_tokens, settings.overlap_sentences, embedder.count_all)
+        return [Cut.of(chunks, embedder.count_all) for chunks in chunked]
+
+    entries, sizes, parsed = _read(folder, settings, caches, recall, work)
+    texts = {entry.text for entry in entries if entry.text}
+    new = {text: parsed[text] for text in texts - recall(texts)}
+    with work.progress("index: cut", len(texts), len(texts) - len(new)) as bar:
+        known |= cut_new(new, caches.chunks, caches.cutting, cut, bar.advance)
+    documents = _passed_over(folder) if not settings.documents else []
+    return _rows(entries, sizes, known, documents)
 
 
-def _sources(folder: Path, named: list[str]) -> list[tuple[str, str, int, Callable[[], "Parsed"]]]:
-    """(name, SHA-256, bytes, how to read it) of the documents named, or else the dataset's, and of the texts that came with its questions."""
+def _read(
+    folder: Path, settings: IndexSettings, caches: Caches, recall: Callable[[set[str]], set[str]], work: Work
+) -> "tuple[list[Entry], dict[str, int], dict[str, Parsed]]":
+    """All documents in order, the bytes of each file, and what the documents hold that were not known, by the hash of their text."""
     from tasks.data.records import load_documents
-    from tasks.data.sources import document_files, file_digest
-    from tasks.rag.documents import Parsed, Section, read_document
+    from tasks.data.sources import find_documents
+    from tasks.rag.incremental import Entry, read_new, text_hash
+    from tasks.rag.parsed import Parsed, Section
+    from tasks.rag.reading import read_all
 
-    own = folder / "documents"
-    files = document_files(named or ([str(own)] if own.is_dir() else []))
-    found = [(name, file_digest(path), path.stat().st_size, lambda path=path: read_document(path)) for name, path in files]
-    for text in load_documents(folder):
-        data = text.text.encode()
-        found.append((text.path, sha256(data).hexdigest(), len(data), lambda text=text: Parsed(text.title, [Section("", [text.text])])))
-    return found
+    named, own = settings.documents, folder / "documents"
+    files = find_documents([spec for spec in named if not spec.startswith(TABLE)] or ([str(own)] if own.is_dir() and not named else []))
+
+    def read(new: list[Any]) -> "Iterator[tuple[str, Parsed | Unreadable]]":
+        with work.progress("index: read", len(files), len(files) - len(new)) as bar:
+            for name, found in read_all(new, settings.file_seconds, settings.encoding or None, settings.readers):
+                bar.advance()
+                yield name, found
+
+    found, parsed = read_new(files, caches.reading, caches.files, recall, read)
+    entries = [entry for file in files for entry in found[file.name]]
+    given = [(text.path, Parsed(text.title, [Section("", [text.text])])) for text in load_documents(folder)]
+    given += [row for spec in named if spec.startswith(TABLE) for row in _table_documents(spec, work.home)]
+    for name, document in given:
+        entries.append(Entry.of(name, text_hash(document) if isinstance(document, Parsed) else "", document))
+        if isinstance(document, Parsed):
+            parsed[entries[-1].text] = document
+    return entries, {file.name: file.path.stat().st_size for file in files}, parsed
+
+
+def _table_documents(spec: str, home: Home) -> "list[tuple[str, Parsed | Unreadable]]":
+    """The documents in a table of the catalog, one a row; `table:NAME#text=COLUMN` says which columns hold what.
+
+    Raises:
+        MigakiError: there is no such table, or the columns are said in another form.
+    """
+    from tasks.data.sources import split_columns
+    from tasks.rag.rows import Columns, row_documents
+
+    place, columns = split_columns(spec)
+    table, catalog = place.removeprefix(TABLE), Catalog.of(home)
+    tables = [row["table_name"] for row in catalog.query("SELECT table_name FROM information_schema.tables ORDER BY table_name")]
+    if table not in tables:
+        raise MigakiError(f"index.documents: the catalog has no table {table!r}; it has {', '.join(tables)}")
+    return list(row_documents(place, catalog.query(f'SELECT * FROM "{table}" ORDER BY ALL'), Columns.of(columns)))
+
+
+def _rows(entries: "list[Entry]", sizes: dict[str, int], cuts: "dict[str, Cut]", documents: Rows) -> "tuple[Rows, Rows, ChunkTerms]":
+    """(rows for `documents`, chunks, their terms) of documents whose chunks are known."""
+    from tasks.data.records import content_id
+    from tasks.rag.postings import ChunkTerms
+
+    chunks: Rows = []
+    taken = [cuts[entry.text] for entry in entries if entry.text]
+    for entry in entries:
+        row = {
+            "document_id": content_id(entry.name, entry.sha256),
+            "path": entry.name,
+            "sha256": entry.sha256 or None,
+            "bytes": sizes.get(entry.name),
+        }
+        if not entry.text:
+            documents.append(row | {"status": "skipped", "reason": entry.reason, "chunks": 0})
+            continue
+        cut, title = cuts[entry.text], entry.title or PurePosixPath(entry.name).stem
+        documents.append(row | {"title": title, "lang": cut.lang, "chunks": len(cut.rows), "status": "indexed"})
+        shared = {"document_id": row["document_id"], "document": entry.name, "title": title, "allowed": entry.allowed, "meta": entry.meta}
+        for ordinal, chunk in enumerate(cut.rows):
+            chunk_id = content_id(row["document_id"], chunk["heading"], chunk["text"], str(ordinal))
+            chunks.append({"chunk_id": chunk_id, "ordinal": ordinal, **shared, **chunk})
+    return documents, chunks, ChunkTerms.joined([cut.terms for cut in taken])
 
 
 def _passed_over(folder: Path) -> Rows:
@@ -126,7 +232,7 @@ def _passed_over(folder: Path) -> Rows:
     ]
 
 
-def _record(documents: Rows, chunks: Rows, embedder: "Embedder", found: dict[str, float], work: Work) -> None:
+def _record(documents: Rows, chunks: Rows, embedder: "Embedder", found: dict[str, Any], work: Work) -> None:
     """Rows, figures and headline of a finished index."""
     skipped = [row for row in documents if row["status"] == "skipped"]
     indexed = len(documents) - len(skipped)
@@ -151,6 +257,7 @@ def _record(documents: Rows, chunks: Rows, embedder: "Embedder", found: dict[str
     if len(skipped) > 5:
         work.log(f"index: {len(skipped) - 5} more were skipped; the table documents says why")
     for name, value in {"chunks": len(chunks), "skipped": len(skipped), **found}.items():
-        work.metric(f"index.{name}", value)
+        if not isinstance(value, str):
+            work.metric(f"index.{name}", value)
     work.meta |= {"documents": indexed, "chunks": len(chunks), "skipped": len(skipped)} | found
     work.headline("documents, chunks", indexed, len(chunks))

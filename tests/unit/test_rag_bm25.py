@@ -6,7 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tasks.rag.bm25 import BM25, terms
+from tasks.rag.bm25 import BM25, TermCounts, terms
+from tasks.rag.chunking import sentences
+from tasks.rag.postings import ChunkTerms, build_postings
 
 TEXTS = ["The cat sat on the mat.", "The dog sat.", "猫は庭で寝る。", "LoRAは学習を速くする", ""]
 
@@ -76,3 +78,40 @@ def test_what_a_term_of_a_question_counts_for():
     plain, weighted = built.scores("庭", weighted=False), built.scores("庭")
     np.testing.assert_allclose(weighted, plain * built.rarity("庭") ** 0.2, rtol=1e-5)
     np.testing.assert_allclose(built.scores("は"), weighted[[1, 0, 2]] / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("query", ["the cat sat", "猫の庭", "学習を速く"])
+def test_a_part_is_scored_as_if_there_were_nothing_else(query):
+    mask = np.array([True, False, True, True, False])
+    whole, alone = BM25.build(TEXTS, 0.9, 0.4), BM25.build([text for text, inside in zip(TEXTS, mask, strict=True) if inside], 0.9, 0.4)
+    scope = whole.scope(mask)
+    np.testing.assert_allclose(whole.scores(query, scope=scope)[mask], alone.scores(query), rtol=1e-6)
+    np.testing.assert_allclose(whole.coverage(query, scope)[mask], alone.coverage(query), rtol=1e-6)
+    assert not whole.scores(query, scope=scope)[~mask].any()
+
+
+def test_postings_from_counted_parts_are_those_of_the_texts():
+    """No term reaches from one sentence, or from the heading, into the next."""
+    chunks = [
+        ("a.md", "Cats > 猫", "The cat sat. It slept! 「行く。すぐ行く。」と言った。次の文。"),
+        ("a.md", "", "第16回の学習です。Good (very good) news.\nNext line: 犬は港へ走る"),
+        ("b.md", "Heading", ""),
+    ]
+    made = build_postings([document for document, _, _ in chunks], ChunkTerms.of([chunk[1:] for chunk in chunks]), 0.5, 0.3)
+    direct = {
+        "bm25": [f"{heading}\n{text}" for _, heading, text in chunks],
+        "sentences": [part for _, _, text in chunks for part in sentences(text) or [""]],
+        "documents": ["\n".join(text for name, _, text in chunks if name == document) for document in ("a.md", "b.md")],
+    }
+    for level, texts in direct.items():
+        wanted = BM25.build(texts, 0.5, 0.5 if level == "sentences" else 0.3)
+        np.testing.assert_array_equal(made[level].lengths, wanted.lengths)
+        for query in ("cat sat next", "学習の16回", "犬と猫", "heading"):
+            np.testing.assert_allclose(made[level].scores(query), wanted.scores(query), rtol=1e-6)
+
+
+def test_counts_of_parts_join():
+    joined = TermCounts.joined([TermCounts.of(TEXTS[:2]), TermCounts.of([]), TermCounts.of(TEXTS[2:])])
+    whole = TermCounts.of(TEXTS)
+    for name in ("sizes", "terms", "counts"):
+        np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))

@@ -157,3 +157,138 @@ def test_terms_in_one_sentence_and_a_document_about_them_come_first(tmp_path):
     retriever = Retriever(tmp_path, Directions())
     assert [hit.document for hit in retriever.search("harbour violin", 2)] == ["together", "apart"]
     assert [hit.document for hit in retriever.search("falcon", 5) if hit.text == "A falcon."] == ["devoted", "lost"]
+
+
+GROUPS = [(), ("sales",), ("board",), ("sales", "board")]
+SUBJECTS = "falcon harbour lantern copper violin garden 猫 犬 石".split()
+
+
+def library(count: int, seed: int = 0) -> tuple[list[dict], np.ndarray]:
+    """Chunks of documents with labels and metadata, and unit vectors in 24 dimensions."""
+    generator = np.random.default_rng(seed)
+    chunks = []
+    for i in range(count):
+        words = [SUBJECTS[j] for j in generator.integers(0, len(SUBJECTS), 6)]
+        text = f"The {words[0]} and the {words[1]} of {words[2]}. {words[3]}と{words[4]}の{words[5]}。"
+        document = i // 2
+        chunks.append(
+            {
+                "chunk_id": f"c{i}",
+                "document": f"d{document}.md",
+                "title": f"d{document}",
+                "heading": words[0],
+                "text": text,
+                "indexed": f"{words[0]}\n{text}",
+                "lang": "ja" if document % 3 else "en",
+                "page": document % 2 + 1,
+                "allowed": GROUPS[document % 4],
+                "meta": {"team": f"t{document % 5}"},
+            }
+        )
+    vectors = generator.standard_normal((count, 24)).astype(np.float32)
+    return chunks, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+class Turned:
+    """An embedder whose vectors a text's characters decide."""
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        rows = np.array([np.random.default_rng(sum(map(ord, text))).standard_normal(24) for text in texts], dtype=np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def opened(folder, chunks, vectors, **settings) -> Retriever:
+    folder.mkdir()
+    write_index(folder, chunks, vectors, IndexSettings(**settings), "checksum", "")
+    return Retriever(folder, Turned())
+
+
+QUERIES = ["the falcon in the harbour", "猫の石はどこですか", "copper violin", "garden"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "where"),
+    [
+        ((), {}),
+        (("sales",), {}),
+        (("board", "nobody"), {}),
+        (("sales", "board"), {"lang": "ja"}),
+        ((), {"team": ["t0", "t2"]}),
+        (("sales",), {"document": ["d1.md", "d5.md", "d0.md"], "page": 1}),
+    ],
+)
+def test_a_filtered_search_is_a_search_in_an_index_of_nothing_else(tmp_path, groups, where):
+    """So neither order nor scores tell anything of what the asker may not see."""
+    chunks, vectors = library(120)
+    several = {name: [str(value)] if isinstance(value, str | int) else value for name, value in where.items()}
+    seen = [
+        i
+        for i, chunk in enumerate(chunks)
+        if (not chunk["allowed"] or set(chunk["allowed"]) & set(groups))
+        and all(str((chunk | chunk["meta"])[name]) in values for name, values in several.items())
+    ]
+    assert 0 < len(seen) < len(chunks)
+    whole = opened(tmp_path / "whole", chunks, vectors)
+    alone = opened(tmp_path / "alone", [chunks[i] | {"allowed": ()} for i in seen], vectors[seen])
+    for query in QUERIES:
+        found, wanted = whole.search(query, 8, groups, where), alone.search(query, 8)
+        assert [hit.chunk_id for hit in found] == [hit.chunk_id for hit in wanted]
+        for name in ("score", "sparse", "dense"):
+            np.testing.assert_allclose([getattr(h, name) for h in found], [getattr(h, name) for h in wanted], rtol=1e-4, atol=1e-5)
+        assert all(hit.sparse > 0 or hit.dense >= 0.35 for hit in found)
+
+
+def test_what_nobody_may_see_is_not_found_and_unknown_filters_find_nothing(tmp_path):
+    chunks, vectors = library(40)
+    retriever = opened(tmp_path / "index", chunks, vectors)
+    assert retriever.groups == {"sales", "board"}
+    assert {hit.document for hit in retriever.search("falcon harbour garden", 40)} <= {f"d{i}.md" for i in range(0, 20, 4)}
+    assert retriever.search("falcon", where={"colour": "red"}) == retriever.search("falcon", where={"lang": []}) == []
+    assert retriever.search("falcon", 1, {"board", "sales"})[0].page in (1, 2)
+
+
+@pytest.mark.parametrize(("groups", "where"), [(("sales", "board"), {}), ((), {}), (("sales", "board"), {"lang": "ja"})])
+def test_a_large_index_finds_what_a_scan_of_all_finds(tmp_path, groups, where):
+    """Beyond `flat_up_to` dense search looks into some lists only and takes the scale of the cosines from a sample."""
+    chunks, vectors = library(3000)
+    flat = opened(tmp_path / "flat", chunks, vectors)
+    large = opened(tmp_path / "large", chunks, vectors, flat_up_to=1000)
+    assert (flat.facts["dense_type"], flat.facts["dense_recall"]) == ("flat", 1.0)
+    assert large.facts["dense_type"] == "ivf" and large.facts["dense_recall"] >= 0.98 and large.facts["dense_probes"] >= 1
+    same = 0
+    for query in QUERIES:
+        exact, found = flat.search(query, 5, groups, where), large.search(query, 5, groups, where)
+        assert len(found) == 5 and all(hit.lang == where.get("lang", hit.lang) for hit in found)
+        same += len({hit.chunk_id for hit in exact} & {hit.chunk_id for hit in found})
+        np.testing.assert_allclose([hit.score for hit in found], [hit.score for hit in exact], atol=0.3)
+    assert same >= 17
+
+
+def test_a_gpu_is_used_where_there_is_one(monkeypatch):
+    import faiss
+
+    from tasks.rag import dense
+
+    moved = []
+    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
+    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", lambda index, ngpu: moved.append(index) or index, raising=False)
+    _, vectors = library(400)
+    index, _ = dense.build_dense(vectors, 100)
+    assert moved == [index] and dense.has_gpu()
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
+    assert dense.on_gpu(index) is index and len(moved) == 1
+
+
+def test_an_embedder_used_in_another_way_is_refused(tmp_path):
+    chunks = [{"chunk_id": "c", "document": "d", "title": "", "heading": "", "text": "x", "indexed": "x", "lang": "en"}]
+    path = save_tiny_embedder(tmp_path / "embedder")
+    embedder = Embedder(path, checksum="sum")
+    (tmp_path / "index").mkdir()
+    write_index(tmp_path / "index", chunks, embedder.embed(["x"]), IndexSettings(), "sum", "", embedder.fingerprint)
+    assert open_index(tmp_path / "index", path, "sum").search("x")[0].document == "d"
+    assert open_index(tmp_path / "index", path, "sum", loaded=embedder).embedder is embedder
+    facts = json.loads((tmp_path / "index" / FACTS).read_text(encoding="utf-8"))
+    (tmp_path / "index" / FACTS).write_text(json.dumps(facts | {"fingerprint": "with another limit"}), encoding="utf-8")
+    with pytest.raises(MigakiError, match="built with the embedder 'with another limit'.*migaki index --set index.embedder_backend=torch"):
+        open_index(tmp_path / "index", path, "sum")

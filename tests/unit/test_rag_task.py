@@ -39,7 +39,10 @@ class Project:
             work = Work(STAGES[name], folder, inputs, self.context, {"embedder": self.embedder})
             STAGES[name].body(settings, inputs, work)
             work.write_tables()
-            return store.commit(folder, {"inputs": {}, "meta": work.meta})
+            return store.commit(folder, self.manifest(name, settings, inputs) | {"meta": work.meta})
+
+    def manifest(self, name: str, settings, inputs: dict[str, ArtifactRef]) -> dict:
+        return {"inputs": {}}
 
     def dataset(self, documents: list[str], questions: list[str] = ()) -> ArtifactRef:
         return self.run(

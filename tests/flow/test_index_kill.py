@@ -1,0 +1,77 @@
+"""`kill -9` in the middle of a rebuild: the index that serves is the old one or the new one, whole, and never neither."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from flows.live_index import open_champion
+from flows.params import RunSettings
+from flows.verify import verify_index
+from storage import ArtifactStore, Home
+from tests.embedder import save_tiny_embedder
+from tests.small import ROOT, environment, migaki, subject
+
+KILLS = 20
+SETTINGS = ["--set", "index.chunk_tokens=60", "--set", "prepare.instructions=[]", "--set", "prepare.preferences=[]", "--set", "prepare.questions=[]"]
+
+
+def start(home, *words) -> subprocess.Popen:
+    command = [sys.executable, "-m", "flows.cli", "index", *words]
+    return subprocess.Popen(command, cwd=ROOT, env=environment(home), stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def began(process: subprocess.Popen) -> None:
+    """Return when the stage begins: before, there is nothing to interrupt."""
+    for line in process.stderr:
+        if line.strip() == "index":
+            return
+
+
+def version(home: Home) -> tuple[int, int]:
+    """(the version that the serving index's documents are of, how many there are)."""
+    hits = open_champion(home).retriever.search("version", 500)
+    versions = {int(hit.text.split()[1]) for hit in hits}
+    assert len(versions) == 1, "the index holds documents of two versions"
+    return versions.pop(), len(hits)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_the_old_or_the_new_index_serves(tmp_path):
+    home, docs, generator = Home(tmp_path / "home"), tmp_path / "docs", random.Random(0)
+    docs.mkdir()
+    options = ["--documents", str(docs), "--set", f"run.embedder={save_tiny_embedder(tmp_path / 'embedder')}", *SETTINGS[:2]]
+
+    def write(number: int) -> None:
+        for i in range(300):
+            (docs / f"{i:03}.txt").write_text(f"version {number} of {subject(i)[0]}. " + f"{subject(i)[1]}です。" * 5, encoding="utf-8")
+
+    write(0)
+    migaki(home.root, "prepare", "--documents", str(docs), *SETTINGS[2:])
+    process = start(home.root, *options)
+    began(process)
+    beginning = time.monotonic()
+    process.stderr.read()
+    assert process.wait(60) == 0 and version(home) == (0, 300)
+    seconds, served, seen = time.monotonic() - beginning, 0, set()
+    for number in range(1, KILLS + 1):
+        write(number)
+        process = start(home.root, *options)
+        began(process)
+        time.sleep(generator.uniform(0, 1.1 * seconds))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
+        now, count = version(home)
+        assert now in (served, number) and count == 300
+        served, seen = now, seen | {now == number}
+        answer = verify_index(home, RunSettings())
+        assert answer["found"] == [] and answer["exit_code"] == 0, answer
+    migaki(home.root, "index", *options)
+    assert version(home) == (KILLS, 300) and verify_index(home, RunSettings())["found"] == []
+    assert False in seen  # some were in time
+    ArtifactStore(home).sweep()
+    assert not list((home.objects / "index").glob("*.tmp-*"))
