@@ -5,9 +5,11 @@ none, by the size of their letters.
 import re
 from collections import Counter, deque
 from collections.abc import Iterator
+from ctypes import c_double
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, takewhile
+from math import hypot
 from statistics import median
 
 from pypdfium2 import PdfDocument, PdfiumError, PdfTextPage, raw
@@ -19,7 +21,7 @@ HYPHENS = "\x02\ufffe\u00ad"  # how PDFium marks the hyphen of a word that is cu
 ENDED = re.compile(r"[.!?:。．！？：…]['\"”’)\]」』）]*$")
 ITEM = re.compile(r"(?:[-*•‣・●○■◆]|[(（]?\d{1,3}[.)）．]\s|[①-⑳])")
 APART, SHORT, INDENT, OTHER_SIZE = 1.4, 0.85, 0.8, 0.15  # see `_begins`
-LOOSEST = 1.6  # heights of a line from one to the next; what stands further apart is no paragraph
+LOOSEST = 1.8  # sizes of the letters from one line to the next; what stands further apart is no paragraph
 HEADING_SIZE, LONGEST_HEADING = 1.15, 150  # times the size of most letters; characters
 PROPERTIES = {"Author": "author", "Subject": "subject", "Keywords": "keywords", "CreationDate": "created"}
 NO_TITLE = re.compile(r"(microsoft \w+ - .*|untitled.*|無題.*|\S+\.\w{2,4})", re.I)  # what programs write there unasked
@@ -27,13 +29,13 @@ NO_TITLE = re.compile(r"(microsoft \w+ - .*|untitled.*|無題.*|\S+\.\w{2,4})", 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text with its place on the page, in points from the lower left."""
+    """A line of text with its place on the page and the size of its letters, in points from the lower left."""
 
     text: str
     left: float
     right: float
-    bottom: float
-    height: float
+    baseline: float
+    size: float
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,7 @@ def parse_pdf(data: bytes) -> Parsed:
     if pictures:
         parsed.meta["pages_without_text"] = ", ".join(map(str, pictures))
     blocks = _blocks(_without_furniture(pages))
-    outline = _outline(document)
-    parsed.sections = _sections(blocks, _by_outline(blocks, outline) if outline else _by_size(blocks))
+    parsed.sections = _sections(blocks, _by_outline(blocks, _outline(document)) or _by_size(blocks))
     return parsed
 
 
@@ -89,16 +90,34 @@ def _lines(page: PdfTextPage) -> Iterator[Line]:
         if not found[0].strip():
             continue
         first, last = found.start() + len(found[0]) - len(found[0].lstrip()), found.end() - 1
-        left, bottom, _, top = page.get_charbox(first, loose=True)
-        _, _, right, _ = page.get_charbox(last, loose=True)
-        yield Line(found[0].encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip(), left, right, bottom, top - bottom)
+        size = max(_letters(page, index) for index in (first, (first + last) // 2, last))  # a word of code in it may be smaller
+        content = found[0].encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
+        yield Line(content, page.get_charbox(first)[0], page.get_charbox(last)[2], _baseline(page, first), size)
+
+
+def _baseline(page: PdfTextPage, index: int) -> float:
+    x, y = c_double(), c_double()
+    raw.FPDFText_GetCharOrigin(page, index, x, y)
+    return y.value
+
+
+def _letters(page: PdfTextPage, index: int) -> float:
+    """Size of a letter's font as it appears, in points."""
+    matrix = raw.FS_MATRIX()
+    raw.FPDFText_GetMatrix(page, index, matrix)
+    return raw.FPDFText_GetFontSize(page, index) * hypot(matrix.c, matrix.d)
 
 
 def _without_furniture(pages: list[list[Line]]) -> list[list[Line]]:
-    """The pages without the lines that stand, but for numbers, first or last on at least half of them."""
+    """The pages without the lines that stand first or last on at least half of them, or, but for the numbers in them, on at least three.
+
+    A page that is nothing else stays as it is.
+    """
     seen = Counter(shape for page in pages if page for shape in {_shape(page[0]), _shape(page[-1])})
-    repeated = {shape for shape, times in seen.items() if times >= max(3, len(pages) / 2)}
-    return [[line for index, line in enumerate(page) if index not in (0, len(page) - 1) or _shape(line) not in repeated] for page in pages]
+    repeated = {shape for shape, times in seen.items() if times >= 3 and ("0" in shape or times >= len(pages) / 2)}
+    return [
+        [line for index, line in enumerate(page) if 0 < index < len(page) - 1 or _shape(line) not in repeated] or page for page in pages
+    ]
 
 
 def _shape(line: Line) -> str:
@@ -120,21 +139,21 @@ def _blocks(pages: list[list[Line]]) -> list[Block]:
 def _goes_on(block: Block, page: list[Line], line: Line) -> bool:
     """Does the last paragraph of a page go on with a line of the next? If it is cut inside a sentence, after a line as long as others."""
     above = block.lines[-1]
-    short = not page or above.right - above.left < SHORT * (max(other.right for other in page) - above.left)
+    short = len(page) < 2 or above.right - above.left < SHORT * (max(other.right for other in page) - above.left)
     return not (short or ENDED.search(above.text) or ITEM.match(line.text) or _other_size(line, above))
 
 
 def _other_size(line: Line, above: Line) -> bool:
-    return abs(line.height - above.height) > OTHER_SIZE * above.height
+    return abs(line.size - above.size) > OTHER_SIZE * above.size
 
 
 def _paragraphs(lines: list[Line]) -> list[list[Line]]:
-    steps = [above.bottom - line.bottom for above, line in pairwise(lines)]
+    steps = [above.baseline - line.baseline for above, line in pairwise(lines)]
     leading = median([step for step in steps if step > 0] or [0.0])
     widest = max((line.right for line in lines), default=0.0)
     found: list[list[Line]] = []
     for line in lines:
-        if not found or _begins(line, found[-1], min(leading, LOOSEST * line.height), widest):
+        if not found or _begins(line, found[-1], min(leading, LOOSEST * line.size), widest):
             found.append([])
         found[-1].append(line)
     return found
@@ -145,9 +164,9 @@ def _begins(line: Line, paragraph: list[Line], leading: float, widest: float) ->
     after the end of a sentence, when it is indented or the line above it is short.
     """
     above = paragraph[-1]
-    if ITEM.match(line.text) or _other_size(line, above) or above.bottom - line.bottom > APART * leading:
+    if ITEM.match(line.text) or _other_size(line, above) or above.baseline - line.baseline > APART * leading:
         return True
-    indented = line.left - paragraph[0].left > INDENT * line.height
+    indented = line.left - paragraph[0].left > INDENT * line.size
     return bool(ENDED.search(above.text)) and (indented or above.right - above.left < SHORT * (widest - above.left))
 
 
@@ -183,12 +202,12 @@ def _by_size(blocks: list[Block]) -> dict[int, list[tuple[int, str]]]:
     """As `_by_outline`, of short paragraphs in larger letters than most; the larger, the higher the level."""
     sizes = Counter()
     for block in blocks:
-        sizes[round(block.lines[0].height)] += len(block.text)
+        sizes[round(block.lines[0].size)] += len(block.text)
     usual = sizes.most_common(1)[0][0]
     headings = {
-        index: round(block.lines[0].height)
+        index: round(block.lines[0].size)
         for index, block in enumerate(blocks)
-        if block.lines[0].height > HEADING_SIZE * usual and len(block.text) <= LONGEST_HEADING
+        if block.lines[0].size > HEADING_SIZE * usual and len(block.text) <= LONGEST_HEADING
     }
     levels = {size: level for level, size in enumerate(sorted(set(headings.values()), reverse=True), 1)}
     return {index: [(levels[size], blocks[index].text)] for index, size in headings.items()}

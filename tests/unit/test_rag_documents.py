@@ -210,6 +210,11 @@ def test_pdf_paragraphs_with_their_pages(tmp_path, guide):
     ]
 
 
+def test_pages_that_differ_in_nothing_but_a_number_are_kept(tmp_path):
+    parsed = read_document(stored(tmp_path, "a.pdf", pdf([lines([f"Slide {i}"], 700) for i in range(4)])))
+    assert paragraphs(parsed) == [f"Slide {i}" for i in range(4)]
+
+
 def test_pdf_headings_are_those_of_its_outline(tmp_path):
     content = b"BT /F 12 Tf 60 700 Td (1. Start) Tj 0 -40 Td (Some text.) Tj 0 -40 Td (1.1 Deep) Tj 0 -40 Td (More text.) Tj ET"
     data = one_page(
