@@ -52,13 +52,13 @@ class Desk:
 
     @property
     def name(self) -> str:
-        about = self.opened.about
-        return f"{about.model} {about.version[:12]} ({about.precision})"
+        about = self.opened.model
+        return " ".join(part for part in (about.model, about.version[:12], about.precision) if part)
 
     def keep(self, turn: "Turn") -> None:
         if self.conversation is None:
             about = self.opened.about
-            self.conversation = self.log.begin_conversation(about.version, about.index or None, CHANNEL, OWNER)
+            self.conversation = self.log.begin_conversation(about.version or about.model, about.index or None, CHANNEL, OWNER)
         self.log.keep_turn(self.conversation, asdict(turn))
         self.log.keep_decisions([{"turn_id": turn.turn_id} | decision for decision in turn.decisions])
 
@@ -71,7 +71,7 @@ class Desk:
 
     def models(self) -> list[str]:
         rows = Catalog.of(self.home).query("SELECT model_id, stage, precision, base FROM models ORDER BY created DESC LIMIT 10")
-        marks = {self.opened.about.version: "*"}
+        marks = {self.opened.model.version: "*"}
         return [
             f"{marks.get(row['model_id'], ' ')} {row['model_id'][:12]}  {row['stage']:9}  {row['precision']}  {row['base']}" for row in rows
         ]

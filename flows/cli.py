@@ -26,7 +26,7 @@ STAGES = {
 DATA = {
     "instructions": "instruction files (Alpaca, chat messages, prompt-completion)",
     "preferences": "preference files (pairs, HH dialogues, two responses)",
-    "documents": "files or folders of txt, md, html",
+    "documents": "files, folders or globs of txt, md, html, pdf, docx, csv, jsonl (FILE.csv#text=COLUMN)",
     "questions": "held-out question files (question/answer, SQuAD)",
     "text": "raw text for continued pre-training",
 }
@@ -82,11 +82,14 @@ def parser() -> argparse.ArgumentParser:
         )
         if name == "index":
             stage.add_argument("--documents", nargs="+", metavar="PATH", help="index these files and folders as they are now")
+            stage.add_argument(
+                "--verify", action="store_true", help="compare the index that serves with the catalog, and mend what differs"
+            )
     chat = commands.add_parser(
         "chat",
         parents=[common],
         help="talk with the champion in the terminal",
-        epilog=settings_help("chat"),
+        epilog=settings_help("chat", "tools"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     chat.add_argument("--artifact", metavar="ID", help="talk with this model instead (`migaki status` lists them)")
@@ -94,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
         "serve",
         parents=[common],
         help="serve the champion: a web page, and an API for OpenAI's clients",
-        epilog=settings_help("serve"),
+        epilog=settings_help("serve", "chat", "tools"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     server.add_argument("--host", help="address to listen on (default 127.0.0.1); beyond loopback a token file is needed")
@@ -130,14 +133,18 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def settings_help(stage: str) -> str:
-    """The settings of a stage with their defaults, worked out only when help is asked for."""
+def settings_help(*sections: str) -> str:
+    """The settings of a stage, or of several sections, with their defaults, worked out only when help is asked for."""
     if not {"-h", "--help"} & set(sys.argv):
         return ""
     from flows.params import COMMAND_SETTINGS, STAGE_SETTINGS
 
-    fields = (STAGE_SETTINGS | COMMAND_SETTINGS)[stage].model_fields
-    lines = [f"  {stage}.{name} = {field.get_default()!r}: {field.description}" for name, field in fields.items()]
+    known = STAGE_SETTINGS | COMMAND_SETTINGS
+    lines = [
+        f"  {section}.{name} = {field.get_default()!r}: {field.description}"
+        for section in sections
+        for name, field in known[section].model_fields.items()
+    ]
     return "settings (with --set):\n" + "\n".join(lines)
 
 
@@ -170,6 +177,10 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
     params = RunParams(said_in(arguments))
     name = arguments.command
+    if getattr(arguments, "verify", False):
+        from flows.verify import verify_index
+
+        return verify_index(home, params.run)
     flow = getattr(importlib.import_module(f"flows.{name}"), name)
     wanted = params.flow_parameters() if name == "retrain" else {"run": params.run, name: params.stages[name]}
     with local_server(home):

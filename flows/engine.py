@@ -1,68 +1,76 @@
 """The chatbot's engine as terminal and server open it: the champion or a model named, the index that serves, filters and tools."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from flows.params import BUNDLED_EMBEDDER, BUNDLED_MODEL
-from flows.show import console
+from flows.live_index import LiveIndex
+from flows.params import BUNDLED_MODEL
 from storage import ArtifactRef, ArtifactStore, Home
 from storage.artifacts import read_manifest
 from storage.registry import champion, champion_index
+from tasks.chatbot.safety.settings import SafetySettings
 from tasks.chatbot.settings import ChatSettings
+from tasks.chatbot.tools.settings import ToolSettings
 from tasks.chatbot.web.service import About
 from tasks.errors import MigakiError
 from tasks.models.catalogue import weak_languages
-from tasks.models.reference import resolve
 
 if TYPE_CHECKING:
+    from tasks.chatbot.backends import Backend
     from tasks.chatbot.engine import ChatEngine
-    from tasks.chatbot.local_backend import LocalModel
-    from tasks.chatbot.safety import Guard
-    from tasks.rag.retrieval import Retriever
 
 Said = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An engine, and what it was made of. Close it to free the model."""
+    """An engine, and what it was made of; its index is whichever serves at the moment. Close it to free the model."""
 
     engine: "ChatEngine"
-    about: About
+    model: About
+    home: Home
+
+    @property
+    def about(self) -> About:
+        """Model and index as they are now."""
+        index = champion_index(self.home) if self.engine.retriever else None
+        return replace(self.model, index=index["artifact_id"], documents=index["documents"]) if index else self.model
 
     def close(self) -> None:
+        """Of a server, only this program's connections end."""
         self.engine.backend.close()
 
 
-def open_engine(home: Home, artifact: str | None, said: Said, on_log: Callable[[str], object] = console.print) -> Opened:
-    """The engine with the champion, or with the model artifact named; `said` are settings by section, of which `chat` and `safety` count.
+def open_engine(home: Home, artifact: str | None, said: Said) -> Opened:
+    """The engine with the champion, with the model artifact named, or with the server that `chat.server` names.
+
+    Args:
+        said: settings by section, of which `chat`, `tools` and `safety` count.
 
     Raises:
-        MigakiError, StorageError: there is no champion yet, the artifact is none or no model, or a setting is wrong.
+        MigakiError, StorageError: there is no champion yet, the artifact is none or no model, the server does not answer, or a setting is wrong.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     settings = ChatSettings.build("chat", said.get("chat", {}))
+    tool_settings = ToolSettings.build("tools", said.get("tools", {}))
+    safety_settings = SafetySettings.build("safety", said.get("safety", {}))
+    if settings.server and artifact:
+        raise MigakiError(f"{artifact!r} and chat.server = {settings.server!r} cannot both answer: name one of them")
+    if settings.server and not settings.server_model:
+        raise MigakiError(f"chat.server = {settings.server!r} needs chat.server_model: which of its models is to answer")
     store = ArtifactStore(home)
-    ref = model_artifact(home, store, artifact)
-    manifest = read_manifest(store.path(ref)) or {}
-    base = manifest.get("model") or BUNDLED_MODEL
-    guard = open_filters(home, settings, said)
-    index, retriever = champion_index(home), open_champion_index(home, store, on_log)
+    ref = None if settings.server else model_artifact(home, store, artifact)
     from tasks.chatbot.engine import ChatEngine
+    from tasks.chatbot.safety.task import open_guard
+    from tasks.chatbot.tools.bundled import bundled_tools
 
-    engine = ChatEngine(load_backend(store, ref), retriever, settings, None, guard, weak_languages(base))
-    about = About(
-        model=short_name(base),
-        version=ref.id,
-        precision=ref.meta.get("precision") or "",
-        index=index["artifact_id"] if index else "",
-        documents=index["documents"] if index else 0,
-        created=int(datetime.fromisoformat(manifest["created"]).replace(tzinfo=UTC).timestamp()) if "created" in manifest else 0,
-    )
-    return Opened(engine, about)
+    retriever = open_champion_index(home)
+    guard = open_guard(home, safety_settings) if settings.safety else None
+    tools = bundled_tools(tool_settings, retriever) if settings.max_calls else None
+    backend, about, weak = connect(settings) if ref is None else load(store, ref)
+    return Opened(ChatEngine(backend, retriever, settings, tools, guard, weak), about, home)
 
 
 def model_artifact(home: Home, store: ArtifactStore, artifact: str | None) -> ArtifactRef:
@@ -78,21 +86,25 @@ def model_artifact(home: Home, store: ArtifactStore, artifact: str | None) -> Ar
     return ref
 
 
-def load_backend(store: ArtifactStore, ref: ArtifactRef) -> "LocalModel":
+def load(store: ArtifactStore, ref: ArtifactRef) -> "tuple[Backend, About, tuple[str, ...]]":
+    """The model of an artifact, what there is to say about it, and the languages that it writes poorly."""
     from tasks.chatbot.local_backend import LocalModel
     from tasks.models.loader import load_model, load_tokenizer
 
+    manifest = read_manifest(store.path(ref)) or {}
+    base = manifest.get("model") or BUNDLED_MODEL
+    made = int(datetime.fromisoformat(manifest["created"]).replace(tzinfo=UTC).timestamp()) if "created" in manifest else 0
+    about = About(model=short_name(base), version=ref.id, precision=ref.meta.get("precision") or "", created=made)
     folder = store.path(ref) / ref.meta["model"]
-    return LocalModel(load_model(folder), load_tokenizer(folder), ref.id)
+    return LocalModel(load_model(folder), load_tokenizer(folder), ref.id), about, weak_languages(base)
 
 
-def open_filters(home: Home, settings: ChatSettings, said: Said) -> "Guard | None":
-    """The safety filters with the newest classifier, or None where `chat.safety` is off."""
-    from tasks.chatbot.safety.settings import SafetySettings
-    from tasks.chatbot.safety.task import open_guard
+def connect(settings: ChatSettings) -> "tuple[Backend, About, tuple[str, ...]]":
+    """The model of a server, as `load` gives one of this machine. Nothing is known of its languages."""
+    from tasks.chatbot.openai_backend import OpenAIServer
 
-    wanted = SafetySettings.build("safety", said.get("safety", {}))
-    return open_guard(home, wanted) if settings.safety else None
+    backend = OpenAIServer.connect(settings.server, settings.server_model, os.environ.get("MIGAKI_SERVER_KEY"))
+    return backend, About(model=settings.server_model), ()
 
 
 def short_name(reference: str) -> str:
@@ -100,12 +112,6 @@ def short_name(reference: str) -> str:
     return reference.partition("@")[0].partition("==")[0].removeprefix("wheel:").removeprefix("hub:").rstrip("/").rpartition("/")[2]
 
 
-def open_champion_index(home: Home, store: ArtifactStore, on_log: Callable[[str], object] = console.print) -> "Retriever | None":
-    """The index that serves, with the embedder it was built with, or None before the first."""
-    now = champion_index(home)
-    if now is None:
-        return None
-    from tasks.rag.retrieval import open_index
-
-    embedder = resolve(now["embedder"] or BUNDLED_EMBEDDER, home, on_log)
-    return open_index(store.path(store.get(now["artifact_id"])), embedder.path, embedder.checksum)
+def open_champion_index(home: Home, _: ArtifactStore | None = None) -> LiveIndex | None:
+    """The index that serves, now and as it changes; None before the first, for an engine with an index says that nothing was found."""
+    return LiveIndex(home) if champion_index(home) else None

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tasks.chatbot.safety.settings import SafetySettings
 from tasks.chatbot.settings import ChatSettings
+from tasks.chatbot.tools.settings import ToolSettings
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
@@ -67,7 +68,12 @@ ALONE = {"safety"}  # stages with a command of their own that are no part of a r
 
 
 # Commands that are no part of a retraining run; a settings file may hold them beside the stages.
-COMMAND_SETTINGS: dict[str, type[StageSettings]] = {"chat": ChatSettings, "serve": ServeSettings, "harvest": HarvestSettings}
+COMMAND_SETTINGS: dict[str, type[StageSettings]] = {
+    "chat": ChatSettings,
+    "tools": ToolSettings,
+    "serve": ServeSettings,
+    "harvest": HarvestSettings,
+}
 
 
 class RunParams:

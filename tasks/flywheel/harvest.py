@@ -61,7 +61,7 @@ class Harvest:
         """Rows by `kind` (instructions, left out, pairs), `lang` and `reason`: what a row comes from, or why something was left out."""
         counts = Counter({("left out", lang, reason): count for (reason, lang), count in self.left_out.items()})
         for kind, rows in (("pairs", self.pairs), ("instructions", self.instructions)):
-            counts.update((kind, detect(row["messages"][0]["content"]), row["from"]) for row in rows)
+            counts.update((kind, language(row["messages"]), row["from"]) for row in rows)
         return [{"kind": kind, "lang": lang, "reason": reason, "rows": count} for (kind, lang, reason), count in sorted(counts.items())]
 
 
@@ -78,7 +78,7 @@ def harvest(turns: Iterable[Row], settings: HarvestSettings, redact: Callable[[s
         pairs = pairs_of(question)[: settings.max_pairs]
         found.pairs += pairs
         found.instructions += instructions_of(question)
-        lang = detect(question.messages[-1]["content"])
+        lang = language(question.messages)
         found.left_out.update((reason, lang) for answer in question.answers.values() if (reason := why_unused(answer, bool(pairs))))
     found.pairs = unique(found.pairs, preference, lambda pair: (pair.chosen, pair.rejected), settings.near_duplicate, found.left_out)
     found.instructions = unique(found.instructions, instruction, lambda row: (row.answer,), settings.near_duplicate, found.left_out)
@@ -131,6 +131,11 @@ def count_votes(question: Asked, turn: Row, min_support: float, unsafe: Callable
         return "not a whole answer of the model's own"
     question.vote(answer, turn["rating"], name).supported |= support(turn["sentences"]) >= min_support
     return ""
+
+
+def language(messages: list[Message]) -> str:
+    """Of the last question."""
+    return detect([message["content"] for message in messages if message["role"] == "user"][-1])
 
 
 def support(sentences: list[Row]) -> float:

@@ -106,6 +106,11 @@ def test_personal_data_is_gone_from_questions_answers_corrections_and_history(ta
     assert [message["role"] for message in found.pairs[0]["messages"]] == ["user", "assistant", "user"]
 
 
+def test_rows_count_for_the_language_of_the_question_that_was_rated(talk):
+    talk.hold(("Hello there.", "Hi.", 0, None), ("首都は?", "京都です。", -1, "東京です。", {"lang": "ja"}))
+    assert {(row["kind"], row["lang"]) for row in talk.harvest().counts()} == {("pairs", "ja"), ("instructions", "ja")}
+
+
 @pytest.mark.parametrize(("history", "length"), [(0, 1), (1, 3), (2, 5)])
 def test_the_history_is_as_long_as_wanted(talk, history, length):
     talk.hold(*[(f"Question {n}?", f"Answer {n}.", -1 if n == 3 else 0, "Better." if n == 3 else None) for n in range(4)])
