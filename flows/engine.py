@@ -112,6 +112,6 @@ def short_name(reference: str) -> str:
     return reference.partition("@")[0].partition("==")[0].removeprefix("wheel:").removeprefix("hub:").rstrip("/").rpartition("/")[2]
 
 
-def open_champion_index(home: Home, _: ArtifactStore | None = None) -> LiveIndex | None:
+def open_champion_index(home: Home) -> LiveIndex | None:
     """The index that serves, now and as it changes; None before the first, for an engine with an index says that nothing was found."""
     return LiveIndex(home) if champion_index(home) else None
