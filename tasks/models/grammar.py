@@ -49,7 +49,9 @@ class JsonGrammar:
         self.tokenizer, self.limit = ll_tokenizer(tokenizer), limit
         self.matcher = LLMatcher(self.tokenizer, LLMatcher.grammar_from_json_schema(schema, overrides=STYLE), log_level=0)
         if self.matcher.is_error():
-            raise MigakiError(f"this schema cannot be enforced: {self.matcher.get_error().splitlines()[0]}; schema: {json.dumps(schema)[:300]}")
+            raise MigakiError(
+                f"this schema cannot be enforced: {self.matcher.get_error().splitlines()[0]}; schema: {json.dumps(schema)[:300]}"
+            )
         self.answer: list[int] = []
         self._mask = llguidance.numpy.allocate_token_bitmask(1, self.tokenizer.vocab_size)
 
@@ -158,9 +160,7 @@ def complete_json(
 
 
 @torch.no_grad()
-def option_logprobs(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int], options: Sequence[str]
-) -> list[float]:
+def option_logprobs(model: nn.Module, tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int], options: Sequence[str]) -> list[float]:
     """Log-likelihood (nats, summed over tokens) of each option after a prompt, which is read once for all of them.
 
     Raises:

@@ -132,6 +132,8 @@ def _percent(tokens: list[str]) -> list[str]:
     found = []
     for i, token in enumerate(tokens):
         follows = tokens[i + 1] if i + 1 < len(tokens) else ""
+        if token == follows == "%":
+            raise MigakiError("one % after another means nothing")
         remainder = token != "%" or follows == "(" or follows[:1].isalnum() or follows[:1] == "."
         found += [token] if remainder else ["/", "100"]
     return found

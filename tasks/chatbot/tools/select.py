@@ -1,21 +1,45 @@
-"""Which tool to call next, if any, and with which arguments."""
-
-from typing import Any
+"""Which tool to call next, if any: rules for the bundled tools, calibrated relevance for all others, arguments under a grammar."""
 
 from tasks.chatbot.backends import Backend
 from tasks.chatbot.events import Called, Returned
-from tasks.chatbot.tools.toolbox import ToolBox
+from tasks.chatbot.tools.arguments import decode_arguments
+from tasks.chatbot.tools.relevance import most_relevant
+from tasks.chatbot.tools.toolbox import Tool, ToolBox
 
 Message = dict[str, str]
+THRESHOLD = 0.5  # least probability that a tool is wanted
+TRIES = 2  # calls of one tool without a rule: one more after a failure, with its message in sight
 
 
 def next_call(
     backend: Backend, messages: list[Message], toolbox: ToolBox, question: str, made: list[tuple[Called, Returned]]
 ) -> Called | None:
-    """The next call that the question asks for, or None. A call is never made twice."""
-    earlier: list[tuple[str, dict[str, Any]]] = [(called.name, called.arguments) for called, _ in made]
+    """The next call that the question asks for, or None. A call is never made twice.
+
+    Args:
+        messages: the conversation, the question last.
+        made: the calls that the question has led to so far, and what they gave.
+    """
+    earlier = [called for called, _ in made]
     for tool in toolbox.tools.values():
         for arguments in tool.rule(question) if tool.rule else ():
-            if (tool.name, arguments) not in earlier:
-                return Called(tool.name, arguments)
-    return None
+            if (call := Called(tool.name, arguments)) not in earlier:
+                return call
+    tool = _chosen(backend, toolbox, question, made)
+    if tool is None:
+        return None
+    arguments = decode_arguments(backend, messages, tool, question, made)
+    call = None if arguments is None else Called(tool.name, arguments)
+    return None if call in earlier else call
+
+
+def _chosen(backend: Backend, toolbox: ToolBox, question: str, made: list[tuple[Called, Returned]]) -> Tool | None:
+    """The tool whose last call failed, once more; else the most relevant of those without a rule that were not called."""
+    if made and not made[-1][1].ok:
+        failed = toolbox.tools.get(made[-1][0].name)
+        if failed and not failed.rule:
+            return failed if sum(called.name == failed.name for called, _ in made) < TRIES else None
+    called = {call.name for call, _ in made}
+    left = [tool for tool in toolbox.tools.values() if not tool.rule and tool.name not in called]
+    found = most_relevant(backend, question, left) if left else None
+    return found[0] if found and found[1] >= THRESHOLD else None

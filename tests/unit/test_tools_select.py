@@ -1,0 +1,165 @@
+"""Which declared tool a question wants, if any, and the arguments it is called with."""
+
+import pytest
+
+from tasks.chatbot.events import Called, Returned
+from tasks.chatbot.tools.arguments import mentioned
+from tasks.chatbot.tools.relevance import Weights, features, most_relevant
+from tasks.chatbot.tools.schema import enforceable
+from tasks.chatbot.tools.select import next_call
+from tasks.chatbot.tools.toolbox import Tool, ToolBox
+from tasks.chatbot.tools.values import narrowed, numbers_in, numbers_needed
+from tasks.models.grammar import complete_json, option_logprobs
+from tasks.prompts.template import encode_prompt
+from tests.models import tiny_llama, tiny_tokenizer
+
+AREA = Tool.declared(
+    {
+        "name": "calculate_triangle_area",
+        "description": "Calculate the area of a triangle given its base and height.",
+        "parameters": {
+            "type": "dict",
+            "properties": {
+                "base": {"type": "integer", "description": "The base of the triangle."},
+                "height": {"type": "float", "description": "The height of the triangle."},
+                "unit": {"type": "string", "enum": ["metre", "foot"]},
+            },
+            "required": ["base", "height"],
+        },
+    }
+)
+ROUTE = Tool.declared(
+    {
+        "name": "maps.find_route",
+        "description": "Find the fastest route between two cities.",
+        "parameters": {
+            "type": "dict",
+            "properties": {"start": {"type": "string"}, "end": {"type": "string"}},
+            "required": ["start", "end"],
+        },
+    }
+)
+BOOKING = Tool.declared(
+    {
+        "name": "book_room",
+        "description": "会議室を予約する",
+        "parameters": {"type": "object", "properties": {"people": {"type": "integer", "description": "人数"}}, "required": ["people"]},
+    }
+)
+BOX = ToolBox([AREA, ROUTE, BOOKING])
+QUESTION = "Find the area of a triangle with a base of 10 and a height of 5.5 in foot."
+
+
+class Tiny:
+    """A backend over a random model: what it decides cannot come from what it knows."""
+
+    name, context = "tiny", 4096
+
+    def __init__(self, seed=0):
+        self.model, self.tokenizer, self.asked = tiny_llama(seed=seed), tiny_tokenizer(), []
+        self.model.config.max_position_embeddings = 4096
+
+    def choose(self, messages, options):
+        return option_logprobs(self.model, self.tokenizer, encode_prompt(self.tokenizer, messages), options)
+
+    def complete_json(self, messages, schema, prefix, max_new_tokens):
+        self.asked.append(messages)
+        return complete_json(self.model, self.tokenizer, encode_prompt(self.tokenizer, messages), schema, max_new_tokens)
+
+
+def call(question, box=BOX, made=(), backend=None, earlier=()):
+    return next_call(backend or Tiny(), [*earlier, {"role": "user", "content": question}], box, question, list(made))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_tool_is_found_and_its_arguments_are_of_the_question(seed):
+    found = call(QUESTION, backend=Tiny(seed))
+    assert found.name == "calculate_triangle_area" and found.arguments.keys() == {"base", "height", "unit"}
+    assert found.arguments["base"] == 10 and found.arguments["height"] in (10, 5.5) and found.arguments["unit"] == "foot"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is the capital of France?",
+        "Who wrote Hamlet?",
+        "こんにちは",
+        "日本の首都はどこですか?",
+        "",
+        "Calculate the area of a triangle.",
+    ],
+)
+def test_no_tool_is_called_for_what_none_can_do(question):
+    assert call(question) is None
+
+
+def test_a_japanese_question_finds_a_tool_that_is_described_in_japanese():
+    assert call("5人の会議室を予約してください") == Called("book_room", {"people": 5})
+
+
+def test_a_call_is_never_repeated_and_a_failed_one_is_tried_once_more_with_the_reason_in_sight():
+    first = call(QUESTION)
+    assert call(QUESTION, made=[(first, Returned(first.name, True, "27.5"))]) is None
+    backend, failure = Tiny(), Returned(AREA.name, False, "the height must be given in metre")
+    again = call(QUESTION, made=[(Called(AREA.name, {"base": 1, "height": 1}), failure)], backend=backend)
+    assert again.name == AREA.name and "must be given in metre" in backend.asked[0][-1]["content"]
+    assert call(QUESTION, made=[(first, failure)], backend=Tiny()) is None
+    assert call(QUESTION, made=[(Called(AREA.name, {"base": n, "height": n}), failure) for n in (1, 2)]) is None
+
+
+def test_arguments_that_break_off_are_no_call():
+    backend = Tiny()
+    backend.complete_json = lambda *_: '{"base": 1'
+    assert call(QUESTION, backend=backend) is None
+
+
+def test_what_was_said_before_is_shown_where_arguments_are_decoded():
+    backend = Tiny()
+    call(QUESTION, backend=backend, earlier=[{"role": "user", "content": "old"}, {"role": "assistant", "content": "reply"}])
+    assert [message["content"] for message in backend.asked[0][2:4]] == ["old", "reply"]
+
+
+def test_likelihood_decides_between_tools_that_words_cannot_tell_apart():
+    class Prefers:
+        def choose(self, messages, options):
+            return [-1.0 if option == "send_b" and "\n" in messages[0]["content"] else -9.0 for option in options]
+
+    tools = [Tool.declared({"name": name, "description": "Send a message to somebody."}) for name in ("send_a", "send_b")]
+    best, probability = most_relevant(Prefers(), "Send somebody a message", tools, Weights(lift=1.0))
+    assert best.name == "send_b" and probability > 0.5
+
+
+def test_features_count_what_question_and_tool_have_in_common():
+    found = features(QUESTION, AREA)
+    assert found["name"] == 1 and found["description"] == 1 and found["numbers"] == 0
+    assert features("What is the area of a triangle?", AREA)["numbers"] == 2 and features("hello", ROUTE)["name"] == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "numbers"),
+    [
+        ("base 10, height 5.5", [10, 5.5]),
+        ("1,234,567 people and 5 million more", [1234567, 5000000]),
+        ("at 5% for 3年", [5, 0.05, 3]),
+        ("３万円を2人で", [30000, 2]),
+        ("from -5 to 7 in 2020-2022", [-5, 7, 2020, 2022]),
+        ("the list [1, -2]", [1, -2]),
+        ("two adults and one child", [2, 1]),
+        ("covid19 and B12", []),
+    ],
+)
+def test_numbers_are_found_in_order(question, numbers):
+    assert numbers_in(question) == numbers
+
+
+def test_numbers_needed_and_narrowed():
+    assert numbers_needed(AREA.parameters) == 2 and numbers_needed(ROUTE.parameters) == 0 and numbers_needed({}) == 0
+    schema = narrowed(enforceable(AREA.parameters), QUESTION)
+    assert schema["properties"]["base"] == {"enum": [10]} and schema["properties"]["height"] == {"enum": [10, 5.5]}
+    assert schema["properties"]["unit"] == {"enum": ["foot"]}
+    assert narrowed(enforceable({"type": "integer", "minimum": 20}), "10 times")["type"] == "integer"
+
+
+def test_optional_parameters_are_offered_when_the_question_speaks_of_them():
+    assert mentioned(AREA.parameters, QUESTION) == {"unit"} and mentioned(AREA.parameters, "area of a triangle") == frozenset()
+    assert mentioned(AREA.parameters, "which unit?") == {"unit"}
