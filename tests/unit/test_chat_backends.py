@@ -20,7 +20,8 @@ from tasks.chatbot.turns import OneAtATime, Turns
 from tasks.errors import MigakiError
 from tasks.models.grammar import complete_json
 from tasks.prompts.template import encode_prompt
-from tests.models import FAMILIES, tiny_llama, tiny_tokenizer
+from tasks.quantization.variants import make_variant
+from tests.models import FAMILIES, save_tiny, tiny_llama, tiny_tokenizer
 
 GREEDY = Sampling(max_new_tokens=12, temperature=0.0, no_repeat_ngram=0)
 
@@ -505,3 +506,19 @@ def test_tokens_are_counted_or_estimated():
     messages = ask("hello 磨き")
     assert OpenAIServer("http://h", "m").count_tokens(messages) == 2 + 2 + 4
     assert OpenAIServer("http://h", "m", tokenizer=tokenizer).count_tokens(messages) == len(encode_prompt(tokenizer, messages))
+
+
+@pytest.mark.parametrize("variant", ["fp16", "int8", "nf4"])
+def test_every_precision_of_the_registry_is_batched(tmp_path, variant):
+    source = save_tiny(tmp_path / "tiny", hidden=64)
+    backend = LocalModel(make_variant(variant, source, 6.0, "cpu"), tiny_tokenizer(), variant)
+    assert backend.batched
+    got = []
+    threads = [threading.Thread(target=lambda: got.append(answer(backend, "hello"))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 3 and all(tokens == 12 or reason == "stop" for _, tokens, reason in got)
+    assert all(score < 0 for score in backend.choose(ask("hello"), ["yes", "no"]))
+    backend.close()
