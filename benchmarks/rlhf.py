@@ -6,7 +6,8 @@
 
 Both sides take the same weights, prompts, answer length, batch (16), optimizer steps per round (one per epoch) and epochs (4), and the same
 reward: a fresh scalar head, or with --reward a saved sequence-classification model. `--placement same` puts adapters on q and v of all
-layers, as the peer does; `default` on all linear layers of the top third.
+layers, as the peer does; `default` on all linear layers of the top third. `migaki --design joint` gives policy and critic one adapter, as
+Hydra-RLHF's joint variant does (Santacroce et al. 2023), to be held against Migaki's own, an adapter for each.
 """
 
 import argparse
@@ -40,6 +41,7 @@ def main() -> None:
         side.add_argument("--seed", type=int, default=0)
         side.add_argument("--lr", type=float, default=1e-4, help="learning rate of policy and critic")
         side.add_argument("--critic-fraction", type=float, help="of Migaki's side (default: its own)")
+        side.add_argument("--design", choices=("separate", "joint"), default="separate")
         if name == "run":
             side.add_argument("--peer", type=Path, required=True)
             side.add_argument("--env", type=Path, required=True)
@@ -71,10 +73,11 @@ def run(chosen: argparse.Namespace) -> None:
         chosen.lr,
         *(["--reward", chosen.reward] if chosen.reward else []),
     ]
-    fraction = [] if chosen.critic_fraction is None else ["--critic-fraction", chosen.critic_fraction]
+    own = ["--placement", chosen.placement, "--design", chosen.design]
+    own += [] if chosen.critic_fraction is None else ["--critic-fraction", chosen.critic_fraction]
     sides = {
         "peer": [chosen.env / "bin" / "python", chosen.peer, *shared],
-        "migaki": [sys.executable, __file__, "migaki", *shared, "--placement", chosen.placement, *fraction],
+        "migaki": [sys.executable, __file__, "migaki", *shared, *own],
     }
     found = alternate(sides, chosen.runs, ("episodes_per_s", "seconds", "peak_rss_mib"))
     print(f"placement {chosen.placement}, stop {chosen.stop}, {chosen.runs} runs: {compare(found, 'episodes_per_s')}")
@@ -123,8 +126,9 @@ def migaki(chosen: argparse.Namespace) -> None:
     prompts = [json.loads(line)["prompt"] for line in chosen.prompts.open(encoding="utf-8")]
     encoded = [encode_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in prompts]
     torch.manual_seed(0)
-    trainer = PPOTrainer(roles, reward, settings, end_ids(tokenizer) if chosen.stop == "eos" else set(), targets, 8)
-    inside = timed_inside()
+    design = joint_trainer() if chosen.design == "joint" else PPOTrainer
+    trainer = design(roles, reward, settings, end_ids(tokenizer) if chosen.stop == "eos" else set(), targets, 8)
+    inside = timed_inside(design)
     updates, start, learnt = [], time.perf_counter(), [0.0]
 
     def on_round(figures, *_: object) -> None:
@@ -140,9 +144,52 @@ def migaki(chosen: argparse.Namespace) -> None:
     print(json.dumps({"side": "migaki", **result, "peak_rss_mib": memory, "updates": updates}))
 
 
-def timed_inside() -> list[float]:
+def joint_trainer() -> type:
+    """PPO with one adapter for policy and critic: a pass over a micro-batch serves both, and the value loss (times 0.1, as the peer's) moves both."""
+    import torch
+
+    from tasks.models.likelihood import target_logprobs
+    from tasks.rlhf import ppo
+    from tasks.rlhf.losses import policy_loss, value_loss
+    from tasks.rlhf.roles import scalar_head
+    from tasks.rlhf.rollout import POLICY, Critic
+
+    class JointCritic(Critic):
+        def states(self, trunk, mask):
+            return trunk
+
+        def values(self, states, batch):
+            return self.head(self.roles.final(POLICY, states, batch.mask)[batch.predicts])[:, 0]
+
+    class JointTrainer(ppo.PPOTrainer):
+        def __init__(self, roles, reward, settings, *rest):
+            super().__init__(roles, reward, settings, *rest)
+            self.critic = JointCritic(roles, scalar_head(roles.hidden_size, settings.seed), 0)
+            self.critic_optimizer = torch.optim.AdamW(
+                self.critic.head.parameters(), lr=settings.critic_learning_rate, eps=1e-5, weight_decay=0.0
+            )
+
+        def _accumulate(self, experience, rows, tokens, figures, first):
+            batch, states, _ = ppo._rows_of(experience, rows)
+            inside = experience.mask[rows].bool()
+            old, advantages = experience.logprobs[rows][inside], experience.advantages[rows][inside]
+            final = self.roles.final(POLICY, states, batch.mask)[batch.predicts]
+            logprobs = target_logprobs(self.roles.head, final, batch.targets, self.settings.temperature)
+            loss, ratio, clipped = policy_loss(logprobs, old, advantages, self.settings.clip_ratio)
+            values = self.critic.head(final)[:, 0]
+            squared = value_loss(values, experience.values[rows][inside], experience.returns[rows][inside], self.settings.clip_value)
+            ((loss.sum() + 0.1 * squared.sum()) / tokens).backward()
+            if first:
+                figures.first_ratio_error = float((ratio.detach() - 1).abs().max())
+            approximate_kl = 0.5 * (logprobs - old).square()
+            return torch.stack([part.detach().float().sum() / tokens for part in (loss, squared, clipped, approximate_kl)])
+
+    return JointTrainer
+
+
+def timed_inside(trainer: type) -> list[float]:
     """From now on, the seconds spent in decoding and in passes of the model, forward and backward, in a list of one."""
-    from tasks.rlhf import ppo, rollout
+    from tasks.rlhf import rollout
 
     total = [0.0]
 
@@ -156,7 +203,7 @@ def timed_inside() -> list[float]:
 
         return call
 
-    for place, name in ((rollout, "sample"), (rollout, "_examined"), (ppo.PPOTrainer, "_accumulate")):
+    for place, name in ((rollout, "sample"), (rollout, "_examined"), (trainer, "_accumulate")):
         setattr(place, name, timed(getattr(place, name)))
     return total
 
