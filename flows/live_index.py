@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flows.params import BUNDLED_EMBEDDER
 from storage import ArtifactStore, Home
 from storage.registry import champion_index
 from tasks.models.reference import resolve
@@ -37,7 +38,7 @@ def open_champion(home: Home, loaded: "Embedder | None" = None, log: Callable[[s
     from tasks.rag.retrieval import open_index
 
     store = ArtifactStore(home)
-    embedder = resolve(now["embedder"], home, log)
+    embedder = resolve(now["embedder"] or BUNDLED_EMBEDDER, home, log)
     retriever = open_index(store.path(store.get(now["artifact_id"])), embedder.path, embedder.checksum, loaded=loaded)
     return Serving(now["artifact_id"], retriever)
 

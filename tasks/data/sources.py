@@ -199,8 +199,11 @@ class DocumentFile:
     label: str | None = None  # the text of the nearest .allowed
 
     def digest(self) -> str:
-        """SHA-256 of all that decides what is read from it; of the contents alone where nothing else does."""
-        contents = file_digest(self.path)
+        """SHA-256 of all that decides what is read from it; of the contents alone where nothing else does. What cannot be opened has one too: its reader says why."""
+        try:
+            contents = file_digest(self.path)
+        except OSError as error:
+            contents = hashlib.sha256(f"cannot be opened: {error.strerror}".encode()).hexdigest()
         if not self.columns and self.label is None:
             return contents
         return hashlib.sha256(json.dumps([contents, self.columns, self.label]).encode()).hexdigest()

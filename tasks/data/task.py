@@ -157,7 +157,11 @@ def _documents(settings: PrepareSettings, contexts: list[Document], work: Work, 
             continue
         target = work.path / "documents" / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file.path, target)
+        try:
+            shutil.copyfile(file.path, target)
+        except OSError as error:
+            ledger.drop("documents", file.name, 0, "not read", f"it cannot be opened: {error.strerror}", "")
+            continue
         ledger.kept["documents", "", "file"] += 1
         copied.append(file)
         names.add(file.name)

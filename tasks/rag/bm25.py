@@ -9,7 +9,6 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -94,14 +93,15 @@ class Question:
     """The terms of a question: hashes, how often each is asked for, and what it counts for by its script."""
 
     hashes: np.ndarray  # (terms,) uint64
-    counts: tuple[int, ...]
-    worth: tuple[float, ...]
+    counts: np.ndarray  # (terms,) float32
+    worth: np.ndarray  # (terms,) float32
 
     @classmethod
     def of(cls, text: str) -> "Question":
         found = Counter(terms(text))
         hashes = np.array([term_hash(term) for term in found], np.uint64)
-        return cls(hashes, tuple(found.values()), tuple(GRAMMAR if HIRAGANA.fullmatch(term) else 1.0 for term in found))
+        worth = np.array([GRAMMAR if HIRAGANA.fullmatch(term) else 1.0 for term in found], np.float32)
+        return cls(hashes, np.array(list(found.values()), np.float32), worth)
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,18 @@ class Scope:
     norm: np.ndarray  # (texts,) float32
 
 
+@dataclass(frozen=True)
+class Found:
+    """Postings of the terms of a question that some text has."""
+
+    term: np.ndarray  # (postings,) which term
+    ids: np.ndarray  # (postings,) which text
+    weights: np.ndarray  # (postings,) BM25 of the term in the text
+    counts: np.ndarray  # (terms,) how often it is asked for
+    worth: np.ndarray  # (terms,) what it counts for by its script
+    idf: np.ndarray  # (terms,)
+
+
 class BM25:
     """Postings: text `ids[i]` holds the term of hash `vocabulary[t]` `counts[i]` times, for i in [starts[t], starts[t + 1])."""
 
@@ -120,7 +132,7 @@ class BM25:
         self.vocabulary, self.starts, self.ids, self.counts, self.lengths = vocabulary, starts, ids, counts, lengths
         self.k1, self.b, self.size = k1, b, len(lengths)
         df = np.diff(starts)
-        self.weights = self._weights(counts, np.repeat(_idf(df.astype(np.float32), self.size), df), self._norm(lengths)[ids])
+        self.weights = self._weights(counts, np.repeat(_idf(df, self.size), df), self._norm(lengths)[ids])
 
     @classmethod
     def build(cls, texts: list[str], k1: float, b: float) -> "BM25":
@@ -147,11 +159,8 @@ class BM25:
 
     def scores(self, query: "str | Question", weighted: bool = True, scope: Scope | None = None) -> np.ndarray:
         """(texts,) scores; 0 where no term of the query occurs, and outside of the scope. Not `weighted`, they are the plain formula's."""
-        asked = Question.of(query) if isinstance(query, str) else query
-        total = np.zeros(self.size, dtype=np.float32)
-        for i, ids, idf, weights in self._postings(asked, scope):
-            total[ids] += _worth(asked, i, idf, weighted) * weights
-        return total
+        found = self._found(Question.of(query) if isinstance(query, str) else query, scope)
+        return self._sum(found, found.weights * (found.counts * found.idf**RARITY * found.worth if weighted else found.counts)[found.term])
 
     def coverage(self, query: "str | Question", scope: Scope | None = None) -> np.ndarray:
         """(texts,) share of the query's known terms that each text holds, weighted by their rarity."""
@@ -159,34 +168,37 @@ class BM25:
 
     def scores_and_coverage(self, asked: Question, scope: Scope | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Both, for the price of one."""
-        total, held, whole = np.zeros(self.size, np.float32), np.zeros(self.size, np.float32), 1e-9
-        for i, ids, idf, weights in self._postings(asked, scope):
-            total[ids] += _worth(asked, i, idf) * weights
-            held[ids] += np.float32(idf)
-            whole += idf
-        return total, held / np.float32(whole)
+        found = self._found(asked, scope)
+        scores = self._sum(found, found.weights * (found.counts * found.idf**RARITY * found.worth)[found.term])
+        return scores, self._sum(found, found.idf[found.term] / np.float32(found.idf.sum() + 1e-9))
+
+    def _sum(self, found: "Found", values: np.ndarray) -> np.ndarray:
+        """(texts,) sum of each text's values."""
+        return np.bincount(found.ids, values, minlength=self.size).astype(np.float32)
 
     def rarity(self, term: str) -> float:
         """The term's inverse document frequency; a term that no text has is as rare as can be."""
-        df = [len(ids) for _, ids, _, _ in self._postings(Question(np.array([term_hash(term)], np.uint64), (1,), (1.0,)), None)]
-        return _idf(sum(df), self.size)
+        found = self._found(Question(np.array([term_hash(term)], np.uint64), np.ones(1, np.float32), np.ones(1, np.float32)), None)
+        return float(found.idf[0]) if len(found.idf) else math.log1p((self.size + 0.5) / 0.5)
 
-    def _postings(self, asked: Question, scope: Scope | None) -> Iterator[tuple[int, np.ndarray, float, np.ndarray]]:
-        """(number in the question, texts that hold it, inverse document frequency, weights) of each term that a text of the scope has."""
-        if not len(self.vocabulary):
-            return
-        places = np.minimum(np.searchsorted(self.vocabulary, asked.hashes), len(self.vocabulary) - 1)
-        for i in np.flatnonzero(self.vocabulary[places] == asked.hashes):
-            part = slice(self.starts[places[i]], self.starts[places[i] + 1])
-            ids = self.ids[part]
-            if scope is None:
-                if len(ids):
-                    yield i, ids, _idf(len(ids), self.size), self.weights[part]
-                continue
-            inside = scope.mask[ids]
-            if (ids := ids[inside]).size:
-                idf = _idf(len(ids), scope.size)
-                yield i, ids, idf, self._weights(self.counts[part][inside], np.float32(idf), scope.norm[ids])
+    def _found(self, asked: Question, scope: Scope | None) -> "Found":
+        """The postings of the question's terms in the scope, one term after the other."""
+        places = np.searchsorted(self.vocabulary, asked.hashes)
+        known = np.flatnonzero(self.vocabulary.take(places, mode="clip") == asked.hashes) if len(self.vocabulary) else places[:0]
+        starts = self.starts[places[known]]
+        sizes = self.starts[places[known] + 1] - starts
+        term = np.repeat(np.arange(len(known)), sizes)
+        at = np.arange(len(term)) + np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
+        ids = self.ids[at]
+        if scope is None:
+            return Found(term, ids, self.weights[at], asked.counts[known], asked.worth[known], _idf(sizes, self.size))
+        inside = scope.mask[ids]
+        term, ids, at = term[inside], ids[inside], at[inside]
+        idf = _idf(np.bincount(term, minlength=len(known)), scope.size)
+        weights = self._weights(self.counts[at], idf[term], scope.norm[ids])
+        held = np.bincount(term, minlength=len(known)) > 0  # a term that the scope has not is unknown in it
+        number = np.cumsum(held) - 1
+        return Found(number[term], ids, weights, asked.counts[known][held], asked.worth[known][held], idf[held])
 
     def _norm(self, lengths: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
         """(texts,) what lengths add to the denominator, measured by the mean length `among` some texts (all, when not given)."""
@@ -194,7 +206,7 @@ class BM25:
         mean = max(1.0, float(among.mean())) if len(among) else 1.0
         return (self.k1 * (1 - self.b + self.b * lengths / mean)).astype(np.float32)
 
-    def _weights(self, counts: np.ndarray, idf: "np.ndarray | np.float32", norm: np.ndarray) -> np.ndarray:
+    def _weights(self, counts: np.ndarray, idf: np.ndarray, norm: np.ndarray) -> np.ndarray:
         frequency = counts.astype(np.float32)
         return (idf * frequency * np.float32(self.k1 + 1) / (frequency + norm)).astype(np.float32)
 
@@ -214,12 +226,6 @@ class BM25:
             return cls(*(file[array] for array in ("vocabulary", "starts", "ids", "counts", "lengths")), k1, b)
 
 
-def _worth(asked: Question, i: int, idf: float, weighted: bool = True) -> np.float32:
-    """What the i-th term of a question counts for."""
-    return np.float32(asked.counts[i] * (idf**RARITY * asked.worth[i] if weighted else 1.0))
-
-
-def _idf(df, size: int):
-    """Inverse document frequency of terms that `df` (a number, or an array) of `size` texts hold, as in Lucene."""
-    log1p = np.log1p if isinstance(df, np.ndarray) else math.log1p
-    return log1p((size - df + 0.5) / (df + 0.5))
+def _idf(df: np.ndarray, size: int) -> np.ndarray:
+    """Inverse document frequency of terms that `df` of `size` texts hold, as in Lucene."""
+    return np.log1p((size - df + 0.5) / (df + 0.5)).astype(np.float32)

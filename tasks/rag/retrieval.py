@@ -143,8 +143,7 @@ class Retriever:
         self.facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         self.embedder = embedder
         self.levels = {name: BM25.open(folder, name) for name in LEVELS}
-        sentences_of = np.array(self.facts["sentences"])
-        self.first = np.cumsum(sentences_of) - sentences_of  # (chunks,) number of each chunk's first sentence
+        self.sentence_chunk = np.repeat(np.arange(len(self.facts["sentences"])), self.facts["sentences"])  # (sentences,) whose each is
         self.dense = Dense(folder / VECTORS)
         self.chunks = pq.read_table(folder / CHUNKS).combine_chunks()
         self._shown = {name: self.chunks[name].chunk(0) for name in SHOWN}
@@ -226,12 +225,21 @@ class Retriever:
         sentence, document = self.facts["sentence_weight"], self.facts["document_weight"]
         chunk, covered = self.levels["bm25"].scores_and_coverage(asked, part.scopes["bm25"])
         held = np.flatnonzero(covered)  # the others score 0
-        best = np.maximum.reduceat(self.levels["sentences"].scores(asked, scope=part.scopes["sentences"]), self.first)[held]
+        best = self._best_sentences(self.levels["sentences"].scores(asked, scope=part.scopes["sentences"]))[held]
         own = (1 - sentence) * chunk[held] + sentence * best
         whole = self.levels["documents"].scores(asked, scope=part.scopes["documents"])[self.document[held]]
         total = np.zeros(len(self), np.float32)
         total[held] = ((1 - document) * own + document * whole) * covered[held] ** COVERAGE
         return total
+
+    def _best_sentences(self, scores: np.ndarray) -> np.ndarray:
+        """(chunks,) the highest score among the sentences of each."""
+        best, scored = np.zeros(len(self), np.float32), np.flatnonzero(scores)
+        if len(scored):
+            chunk = self.sentence_chunk[scored]
+            first = np.flatnonzero(np.diff(chunk, prepend=-1))
+            best[chunk[first]] = np.maximum.reduceat(scores[scored], first)
+        return best
 
     def _best(self, query: str, vector: np.ndarray, k: int, part: Part) -> list[Hit]:
         weight = self.facts["dense_weight"][detect(query)]

@@ -175,7 +175,7 @@ def _read(
         entries.append(Entry.of(name, text_hash(document) if isinstance(document, Parsed) else "", document))
         if isinstance(document, Parsed):
             parsed[entries[-1].text] = document
-    return entries, {file.name: file.path.stat().st_size for file in files}, parsed
+    return entries, {file.name: file.path.stat().st_size for file in files if file.path.exists()}, parsed
 
 
 def _table_documents(spec: str, home: Home) -> "list[tuple[str, Parsed | Unreadable]]":

@@ -196,6 +196,19 @@ def test_what_is_read_is_indexed_or_accounted_for(place, monkeypatch):
         place.build()
 
 
+def test_a_file_that_goes_while_the_index_is_built_is_skipped_with_the_reason(place, monkeypatch):
+    digest = DocumentFile.digest
+
+    def gone(file):
+        if file.name == "en0.md":
+            file.path.unlink(missing_ok=True)
+        return digest(file)
+
+    monkeypatch.setattr(DocumentFile, "digest", gone)
+    rows = {row["path"]: row for row in place.table(place.build(), "documents")}
+    assert rows["en0.md"]["status"] == "skipped" and "cannot be opened" in rows["en0.md"]["reason"] and len(rows) == 16
+
+
 class Memory:
     """A cache in memory."""
 
