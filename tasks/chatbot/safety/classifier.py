@@ -1,4 +1,4 @@
-"""A linear classifier of harmful requests: which words, runs of characters and rule signals a request has, weighed and summed.
+"""A linear classifier of harmful requests: which words, characters and rule signals a request has, weighed and summed.
 
 Without scikit-learn at the time of an answer: a request costs a fraction of a millisecond. Kept as plain weights and names, never pickled.
 """
@@ -8,32 +8,44 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
-from tasks.chatbot.safety.rules import signals
+import snowballstemmer
+
+from tasks.chatbot.safety.rules import code_of, signals
 from tasks.chatbot.safety.text import plain
 from tasks.data.language import detect
 from tasks.errors import MigakiError
 
+STEMMER = snowballstemmer.stemmer("english")
 WORDS = re.compile(r"[a-z0-9']+")
 WEIGHTS, FACTS = "weights.npy", "classifier.json"
 LONGEST = 2000  # characters of a request that are read: its start and its end
 
 
 def features(text: str) -> frozenset[str]:
-    """Names of what a request has: words and pairs of words, runs of 3 to 5 characters inside words (2 to 4 for Japanese), rule signals."""
+    """Names of what a request has: words and stems and pairs of each, for Japanese runs of 1 to 4 characters, and what the rules think of it."""
     bare = plain(text if len(text) <= LONGEST else text[: LONGEST // 2] + " " + text[-LONGEST // 2 :])
     words = WORDS.findall(bare)
+    stems = [_stem(word) for word in words]
+    seen = signals(text)
     found = {f"w {word}" for word in words} | {f"w {a} {b}" for a, b in zip(["^", *words], [*words, "$"], strict=True)}
+    found |= {f"s {stem}" for stem in stems} | {f"s {a} {b}" for a, b in pairwise(stems)}
     if detect(text) == "ja":
-        found |= {f"c {gram}" for gram in _runs(re.sub(r"[\s、。?!「」]", "", bare), 1, 4)}
-    else:
-        found |= {f"c {gram}" for word in words for gram in _runs(f" {word} ", 3, 5)}
-    return frozenset(found) | {f"r {signal}" for signal in signals(text)}
+        found |= {f"c {run}" for run in _runs(re.sub(r"[\s、。?!「」]", "", bare), 4)}
+    return frozenset(found) | {f"r {signal}" for signal in seen} | ({"r refused"} if code_of(seen) else set())
 
 
-def _runs(text: str, shortest: int, longest: int) -> Iterable[str]:
-    return (text[i : i + n] for n in range(shortest, longest + 1) for i in range(len(text) - n + 1))
+@lru_cache(maxsize=20_000)
+def _stem(word: str) -> str:
+    return STEMMER.stemWord(word)
+
+
+def _runs(text: str, longest: int) -> Iterable[str]:
+    """All runs of 1 to `longest` characters."""
+    return (text[i : i + n] for n in range(1, longest + 1) for i in range(len(text) - n + 1))
 
 
 @dataclass(frozen=True)

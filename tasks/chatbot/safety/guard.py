@@ -1,6 +1,7 @@
 """The guard of the chatbot: what may be asked, said and looked up.
 
-Rules speak first and name the reason; the classifier, where one was trained, adds what they do not see. Nothing here keeps text: a decision
+Rules name the reason, and decide where there is no classifier. Where one was trained it decides, with what the rules see among its features;
+only what no context excuses is refused without asking it. Nothing here keeps text: a decision
 has a code, a score and a language, and whoever asked writes it down.
 """
 
@@ -10,7 +11,7 @@ from tasks.chatbot.safety import injection, personal
 from tasks.chatbot.safety.classifier import Classifier
 from tasks.chatbot.safety.injection import as_data
 from tasks.chatbot.safety.personal import redact
-from tasks.chatbot.safety.rules import code_of, harmful_answer, signals, topic
+from tasks.chatbot.safety.rules import certain, code_of, harmful_answer, signals, topic
 from tasks.chatbot.safety.settings import GuardSettings
 from tasks.data.language import detect
 
@@ -41,7 +42,7 @@ REFUSALS = {
 class Decision:
     """What a filter thinks of a text. `code` is "" where it found nothing; found but not `blocked`, the text may pass and is written down.
 
-    `score` is the probability that a request is harmful, 1.0 where a rule spoke.
+    `score` is the probability that a request is harmful, 1.0 where a rule decided.
     """
 
     blocked: bool
@@ -74,10 +75,11 @@ class Guard:
     def _harm(self, text: str, lang: str) -> tuple[str, float]:
         """(code, score) of a request."""
         found = signals(text)
-        if code := code_of(found):
-            return code, 1.0
-        score = self.classifier.score(text) if self.classifier else 0.0
-        return (topic(found), score) if self.classifier and score >= self.classifier.thresholds[lang] else ("", score)
+        if self.classifier is None or certain(found):
+            code = code_of(found)
+            return code, float(bool(code))
+        score = self.classifier.score(text)
+        return (code_of(found) or topic(found), score) if score >= self.classifier.thresholds[lang] else ("", score)
 
     def check_output(self, text: str, known: str = "") -> Decision:
         """Whether an answer gives directions to do harm, or personal data that stand not in `known` (the question, the sources)."""

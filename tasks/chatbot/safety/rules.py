@@ -41,11 +41,15 @@ def signals(text: str) -> frozenset[str]:
     return frozenset(found | ({"ask"} if asks.search(bare) else set()))
 
 
+def certain(found: frozenset[str]) -> str:
+    """The reason code of a request that no context excuses and no classifier is asked about, or ""."""
+    return next(iter(sorted(_codes(found, "always"))), "")
+
+
 def code_of(found: frozenset[str]) -> str:
     """The reason code of a harmful request by its signals, or "" where the rules see none."""
-    plainly = sorted(_codes(found, "always"))
     acts = sorted(code for code in _codes(found, "act") if not any(_excuses(signal, code) for signal in found))
-    return plainly[0] if plainly else acts[0] if acts and "ask" in found else ""
+    return certain(found) or (acts[0] if acts and "ask" in found else "")
 
 
 def _codes(found: frozenset[str], kind: str) -> list[str]:

@@ -39,9 +39,9 @@ class ClassifierSettings(StageSettings):
         description="Files of everyday requests, read as `harmful` is",
     )
     over_refusal: float = Field(
-        0.05, gt=0, lt=0.5, description="Share of look-alike harmless training rows (in cross-validation) that may be refused: sets the thresholds"
+        0.05, gt=0, lt=0.5, description="Share of look-alike harmless training rows (in cross-validation) that rules and classifier may refuse: sets the thresholds"
     )
-    regularisation: float = Field(4.0, gt=0, description="Inverse strength of the L2 penalty (scikit-learn's C)")
+    regularisation: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty (scikit-learn's C)")
     min_count: int = Field(2, ge=1, description="Features that occur in fewer rows are left out")
     folds: int = Field(5, ge=2, description="Folds of the cross-validation that sets the thresholds")
     seed: int = Field(0, description="Seed of the folds")

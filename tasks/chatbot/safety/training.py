@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.chatbot.safety.classifier import Classifier, features
-from tasks.chatbot.safety.rules import code_of, signals
+from tasks.chatbot.safety.rules import certain, signals
 from tasks.chatbot.safety.settings import ClassifierSettings
 from tasks.code import ROOT
 from tasks.data.language import detect
@@ -127,7 +127,8 @@ def train(examples: Sequence[Example], settings: ClassifierSettings) -> Classifi
         raise MigakiError(
             f"the safety classifier needs at least {settings.folds} harmful and {settings.folds} harmless examples; there are {labels[True]} and {labels[False]}"
         )
-    scores = out_of_fold(own, settings)
+    refused_anyway = [bool(certain(signals(example.prompt))) for example in own]
+    scores = np.where(refused_anyway, 1.0, out_of_fold(own, settings))
     thresholds = {lang: threshold(own, scores, lang, settings.over_refusal) for lang in ("en", "ja")}
     fitted = fit(own, settings)
     return Classifier(fitted.weights, fitted.bias, thresholds)
@@ -189,7 +190,3 @@ def rates(examples: Sequence[Example], refuses: Callable[[str], bool]) -> dict[t
     asked = Counter((example.lang, example.harmful) for example in examples)
     refused = Counter((example.lang, example.harmful) for example in examples if refuses(example.prompt))
     return {group: Rate(refused[group], asked[group]) for group in sorted(asked)}
-
-
-def refused_by_rules(text: str) -> bool:
-    return bool(code_of(signals(text)))

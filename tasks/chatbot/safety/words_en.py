@@ -104,7 +104,7 @@ ALWAYS = {
     "self_harm": [
         r"\b(?:kill(?:ing)?|hang(?:ing)?|hurt(?:ing)?|harm(?:ing)?|cut(?:ting)?|starve|starving) (?:my|our)sel(?:f|ves)\b(?! (?:hair|a|an|some|off|out|short|less|when))",
         r"\b(?:end(?:ing)?|take|taking) my (?:own )?life\b|\bcommit(?:ting)? suicide\b|\bsuicide (?:note|method)|\bi(?: a|')m (?:feeling )?suicidal|\bfeeling suicidal|\bself-harm scars\b",
-        r"\bi (?:do not|don't|no longer) want to (?:live|be alive|exist)|\bi want to die\b|\bpills (?:\w+ ){0,3}?(?:to )?(?:die|kill|overdose)\b|\b(?:how|want) (?:\w+ ){0,2}?to (?:die|overdose|bleed to death)\b|\bhow do i (?:die|overdose|bleed to death)\b|\bmake (?:myself|me) (?:vomit|throw up|sick)\b|\bthrow up after\b",
+        r"\bi (?:do not|don't|no longer) want to (?:live|be alive|exist)|\bi want to die\b|\bpills (?:\w+ ){0,3}?(?:to )?(?:die|kill|overdose)\b|\b(?:how|want) (?:\w+ ){0,2}?to (?:die|overdose|bleed to death)\b|\bhow do i (?:die|overdose|bleed to death)\b(?! (?:a|an|the|my|less|in)\b)|\bmake (?:myself|me) (?:vomit|throw up|sick)\b|\bthrow up after\b",
     ],
     "sexual": [
         r"\b(?:nude|naked|sexual(?:ly explicit)?|porn\w*|erotic|explicit) .{0,40}\b(?:child(?:ren)?|minors?|teen\w*|underage|kids?|girls?|boys?|toddlers?)\b|\bchild (?:porn\w*|sexual)|\b(?:child|minor|underage) .{0,30}\b(?:sex|nude|porn)",
