@@ -26,14 +26,24 @@ class Site:
         self.server = uvicorn.Server(uvicorn.Config(app(self.engine, self.chats, **settings), log_level="warning"))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
         self.server.should_exit = True
         self.thread.join(20)
         self.socket.close()
+
+
+@pytest.fixture
+def serving():
+    sites = []
+
+    def start(**settings):
+        sites.append(Site(**settings))
+        sites[-1].thread.start()
+        return sites[-1]
+
+    yield start
+    for site in sites:
+        site.close()
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +56,8 @@ def chromium():
 
 
 @pytest.fixture
-def visit(chromium):
-    """Opens a page; in the end nothing may have gone wrong in it that nobody saw."""
+def visit(chromium, serving):
+    """Opens a page, which is closed before its server is; in the end nothing may have gone wrong in it that nobody saw."""
     contexts, wrong = [], []
 
     def open_page(url, locale="en-US", **options):
@@ -67,131 +77,141 @@ def visit(chromium):
 
 
 def send(page, text):
+    answered = page.locator(".verdict").count()
     page.get_by_role("textbox", name="Ask a question").fill(text)
     page.keyboard.press("Enter")
-    page.locator(".verdict").last.wait_for()
+    page.locator(".verdict").nth(answered).wait_for()
 
 
-def test_ask_stream_open_a_source_rate_reload_and_go_on(visit):
-    with Site() as site:
-        page = visit(site.url)
-        box = page.get_by_role("textbox", name="Ask a question")
-        box.fill("please reckon with LoRA")
-        site.engine.between = lambda: time.sleep(0.4)
-        page.keyboard.press("Enter")
-        body = page.locator(".answer .body")
-        body.get_by_text("LoRA trains two small").wait_for()
-        assert "fast" not in body.inner_text() and page.get_by_role("button", name="Stop the answer").is_visible()
-        page.locator(".verdict").wait_for()
-        assert "fast" in body.inner_text() and "→ 42" in page.locator(".call").inner_text()
-        site.engine.between = lambda: None
+def test_ask_stream_open_a_source_rate_reload_and_go_on(serving, visit):
+    site = serving()
+    page = visit(site.url)
+    box = page.get_by_role("textbox", name="Ask a question")
+    box.fill("please reckon with LoRA")
+    site.engine.between = lambda: time.sleep(0.4)
+    page.keyboard.press("Enter")
+    body = page.locator(".answer .body")
+    body.get_by_text("LoRA trains two small").wait_for()
+    assert "fast" not in body.inner_text() and page.get_by_role("button", name="Stop the answer").is_visible()
+    page.locator(".verdict").wait_for()
+    assert "fast" in body.inner_text() and "→ 42" in page.locator(".call").inner_text()
+    site.engine.between = lambda: None
 
-        assert page.locator(".unsupported").first.inner_text() == "It needs "
-        page.get_by_role("button", name="Source 1: Fine-tuning").click()
-        source = page.locator("details.source").first
-        assert source.get_attribute("open") is not None and "<b>beside</b>" in source.locator("blockquote").inner_text()
-        assert "Fine-tuning › LoRA · p. 3" in source.inner_text() and source.locator("b").count() == 0
+    assert page.locator(".unsupported").first.inner_text() == "It needs "
+    page.get_by_role("button", name="Source 1: Fine-tuning").click()
+    source = page.locator("details.source").first
+    assert source.get_attribute("open") is not None and "<b>beside</b>" in source.locator("blockquote").inner_text()
+    assert "Fine-tuning › LoRA · p. 3" in source.inner_text() and source.locator("b").count() == 0
 
-        page.get_by_role("button", name="Good answer").click()
-        page.get_by_text("This would be better").click()
-        page.get_by_role("textbox", name="A better answer").fill("もっと短く。")
-        page.get_by_role("button", name="Save").click()
-        page.locator(".given").wait_for()
-        assert list(site.chats.ratings.values()) == [(1, "もっと短く。")]
+    page.get_by_role("button", name="Good answer").click()
+    page.get_by_text("This would be better").click()
+    page.get_by_role("textbox", name="A better answer").fill("もっと短く。")
+    page.get_by_role("button", name="Save").click()
+    page.locator(".given").wait_for()
+    assert list(site.chats.ratings.values()) == [(1, "もっと短く。")]
 
-        page.reload()
-        page.locator(".verdict").wait_for()
-        assert page.locator(".question").inner_text() == "please reckon with LoRA" and "fast" in body.inner_text()
-        assert page.get_by_role("button", name="Good answer").get_attribute("aria-pressed") == "true"
-        assert page.locator(".given").inner_text() == "もっと短く。" and "→ 42" in page.locator(".call").inner_text()
-        send(page, "and then?")
-        assert page.locator(".question").all_inner_texts() == ["please reckon with LoRA", "and then?"]
-        assert len(site.engine.heard[1][0].turns) == 2 and len(site.chats.turns) == 1
-        assert "SmolLM2-135M-Instruct int8 3fa9c1d · index 9b12aa0" in page.locator("#version").inner_text()
-
-
-def test_conversations_are_opened_begun_and_deleted(visit):
-    with Site() as site:
-        page = visit(site.url)
-        send(page, "the first")
-        page.get_by_role("button", name="New conversation").click()
-        page.get_by_text("What would you like to know?").wait_for()
-        send(page, "the second")
-        page.get_by_role("link", name="the first").click()
-        page.locator(".question", has_text="the first").wait_for()
-        page.get_by_role("link", name="the second").hover()
-        page.get_by_role("button", name="Delete “the second”").click()
-        page.get_by_role("button", name="Delete", exact=True).click()
-        page.get_by_role("link", name="the second").wait_for(state="detached")
-        assert len(site.chats.owners) == 1 and page.locator(".question").inner_text() == "the first"
+    page.reload()
+    page.locator(".verdict").wait_for()
+    assert page.locator(".question").inner_text() == "please reckon with LoRA" and "fast" in body.inner_text()
+    assert page.get_by_role("button", name="Good answer").get_attribute("aria-pressed") == "true"
+    assert page.locator(".given").inner_text() == "もっと短く。" and "→ 42" in page.locator(".call").inner_text()
+    send(page, "and then?")
+    assert page.locator(".question").all_inner_texts() == ["please reckon with LoRA", "and then?"]
+    assert len(site.engine.heard[1][0].turns) == 2 and len(site.chats.turns) == 1
+    assert "SmolLM2-135M-Instruct int8 3fa9c1d · index 9b12aa0" in page.locator("#version").inner_text()
 
 
-def test_escape_stops_and_composing_does_not_send(visit):
-    with Site() as site:
-        site.engine.endless = True
-        page = visit(site.url)
-        box = page.get_by_role("textbox", name="Ask a question")
-        box.fill("go on")
-        composing = (
-            "(node, more) => node.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true, cancelable: true, ...more}))"
-        )
-        box.evaluate(composing, {"isComposing": True})
-        box.evaluate(composing, {"keyCode": 229})
-        page.keyboard.press("Shift+Enter")
-        page.keyboard.type("please")
-        assert box.input_value() == "go on\nplease" and site.engine.heard == []
-        page.keyboard.press("Enter")
-        page.locator(".body", has_text="and on and on").wait_for()
-        page.keyboard.press("Escape")
-        page.locator(".notes", has_text="Stopped.").wait_for()
-        assert next(iter(site.chats.turns.values()))[0].reason == "stopped"
+def test_conversations_are_opened_begun_and_deleted(serving, visit):
+    site = serving()
+    page = visit(site.url)
+    send(page, "the first")
+    page.get_by_role("button", name="New conversation").click()
+    page.get_by_text("What would you like to know?").wait_for()
+    send(page, "the second")
+    page.get_by_role("link", name="the first").click()
+    page.locator(".question", has_text="the first").wait_for()
+    page.get_by_role("link", name="the second").hover()
+    page.get_by_role("button", name="Delete “the second”").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("link", name="the second").wait_for(state="detached")
+    assert len(site.chats.owners) == 1 and page.locator(".question").inner_text() == "the first"
 
 
-def test_markup_in_questions_answers_and_titles_stays_text(visit):
-    with Site() as site:
-        page = visit(site.url)
-        attack = 'echo <img src=x onerror="document.title=1"><script>document.title=2</script> **b**'
-        send(page, attack)
-        page.reload()
-        page.locator(".verdict").wait_for()
-        assert page.locator(".question").inner_text() == attack
-        # The 1 is the citation after the sentence.
-        assert page.locator(".body").inner_text() == attack.replace("**b**", "b") + "1" and page.locator(".body strong").inner_text() == "b"
-        assert page.locator("#thread img, #thread script, #list img").count() == 0 and page.title().endswith("Migaki")
+def test_escape_stops_and_composing_does_not_send(serving, visit):
+    site = serving()
+    site.engine.endless = True
+    page = visit(site.url)
+    box = page.get_by_role("textbox", name="Ask a question")
+    box.fill("go on")
+    composing = "(node, more) => node.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true, cancelable: true, ...more}))"
+    box.evaluate(composing, {"isComposing": True})
+    box.evaluate(composing, {"keyCode": 229})
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("please")
+    assert box.input_value() == "go on\nplease" and site.engine.heard == []
+    page.keyboard.press("Enter")
+    page.locator(".body", has_text="and on and on").wait_for()
+    page.keyboard.press("Escape")
+    page.locator(".notes", has_text="Stopped.").wait_for()
+    assert next(iter(site.chats.turns.values()))[0].reason == "stopped"
 
 
-def test_japanese_and_dark_on_a_phone(visit):
-    with Site() as site:
-        page = visit(site.url, "ja-JP", viewport={"width": 390, "height": 844}, color_scheme="dark")
-        page.get_by_text("何をお調べしますか").wait_for()
-        page.get_by_role("textbox", name="質問を入力してください").fill("量子化とは?")
-        page.get_by_role("button", name="送信").click()
-        page.locator(".verdict").wait_for()
-        assert (
-            page.locator(".answer").get_attribute("lang") == "ja" and page.locator(".unsupported").inner_text() == "速度は十倍になります。"
-        )
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
-        dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        page.get_by_role("button", name="会話の一覧").click()
-        page.get_by_role("button", name="配色: システムに合わせる").click()
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
-        page.get_by_role("button", name="English").click()
-        page.get_by_role("button", name="Good answer").wait_for()
+def test_after_a_failure_the_question_is_still_there_and_can_be_asked_again(serving, visit):
+    site = serving()
+    page = visit(site.url)
+    box = page.get_by_role("textbox", name="Ask a question")
+    box.fill("this is too much")
+    page.keyboard.press("Enter")
+    page.get_by_text("ask in fewer words").wait_for()
+    assert box.input_value() == "this is too much" and page.locator("#list li").count() == 0
+    send(page, "this is less")
+    send(page, "and this")
+    assert len(site.chats.owners) == 1
 
 
-def test_a_token_is_asked_for_where_one_is_needed(visit, tmp_path):
+def test_markup_in_questions_answers_and_titles_stays_text(serving, visit):
+    site = serving()
+    page = visit(site.url)
+    attack = 'echo <img src=x onerror="document.title=1"><script>document.title=2</script> **b**'
+    send(page, attack)
+    page.reload()
+    page.locator(".verdict").wait_for()
+    assert page.locator(".question").inner_text() == attack
+    # The 1 is the citation after the sentence.
+    assert page.locator(".body").inner_text() == attack.replace("**b**", "b") + "1" and page.locator(".body strong").inner_text() == "b"
+    assert page.locator("#thread img, #thread script, #list img").count() == 0 and page.title().endswith("Migaki")
+
+
+def test_japanese_and_dark_on_a_phone(serving, visit):
+    site = serving()
+    page = visit(site.url, "ja-JP", viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page.get_by_text("何をお調べしますか").wait_for()
+    page.get_by_role("textbox", name="質問を入力してください").fill("量子化とは?")
+    page.get_by_role("button", name="送信").click()
+    page.locator(".verdict").wait_for()
+    assert page.locator(".answer").get_attribute("lang") == "ja" and page.locator(".unsupported").inner_text() == "速度は十倍になります。"
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("button", name="会話の一覧").click()
+    page.get_by_role("button", name="配色: システムに合わせる").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+    page.get_by_role("button", name="English").click()
+    page.get_by_role("button", name="Good answer").wait_for()
+
+
+def test_a_token_is_asked_for_where_one_is_needed(serving, visit, tmp_path):
     (tmp_path / "tokens").write_text(f"{TOKEN}::Anna\n")
-    with Site(tokens=read_tokens(tmp_path / "tokens")) as site:
-        page = visit(site.url)
-        page.get_by_label("Token").fill("wrong-0123456789abcdef")
-        page.keyboard.press("Enter")
-        page.get_by_text("This token is not known here.").wait_for()
-        page.get_by_label("Token").fill(TOKEN)
-        page.keyboard.press("Enter")
-        send(page, "hello")
-        assert next(iter(site.chats.owners.values())) != ""
-        page.reload()
-        page.locator(".verdict").wait_for()
-        refused = [text for text in visit.wrong if "401" in text]  # the browser itself writes these down
-        assert refused
-        visit.wrong[:] = [text for text in visit.wrong if text not in refused]
+    site = serving(tokens=read_tokens(tmp_path / "tokens"))
+    page = visit(site.url)
+    page.get_by_label("Token").fill("wrong-0123456789abcdef")
+    page.keyboard.press("Enter")
+    page.get_by_text("This token is not known here.").wait_for()
+    page.get_by_label("Token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    send(page, "hello")
+    assert next(iter(site.chats.owners.values())) != ""
+    page.reload()
+    page.locator(".verdict").wait_for()
+    refused = [text for text in visit.wrong if "401" in text]  # the browser itself writes these down
+    assert refused
+    visit.wrong[:] = [text for text in visit.wrong if text not in refused]

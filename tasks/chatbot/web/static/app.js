@@ -123,11 +123,13 @@ async function submit() {
       else answer[name](data);
       follow();
     }
+    attempt(refresh); // meanwhile the next question may come
   } catch (error) {
     if (running.abort.signal.aborted) return;
     if (error.status === 401) signIn(Boolean(token()));
     answer.fail(wordsOf(error));
     if (!answer.text && !field.value) field.value = text; // nothing was lost but time
+    if (running.first && error.status) forget();
   } finally {
     if (state.answering === running) state.answering = null;
     showSend();
@@ -135,13 +137,22 @@ async function submit() {
   }
 }
 
+/** A conversation whose first answer failed is not kept. */
+function forget() {
+  state.conversation = null;
+  history.replaceState(null, "", location.pathname);
+  attempt(refresh);
+}
+
 function begun(running, { conversation, answer }, text) {
   running.id = answer;
   if (state.conversation === conversation) return;
+  running.first = true;
   state.conversation = conversation;
   history.replaceState(null, "", `#${encodeURIComponent(conversation)}`);
   if (!state.title) entitle(text.replace(/\s+/g, " ").slice(0, 60));
-  attempt(refresh);
+  state.list.unshift({ id: conversation, title: state.title, last: new Date().toISOString().replace("Z", "") });
+  drawList();
 }
 
 /** Stop the answer: ask the server, which ends it in good order; where it has not begun yet, hang up. */
@@ -162,6 +173,7 @@ function showSend() {
   const stopping = Boolean(state.answering);
   const label = t(stopping ? "stop" : "send");
   $("send").replaceChildren(icon(stopping ? "stop" : "send"));
+  $("send").classList.toggle("stops", stopping);
   $("send").title = label;
   $("send").setAttribute("aria-label", label);
   $("send").disabled = !stopping && !$("question").value.trim();

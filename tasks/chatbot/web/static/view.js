@@ -4,7 +4,7 @@ import { t } from "./i18n.js";
 
 const PATHS = {
   send: "M12 19V5M5.5 11.5 12 5l6.5 6.5",
-  stop: "M7 7h10v10H7z",
+  stop: "M6.5 6.5h11v11h-11z",
   menu: "M4 7h16M4 12h16M4 17h16",
   up: "M7 11v9H4v-9zM7 11l4-8c1.7 0 2.5 1 2.5 2.5V9h5a1.8 1.8 0 0 1 1.8 2.1l-1.2 7.2a2 2 0 0 1-2 1.7H7",
   down: "M17 13V4h3v9zM17 13l-4 8c-1.7 0-2.5-1-2.5-2.5V15h-5a1.8 1.8 0 0 1-1.8-2.1l1.2-7.2a2 2 0 0 1 2-1.7H17",
@@ -110,7 +110,8 @@ export class Answer {
       }
     }
     const sources = turn.sources ?? [];
-    const marks = sources.length ? marksOf(turn.answer, turn.sentences ?? []) : [];
+    const checked = sources.length && !turn.quoted ? turn.sentences ?? [] : []; // what is quoted stands in the source
+    const marks = marksOf(turn.answer, checked);
     this.body.replaceChildren(render(turn.answer, marks, (number) => this.cite(number)));
     const notes = notesOf(turn, marks.some((mark) => mark.className));
     if (notes.length) this.node.append(make("p", "notes", notes.join(" ")));
@@ -182,7 +183,6 @@ function marksOf(answer, sentences) {
 
 function notesOf(turn, unsupported) {
   const notes = [];
-  if (turn.quoted) notes.push(t("quoted"));
   if (unsupported) notes.push(t("unsupportedNote"));
   if (turn.reason === "refused" || turn.refused) notes.push(t("refused", { code: turn.refused }));
   else if (["length", "timeout", "stopped"].includes(turn.reason)) notes.push(t(turn.reason));
@@ -245,6 +245,9 @@ class Verdict {
       this.draw();
     });
     this.note.replaceChildren(form);
-    field.focus();
+    field.focus({ preventScroll: true });
+    field.setSelectionRange(0, 0);
+    field.scrollTop = 0;
+    form.scrollIntoView({ block: "nearest" });
   }
 }
