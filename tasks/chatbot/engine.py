@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from tasks.chatbot.backends import Backend, Delta, Sampling
 from tasks.chatbot.citations import cite
 from tasks.chatbot.conversation import Conversation, Message
-from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Source, Turn
+from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Source, Turn
 from tasks.chatbot.followup import standalone
 from tasks.chatbot.safety.guard import Guard, as_data, refusal
 from tasks.chatbot.settings import ChatSettings
@@ -96,11 +96,25 @@ class ChatEngine:
             if stop.is_set():
                 turn.reason = "timeout" if ran_out.is_set() else "stopped"
         turn.answer = turn.answer.strip()
-        turn.sentences = cite(turn.answer, turn.sources, self.settings.support) if turn.sources and not turn.refused else []
+        if turn.sources and not turn.refused:
+            yield from self._check(turn)
         if turn.answer and not turn.refused:
             conversation.add("user", question)
             conversation.add("assistant", turn.answer)
         yield Ended(turn)
+
+    def _check(self, turn: Turn) -> Iterator[Event]:
+        """Hold each sentence against the sources. Where none of them stands, the best sentence of the sources is quoted after the answer."""
+        if turn.quoted:
+            turn.sentences = [Sentence(turn.answer, (1,), True)]
+            return
+        turn.sentences = cite(turn.answer, turn.sources, self.settings.support)
+        if turn.reason == "stop" and not any(sentence.supported for sentence in turn.sentences):
+            source, sentence = best_sentence(turn.question, turn.sources, self.retriever.rarity)
+            quote = QUOTED[turn.lang].format(title=source.title, sentence=sentence)
+            yield Piece(f"\n\n{quote}" if turn.answer else quote)
+            turn.answer = f"{turn.answer}\n\n{quote}".strip()
+            turn.sentences.append(Sentence(quote, (source.number,), True))
 
     def sampling(self) -> Sampling:
         """What the settings say about generation."""

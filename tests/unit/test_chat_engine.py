@@ -134,6 +134,13 @@ def test_a_sentence_without_support_is_marked():
     assert [sentence.supported for sentence in sentences] == [True, False]
 
 
+def test_an_answer_that_stands_on_nothing_is_followed_by_what_the_documents_say():
+    talk = engine(Script("It was built by giants from Mars."), Index(hit("The tower is 90 metres high. It is painted red.", "en")))
+    events, turn = ask(talk, "How high is the tower?")
+    assert said(events).endswith("“題名”: The tower is 90 metres high.") and turn.answer == said(events).replace(" \n\n", "\n\n").strip()
+    assert [sentence.supported for sentence in turn.sentences] == [False, True] and turn.sentences[1].cites == (1,)
+
+
 def test_the_groups_of_the_asker_reach_the_search_and_a_question_that_points_back_is_completed():
     index = Index(hit("The tower is old.", "en"))
     talk, conversation = engine(index=index), engine().conversation()
