@@ -75,12 +75,20 @@ def training_settings(data: Path, place: Path) -> SafetySettings:
 
 def show(name: str, rate: Rate) -> None:
     low, high = rate.interval
-    print(json.dumps({"set": name, "refused": round(rate.value, 3), "low": round(low, 3), "high": round(high, 3), "items": rate.items}), flush=True)
+    print(
+        json.dumps({"set": name, "refused": round(rate.value, 3), "low": round(low, 3), "high": round(high, 3), "items": rate.items}),
+        flush=True,
+    )
 
 
 def pooled(sets: list[tuple[str, list[Example]]]) -> list[tuple[str, list[Example]]]:
     """The sets, and the harmful English ones that the filter is meant for, XSTest aside, as one."""
-    harmful = [e for name, examples in sets for e in examples if name.startswith("en ") and e.harmful and not name.endswith((*OTHER, "XSTest-unsafe"))]
+    harmful = [
+        e
+        for name, examples in sets
+        for e in examples
+        if name.startswith("en ") and e.harmful and not name.endswith((*OTHER, "XSTest-unsafe"))
+    ]
     return [*sets, ("en all harmful, but XSTest and advice, company, organisations", harmful)]
 
 
@@ -140,7 +148,12 @@ def main() -> None:
     seconds = time.perf_counter() - start
     guard = Guard(settings, classifier)
     prompts = [example.prompt for _, examples in sets for example in examples]
-    facts = {"train_s": round(seconds, 1), "examples": len(examples), "thresholds": classifier.thresholds, "features": len(classifier.weights)}
+    facts = {
+        "train_s": round(seconds, 1),
+        "examples": len(examples),
+        "thresholds": classifier.thresholds,
+        "features": len(classifier.weights),
+    }
     print(json.dumps(facts | {"median_ms": round(milliseconds(guard, prompts), 3)}), flush=True)
     measure("rules alone", sets, lambda text: Guard(settings).check_input(text).blocked)
     measure("filter", sets, lambda text: guard.check_input(text).blocked)

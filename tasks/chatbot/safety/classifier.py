@@ -84,4 +84,6 @@ class Classifier:
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
             return cls(dict(zip(facts["features"], weights, strict=True)), facts["bias"], facts["thresholds"])
         except (OSError, ValueError, KeyError) as error:
-            raise MigakiError(f"the safety classifier in {str(folder)!r} cannot be read ({error}): train it again with `migaki safety`") from error
+            raise MigakiError(
+                f"the safety classifier in {str(folder)!r} cannot be read ({error}): train it again with `migaki safety`"
+            ) from error

@@ -20,9 +20,13 @@ DELIMITERS = re.compile(
     r"|^[ \t]*#{2,3}[ \t]*(?:instructions?|response|system|assistant|指示|応答)[ \t]*[:：]",
     re.IGNORECASE | re.MULTILINE,
 )
-BRACKETS = str.maketrans({"<": "‹", "＜": "‹", ">": "›", "＞": "›", "[": "(", "［": "(", "]": ")", "］": ")", ":": " -", "：": " -", "#": ""})
+BRACKETS = str.maketrans(
+    {"<": "‹", "＜": "‹", ">": "›", "＞": "›", "[": "(", "［": "(", "]": ")", "］": ")", ":": " -", "：": " -", "#": ""}
+)
 
-EARLIER = r"(?:all |any |the |your |my |these |those |of |and |previous |prior |above |earlier |preceding |initial |original |system |safety )*"
+EARLIER = (
+    r"(?:all |any |the |your |my |these |those |of |and |previous |prior |above |earlier |preceding |initial |original |system |safety )*"
+)
 ORDERS = {
     "injection.override": (
         rf"\b(?:ignore|disregard|forget|override|bypass|do not follow|stop following)\s+{EARLIER}(?:instructions?|prompts?|rules?|guidelines?|directions?|commands?|context|messages?|everything)\b"

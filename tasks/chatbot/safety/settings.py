@@ -10,7 +10,9 @@ from tasks.settings import StageSettings
 class GuardSettings(StageSettings):
     """What the filters do with what they find."""
 
-    harm: Literal["block", "note", "off"] = Field("block", description="Harmful requests and answers: refuse, only write down, or do not look")
+    harm: Literal["block", "note", "off"] = Field(
+        "block", description="Harmful requests and answers: refuse, only write down, or do not look"
+    )
     personal: Literal["redact", "block", "off"] = Field(
         "redact", description="Personal data in an answer that stands neither in the question nor in the sources"
     )
@@ -39,7 +41,10 @@ class ClassifierSettings(StageSettings):
         description="Files of everyday requests, read as `harmful` is",
     )
     over_refusal: float = Field(
-        0.05, gt=0, lt=0.5, description="Share of look-alike harmless training rows (in cross-validation) that rules and classifier may refuse: sets the thresholds"
+        0.05,
+        gt=0,
+        lt=0.5,
+        description="Share of look-alike harmless training rows (in cross-validation) that rules and classifier may refuse: sets the thresholds",
     )
     regularisation: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty (scikit-learn's C)")
     min_count: int = Field(2, ge=1, description="Features that occur in fewer rows are left out")

@@ -6,7 +6,9 @@ PERSON = (
     r"co-?worker|friend|classmate|teacher|partner|roommate|flatmate|child|kid|girl|boy|man|woman|person|human|victim|enemy|mother|father|sister|"
     r"brother|parents?|family|politician|president|celebrity|employee|prisoner|stranger|student|rival|ex-\w+)s?)\b"
 )
-ANIMAL = r"(?:(?:my|your|a|an|the|stray|wild|endangered|protected)? ?(?:dogs?|cats?|pets?|animals?|kittens?|pupp(?:y|ies)|wildlife|species))"
+ANIMAL = (
+    r"(?:(?:my|your|a|an|the|stray|wild|endangered|protected)? ?(?:dogs?|cats?|pets?|animals?|kittens?|pupp(?:y|ies)|wildlife|species))"
+)
 HURT = (
     r"(?:kill|murder|poison|strangle|suffocate|stab|assassinate|torture|kidnap|abduct|lynch|behead|drown|maim|injur|assault|attack|beat|hurt|slaughter|choke|"
     r"harm|shoot|rape|drug|punch|cripple|imprison|mutilat)(?:e|ing|ting|ning|ping)?"
