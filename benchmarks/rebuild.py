@@ -96,7 +96,9 @@ def command(home: Home, documents: Path, backend: str) -> float:
     """Seconds of `migaki index`."""
     words = ["index", "--documents", str(documents), "--home", str(home.root), "--set", f"index.embedder_backend={backend}"]
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "flows.cli", *words], cwd=ROOT, check=True, capture_output=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    subprocess.run(
+        [sys.executable, "-m", "flows.cli", *words], cwd=ROOT, check=True, capture_output=True, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+    )
     return time.perf_counter() - start
 
 

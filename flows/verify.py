@@ -110,12 +110,18 @@ def forget(home: Home) -> None:
         Segments(folder, ()).drop()
 
 
-def _report(home: Home, key: str, found: list[str], done: list[str], failed: str, say: Callable[[str], None] = print_line) -> dict[str, Any]:
+def _report(
+    home: Home, key: str, found: list[str], done: list[str], failed: str, say: Callable[[str], None] = print_line
+) -> dict[str, Any]:
     query = Catalog.of(home).query
-    counts = query("SELECT status, count(*) AS documents, sum(chunks) AS chunks FROM documents WHERE artifact_id = ? GROUP BY status", [key])
+    counts = query(
+        "SELECT status, count(*) AS documents, sum(chunks) AS chunks FROM documents WHERE artifact_id = ? GROUP BY status", [key]
+    )
     indexed = next((row for row in counts if row["status"] == "indexed"), {"documents": 0, "chunks": 0})
     skipped = query("SELECT path, reason FROM documents WHERE artifact_id = ? AND status = 'skipped' ORDER BY path", [key])
-    say(f"index {key[:12]}: {indexed['documents']} of {indexed['documents'] + len(skipped)} documents are indexed, in {indexed['chunks']} chunks")
+    say(
+        f"index {key[:12]}: {indexed['documents']} of {indexed['documents'] + len(skipped)} documents are indexed, in {indexed['chunks']} chunks"
+    )
     for row in skipped:
         say(f"skipped: {row['path']}: {row['reason']}")
     for fault in found:

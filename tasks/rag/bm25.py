@@ -128,7 +128,9 @@ class Found:
 class BM25:
     """Postings: text `ids[i]` holds the term of hash `vocabulary[t]` `counts[i]` times, for i in [starts[t], starts[t + 1])."""
 
-    def __init__(self, vocabulary: np.ndarray, starts: np.ndarray, ids: np.ndarray, counts: np.ndarray, lengths: np.ndarray, k1: float, b: float):
+    def __init__(
+        self, vocabulary: np.ndarray, starts: np.ndarray, ids: np.ndarray, counts: np.ndarray, lengths: np.ndarray, k1: float, b: float
+    ):
         self.vocabulary, self.starts, self.ids, self.counts, self.lengths = vocabulary, starts, ids, counts, lengths
         self.k1, self.b, self.size = k1, b, len(lengths)
         df = np.diff(starts)
@@ -213,7 +215,9 @@ class BM25:
     def same_as(self, other: "BM25") -> bool:
         """Whether both hold the same postings, by the same formula."""
         arrays = ("vocabulary", "starts", "ids", "counts", "lengths")
-        return (self.k1, self.b) == (other.k1, other.b) and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in arrays)
+        return (self.k1, self.b) == (other.k1, other.b) and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in arrays
+        )
 
     def save(self, folder: Path, name: str = "bm25") -> None:
         arrays = {"vocabulary": self.vocabulary, "starts": self.starts, "ids": self.ids, "counts": self.counts, "lengths": self.lengths}

@@ -88,7 +88,11 @@ def text_hash(document: Parsed) -> str:
 
 
 def read_new(
-    files: Sequence[DocumentFile], recipe: str, cache: Cache, has_chunks: Callable[[set[str]], set[str]], read: Callable[[list[DocumentFile]], Iterator[Document]]
+    files: Sequence[DocumentFile],
+    recipe: str,
+    cache: Cache,
+    has_chunks: Callable[[set[str]], set[str]],
+    read: Callable[[list[DocumentFile]], Iterator[Document]],
 ) -> tuple[dict[str, list[Entry]], dict[str, Parsed]]:
     """The documents of all files, by the name of the file, and of those that had to be read what they hold, by the hash of their text.
 
@@ -112,7 +116,9 @@ def read_new(
     for file, documents in _by_file(new, read(new)):
         documents = [(name, _unnamed(document, file)) for name, document in documents]
         rows = any(name != file.name for name, _ in documents)
-        entries = [Entry.of(name, _digest(document, digests[file.name]) if rows else digests[file.name], document) for name, document in documents]
+        entries = [
+            Entry.of(name, _digest(document, digests[file.name]) if rows else digests[file.name], document) for name, document in documents
+        ]
         found[file.name] = entries or [Entry(file.name, digests[file.name], "there is nothing in it")]
         parsed |= {entry.text: document for entry, (_, document) in zip(entries, documents, strict=True) if entry.text}
         if any(entry.text for entry in entries) and file.digest() == digests[file.name]:  # else it was written to in between
@@ -141,7 +147,11 @@ def kept_cuts(texts: Iterable[str], cache: Cache, recipe: str) -> dict[str, Cut]
 
 
 def embed_new(
-    texts: Sequence[str], dimension: int, cache: Cache, embed: Callable[[list[str]], np.ndarray], on_known: Callable[[int], object] = lambda count: None
+    texts: Sequence[str],
+    dimension: int,
+    cache: Cache,
+    embed: Callable[[list[str]], np.ndarray],
+    on_known: Callable[[int], object] = lambda count: None,
 ) -> np.ndarray:
     """(texts, dimension) vectors. Equal texts are embedded once, and those whose vectors are kept not at all; `on_known` hears how many these are."""
     keys = [_hash(text) for text in texts]

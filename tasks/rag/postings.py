@@ -33,7 +33,6 @@ class ChunkTerms:
         parts = [counted_parts(heading, text) for heading, text in chunks]
         return cls(np.array([len(part) for part in parts], np.int64), TermCounts.of([text for part in parts for text in part]))
 
-
     @classmethod
     def joined(cls, parts: "Sequence[ChunkTerms]") -> "ChunkTerms":
         """Of the chunks of all parts, one part after the other."""

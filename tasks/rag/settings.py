@@ -26,7 +26,9 @@ class IndexSettings(StageSettings):
         "torch", description="What runs the embedder; onnx-int8 is faster on a CPU and a little less exact"
     )
     flat_up_to: int = Field(
-        50_000, ge=1, description="Chunks up to which dense search looks at all vectors; beyond, at the nearest inverted lists (index.dense_recall)"
+        50_000,
+        ge=1,
+        description="Chunks up to which dense search looks at all vectors; beyond, at the nearest inverted lists (index.dense_recall)",
     )
     batch_tokens: int = Field(4096, ge=256, description="Tokens embedded at once")
     k1: float = Field(0.5, ge=0, description="BM25: how soon repeated terms stop counting")

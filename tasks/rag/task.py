@@ -92,9 +92,7 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
         raise MigakiError(f"no document could be indexed ({reasons}): give documents with --documents")
     with work.progress("index: embed", len(chunks)) as bar:
         vectors = _vectors([chunk["indexed"] for chunk in chunks], embedder, caches, settings, bar.advance)
-    about = write_index(
-        work.path, chunks, vectors, settings, work.embedder.checksum, work.embedder.reference, embedder.fingerprint, terms
-    )
+    about = write_index(work.path, chunks, vectors, settings, work.embedder.checksum, work.embedder.reference, embedder.fingerprint, terms)
     _record(documents, chunks, embedder, about | _smoke_check(folder, embedder, caches, settings, work), work)
 
 

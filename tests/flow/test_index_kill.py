@@ -17,7 +17,7 @@ from tests.embedder import save_tiny_embedder
 from tests.small import ROOT, environment, migaki, subject
 
 KILLS = 20
-SETTINGS = ["--set", "index.chunk_tokens=60", "--set", "prepare.instructions=[]", "--set", "prepare.preferences=[]", "--set", "prepare.questions=[]"]
+SETTINGS = ["--set", "index.chunk_tokens=60"]
 
 
 def start(home, *words) -> subprocess.Popen:
@@ -44,14 +44,14 @@ def version(home: Home) -> tuple[int, int]:
 def test_killed_at_random_moments_the_old_or_the_new_index_serves(tmp_path):
     home, docs, generator = Home(tmp_path / "home"), tmp_path / "docs", random.Random(0)
     docs.mkdir()
-    options = ["--documents", str(docs), "--set", f"run.embedder={save_tiny_embedder(tmp_path / 'embedder')}", *SETTINGS[:2]]
+    options = ["--documents", str(docs), "--set", f"run.embedder={save_tiny_embedder(tmp_path / 'embedder')}", *SETTINGS]
 
     def write(number: int) -> None:
         for i in range(300):
             (docs / f"{i:03}.txt").write_text(f"version {number} of {subject(i)[0]}. " + f"{subject(i)[1]}です。" * 5, encoding="utf-8")
 
     write(0)
-    migaki(home.root, "prepare", "--documents", str(docs), *SETTINGS[2:])
+    migaki(home.root, "prepare", "--documents", str(docs))
     process = start(home.root, *options)
     began(process)
     beginning = time.monotonic()

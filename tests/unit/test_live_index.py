@@ -33,7 +33,12 @@ class Served(Project):
         self.nothing = self.dataset([])
 
     def manifest(self, name, settings, inputs) -> dict:
-        about = {"stage": name, "run_id": "r", "settings": settings.model_dump(mode="json"), "inputs": {r: ref.id for r, ref in inputs.items()}}
+        about = {
+            "stage": name,
+            "run_id": "r",
+            "settings": settings.model_dump(mode="json"),
+            "inputs": {r: ref.id for r, ref in inputs.items()},
+        }
         return about | {"seconds": 0.0, "created": "2026-01-01T00:00:00", "model": None, "embedder": self.context.embedder}
 
     def index(self) -> ArtifactRef:

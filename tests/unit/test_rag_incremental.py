@@ -160,7 +160,9 @@ def test_a_table_of_the_catalog_is_indexed(place, monkeypatch):
     monkeypatch.setenv("MIGAKI_HOME", str(place.home.root))
     with Catalog.of(place.home).write() as connection:
         connection.execute("CREATE TABLE handbook (id VARCHAR, body VARCHAR, team VARCHAR)")
-        insert(connection, "handbook", [{"id": "a", "body": "Lanterns are lit at dusk.", "team": "night"}, {"id": "b", "body": "", "team": ""}])
+        insert(
+            connection, "handbook", [{"id": "a", "body": "Lanterns are lit at dusk.", "team": "night"}, {"id": "b", "body": "", "team": ""}]
+        )
     settings = IndexSettings(**SETTINGS, documents=["table:handbook#text=body"])
     before = stage_key(STAGES["index"], settings, {}, {})
     index = place.build("table:handbook#text=body")
