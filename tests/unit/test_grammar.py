@@ -75,6 +75,25 @@ def test_a_grammar_follows_an_answer_that_somebody_else_decodes():
     assert logits.isfinite().nonzero()[:, 0].tolist() == [TOKENIZER.eos_token_id] and json.loads(grammar.text) == {}
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "any"},
+        {"type": "array"},
+        {"enum": []},
+        {"const": 3},
+        {"anyOf": []},
+        {"type": "String"},
+        {"type": ["integer", "null"]},
+        {"type": "tuple", "items": 3},
+    ],
+)
+def test_schemas_of_others_can_be_enforced_whatever_they_lack(schema):
+    whole = enforceable({"type": "dict", "properties": {"x": schema}, "required": ["x", "gone"]})
+    assert list(json.loads(complete_json(tiny_llama(), TOKENIZER, [72, 105], whole, 20))) == ["x"]
+
+
 def test_what_cannot_be_enforced_or_does_not_fit_is_refused():
     with pytest.raises(MigakiError, match="cannot be enforced"):
         JsonGrammar(TOKENIZER, {"type": "string", "not": {"const": "x"}, "pattern": "(?<=a)b"}, 10)

@@ -7,10 +7,15 @@ import time
 from typing import Annotated, Literal
 
 import pytest
+from pydantic import BaseModel
 
 from tasks.chatbot.tools.schema import Given, enforceable
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.errors import MigakiError
+
+
+class Tree(BaseModel):
+    branches: list["Tree"] = []
 
 
 class Unit(enum.Enum):
@@ -137,7 +142,11 @@ def silent(x: int):
     return x
 
 
-@pytest.mark.parametrize("function", [untyped, several, needed, odd, silent])
+def grows(x: Tree):
+    """A type that contains itself."""
+
+
+@pytest.mark.parametrize("function", [grows, untyped, several, needed, odd, silent])
 def test_a_function_that_cannot_be_offered_is_refused(function):
     with pytest.raises(MigakiError, match=function.__name__):
         Tool.of(function)
@@ -150,6 +159,9 @@ def test_names_are_told_apart_and_declared_tools_are_not_run_here():
     assert declared.schema == Tool.of(wait).schema and "not run here" in ToolBox([declared]).call("wait", {"seconds": 1}).content
     with pytest.raises(MigakiError, match="without a name"):
         Tool.declared({"type": "function"})
+    for wrong in ([1], {"properties": [1]}, {"properties": {"x": "string"}}):
+        with pytest.raises(MigakiError, match="no JSON schema"):
+            Tool.declared({"name": "x", "parameters": wrong})
 
 
 def test_schemas_of_others_are_brought_to_the_standard_and_bounded():

@@ -113,6 +113,17 @@ def test_arguments_that_break_off_are_no_call():
     assert call(QUESTION, backend=backend) is None
 
 
+def test_two_things_asked_are_two_calls_and_a_similar_tool_is_not_one_more():
+    circle = Tool.declared(
+        AREA.schema["function"] | {"name": "calculate_circle_area", "description": "Calculate the area of a circle given its radius."}
+    )
+    box = ToolBox([AREA, circle, ROUTE])
+    made = [(call(QUESTION, box), Returned(AREA.name, True, "27.5"))]
+    assert made[0][0].name == AREA.name and call(QUESTION, box, made) is None
+    both = f"{QUESTION} Then find the fastest route between Rome and Pisa, two cities."
+    assert call(both, box, made).name == ROUTE.name
+
+
 def test_what_was_said_before_is_shown_where_arguments_are_decoded():
     backend = Tiny()
     call(QUESTION, backend=backend, earlier=[{"role": "user", "content": "old"}, {"role": "assistant", "content": "reply"}])
@@ -125,7 +136,7 @@ def test_likelihood_decides_between_tools_that_words_cannot_tell_apart():
             return [-1.0 if option == "send_b" and "\n" in messages[0]["content"] else -9.0 for option in options]
 
     tools = [Tool.declared({"name": name, "description": "Send a message to somebody."}) for name in ("send_a", "send_b")]
-    best, probability = most_relevant(Prefers(), "Send somebody a message", tools, Weights(lift=1.0))
+    best, probability = most_relevant(Prefers(), "Send somebody a message", tools, weights=Weights(lift=1.0))
     assert best.name == "send_b" and probability > 0.5
 
 
@@ -146,6 +157,8 @@ def test_features_count_what_question_and_tool_have_in_common():
         ("the list [1, -2]", [1, -2]),
         ("two adults and one child", [2, 1]),
         ("covid19 and B12", []),
+        ("charges of 1e-9 and 2E3, sides 5, 5", [1e-9, 2000, 5, 5]),
+        ("9" * 400 + " and 1e99", []),
     ],
 )
 def test_numbers_are_found_in_order(question, numbers):

@@ -5,7 +5,7 @@ from typing import Any
 
 from tasks.chatbot.backends import Backend
 from tasks.chatbot.events import Called, Returned
-from tasks.chatbot.tools.relevance import NAME_PARTS, content
+from tasks.chatbot.tools.relevance import content, name_words
 from tasks.chatbot.tools.schema import Schema, enforceable
 from tasks.chatbot.tools.toolbox import Tool
 from tasks.chatbot.tools.values import narrowed, says
@@ -55,7 +55,7 @@ def mentioned(parameters: Schema, question: str) -> frozenset[str]:
 
 
 def _named(name: str, asked: set[str]) -> bool:
-    words = content(" ".join(NAME_PARTS.findall(name)))
+    words = name_words(name)
     return bool(words) and words <= asked
 
 

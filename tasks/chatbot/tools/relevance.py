@@ -7,6 +7,7 @@ Weights come from `benchmarks/function_calling.py --fit`, on cases other than th
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.chatbot.backends import Backend
@@ -48,10 +49,20 @@ def content(text: str) -> set[str]:
     return {term for term in terms(text) if term not in STOP and not HIRAGANA.fullmatch(term) and not (term.isascii() and len(term) == 1)}
 
 
-def features(question: str, tool: Tool) -> dict[str, float]:
-    """Shares of words in common, 0 to 1, and how many required numbers the question lacks, all from the texts alone."""
-    asked, lower = content(question), content(re.sub(r"\b[A-Z]\w*", " ", question))
-    name = content(" ".join(NAME_PARTS.findall(tool.name)))
+def name_words(name: str) -> set[str]:
+    """The words of a name such as `maps.findRoute`."""
+    return content(" ".join(NAME_PARTS.findall(name)))
+
+
+def features(question: str, tool: Tool, called: Sequence[Tool] = ()) -> dict[str, float]:
+    """Shares of words in common, 0 to 1, and how many required numbers the question lacks, all from the texts alone.
+
+    Args:
+        called: tools that were called for this question; what they are about is no longer asked for.
+    """
+    answered = {word for other in called for word in name_words(other.name) | content(other.description)}
+    asked, lower = content(question) - answered, content(re.sub(r"\b[A-Z]\w*", " ", question)) - answered
+    name = name_words(tool.name)
     description = content(tool.description)
     parameters = content(
         " ".join(
@@ -85,9 +96,11 @@ def name_lifts(backend: Backend, question: str, tools: list[Tool]) -> list[float
     return [min(LIFT, max(-LIFT, lift)) for lift in lifts]
 
 
-def most_relevant(backend: Backend, question: str, tools: list[Tool], weights: Weights = WEIGHTS) -> tuple[Tool, float] | None:
+def most_relevant(
+    backend: Backend, question: str, tools: list[Tool], called: Sequence[Tool] = (), weights: Weights = WEIGHTS
+) -> tuple[Tool, float] | None:
     """The tool most likely wanted, and the probability that it is. The model is asked only where its word could change the decision."""
-    logits = [logit(features(question, tool), weights) for tool in tools]
+    logits = [logit(features(question, tool, called), weights) for tool in tools]
     swing = abs(weights.lift) * LIFT
     undecided = [i for i, value in enumerate(logits) if value >= max(-swing, max(logits) - 2 * swing)]
     if not undecided:

@@ -48,9 +48,16 @@ def arguments_model(function: Callable[..., Any]) -> tuple[type[BaseModel], froz
 
 
 def parameters_schema(model: type[BaseModel]) -> Schema:
-    """The schema of such a model as OpenAI's protocol shows it: no titles, no references."""
+    """The schema of such a model as OpenAI's protocol shows it: no titles, no references.
+
+    Raises:
+        MigakiError: a type contains itself, so that no schema without references exists.
+    """
     schema = model.model_json_schema()
-    return _inlined({key: value for key, value in schema.items() if key not in ("$defs", "description")}, schema.get("$defs", {}))
+    try:
+        return _inlined({key: value for key, value in schema.items() if key not in ("$defs", "description")}, schema.get("$defs", {}))
+    except RecursionError as error:
+        raise MigakiError(f"tool {model.__name__!r}: a parameter's type contains itself; use one of limited depth") from error
 
 
 def _inlined(schema: Any, definitions: Schema) -> Any:
@@ -68,19 +75,26 @@ def _inlined(schema: Any, definitions: Schema) -> Any:
     }
 
 
+def kind_of(schema: Schema) -> Any:
+    """The type (or the list of types) by JSON schema's name; None where a schema says nothing."""
+    kind = schema.get("type")
+    return TYPES.get(kind, kind) if isinstance(kind, str) else kind
+
+
 def enforceable(schema: Schema, optional: frozenset[str] | None = None) -> Schema:
     """A schema that a grammar can enforce and that always comes to an end: standard types, bounded strings, numbers and lists.
 
     Args:
         optional: which parameters that are not required may be there (all, when None); the required ones always are.
     """
-    kind = TYPES.get(schema.get("type"), schema.get("type")) if isinstance(schema.get("type"), str) else schema.get("type")
-    if "enum" in schema or "const" in schema:
+    schema = schema if isinstance(schema, dict) else {}
+    kind = kind_of(schema)
+    if schema.get("enum") or "const" in schema:
         return {"enum": list(schema.get("enum") or [schema["const"]])}
-    for several in ("anyOf", "oneOf"):
-        if several in schema:
-            return {"anyOf": [enforceable(part) for part in schema[several]]}
-    if isinstance(kind, list):
+    several = schema.get("anyOf") or schema.get("oneOf")
+    if several:
+        return {"anyOf": [enforceable(part) for part in several]}
+    if isinstance(kind, list) and kind:
         return {"anyOf": [enforceable(schema | {"type": one}) for one in kind]}
     if kind == "object":
         return _object(schema, optional)

@@ -39,7 +39,7 @@ def _chosen(backend: Backend, toolbox: ToolBox, question: str, made: list[tuple[
         failed = toolbox.tools.get(made[-1][0].name)
         if failed and not failed.rule:
             return failed if sum(called.name == failed.name for called, _ in made) < TRIES else None
-    called = {call.name for call, _ in made}
-    left = [tool for tool in toolbox.tools.values() if not tool.rule and tool.name not in called]
-    found = most_relevant(backend, question, left) if left else None
+    called = [tool for tool in toolbox.tools.values() if any(call.name == tool.name for call, _ in made)]
+    left = [tool for tool in toolbox.tools.values() if not tool.rule and tool not in called]
+    found = most_relevant(backend, question, left, called) if left else None
     return found[0] if found and found[1] >= THRESHOLD else None

@@ -53,14 +53,18 @@ class Tool:
         """A tool that somebody else runs, from its schema in OpenAI's form (with or without the wrapping `function`).
 
         Raises:
-            MigakiError: the schema has no name.
+            MigakiError: it has no name, or its parameters are no schema of an object.
         """
         facts = schema.get("function", schema)
         if not isinstance(facts, dict) or not isinstance(facts.get("name"), str) or not facts["name"]:
             raise MigakiError(
                 f"a tool without a name: {json.dumps(schema, ensure_ascii=False)[:200]}; expected {{'name', 'description', 'parameters'}}"
             )
-        return cls(facts["name"], facts.get("description") or "", facts.get("parameters") or {"type": "object", "properties": {}})
+        parameters = facts.get("parameters") or {"type": "object"}
+        properties = parameters.get("properties") or {} if isinstance(parameters, dict) else None
+        if not isinstance(properties, dict) or not all(isinstance(part, dict) for part in properties.values()):
+            raise MigakiError(f"tool {facts['name']!r}: its parameters are no JSON schema of an object with 'properties'")
+        return cls(facts["name"], str(facts.get("description") or ""), parameters | {"properties": properties})
 
     @property
     def schema(self) -> Schema:

@@ -4,9 +4,10 @@ import re
 import unicodedata
 from typing import Any
 
-from tasks.chatbot.tools.schema import TYPES, Schema
+from tasks.chatbot.tools.schema import MAX_DIGITS, Schema, kind_of
 
-NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?<![\d.])(?<![A-Za-z])-?\d+(?:\.\d+)?")
+NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?<![\d.])(?<![A-Za-z])-?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,2}(?!\w))?")
+PERCENT = re.compile(r"\s*(?:%|percent|パーセント)")
 SCALE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "万": 10**4, "億": 10**8, "k": 10**3}
 SCALED = re.compile(r"\s*(thousand|million|billion|trillion|万|億|k)(?![a-z])", re.I)
 WORDS = {
@@ -32,18 +33,20 @@ def numbers_in(question: str) -> list[int | float]:
     found: list[int | float] = []
     for match in NUMBER.finditer(text):
         value = _number(match[0].replace(",", ""))
+        if abs(value) > 10**MAX_DIGITS:
+            continue
         if match[0].startswith("-") and text[match.start() - 1 : match.start()].strip() and text[match.start() - 1] not in "(,=[":
             value = -value  # a range or a hyphen, no sign
         scaled = SCALED.match(text, match.end())
         found.append(_whole(value * SCALE[scaled[1].lower()]) if scaled else value)
-        if text[match.end() :].lstrip()[:1] == "%":
+        if PERCENT.match(text, match.end()):
             found.append(_whole(round(value / 100, 10)))
     found += [WORDS[word.lower()] for word in WORD.findall(text)]
-    return list(dict.fromkeys(found))
+    return found
 
 
 def _number(text: str) -> int | float:
-    return float(text) if "." in text else int(text[:18])
+    return float(text) if re.search("[.eE]", text) or len(text) > 4 * MAX_DIGITS else int(text)
 
 
 def _whole(value: int | float) -> int | float:
@@ -53,18 +56,13 @@ def _whole(value: int | float) -> int | float:
 def numbers_needed(schema: Schema) -> int:
     """How many numbers a call cannot do without: one for each that is required, two for a list of them."""
     required = [part for name, part in schema.get("properties", {}).items() if name in schema.get("required", []) and "enum" not in part]
-    kinds = [_kind(part) for part in required]
+    kinds = [kind_of(part) for part in required]
     lists = [
         part
         for part, kind in zip(required, kinds, strict=True)
-        if kind == "array" and _kind(part.get("items") or {}) in ("integer", "number")
+        if kind == "array" and kind_of(part.get("items") or {}) in ("integer", "number")
     ]
     return sum(kind in ("integer", "number") for kind in kinds) + 2 * len(lists)
-
-
-def _kind(schema: Schema) -> Any:
-    kind = schema.get("type")
-    return TYPES.get(kind, kind) if isinstance(kind, str) else kind
 
 
 def narrowed(schema: Schema, question: str) -> Schema:
@@ -80,7 +78,7 @@ def _narrowed(schema: Schema, numbers: list[int | float], text: str) -> Schema:
         return schema | {"items": _narrowed(schema["items"], numbers, text)}
     if "enum" in schema:
         return {"enum": [value for value in schema["enum"] if says(value, text)] or schema["enum"]}
-    fits = [number for number in numbers if kind in ("integer", "number") and _fits(number, schema)]
+    fits = [number for number in dict.fromkeys(numbers) if kind in ("integer", "number") and _fits(number, schema)]
     return {"enum": fits} if fits else schema
 
 
