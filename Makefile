@@ -29,7 +29,7 @@ platform: install
 	$(BIN)/migaki platform
 
 chat: install
-	$(BIN)/migaki chat
+	$(BIN)/migaki serve --open
 
 lint: install
 	$(BIN)/ruff check .

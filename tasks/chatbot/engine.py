@@ -8,7 +8,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from tasks.chatbot.backends import Backend, Delta, Sampling
 from tasks.chatbot.citations import cite
 from tasks.chatbot.conversation import Conversation, Message
-from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Source, Turn
+from tasks.chatbot.events import Called, Ended, Event, Found, Piece, Refused, Returned, Sentence, Source, Turn
 from tasks.chatbot.followup import standalone
 from tasks.chatbot.safety.guard import Guard, as_data, refusal
 from tasks.chatbot.settings import ChatSettings
@@ -79,16 +79,18 @@ class ChatEngine:
         groups: frozenset[str] = frozenset(),
         stop: threading.Event | None = None,
         sampling: Sampling | None = None,
+        made: Sequence[tuple[Called, Returned]] = (),
     ) -> Iterator[Event]:
         """The events of one turn. Setting `stop` ends it where it is; closing the iterator also forgets it.
 
         Args:
             groups: whose documents may be seen, besides those that everybody may see.
+            made: calls for this question that whoever asks has made already, with their results.
 
         Raises:
             MigakiError: the question does not fit the model's context, or the backend failed.
         """
-        turn, start = Turn(str(uuid.uuid4()), question, detect(question)), time.perf_counter()
+        turn, start = Turn(str(uuid.uuid4()), question, detect(question), calls=list(made)), time.perf_counter()
         stop = stop or threading.Event()
         with _time_limit(stop, self.settings.seconds) as ran_out:
             yield from self._turn(turn, conversation, groups, stop, sampling or self.sampling())
@@ -127,7 +129,7 @@ class ChatEngine:
         if decision is not None and decision.blocked:
             yield from self._refuse(turn, decision, "input")
             return
-        yield from self._call_tools(turn, conversation, stop)
+        yield from self._call_tools(turn, conversation, groups, stop)
         answered = any(returned.ok for _, returned in turn.calls)
         talk = is_small_talk(turn.question)
         if self.retriever is not None and self.settings.chunks and not answered and not talk:
@@ -162,7 +164,7 @@ class ChatEngine:
         yield Piece(f"\n\n{text}" if turn.answer else text)
         turn.answer = text
 
-    def _call_tools(self, turn: Turn, conversation: Conversation, stop: threading.Event) -> Iterator[Event]:
+    def _call_tools(self, turn: Turn, conversation: Conversation, groups: frozenset[str], stop: threading.Event) -> Iterator[Event]:
         if self.tools is None:
             return
         messages = [*conversation.turns, {"role": "user", "content": turn.question}]
@@ -171,7 +173,7 @@ class ChatEngine:
             if call is None:
                 return
             yield call
-            returned = self.tools.call(call.name, call.arguments)
+            returned = self.tools.call(call.name, call.arguments, given={"groups": groups})
             turn.calls.append((call, returned))
             yield returned
 

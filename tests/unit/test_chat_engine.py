@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Annotated
 
 import pytest
 
@@ -12,6 +13,7 @@ from tasks.chatbot.events import Called, Ended, Found, Piece, Refused, Returned
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.smalltalk import is_small_talk
+from tasks.chatbot.tools.schema import Given
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.errors import MigakiError
 from tasks.rag.retrieval import Hit, subject
@@ -184,6 +186,11 @@ def test_filtered_text_still_comes_in_small_pieces():
     assert len(pieces) >= 40 // HELD and all(len(piece.text.split()) <= HELD for piece in pieces)
 
 
+def shelf(book: str, groups: Annotated[frozenset[str], Given] = frozenset()) -> str:
+    """Where a book stands."""
+    return f"{book} for {', '.join(groups)}"
+
+
 def double(number: int) -> int:
     """Twice a number."""
     return 2 * number
@@ -197,6 +204,17 @@ def test_tools_are_called_shown_and_their_result_reaches_the_model(monkeypatch):
     assert [type(event) for event in events[:4]] == [Called, Returned, Called, Returned]
     assert events[1].ok and events[1].content == "8" and not events[3].ok and "nowhere" in events[3].content
     assert "8" in backend.prompts[0][-1]["content"] and not index.asked and len(turn.calls) == 2
+
+
+def test_a_tool_that_asks_for_it_is_given_the_groups_and_calls_made_elsewhere_count(monkeypatch):
+    calls = iter([Called("shelf", {"book": "Emma"}), None])
+    monkeypatch.setattr("tasks.chatbot.engine.next_call", lambda *_: next(calls))
+    backend = Script("There.")
+    made = [(Called("weather", {}), Returned("weather", True, "rain in Oslo"))]
+    talk = engine(backend, tools=ToolBox([Tool.of(shelf)]))
+    _, turn = ask(talk, "Where does Emma stand, and is it raining?", groups=frozenset({"staff"}), made=made)
+    assert turn.calls[0] == made[0] and turn.calls[1][1].content == "Emma for staff"
+    assert "rain in Oslo" in backend.prompts[0][-1]["content"] and "Emma for staff" in backend.prompts[0][-1]["content"]
 
 
 def test_calls_end_at_the_limit(monkeypatch):
