@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -207,3 +208,23 @@ def test_a_place_that_is_unknown_an_odd_forecast_and_no_service_at_all(service):
 def test_half_a_weather_service_is_refused():
     with pytest.raises(MigakiError, match="go together"):
         bundled_tools(ToolSettings(weather_url="http://127.0.0.1/{latitude}"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "東京と" * 400 + "天気",
+        "weather" + " in A, A and A" * 99,
+        "1+" * 600,
+        "1の" * 600,
+        "ウェブで" + "を、" * 500,
+        "search for " + "x up " * 200,
+        "=" * 999,
+        "です" * 500,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_no_question_keeps_the_rules_busy(text):
+    box, start = bundled_tools(ToolSettings(), Index()), time.thread_time()
+    next_call(None, [], box, text, [])
+    assert time.thread_time() - start < 0.5

@@ -8,6 +8,7 @@ from tasks.chatbot.tools.toolbox import Tool, ToolBox
 
 Message = dict[str, str]
 THRESHOLD = 0.5  # least probability that a tool is wanted
+READ = 600  # characters of a question that the rules read: their patterns are not linear
 TRIES = 2  # calls of one tool without a rule: one more after a failure, with its message in sight
 
 
@@ -22,7 +23,7 @@ def next_call(
     """
     earlier = [called for called, _ in made]
     for tool in toolbox.tools.values():
-        for arguments in tool.rule(question) if tool.rule else ():
+        for arguments in tool.rule(question[:READ]) if tool.rule else ():
             if (call := Called(tool.name, arguments)) not in earlier:
                 return call
     tool = _chosen(backend, toolbox, question, made)
