@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from storage.locks import try_lock
 
 MOST = 8  # segments, from which they are merged into one
-KEPT_DAYS = 30  # of values that the build at hand has no use for
+KEPT_DAYS = 30  # of values that nobody asked for
 Value = tuple[bytes, ...]
 
 
@@ -29,10 +29,12 @@ class Segments:
 
     def __init__(self, folder: Path, columns: tuple[str, ...]):
         self.folder, self.columns = folder, columns
+        self._used: set[bytes] = set()
         self._schema = pa.schema([("key", pa.binary()), ("day", pa.int32()), *((name, pa.large_binary()) for name in columns)])
 
     def get(self, keys: Collection[bytes]) -> dict[bytes, Value]:
         """The values that are there, by key."""
+        self._used.update(keys)
         wanted, found = pa.array(set(keys), pa.binary()), {}
         for path in self._paths():
             if (table := self._read(path)) is not None:
@@ -44,19 +46,23 @@ class Segments:
     def put(self, values: Mapping[bytes, Value]) -> None:
         """Keep values, in a new segment."""
         if values:
+            self._used.update(values)
             columns = [pa.array(column, pa.large_binary()) for column in zip(*values.values(), strict=True)]
             keys, days = pa.array(list(values), pa.binary()), pa.array([_today()] * len(values), pa.int32())
             self._write(pa.table([keys, days, *columns], schema=self._schema))
 
-    def merge(self, used: Collection[bytes]) -> None:
-        """Put many segments together as one, without what has not been among the `used` keys for a month. Left to another process where one is at it."""
+    def merge(self) -> None:
+        """Put many segments together as one, without what was neither put nor asked for here, nor when they were last put together, for a month.
+
+        Left to another process where one is at it.
+        """
         paths = self._paths()
         if len(paths) < MOST or (lock := try_lock(self.folder / ".lock")) is None:
             return
         try:
             tables = [table for path in paths if (table := self._read(path)) is not None]
             table = pa.concat_tables([self._schema.empty_table(), *tables])
-            in_use = pc.is_in(table["key"], value_set=pa.array(set(used), pa.binary()))
+            in_use = pc.is_in(table["key"], value_set=pa.array(self._used, pa.binary()))
             table = table.set_column(1, "day", pc.if_else(in_use, pa.scalar(_today(), pa.int32()), table["day"]))
             table = table.filter(pc.greater_equal(table["day"], _today() - KEPT_DAYS))
             newest = {key: row for row, key in enumerate(table["key"].to_pylist())}

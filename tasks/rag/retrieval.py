@@ -35,7 +35,7 @@ LIKE = 0.35  # cosine from which a chunk may be found without sharing a term wit
 CANDIDATES = 200  # of each side, where not all cosines are worked out
 FILTERS = 32  # parts of the index that are remembered
 
-Where = Mapping[str, str | Collection[str]]
+Where = Mapping[str, str | int | Collection[str]]
 
 
 @dataclass(frozen=True)

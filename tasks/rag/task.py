@@ -62,6 +62,11 @@ class Caches:
     def vectors(self) -> Segments:
         return Segments(self.home.root / "cache" / "vectors" / sha256(self.embedder.encode()).hexdigest()[:16], ("vector",))
 
+    def merge(self) -> None:
+        """Keep the number of their files small."""
+        for cache in (self.files, self.chunks, self.vectors):
+            cache.merge()
+
     @cached_property
     def reading(self) -> str:
         """All that decides what is read of a file."""
@@ -94,6 +99,7 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
         vectors = _vectors([chunk["indexed"] for chunk in chunks], embedder, caches, settings, bar.advance)
     about = write_index(work.path, chunks, vectors, settings, work.embedder.checksum, work.embedder.reference, embedder.fingerprint, terms)
     _record(documents, chunks, embedder, about | _smoke_check(folder, embedder, caches, settings, work), work)
+    caches.merge()
 
 
 def _vectors(

@@ -10,6 +10,7 @@ import tasks.rag.chunking
 import tasks.rag.reading
 from storage import ArtifactRef, ArtifactStore, Catalog
 from storage.catalog import insert
+from storage.segments import MOST
 from tasks.data.sources import DocumentFile
 from tasks.errors import MigakiError
 from tasks.rag.embedding import Embedder
@@ -77,6 +78,12 @@ def test_nothing_is_done_twice(place):
     place.write("en0.md", "# About nothing\n\nThis page is new.")
     place.build()
     assert place.did == {"read": 1, "cut": 1, "embedded": 1}
+    for i in range(MOST):
+        place.write("en0.md", f"# About nothing\n\nThis page is new, and changed {i} times.")
+        place.build()
+    assert all(len(list(folder.glob("*.parquet"))) < MOST for folder in (place.home.root / "cache").rglob("*") if folder.is_dir())
+    place.build()
+    assert place.did == {"read": 0, "cut": 0, "embedded": 0}
 
 
 def test_moved_renamed_and_copied_files_cost_nothing(place):

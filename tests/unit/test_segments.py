@@ -52,11 +52,13 @@ def test_many_segments_become_one_without_what_was_long_unused(cache, monkeypatc
     monkeypatch.setattr(storage.segments, "_today", lambda: today - 40)
     for i in range(MOST - 1):
         cache.put({key(i): (b"old", b"")})
-    cache.merge([])
+    cache.merge()
     assert len(list(cache.folder.glob("*.parquet"))) == MOST - 1  # too few to bother
     monkeypatch.setattr(storage.segments, "_today", lambda: today)
+    cache = Segments(cache.folder, cache.columns)
     cache.put({key(100): (b"new", b"")})
-    cache.merge([key(2), key(3)])
+    cache.get([key(2), key(3), key(999)])
+    cache.merge()
     assert len(list(cache.folder.glob("*.parquet"))) == 1
     assert set(cache.get([key(i) for i in range(200)])) == {key(2), key(3), key(100)}
 
@@ -68,7 +70,7 @@ from storage.segments import Segments
 cache, own = Segments(Path(sys.argv[1]), ("value",)), int(sys.argv[2])
 for i in range(40):
     cache.put({b"%d-%d" % (own, i): (b"%d" % i,)})
-    cache.merge([])
+    cache.merge()
     found = cache.get([b"%d-%d" % (other, n) for other in range(3) for n in range(40)])
     assert all(key.endswith(b"-" + value) for key, (value,) in found.items()), found
 """
