@@ -97,7 +97,8 @@ def collect(
     for _, conversation in groupby(turns, lambda turn: turn["conversation_id"]):
         history: list[Message] = []
         for turn in conversation:
-            turn = turn | {name: redact(turn[name] or "").strip() for name in ("question", "answer", "correction")}
+            turn = own_words(turn)
+            turn |= {name: redact(turn[name] or "").strip() for name in ("question", "answer", "correction")}
             messages = [*history, {"role": "user", "content": turn["question"]}]
             barred = reason_against(turn)
             if turn["rating"] or turn["correction"]:
@@ -107,6 +108,15 @@ def collect(
             kept = [*messages, {"role": "assistant", "content": turn["answer"]}]
             history = kept[-2 * settings.history :] if settings.history and not barred else []
     return list(questions.values())
+
+
+def own_words(turn: Row) -> Row:
+    """The turn without the quotation that the chatbot puts below an answer in which no sentence stands on a source."""
+    *said, last = turn["sentences"] or [{"text": "", "supported": False}]
+    quotation = f"\n\n{last['text']}"
+    if not last["supported"] or any(sentence["supported"] for sentence in said) or not turn["answer"].endswith(quotation):
+        return dict(turn)
+    return turn | {"answer": turn["answer"].removesuffix(quotation), "sentences": said}
 
 
 def reason_against(turn: Row) -> str:

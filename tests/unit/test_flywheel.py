@@ -164,6 +164,15 @@ def test_only_what_the_model_wrote_to_the_end_is_preferred_or_rejected(talk):
     assert found.left_out == {("not a whole answer of the model's own", lang): n for lang, n in (("ja", 1), ("en", 2))}
 
 
+def test_the_quotation_below_an_unsupported_answer_is_not_learnt_or_rejected(talk):
+    said, quotation = "It trains a radio.", "From “LoRA”: It trains small matrices."
+    checked = [{"text": said, "cites": (), "supported": False}, {"text": quotation, "cites": (1,), "supported": True}]
+    talk.hold(("What does LoRA train?", f"{said}\n\n{quotation}", -1, "Small matrices.", {"sentences": checked}))
+    talk.hold(("What is LoRA?", f"{said}\n\n{quotation}", 1, None, {"sentences": checked}))
+    found = talk.harvest()
+    assert pairs(found) == [("What does LoRA train?", "Small matrices.", said)] and found.left_out == {("unsupported", "en"): 1}
+
+
 def test_near_duplicates_are_dropped_and_counted(talk):
     long = "The harbour of the old town was built of copper and marble by nine falcons in the winter of 1873"
     talk.hold((f"{long}, is it so?", "No.", -1, "Yes, it is so."))
