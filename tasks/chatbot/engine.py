@@ -102,7 +102,7 @@ class ChatEngine:
             yield from self._check(turn)
         if turn.answer and not turn.refused:
             conversation.add("user", question)
-            conversation.add("assistant", turn.answer)
+            conversation.add("assistant", turn.answer.removesuffix(QUOTING_BECAUSE[turn.lang]).strip())  # the model would say it of itself
         yield Ended(turn)
 
     def _check(self, turn: Turn) -> Iterator[Event]:
