@@ -159,7 +159,7 @@ def test_names_are_told_apart_and_declared_tools_are_not_run_here():
     assert declared.schema == Tool.of(wait).schema and "not run here" in ToolBox([declared]).call("wait", {"seconds": 1}).content
     with pytest.raises(MigakiError, match="without a name"):
         Tool.declared({"type": "function"})
-    for wrong in ([1], {"properties": [1]}, {"properties": {"x": "string"}}):
+    for wrong in ([1], {"properties": [1]}, {"properties": {"x": "string"}}, {"properties": {"x": {"type": "array", "maxItems": "2"}}}):
         with pytest.raises(MigakiError, match="no JSON schema"):
             Tool.declared({"name": "x", "parameters": wrong})
 

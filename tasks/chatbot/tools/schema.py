@@ -87,7 +87,6 @@ def enforceable(schema: Schema, optional: frozenset[str] | None = None) -> Schem
     Args:
         optional: which parameters that are not required may be there (all, when None); the required ones always are.
     """
-    schema = schema if isinstance(schema, dict) else {}
     kind = kind_of(schema)
     if schema.get("enum") or "const" in schema:
         return {"enum": list(schema.get("enum") or [schema["const"]])}
@@ -116,9 +115,7 @@ def enforceable(schema: Schema, optional: frozenset[str] | None = None) -> Schem
 
 
 def _object(schema: Schema, optional: frozenset[str] | None) -> Schema:
-    properties, required = (
-        schema.get("properties", {}),
-        [name for name in schema.get("required", []) if name in schema.get("properties", {})],
-    )
+    properties = schema.get("properties", {})
+    required = [name for name in schema.get("required", []) if name in properties]
     kept = {name: enforceable(part) for name, part in properties.items() if name in required or optional is None or name in optional}
     return {"type": "object", "properties": kept, "required": required, "additionalProperties": False}

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from tasks.chatbot.events import Returned
-from tasks.chatbot.tools.schema import Schema, arguments_model, parameters_schema
+from tasks.chatbot.tools.schema import Schema, arguments_model, enforceable, parameters_schema
 from tasks.errors import MigakiError
 
 Rule = Callable[[str], list[dict[str, Any]]]  # question -> the arguments of every call that it plainly asks for
@@ -61,10 +61,14 @@ class Tool:
                 f"a tool without a name: {json.dumps(schema, ensure_ascii=False)[:200]}; expected {{'name', 'description', 'parameters'}}"
             )
         parameters = facts.get("parameters") or {"type": "object"}
-        properties = parameters.get("properties") or {} if isinstance(parameters, dict) else None
-        if not isinstance(properties, dict) or not all(isinstance(part, dict) for part in properties.values()):
-            raise MigakiError(f"tool {facts['name']!r}: its parameters are no JSON schema of an object with 'properties'")
-        return cls(facts["name"], str(facts.get("description") or ""), parameters | {"properties": properties})
+        try:
+            parameters = parameters | {"properties": parameters.get("properties") or {}}
+            enforceable({"type": "object"} | parameters)
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:
+            raise MigakiError(
+                f"tool {facts['name']!r}: its parameters are no JSON schema of an object with 'properties' ({error})"
+            ) from error
+        return cls(facts["name"], str(facts.get("description") or ""), parameters)
 
     @property
     def schema(self) -> Schema:
