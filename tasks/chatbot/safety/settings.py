@@ -41,7 +41,7 @@ class ClassifierSettings(StageSettings):
         description="Files of everyday requests, read as `harmful` is",
     )
     over_refusal: float = Field(
-        0.05,
+        0.03,
         gt=0,
         lt=0.5,
         description="Share of look-alike harmless training rows (in cross-validation) that rules and classifier may refuse: sets the thresholds",
