@@ -106,8 +106,10 @@ def _table(chunks: list[dict[str, Any]]) -> pa.Table:
     names = [name for name in dict.fromkeys(name for chunk in chunks for name in chunk) if name not in ("allowed", "meta", "page")]
     columns = {name: pa.array([chunk.get(name) for chunk in chunks]) for name in names}
     columns["page"] = pa.array([chunk.get("page") for chunk in chunks], pa.int32())
-    columns["allowed"] = pa.array([sorted(chunk.get("allowed") or ()) for chunk in chunks], pa.list_(pa.string()))
-    columns["meta"] = pa.array([json.dumps(chunk.get("meta") or {}, ensure_ascii=False, sort_keys=True) for chunk in chunks])
+    labels = {label: sorted(label) for label in {tuple(chunk.get("allowed") or ()) for chunk in chunks}}
+    columns["allowed"] = pa.array([labels[tuple(chunk.get("allowed") or ())] for chunk in chunks], pa.list_(pa.string()))
+    told = [json.dumps(chunk["meta"], ensure_ascii=False, sort_keys=True) if chunk.get("meta") else "{}" for chunk in chunks]
+    columns["meta"] = pa.array(told)
     return pa.table(columns)
 
 
