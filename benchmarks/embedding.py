@@ -130,11 +130,8 @@ def whole(chosen: argparse.Namespace) -> None:
     sides = {"peer": [chosen.env / "bin" / "python", chosen.peer, *asked], "fp32": [*own, "torch"], "int8": [*own, "onnx-int8"]}
     found = alternate(sides, chosen.runs, ("chunks", "build_s"))
     seconds = {name: statistics.median(run["build_s"] for run in runs) for name, runs in found.items()}
-    print(f"{chosen.set}, {chosen.runs} runs: build_s {seconds}; " + ", ".join(f"{name} {seconds['peer'] / seconds[name]:.2f}x" for name in own_sides(seconds)))
-
-
-def own_sides(sides: dict[str, float]) -> list[str]:
-    return [name for name in sides if name != "peer"]
+    ratios = ", ".join(f"{name} {seconds['peer'] / seconds[name]:.2f}x" for name in seconds if name != "peer")
+    print(f"{chosen.set}, {chosen.runs} runs: build_s {seconds}; {ratios}")
 
 
 def migaki_build(chosen: argparse.Namespace) -> None:

@@ -139,7 +139,9 @@ def _own_tokenizer(model: SentenceTransformer, limit: int) -> Tokenizer:
     """A copy of the tokenizer that cuts at the limit. transformers sets limits on a shared tokenizer at each call, which threads get in each other's way with."""
     backend = getattr(model.tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise MigakiError(f"the embedder's tokenizer ({type(model.tokenizer).__name__}) is not a fast one: take a model with a tokenizer.json")
+        raise MigakiError(
+            f"the embedder's tokenizer ({type(model.tokenizer).__name__}) is not a fast one: take a model with a tokenizer.json"
+        )
     own = Tokenizer.from_str(backend.to_str())
     own.no_padding()
     own.enable_truncation(limit)

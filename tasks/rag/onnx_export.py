@@ -18,6 +18,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from sentence_transformers import SentenceTransformer
 
+from tasks.errors import MigakiError
+
 GRAPH, FACTS = "model.onnx", "facts.json"
 OPSET = 17
 SAMPLE = {
@@ -83,25 +85,43 @@ def export_int8(model: SentenceTransformer, checksum: str, cache: Path, encode: 
         model: in fp32 on the CPU, its layers as they were loaded.
         checksum: of the model; with the limit and the versions it names the folder.
         encode: texts to token ids, as the embedder does it.
+
+    Raises:
+        MigakiError: the folder cannot be written.
     """
     versions = f"torch{torch.__version__.partition('+')[0]}-ort{onnxruntime.__version__}"
     folder = cache / f"{checksum[:32]}-{model.max_seq_length}-{versions}"
     if (folder / FACTS).exists():
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MigakiError(
+            f"the embedder's int8 export cannot be kept in {str(cache)!r} ({error.strerror}): take the backend torch, "
+            "or copy the model to a folder beside which files can be written"
+        ) from error
     with tempfile.TemporaryDirectory(dir=cache, prefix=".export-") as scratch:
-        built = Path(scratch) / "built"
-        built.mkdir()
-        graph = _Graph(model).eval()
-        _export(graph, Path(scratch) / "fp32.onnx")
-        quant_pre_process(str(Path(scratch) / "fp32.onnx"), str(Path(scratch) / "shaped.onnx"), skip_symbolic_shape=True)
-        quantize_dynamic(str(Path(scratch) / "shaped.onnx"), str(built / GRAPH), per_channel=True, weight_type=QuantType.QInt8)
-        facts = cosine_loss(graph, Int8Model(built, torch.get_num_threads()), encode)
-        (built / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-        if not folder.exists():
+        built = _build(model, Path(scratch), encode)
+        try:
             built.rename(folder)
-    log.info("embedder exported in int8, cosine with fp32: %s", facts)
+        except OSError:  # another process was first
+            if not (folder / FACTS).exists():
+                raise
     return folder
+
+
+def _build(model: SentenceTransformer, scratch: Path, encode: Encode) -> Path:
+    """A folder with the quantized graph and its facts."""
+    built, exported, shaped = scratch / "built", scratch / "fp32.onnx", scratch / "shaped.onnx"
+    built.mkdir()
+    graph = _Graph(model).eval()
+    _export(graph, exported)
+    quant_pre_process(str(exported), str(shaped), skip_symbolic_shape=True)
+    quantize_dynamic(str(shaped), str(built / GRAPH), per_channel=True, weight_type=QuantType.QInt8)
+    facts = cosine_loss(graph, Int8Model(built, torch.get_num_threads()), encode)
+    (built / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+    log.info("embedder exported in int8, cosine with fp32: %s", facts)
+    return built
 
 
 def _export(graph: _Graph, file: Path) -> None:

@@ -157,3 +157,9 @@ def test_an_export_is_made_once_per_model_and_appears_whole(folder, tmp_path):
     assert len(first) == 1 and made() == first
     both = made(checksum="another model")
     assert len(both) == 2 and first.items() < both.items()
+
+
+def test_an_export_that_cannot_be_kept_says_where_and_what_else_there_is(folder, tmp_path):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(MigakiError, match=r"cannot be kept in .*file.*backend torch"):
+        Embedder(folder, backend="onnx-int8", cache=tmp_path / "file" / "exports")

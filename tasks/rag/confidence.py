@@ -1,0 +1,123 @@
+"""How likely the chunks found answer a question: a logistic regression per language over signs that are cheap to compute.
+
+The hard case is a question about something that the documents treat without saying what is asked: the paragraphs beside the missing one share
+its subject and its words. So beside the cosine the signs look at how much of the question the chunks and their single sentences hold, by
+rarity, and whether its phrases stand there as they were asked. Looking for a number where a "when" or "how many" asks for one changed nothing.
+
+Fitted by `python benchmarks/answerable.py fit SETS` on JaQuAD dev and half of XQuAD; the probability is right where half of the questions
+asked can be answered.
+"""
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+
+from tasks.data.language import detect
+from tasks.rag.bm25 import HIRAGANA, terms
+from tasks.rag.chunking import sentences
+
+READ = 2  # hits that are looked into, as many as the chat shows its model: with more asked for the signs stay the same
+WIDEST_GAP = 0.5  # of two scores, as a share of the first
+PHRASE = 4  # characters of a Japanese phrase
+FEATURES = (
+    "chunk_cover",  # share of the question that one chunk holds, terms weighted by rarity
+    "sentence_cover",  # that one sentence of it holds
+    "phrase_cover",  # share of the question's phrases that a chunk has word for word
+    "cosine",  # of the hit that is most like the question
+    "score_gap",  # from the first hit's score to the second's, as a share of the first
+    "length",  # logarithm of the number of terms
+)
+# Stems of words that say how something is asked, not what about.
+FUNCTION_WORDS = frozenset(
+    terms(
+        "a an the of in on at to for from by with as is are was were be been do did does what which who whom whose when where why how "
+        "that this these those it he she they them his her their and or not had has have can could would will s one some many much most "
+        "name type kind call"
+    )
+)
+
+
+class Index(Protocol):
+    """What is needed of a retriever."""
+
+    def rarity(self, term: str) -> float: ...
+
+
+class Found(Protocol):
+    """What is needed of a hit."""
+
+    heading: str
+    text: str
+    score: float
+    dense: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Coefficients of the features as they are."""
+
+    bias: float
+    weights: tuple[float, ...]
+
+
+CALIBRATIONS = {
+    "en": Calibration(bias=-7.893, weights=(3.087, 3.758, 2.436, 6.354, 5.684, -0.478)),
+    "ja": Calibration(bias=-4.326, weights=(7.019, 0.659, 0.679, 1.217, 1.829, -0.222)),
+}
+
+
+def confidence_of(retriever: Index, query: str, hits: Sequence[Found]) -> float:
+    """Probability that the hits, best first, answer the question; 0 without hits."""
+    return confidence(features(query, retriever, hits), CALIBRATIONS[detect(query)]) if hits else 0.0
+
+
+def confidence(values: np.ndarray, fitted: Calibration) -> float:
+    """Probability from the values of `FEATURES`."""
+    return 1 / (1 + math.exp(-(fitted.bias + float(np.dot(fitted.weights, values)))))
+
+
+def features(query: str, retriever: Index, hits: Sequence[Found]) -> np.ndarray:
+    """(len(FEATURES),) float64 signs that the hits, best first and one at least, answer the question."""
+    weights, phrases = _weights(query, retriever), _phrases(query)
+    covers = np.array([_covers(weights, phrases, hit) for hit in hits[:READ]]).max(axis=0)
+    return np.array([*covers, max(hit.dense for hit in hits[:READ]), _gap(hits), math.log1p(len(weights))])
+
+
+def _weights(query: str, retriever: Index) -> dict[str, float]:
+    """The question's terms that say what it is about (all, where none does), with their rarity."""
+    asked = set(terms(query))
+    telling = {term for term in asked if term not in FUNCTION_WORDS and not HIRAGANA.fullmatch(term)}
+    return {term: retriever.rarity(term) for term in telling or asked}
+
+
+def _covers(weights: dict[str, float], phrases: set[str], hit: Found) -> tuple[float, float, float]:
+    """How much of the question one chunk holds: in terms, in terms of its best sentence, in phrases. Its heading counts for each sentence."""
+    heading = set(terms(hit.heading))
+    held = [heading | set(terms(part)) for part in sentences(hit.text) or [""]]
+    together, best = _share(weights, set().union(*held)), max(_share(weights, part) for part in held)
+    return together, best, len(phrases & _phrases(f"{hit.heading}\n{hit.text}")) / max(1, len(phrases))
+
+
+def _share(weights: dict[str, float], held: set[str]) -> float:
+    return sum(weight for term, weight in weights.items() if term in held) / (sum(weights.values()) or 1.0)
+
+
+def _phrases(text: str) -> set[str]:
+    """Pairs of words that follow each other, function words left out; in Japanese, four characters that do not begin and end in hiragana."""
+    if detect(text) == "en":
+        return {" ".join(pair) for pair in pairwise(term for term in terms(text) if term not in FUNCTION_WORDS)}
+    plain = unicodedata.normalize("NFKC", text).lower()
+    parts = (plain[i : i + PHRASE] for i in range(len(plain) - PHRASE + 1))
+    return {part for part in parts if not (HIRAGANA.match(part[0]) and HIRAGANA.match(part[-1]))}
+
+
+def _gap(hits: Sequence[Found]) -> float:
+    """From the first score to the second, at most `WIDEST_GAP`: a first hit alone on its field proves little. Half of it without a second."""
+    if not hits[1:] or hits[0].score <= 0:
+        return WIDEST_GAP / 2 if hits[0].score > 0 else 0.0
+    return min(WIDEST_GAP, max(0.0, 1 - hits[1].score / hits[0].score))
