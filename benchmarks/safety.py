@@ -70,7 +70,7 @@ def training_settings(data: Path, place: Path) -> SafetySettings:
             path = place / f"{name}.jsonl"
             path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in requests if not held_out(text)), encoding="utf-8")
             files["harmful" if harmful else "harmless"].append(str(path))
-    return SafetySettings(**files)
+    return SafetySettings(**files, form=1.0)
 
 
 def show(name: str, rate: Rate) -> None:

@@ -115,7 +115,7 @@ def test_the_sets_of_our_own_are_balanced_and_disjoint():
 def test_rules_tell_most_of_the_training_examples(lang):
     rows = [row for row in examples(lang) if row["split"] == "train"]
     hits = {label: [bool(code_of(signals(row["prompt"]))) for row in rows if row["label"] == label] for label in ("harmful", "harmless")}
-    assert sum(hits["harmful"]) / len(hits["harmful"]) > 0.6
+    assert sum(hits["harmful"]) / len(hits["harmful"]) > 0.5
     assert sum(hits["harmless"]) / len(hits["harmless"]) < 0.05
 
 

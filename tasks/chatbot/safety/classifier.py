@@ -16,6 +16,7 @@ import snowballstemmer
 
 from tasks.chatbot.safety.rules import code_of, signals
 from tasks.chatbot.safety.text import plain
+from tasks.chatbot.safety.words_en import FORM
 from tasks.data.language import detect
 from tasks.errors import MigakiError
 
@@ -36,6 +37,12 @@ def features(text: str) -> frozenset[str]:
     if detect(text) == "ja":
         found |= {f"c {run}" for run in _runs(re.sub(r"[\s、。?!「」]", "", bare), 4)}
     return frozenset(found) | {f"r {signal}" for signal in seen} | ({"r refused"} if code_of(seen) else set())
+
+
+def is_form(name: str) -> bool:
+    """Whether a feature has only words that say how a request is put."""
+    kind, _, words = name.partition(" ")
+    return kind in ("w", "s") and FORM.issuperset(words.split())
 
 
 @lru_cache(maxsize=20_000)

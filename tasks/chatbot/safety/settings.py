@@ -41,10 +41,16 @@ class ClassifierSettings(StageSettings):
         description="Files of everyday requests, read as `harmful` is",
     )
     over_refusal: float = Field(
-        0.03,
+        0.04,
         gt=0,
         lt=0.5,
         description="Share of look-alike harmless training rows (in cross-validation) that rules and classifier may refuse: sets the thresholds",
+    )
+    form: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="How much words count that only say how a request is put (write, how do I): little with few everyday examples, 1 with thousands",
     )
     regularisation: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty (scikit-learn's C)")
     min_count: int = Field(2, ge=1, description="Features that occur in fewer rows are left out")

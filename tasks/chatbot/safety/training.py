@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.chatbot.safety.classifier import Classifier, features
+from tasks.chatbot.safety.classifier import Classifier, features, is_form
 from tasks.chatbot.safety.rules import certain, signals
 from tasks.chatbot.safety.settings import ClassifierSettings
 from tasks.code import ROOT
@@ -95,6 +95,7 @@ def fit(examples: Sequence[Example], settings: ClassifierSettings) -> Classifier
     names = sorted(name for name, count in counts.items() if count >= settings.min_count)
     place = {name: i for i, name in enumerate(names)}
     rarity = np.array([math.log((1 + len(rows)) / (1 + counts[name])) + 1 for name in names])
+    rarity *= [settings.form if is_form(name) else 1.0 for name in names]
     columns = [sorted(place[name] for name in row if name in place) for row in rows]
     values = np.concatenate([rarity[row] / math.sqrt(len(row) or 1) for row in columns])
     matrix = csr_matrix((values, np.concatenate(columns), np.cumsum([0, *map(len, columns)])), shape=(len(rows), len(names)))

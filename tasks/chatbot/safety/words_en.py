@@ -131,3 +131,9 @@ EXCUSES = {
         r"time|lights?|engine|motor|switch|eggs?|cream|walnuts?|drums?|record|traffic|odds|market average|headphones|basketball|penalty|goal|base|bargain|show|scene)\b(?!.{0,60}\b(?:steal|hack|malware|attack|bomb)\w*\b)"
     ),
 }
+
+# How a request is put, not what it is about; with the stems that the stemmer makes of these words.
+FORM_WORDS = """
+like get use using
+"""
+FORM = frozenset(FORM_WORDS.split())
