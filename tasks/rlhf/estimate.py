@@ -14,16 +14,17 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tasks.errors import MigakiError
+from tasks.models.likelihood import PART
 from tasks.models.lora import target_modules
 from tasks.models.trunk import layer_count, lm_head, split_layer
 from tasks.rlhf.rollout import learning_layers
 from tasks.rlhf.settings import AlignSettings
 
 MIB = 1024**2
-PROGRAM = 720 * MIB  # Python with torch, transformers and peft imported, on a CPU; on a GPU it is not device memory
+PROGRAM = 500 * MIB  # Python with torch, transformers and peft imported, on a CPU; on a GPU it is not device memory
 ALLOCATOR = 1.05  # what allocators keep beyond what was asked for
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight, its block's 8-bit scale, and the scale of scales (Dettmers et al. 2023, section 3)
-KEPT_HIDDEN, KEPT_WIDE = 12, 7  # numbers that a layer keeps of a token for its backward pass, in hidden and in feed-forward widths
+KEPT_HIDDEN, KEPT_WIDE = 11, 6  # numbers that a layer keeps of a token for its backward pass, in hidden and in feed-forward widths
 SCORED_AT_ONCE = 256  # tokens whose logits exist together where no gradient is needed
 
 
@@ -116,7 +117,7 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
     }
     learning = {
         "activations": width * micro * tokens * (layers - layer) * (KEPT_HIDDEN * hidden + KEPT_WIDE * wide),
-        "logits": 4 * 3 * micro * settings.answer_tokens * vocabulary,
+        "logits": 4 * 3 * min(PART, micro * settings.answer_tokens) * vocabulary,
     }
     return Need(held, {"sampling": sampling, "scoring": scoring, "learning": learning})
 
