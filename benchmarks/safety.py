@@ -24,6 +24,7 @@ from tasks.data.sources import read_rows
 
 # Questions about the inside of organisations, requests for advice and for company: no harm that this filter is meant to refuse.
 OTHER = ("misinformation_harms", "human_chatbox", "organisations")
+STAND_IN = "examples/requests.en.jsonl"  # for the everyday requests that DATA has by the thousand
 
 
 def held_out(prompt: str) -> bool:
@@ -64,7 +65,7 @@ def measured_sets(data: Path) -> list[tuple[str, list[Example]]]:
 
 def training_settings(data: Path, place: Path) -> SafetySettings:
     """Settings that train on the other halves, written to files in `place`."""
-    files: dict[str, list[str]] = {"harmful": [], "harmless": list(SafetySettings().harmless)}
+    files: dict[str, list[str]] = {"harmful": [], "harmless": [path for path in SafetySettings().harmless if path != STAND_IN]}
     for name, harmful, requests in english_sets(data):
         if name not in OTHER:
             path = place / f"{name}.jsonl"

@@ -33,6 +33,7 @@ class ClassifierSettings(StageSettings):
     harmful: list[str] = Field([], description="Files of harmful requests; the field is prompt, instruction or question")
     harmless: list[str] = Field(
         [
+            "examples/requests.en.jsonl",
             "examples/instructions.en.jsonl",
             "examples/instructions.ja.jsonl",
             "examples/questions.en.jsonl",
@@ -41,7 +42,7 @@ class ClassifierSettings(StageSettings):
         description="Files of everyday requests, read as `harmful` is",
     )
     over_refusal: float = Field(
-        0.04,
+        0.03,
         gt=0,
         lt=0.5,
         description="Share of look-alike harmless training rows (in cross-validation) that rules and classifier may refuse: sets the thresholds",
