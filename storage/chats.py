@@ -162,14 +162,14 @@ def messages(home: Home, conversation_id: str, owner: str) -> list[Row]:
 def rated_conversations(home: Home) -> list[Row]:
     """Every finished turn of the conversations in which an answer was rated or corrected, in order: what training data is made of.
 
-    Each has question, answer, how it ended, its checked sentences, `rating` and `correction` (None where nobody said anything) and `flags`, the
+    Each has question, answer, how it ended, its checked sentences and sources, `rating` and `correction` (None where nobody said anything) and `flags`, the
     codes with which the safety filters blocked something of it or found an injection.
     """
     with Catalog.of(home).read() as connection:
         return _rows(
             connection,
             """SELECT c.conversation_id, a.turn_id, q.content AS question, a.content AS answer, a.lang, a.reason, a.refused, a.quoted,
-                      a.sentences::VARCHAR AS sentences, f.rating, f.correction, f.ts AS rated, coalesce(d.flags, []) AS flags
+                      a.sentences::VARCHAR AS sentences, a.sources::VARCHAR AS sources, f.rating, f.correction, f.ts AS rated, coalesce(d.flags, []) AS flags
                FROM messages a JOIN messages q ON q.turn_id = a.turn_id AND q.role = 'user' JOIN conversations c ON c.conversation_id = a.conversation_id
                LEFT JOIN feedback f ON f.turn_id = a.turn_id
                LEFT JOIN (SELECT turn_id, list(DISTINCT code ORDER BY code) AS flags FROM safety_decisions

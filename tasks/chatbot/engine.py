@@ -265,7 +265,7 @@ def _time_limit(stop: threading.Event, seconds: float) -> Iterator[threading.Eve
 
 
 def source_of(hit: Hit, number: int) -> Source:
-    return Source(number, hit.chunk_id, hit.document, hit.title, hit.heading, hit.text, hit.lang, hit.score, hit.page)
+    return Source(number, hit.chunk_id, hit.document, hit.title, hit.heading, hit.text, hit.lang, hit.score, hit.page, hit.restricted)
 
 
 def best_sentence(question: str, sources: list[Source], rarity: Callable[[str], float]) -> tuple[Source, str]:

@@ -12,7 +12,8 @@ Reason = Literal["stop", "length", "timeout", "stopped", "refused", "unanswered"
 
 @dataclass(frozen=True)
 class Source:
-    """A chunk that the answer rests on. `number` is what the answer cites, from 1; `page` is from 1 where the document has pages."""
+    """A chunk that the answer rests on. `number` is what the answer cites, from 1; `page` is from 1 where the document has pages.
+    What rests on a `restricted` one, which only some may see, must not reach others by way of training."""
 
     number: int
     chunk_id: str
@@ -23,6 +24,7 @@ class Source:
     lang: str
     score: float
     page: int | None = None
+    restricted: bool = False
 
 
 @dataclass(frozen=True)

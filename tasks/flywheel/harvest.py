@@ -123,6 +123,8 @@ def reason_against(turn: Row) -> str:
     """Why nothing of this turn may be learnt, not even as what came before a later question; "" where it may."""
     if any(code.startswith("injection") for code in turn["flags"]):
         return "injection"
+    if any(source.get("restricted") for source in turn["sources"]):
+        return "restricted source"
     return "refused" if turn["flags"] or turn["refused"] or turn["reason"] == "refused" else ""
 
 

@@ -40,7 +40,8 @@ Where = Mapping[str, str | int | Collection[str]]
 
 @dataclass(frozen=True)
 class Hit:
-    """A chunk that was found. `score` is the mixed z-score, `sparse` the BM25 score, `dense` the cosine; `page` counts from 1, where there are pages."""
+    """A chunk that was found. `score` is the mixed z-score, `sparse` the BM25 score, `dense` the cosine; `page` counts from 1, where there are pages.
+    A `restricted` one is not for everybody."""
 
     chunk_id: str
     document: str
@@ -52,6 +53,7 @@ class Hit:
     sparse: float
     dense: float
     page: int | None = None
+    restricted: bool = False
 
 
 def write_index(
@@ -261,7 +263,8 @@ class Retriever:
         return [self._hit(int(numbers[i]), float(mixed[i]), float(chosen[i]), float(cosine[i])) for i in best]
 
     def _hit(self, number: int, score: float, sparse: float, dense: float) -> Hit:
-        return Hit(**{name: column[number].as_py() for name, column in self._shown.items()}, score=score, sparse=sparse, dense=dense)
+        shown = {name: column[number].as_py() for name, column in self._shown.items()}
+        return Hit(**shown, score=score, sparse=sparse, dense=dense, restricted=bool(self._allowed[number]))
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:

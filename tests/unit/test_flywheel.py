@@ -77,6 +77,15 @@ def test_a_correction_is_preferred_to_the_answer_and_learnt(talk):
     ]
 
 
+def test_what_only_some_may_see_is_not_learnt_nor_kept_as_history(talk):
+    source = {"chunk_id": "c", "document": "d.md", "title": "t", "heading": "", "text": "x", "lang": "en", "score": 1.0, "number": 1}
+    liked = ("What is the plan?", "A secret.", 1, "A better secret.", {"sources": [source | {"restricted": True}]})
+    talk.hold(liked, ("And the moon?", "It is round.", 1, None, {"sources": [source]}))
+    found = talk.harvest()
+    assert instructions(found) == [("And the moon?", "It is round.")] and "secret" not in json.dumps(found.instructions)
+    assert found.left_out["restricted source", "en"] == 1
+
+
 def test_a_thumb_up_is_preferred_to_a_thumb_down_of_the_same_question_of_anybody(talk):
     talk.hold(("What is LoRA?", "Small matrices beside frozen weights.", 1, None), owner="ann")
     talk.hold(("what is LoRA ?", "A radio.", -1, None), owner="bob")
