@@ -9,7 +9,7 @@ import pytest
 import tasks.chatbot.safety.task  # noqa: F401  (registers the stage)
 from storage import ArtifactStore, Home
 from storage.registry import register
-from tasks.chatbot.safety.classifier import Classifier, features
+from tasks.chatbot.safety.classifier import Classifier, features, is_form
 from tasks.chatbot.safety.settings import ClassifierSettings, GuardSettings, SafetySettings
 from tasks.chatbot.safety.task import open_guard, training_files
 from tasks.chatbot.safety.training import Example, Rate, fit, folds_of, located, read_examples, threshold, train
@@ -35,6 +35,14 @@ def test_it_learns_words_and_japanese_characters():
     classifier = fit(ROWS, SETTINGS)
     assert classifier.score("please zap the candle") > 0.5 > classifier.score("please paint the candle")
     assert classifier.score("鷹を爆砕して") > 0.5 > classifier.score("鷹を塗装して")
+
+
+def test_words_that_only_say_how_a_request_is_put_count_less():
+    """They speak for harm here, as in a set whose harmless side is put otherwise."""
+    rows = [Example(f"write a guide {noun} zap", True) for noun in NOUNS] + [Example(f"paint {noun} softly", False) for noun in NOUNS]
+    much, little = (fit(rows, SETTINGS.model_copy(update={"form": form})).score("write a guide") for form in (1.0, 0.1))
+    assert much > 0.6 and little < much - 0.05
+    assert is_form("w write a") and is_form("s ^ how") and not is_form("w write zap") and not is_form("c a")
 
 
 def test_it_comes_back_from_disk_as_it_was(tmp_path):

@@ -134,6 +134,11 @@ EXCUSES = {
 
 # How a request is put, not what it is about; with the stems that the stemmer makes of these words.
 FORM_WORDS = """
-like get use using
+^ $ a an the and or of to in on at for with by from as is are was were be been do does did can could should would will may might i you
+it we they he she my your his her their its our me us them this that these those there what which who whom when where why how please
+help tell show give write create creat make develop design describe describ explain outline outlin provide provid list suggest generate
+generat compose compos draft produce produc share find name idea ideas way ways tip tips step steps guide guid tutorial tutori
+instructions instruct advice advic strategy strategi plan story stori poem essay article articl letter post blog speech song script
+program best good easiest quickest some any all not no so if then than about into up out need want like get use using
 """
 FORM = frozenset(FORM_WORDS.split())
