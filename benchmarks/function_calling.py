@@ -21,9 +21,9 @@ from typing import Any
 
 import jsonschema
 import torch
+from common import bundled_model
 from sklearn.linear_model import LogisticRegression
 
-from common import bundled_model
 from tasks.chatbot.events import Called
 from tasks.chatbot.local_backend import LocalModel
 from tasks.chatbot.tools.arguments import decode_arguments
