@@ -37,14 +37,15 @@ PLACE_EN = re.compile(
 PLACE_LOWER = re.compile(
     r"\b(?:weather|forecast)\b(?: like)?(?: (?:today|tomorrow))? (?:in |for |at )?([a-z][a-z '’-]*?)(?= today| tomorrow| tonight| right| now| on |[?.!,]|$)"
 )
+TIME_JA = r"今日|明日|明後日|あした|きょう|現在|今週|来週|今|\d{1,2}月(?:\d{1,2}日)?|[一二三四五六七八九十]{1,2}月|春|夏|秋|冬"
 NAME_JA = r"[\u30a0-\u30ff\u3400-\u9fffヶ々A-Za-z]{1,12}?"
 PLACE_JA = re.compile(
-    rf"((?:{NAME_JA}(?:と|、|や))*{NAME_JA})(?:の(?:今日|明日|明後日|あした|きょう|現在|今|いま)?の?|は|で|における)(?:天気|気温|天候|予報|今日|明日|雨|雪|どんな|暑|寒|何度)"
+    rf"((?:{NAME_JA}(?:と|、|や))*{NAME_JA})(?:の(?:{TIME_JA}|いま)?の?|は|で|における)(?:天気|気温|天候|予報|今日|明日|雨|雪|どんな|暑|寒|何度)"
 )
 DATE = re.compile(r"\b(\d{4}-\d{2}-\d{2})\b")
 DAYS = [(2, "day after tomorrow|明後日|あさって"), (1, "tomorrow|明日|あした"), (0, "today|tonight|今日|本日|きょう")]
 NO_PLACE = re.compile(
-    r"^(the\b.*|is|will|like|here|there|today|tomorrow|monday|tuesday|wednesday|thursday|friday|saturday|sunday|celsius|fahrenheit|今日|明日|明後日|本日|現在|今)$",
+    r"^(the\b.*|is|will|like|here|there|today|tomorrow|monday|tuesday|wednesday|thursday|friday|saturday|sunday|celsius|fahrenheit|今日|明日|明後日|本日|現在|今週|来週|今|[一二三四五六七八九十]*月|春|夏|秋|冬)$",
     re.I,
 )
 AND = re.compile(r"\s*(?:,|、|\band\b|\bor\b|と|や|および)\s*")
