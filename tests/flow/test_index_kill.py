@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -68,7 +69,8 @@ def test_killed_at_random_moments_the_old_or_the_new_index_serves(tmp_path):
         began(process)
         time.sleep(generator.uniform(0, seconds))
         in_time = process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it had ended
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(30)
         seconds *= 1.0 if in_time else 0.8
         now, count = version(home)
