@@ -1,7 +1,8 @@
 """Many users at once: what all of them together get, how long each waits, and that nobody gets somebody else's answer.
 
     python benchmarks/serving.py [--users 16] [--seconds 120] [--model PATH]
-    python benchmarks/serving.py --url http://127.0.0.1:8400 [--token TOKEN] [--pid PID]
+    migaki serve --set serve.requests_per_minute=100000 --set serve.burst=10000 --set chat.min_confidence=0
+    python benchmarks/serving.py --url http://127.0.0.1:8400 --lang en [--token TOKEN] [--pid PID]
 
 The first asks a model in this process. Questions of the example project in both languages, no two prompts alike, each with parts of two documents,
 are answered greedily, so that answers can be held against what the model says to the same prompt alone: where the texts part, the model
@@ -57,7 +58,7 @@ class Asked:
 def rows() -> list[dict[str, Any]]:
     """The example project's questions, English and Japanese in turn."""
     both = [(EXAMPLES / f"questions.{lang}.jsonl").read_text(encoding="utf-8").splitlines() for lang in ("en", "ja")]
-    return [json.loads(line) for pair in zip(*both, strict=False) for line in pair]
+    return [json.loads(line) | {"lang": lang} for pair in zip(*both, strict=False) for lang, line in zip(("en", "ja"), pair, strict=True)]
 
 
 def prompts(tokenizer: PreTrainedTokenizerBase) -> Callable[[int], list[Message]]:
@@ -207,7 +208,7 @@ def in_process(given: argparse.Namespace) -> dict[str, Any]:
 
 def over_http(given: argparse.Namespace) -> dict[str, Any]:
     """Users of the page's API."""
-    asked, mixed = [row["question"] for row in rows()], []
+    asked, mixed = [row["question"] for row in rows() if given.lang in (row["lang"], "both")], []
     headers = {"Authorization": f"Bearer {given.token}"} if given.token else {}
     client = httpx.Client(base_url=given.url, headers=headers, timeout=300, limits=httpx.Limits(max_connections=None))
     conversations: dict[int, tuple[str, list[str]]] = {}
@@ -256,6 +257,7 @@ def main() -> None:
     arguments.add_argument("--model", type=Path, help="a model's folder; the bundled one without it")
     arguments.add_argument("--checked", type=int, default=12, help="hold the answers to so many prompts against those given alone")
     arguments.add_argument("--url", help="ask a running `migaki serve`")
+    arguments.add_argument("--lang", choices=("en", "ja", "both"), default="both", help="of the questions to a server; the bundled model writes en alone")
     arguments.add_argument("--token", help="of a user of that server")
     arguments.add_argument("--pid", type=int, help="of that server")
     given = arguments.parse_args()

@@ -18,7 +18,7 @@ from tasks.chatbot.citations import cite
 from tasks.chatbot.conversation import Conversation, Message
 from tasks.chatbot.events import Called, Ended, Event, Found, Piece, Refused, Returned, Sentence, Source, Turn
 from tasks.chatbot.followup import standalone
-from tasks.chatbot.safety.guard import Guard, as_data, refusal
+from tasks.chatbot.safety.guard import Guard, as_data, refusal, without_delimiters
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.smalltalk import GREETING, is_small_talk
 from tasks.chatbot.tools.select import next_call
@@ -41,6 +41,7 @@ QUOTING_BECAUSE = {
 }
 HELD = 8  # tokens that wait for the output filter at most: it must see what is shown before it is shown
 BOUNDARY = re.compile("[.!?。\uff01\uff1f\n]")
+WHOLE = re.compile(r".*[\s。、\uff01\uff1f]", re.S)  # up to where no word, number or address is cut
 
 
 class Index(Protocol):
@@ -148,13 +149,13 @@ class ChatEngine:
         turn.answer = text
         yield Piece(text)
 
-    def _decide(self, turn: Turn, side: str, text: str) -> "Decision | None":
-        """What the filters say of a text; whatever they found is kept with the turn."""
+    def _decide(self, turn: Turn, side: str, text: str, *known: str) -> "Decision | None":
+        """What the filters say of a text; whatever they found is kept with the turn, once."""
         if self.guard is None:
             return None
-        decision = getattr(self.guard, f"check_{side}")(text)
-        if decision.code:
-            turn.decisions.append({"side": side} | asdict(decision))
+        decision = getattr(self.guard, f"check_{side}")(text, *known)
+        if decision.code and (found := {"side": side} | asdict(decision)) not in turn.decisions:
+            turn.decisions.append(found)
         return decision
 
     def _refuse(self, turn: Turn, decision: "Decision", side: str) -> Iterator[Event]:
@@ -178,12 +179,12 @@ class ChatEngine:
             yield returned
 
     def _look_up(self, turn: Turn, query: str, groups: frozenset[str]) -> Found:
-        """Search. Below the least confidence nothing counts as found; what the filters think of a chunk is noted (`as_data` makes it harmless)."""
+        """Search. Below the least confidence nothing counts as found; a chunk that the filters block is left out, whatever they note is kept."""
         hits = self.retriever.search(query, self.settings.chunks, groups=groups)
         confidence = self.retriever.confidence(query, hits) if hits else 0.0
         if confidence >= self.settings.min_confidence:
-            for hit in hits:
-                self._decide(turn, "document", hit.text)
+            decisions = [self._decide(turn, "document", hit.text) for hit in hits]
+            hits = [hit for hit, decision in zip(hits, decisions, strict=True) if decision is None or not decision.blocked]
             turn.sources = [source_of(hit, number) for number, hit in enumerate(hits, 1)]
         return Found(tuple(turn.sources), confidence)
 
@@ -209,13 +210,13 @@ class ChatEngine:
         Raises:
             MigakiError: the question alone does not fit.
         """
-        notes = [as_data(f"{call.name}: {returned.content}") for call, returned in turn.calls]
-        notes += [as_data(source.text) for source in turn.sources]
+        notes = [as_data(f"{call.name}: {returned.content}", self.backend.specials) for call, returned in turn.calls]
+        notes += [as_data(source.text, self.backend.specials) for source in turn.sources]
         room = self.backend.context - sampling.max_new_tokens
         while True:
             question: Message = {"role": "user", "content": turn.question}
             last = with_context([question], notes)[-1] if notes else question
-            messages = conversation.fitting(last, room, self.backend.count_tokens)
+            messages = [self._plain(message) for message in conversation.fitting(last, room, self.backend.count_tokens)]
             size = self.backend.count_tokens(messages)
             if size <= room:
                 return messages
@@ -227,22 +228,35 @@ class ChatEngine:
             notes.pop()
             turn.sources = turn.sources[: max(0, len(notes) - len(turn.calls))]
 
+    def _plain(self, message: Message) -> Message:
+        """Nobody but the program opens or closes a message of the prompt."""
+        return message if message["role"] == "system" else message | {"content": without_delimiters(message["content"], self.backend.specials)}
+
     def _shown(self, turn: Turn, deltas: Iterator[Delta]) -> Iterator[Event]:
-        """The pieces of an answer; where there is an output filter, each is shown after the filter has read everything up to it."""
-        waiting, held = "", 0
+        """The pieces of an answer. With filters, each is shown after they have read everything up to it, and without personal data that comes
+        neither from the question nor from the sources; so a word is shown when it is whole."""
+        said, read, held = "", "", 0
+        known = "\n".join([turn.question, *(source.text for source in turn.sources), *(returned.content for _, returned in turn.calls)])
         for delta in deltas:
-            waiting, held, turn.tokens = waiting + delta.text, held + delta.tokens, turn.tokens + delta.tokens
+            said, held, turn.tokens = said + delta.text, held + delta.tokens, turn.tokens + delta.tokens
             turn.reason = delta.reason or turn.reason
-            if self.guard is not None and not delta.reason and held < HELD and not BOUNDARY.search(delta.text):
+            if self.guard is None:
+                turn.answer = said
+                yield from [Piece(delta.text)] if delta.text else []
                 continue
-            if waiting:
-                decision = self._decide(turn, "output", turn.answer + waiting)
-                if decision is not None and decision.blocked:
-                    yield from self._refuse(turn, decision, "output")
-                    return
-                turn.answer += waiting
-                yield Piece(waiting)
-            waiting, held = "", 0
+            if not delta.reason and held < HELD and not BOUNDARY.search(delta.text):
+                continue
+            whole = said if delta.reason else getattr(WHOLE.match(said), "group", str)()
+            if len(whole) == len(read):
+                continue
+            decision = self._decide(turn, "output", whole, known)
+            if decision is not None and decision.blocked:
+                yield from self._refuse(turn, decision, "output")
+                return
+            clean = self.guard.clean_output(whole, known)
+            piece = clean.removeprefix(turn.answer) if clean.startswith(turn.answer) else self.guard.clean_output(whole[len(read) :], known)
+            turn.answer, read, held = turn.answer + piece, whole, 0
+            yield Piece(piece)
 
 
 @contextmanager

@@ -41,6 +41,7 @@ class LocalModel:
     ):
         self.model, self.tokenizer, self.name = model, tokenizer, name
         self.context = getattr(model.config.get_text_config(), "max_position_embeddings", 2048)
+        self.specials = tuple(tokenizer.all_special_tokens)
         self.batched = can_batch(model)
         self._ends = end_ids(tokenizer)
         self._turns = OneAtATime(model)

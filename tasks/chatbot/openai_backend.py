@@ -57,6 +57,7 @@ class OpenAIServer:
             raise MigakiError(f"the server's address {url!r} is none: expected is something like http://127.0.0.1:8000/v1")
         self.url = url.rstrip("/") + ("" if parts.path.strip("/") else "/v1")
         self.name, self.model, self.context, self.tokenizer = model, model, context, tokenizer
+        self.specials = () if tokenizer is None else tuple(tokenizer.all_special_tokens)
         self._http = httpx.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(silence, connect=min(5.0, silence)),

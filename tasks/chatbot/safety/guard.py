@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from tasks.chatbot.safety import injection, personal
 from tasks.chatbot.safety.classifier import Classifier
-from tasks.chatbot.safety.injection import as_data
+from tasks.chatbot.safety.injection import as_data, without_delimiters
 from tasks.chatbot.safety.personal import redact
 from tasks.chatbot.safety.rules import certain, code_of, harmful_answer, signals, topic
 from tasks.chatbot.safety.settings import GuardSettings
 from tasks.data.language import detect
 
-__all__ = ["Decision", "Guard", "as_data", "redact", "refusal"]
+__all__ = ["Decision", "Guard", "as_data", "redact", "refusal", "without_delimiters"]
 
 REFUSALS = {
     "harm": {"en": "I'm sorry, but I can't help with that.", "ja": "申し訳ありませんが、そのご依頼にはお答えできません。"},

@@ -69,14 +69,20 @@ def find(text: str) -> str | None:
     return order_in(text) or ("injection.delimiter" if DELIMITERS.search(text) else None)
 
 
+def without_delimiters(text: str, specials: Collection[str] = ()) -> str:
+    """A text that can end no message and begin none: what marks their borders is spelled otherwise."""
+    escaped = DELIMITERS.sub(lambda match: match[0].translate(BRACKETS), text)
+    if specials:
+        escaped = _special(tuple(sorted(specials, key=len, reverse=True))).sub(lambda match: _apart(match[0]), escaped)
+    return escaped
+
+
 def as_data(text: str, specials: Collection[str] = ()) -> str:
     """A text from a document or a tool, made safe to stand in a prompt: delimiters spelled otherwise, orders quoted as what they are.
 
     `specials` are texts of the tokenizer's own special tokens.
     """
-    escaped = DELIMITERS.sub(lambda match: match[0].translate(BRACKETS), text)
-    if specials:
-        escaped = _special(tuple(sorted(specials, key=len, reverse=True))).sub(lambda match: _apart(match[0]), escaped)
+    escaped = without_delimiters(text, specials)
     if order_in(escaped) is None:
         return escaped
     parts = [_quoted(part) if order_in(part) else part for part in BREAK.split(escaped)]
