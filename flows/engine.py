@@ -1,6 +1,7 @@
 """The chatbot's engine as terminal and server open it: the champion or a model named, the index that serves, filters and tools."""
 
 import os
+import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,8 @@ def open_engine(home: Home, artifact: str | None, said: Said) -> Opened:
 
     retriever = open_champion_index(home)
     guard = open_guard(home, safety_settings) if settings.safety else None
+    if guard is not None and guard.classifier is None:
+        print("safety: rules alone; `migaki safety` trains the classifier that decides with them", file=sys.stderr)
     tools = bundled_tools(tool_settings, retriever) if settings.max_calls else None
     backend, about, weak = connect(settings) if ref is None else load(store, ref)
     return Opened(ChatEngine(backend, retriever, settings, tools, guard, weak), about, home)
