@@ -39,6 +39,35 @@ EXAMPLES = """examples:
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command line: stages, then talking, then looking."""
+    root = argparse.ArgumentParser(
+        prog="migaki",
+        description="Turns an open language model and your own text into a tuned, aligned, quantized, grounded chatbot.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = root.add_subparsers(dest="command", metavar="command", required=True)
+    common, running, data = common_options(), running_options(), data_options()
+
+    def add(name: str, help_text: str, *options: argparse.ArgumentParser, epilog: str = "") -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, parents=[common, *options], help=help_text, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+
+    add("retrain", "run every stage, from data to promotion", running, data, epilog=EXAMPLES)
+    for name, help_text in STAGES.items():
+        stage = add(name, help_text, running, *([data] if name == "prepare" else []), epilog=settings_help(name))
+        if name == "index":
+            stage.add_argument("--documents", nargs="+", metavar="PATH", help="index these files and folders as they are now")
+            stage.add_argument(
+                "--verify", action="store_true", help="compare the index that serves with the catalog, and mend what differs"
+            )
+    add_talking(add)
+    add_looking(add, running)
+    return root
+
+
+def common_options() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     group = common.add_argument_group("common options")
     group.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings, one mapping per stage")
@@ -49,88 +78,58 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--json", action="store_true", help="end with one line of JSON on standard output; everything else goes to standard error"
     )
+    return common
+
+
+def running_options() -> argparse.ArgumentParser:
     running = argparse.ArgumentParser(add_help=False)
     running.add_argument("--profile", choices=("quick", "standard"), help="size of the run (default standard)")
     running.add_argument("--model", metavar="REF", help="base model: hub:org/name@revision, a folder, or wheel:package==version")
+    return running
+
+
+def data_options() -> argparse.ArgumentParser:
     data = argparse.ArgumentParser(add_help=False)
     own = data.add_argument_group(
         "own data (kinds not named are then left out, not taken from the examples); a file may be named as format:path"
     )
     for kind, help_text in DATA.items():
         own.add_argument(f"--{kind}", nargs="+", metavar="PATH", help=help_text)
-    root = argparse.ArgumentParser(
-        prog="migaki",
-        description="Turns an open language model and your own text into a tuned, aligned, quantized, grounded chatbot.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = root.add_subparsers(dest="command", metavar="command", required=True)
-    commands.add_parser(
-        "retrain",
-        parents=[common, running, data],
-        help="run every stage, from data to promotion",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    for name, help_text in STAGES.items():
-        stage = commands.add_parser(
-            name,
-            parents=[common, running, *([data] if name == "prepare" else [])],
-            help=help_text,
-            epilog=settings_help(name),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        if name == "index":
-            stage.add_argument("--documents", nargs="+", metavar="PATH", help="index these files and folders as they are now")
-            stage.add_argument(
-                "--verify", action="store_true", help="compare the index that serves with the catalog, and mend what differs"
-            )
-    chat = commands.add_parser(
-        "chat",
-        parents=[common],
-        help="talk with the champion in the terminal",
-        epilog=settings_help("chat", "tools"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    return data
+
+
+def add_talking(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Commands for people who talk with the models, and for what comes of it."""
+    chat = add("chat", "talk with the champion in the terminal", epilog=settings_help("chat", "tools"))
     chat.add_argument("--artifact", metavar="ID", help="talk with this model instead (`migaki status` lists them)")
-    server = commands.add_parser(
-        "serve",
-        parents=[common],
-        help="serve the champion: a web page, and an API for OpenAI's clients",
-        epilog=settings_help("serve", "chat", "tools"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    server = add("serve", "serve the champion: a web page, and an API for OpenAI's clients", epilog=settings_help("serve", "chat", "tools"))
     server.add_argument("--host", help="address to listen on (default 127.0.0.1); beyond loopback a token file is needed")
     server.add_argument("--port", type=int, help="port to listen on (default 8400; 0 takes a free one)")
     server.add_argument("--token-file", type=Path, metavar="FILE", help="who may ask: token[:group,group][:name] on each line")
     server.add_argument("--artifact", metavar="ID", help="serve this model instead of the champion")
     server.add_argument("--open", action="store_true", help="open the page in a browser, where there is a display")
-    labels = commands.add_parser("label", parents=[common], help="compare answers of two models; the next run learns from it")
+    labels = add("label", "compare answers of two models; the next run learns from it")
     labels.add_argument("--count", type=int, default=20, help="comparisons to ask for (default 20)")
     labels.add_argument("--seed", type=int, default=0, help="seed of prompts, answers and order")
     labels.add_argument("--artifact", metavar="ID", help="compare this model with the champion (default: the newest other release)")
     labels.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt on each line (default: the training prompts)")
     labels.add_argument("--export", type=Path, metavar="FILE.jsonl", help="write all comparisons as preference pairs, and ask nothing")
-    gather = commands.add_parser(
-        "harvest",
-        parents=[common],
-        help="make preference pairs and instructions of the ratings and corrections in chats, for the next retrain",
-        epilog=settings_help("harvest"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    help_text = "make preference pairs and instructions of the ratings and corrections in chats, for the next retrain"
+    gather = add("harvest", help_text, epilog=settings_help("harvest"))
     gather.add_argument("--dry-run", action="store_true", help="count and show examples, and write nothing")
-    status = commands.add_parser("status", parents=[common], help="models, indexes, last runs, champion")
+
+
+def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.ArgumentParser) -> None:
+    """Commands that show what there is, and the platform."""
+    status = add("status", "models, indexes, last runs, champion")
     status.add_argument("--rebuild", action="store_true", help="first enter every artifact on disk into the catalog")
-    doctor = commands.add_parser("doctor", parents=[common, running], help="what this machine has, and what would not work")
+    doctor = add("doctor", "what this machine has, and what would not work", running)
     doctor.add_argument("--for", choices=("align",), dest="stage", help="the memory that this stage would take, with the settings given")
-    commands.add_parser("models", parents=[common], help="known models with parameters, context, licence and memory")
-    sql = commands.add_parser("sql", parents=[common], help="ask the catalog")
+    add("models", "known models with parameters, context, licence and memory")
+    sql = add("sql", "ask the catalog")
     sql.add_argument("query", help='a SELECT; `migaki sql "SHOW TABLES"` lists the tables')
-    platform = commands.add_parser(
-        "platform", parents=[common], help="start the Prefect server and a worker for each pool, deployments included"
-    )
+    platform = add("platform", "start the Prefect server and a worker for each pool, deployments included")
     platform.add_argument("--port", type=int, default=4200)
-    return root
 
 
 def settings_help(*sections: str) -> str:
