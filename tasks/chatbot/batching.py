@@ -143,7 +143,7 @@ class Batch:
     may take more), `kept_tokens` what is remembered of prompts and answers for those that begin alike.
     """
 
-    def __init__(self, model: nn.Module, max_rows: int = 16, chunk: int = 128, cache_bytes: int = 2 << 30, kept_tokens: int = 4096):
+    def __init__(self, model: nn.Module, max_rows: int = 16, chunk: int = 512, cache_bytes: int = 2 << 30, kept_tokens: int = 4096):
         self.model, self.max_rows, self.chunk, self.cache_bytes = model, max_rows, chunk, cache_bytes
         self.rows: list[Row] = []
         self.cache, self.prefixes = SlotCache(), Prefixes(kept_tokens)

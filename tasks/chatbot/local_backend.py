@@ -35,7 +35,7 @@ class LocalModel:
         *,
         max_batch: int = 16,
         max_waiting: int = 256,
-        chunk: int = 128,
+        chunk: int = 512,
         cache_bytes: int = 2 << 30,
         kept_tokens: int = 4096,
     ):
