@@ -11,7 +11,6 @@ cores that the process had, which other work on the machine disturbs less than t
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -80,7 +79,7 @@ def run(chosen: argparse.Namespace) -> None:
             "fp32": [*own, "torch"],
             "int8": [*own, "onnx-int8"],
         }
-        found = alternate(sides, chosen.runs, ("chars_per_s", "chars_per_cpu_s", "peak_rss_mib"))
+        found = alternate(sides, chosen.runs, ("chars_per_s", "chars_per_cpu_s"))
     print(f"{len(texts)} chunks, {sum(map(len, texts))} characters, {chosen.runs} runs; int8: {facts}")
     for name in ("fp32", "int8"):
         print(f"{name}: {against(found, name, 'chars_per_s')}; {against(found, name, 'chars_per_cpu_s')}")
@@ -99,8 +98,7 @@ def measured(embed: Callable[[list[str]], object], texts: list[str]) -> None:
     embed(texts)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     length = sum(map(len, texts))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({"chars_per_s": round(length / seconds), "chars_per_cpu_s": round(length / cpu_seconds), "peak_rss_mib": memory}))
+    print(json.dumps({"chars_per_s": round(length / seconds), "chars_per_cpu_s": round(length / cpu_seconds)}))
 
 
 def migaki(chosen: argparse.Namespace) -> None:
