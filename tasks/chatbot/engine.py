@@ -26,9 +26,9 @@ from tasks.chatbot.tools.toolbox import ToolBox
 from tasks.data.language import detect
 from tasks.errors import MigakiError
 from tasks.prompts.context import with_context
-from tasks.rag.bm25 import terms
+from tasks.rag.bm25 import subject, terms
 from tasks.rag.chunking import sentences
-from tasks.rag.retrieval import Hit, subject
+from tasks.rag.retrieval import Hit
 
 if TYPE_CHECKING:
     from tasks.chatbot.safety.guard import Decision

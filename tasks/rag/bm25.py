@@ -27,6 +27,10 @@ HIRAGANA = re.compile(r"[\u3040-\u309f]+")
 # What a term of a question counts for, chosen on JaQuAD: hiragana is mostly grammar, and rare terms deserve more than BM25 gives them.
 GRAMMAR, RARITY = 0.5, 0.2
 
+ASKING = re.compile(
+    r"(とは|って|は)?(何|なに|なん)(のこと)?(です|でしょう)?か?[。??]*$|(について|を)?(簡単に|詳しく)?(教えて|説明して)(ください|もらえますか|くれますか)?[。??]*$"
+)
+
 _stemmer = snowballstemmer.stemmer("english")
 
 
@@ -123,6 +127,11 @@ class Found:
     counts: np.ndarray  # (terms,) how often it is asked for
     worth: np.ndarray  # (terms,) what it counts for by its script
     idf: np.ndarray  # (terms,)
+
+
+def subject(query: str) -> str:
+    """A question without the phrase that only makes it a question: with character pairs, 「とは何ですか」 would match every text that asks."""
+    return ASKING.sub("", query.strip()) or query
 
 
 class BM25:

@@ -9,6 +9,7 @@ asked can be answered.
 """
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from tasks.data.language import detect
-from tasks.rag.bm25 import HIRAGANA, terms
+from tasks.rag.bm25 import HIRAGANA, subject, terms
 from tasks.rag.chunking import sentences
 
 READ = 2  # hits that are looked into, as many as the chat shows its model: with more asked for the signs stay the same
@@ -40,6 +41,9 @@ FUNCTION_WORDS = frozenset(
         "name type kind call"
     )
 )
+
+
+GRAMMAR_JA = re.compile(rf"{HIRAGANA.pattern}|[a-z0-9]+{HIRAGANA.pattern}|{HIRAGANA.pattern}[a-z0-9]+")  # and where it meets a Latin word
 
 
 class Index(Protocol):
@@ -67,7 +71,7 @@ class Calibration:
 
 CALIBRATIONS = {
     "en": Calibration(bias=-7.893, weights=(3.087, 3.758, 2.436, 6.354, 5.684, -0.478)),
-    "ja": Calibration(bias=-4.326, weights=(7.019, 0.659, 0.679, 1.217, 1.829, -0.222)),
+    "ja": Calibration(bias=-5.267, weights=(6.915, 1.095, 0.23, 1.299, 1.776, 0.0)),
 }
 
 
@@ -83,6 +87,7 @@ def confidence(values: np.ndarray, fitted: Calibration) -> float:
 
 def features(query: str, retriever: Index, hits: Sequence[Found]) -> np.ndarray:
     """(len(FEATURES),) float64 signs that the hits, best first and one at least, answer the question."""
+    query = subject(query)
     weights, phrases = _weights(query, retriever), _phrases(query)
     covers = np.array([_covers(weights, phrases, hit) for hit in hits[:READ]]).max(axis=0)
     return np.array([*covers, max(hit.dense for hit in hits[:READ]), _gap(hits), math.log1p(len(weights))])
@@ -91,7 +96,7 @@ def features(query: str, retriever: Index, hits: Sequence[Found]) -> np.ndarray:
 def _weights(query: str, retriever: Index) -> dict[str, float]:
     """The question's terms that say what it is about (all, where none does), with their rarity."""
     asked = set(terms(query))
-    telling = {term for term in asked if term not in FUNCTION_WORDS and not HIRAGANA.fullmatch(term)}
+    telling = {term for term in asked if term not in FUNCTION_WORDS and not GRAMMAR_JA.fullmatch(term)}
     return {term: retriever.rarity(term) for term in telling or asked}
 
 

@@ -16,7 +16,8 @@ from tasks.chatbot.smalltalk import is_small_talk
 from tasks.chatbot.tools.schema import Given
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.errors import MigakiError
-from tasks.rag.retrieval import Hit, subject
+from tasks.rag.bm25 import subject
+from tasks.rag.retrieval import Hit
 
 
 def hit(text, lang="ja", number=1):
