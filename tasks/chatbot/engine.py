@@ -242,11 +242,13 @@ class ChatEngine:
             turn.reason = delta.reason or turn.reason
             if self.guard is None:
                 turn.answer = said
-                yield from [Piece(delta.text)] if delta.text else []
+                if delta.text:
+                    yield Piece(delta.text)
                 continue
             if not delta.reason and held < HELD and not BOUNDARY.search(delta.text):
                 continue
-            whole = said if delta.reason else getattr(WHOLE.match(said), "group", str)()
+            words = WHOLE.match(said)
+            whole = said if delta.reason else words[0] if words else ""
             if len(whole) == len(read):
                 continue
             decision = self._decide(turn, "output", whole, known)
