@@ -6,7 +6,6 @@ that is measured at the export. Vectors of one are not mixed with those of the o
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
+from threadpoolctl import ThreadpoolController
 from tokenizers import Tokenizer
 
 from tasks.errors import MigakiError
@@ -22,6 +22,7 @@ from tasks.rag.onednn import pack_linear
 EmbedderBackend = Literal["torch", "onnx-int8"]
 BATCH_TOKENS = 4096
 WINDOW = 16384  # texts tokenised at once: their tokens are all in memory
+SMALL = 128  # tokens of a batch that one thread computes: reading the weights takes longest, and threads would wait for each other
 
 
 class Embedder:
@@ -32,7 +33,7 @@ class Embedder:
         backend: "torch", or "onnx-int8", which runs on the CPU.
         checksum: of the model's files; worked out when not given.
         cache: folder that keeps the export of onnx-int8 (default: beside the model).
-        threads: of one call to `embed`; 0 takes as many as PyTorch does, which OMP_NUM_THREADS sets.
+        threads: of one call to `embed`; 0 takes as many as PyTorch does, which OMP_NUM_THREADS sets. A question or two take one.
 
     Raises:
         MigakiError: no such backend, or the model's tokenizer is not a fast one.
@@ -58,6 +59,7 @@ class Embedder:
         self._counter = Tokenizer.from_str(self._tokenizer.to_str())
         self._counter.no_truncation()
         self.export_facts: dict[str, float] = {}  # of onnx-int8: its cosine with fp32, mean and least per language
+        self._pools = ThreadpoolController()
         self._run = self._quantized(model, cache) if backend == "onnx-int8" else _torch_runner(model)
 
     def _quantized(self, model: SentenceTransformer, cache: Path | None) -> "Callable[[np.ndarray, np.ndarray], np.ndarray]":
@@ -90,13 +92,15 @@ class Embedder:
     def embed(self, texts: list[str], batch_tokens: int = BATCH_TOKENS, on_batch: Callable[[int], object] | None = None) -> np.ndarray:
         """(texts, dimension) unit vectors, in the texts' order; `on_batch` is told how many each batch had."""
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        with _threads(self.threads):
-            for start in range(0, len(texts), WINDOW):
-                encoded = self._encode(texts[start : start + WINDOW])
-                for batch in batches([len(ids) for ids in encoded], batch_tokens):
-                    vectors[start + batch] = self._run(*padded([encoded[i] for i in batch], self._pad))
-                    if on_batch:
-                        on_batch(len(batch))
+        for start in range(0, len(texts), WINDOW):
+            encoded = self._encode(texts[start : start + WINDOW])
+            for batch in batches([len(ids) for ids in encoded], batch_tokens):
+                ids, mask = padded([encoded[i] for i in batch], self._pad)
+                # OpenMP's number is the calling thread's own, PyTorch's would be every thread's.
+                with self._pools.limit(limits=1 if ids.size <= SMALL else self.threads or None, user_api="openmp"):
+                    vectors[start + batch] = self._run(ids, mask)
+                if on_batch:
+                    on_batch(len(batch))
         return vectors
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
@@ -146,19 +150,6 @@ def _own_tokenizer(model: SentenceTransformer, limit: int) -> Tokenizer:
     own.no_padding()
     own.enable_truncation(limit)
     return own
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """PyTorch computes with so many threads, and with as many as before afterwards; 0 changes nothing."""
-    before = torch.get_num_threads()
-    if count:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        if count:
-            torch.set_num_threads(before)
 
 
 def _digest(folder: Path) -> str:

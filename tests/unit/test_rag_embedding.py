@@ -90,10 +90,20 @@ def test_several_threads_may_embed_and_count_at_once(embedder):
             assert counts == embedder.count_all(TEXTS)
 
 
-def test_the_number_of_threads_holds_for_the_call_alone(folder):
+def test_threads_are_set_for_the_caller_alone_and_a_question_takes_one(folder, monkeypatch):
     before, seen = torch.get_num_threads(), []
-    Embedder(folder, threads=before + 1).embed(TEXTS, on_batch=lambda _: seen.append(torch.get_num_threads()))
-    assert set(seen) == {before + 1} and torch.get_num_threads() == before
+    embedder = Embedder(folder, threads=before + 1)
+    run = embedder._run
+
+    def watched(ids, mask):
+        with ThreadPoolExecutor(1) as other:
+            seen.append((torch.get_num_threads(), other.submit(torch.get_num_threads).result()))
+        return run(ids, mask)
+
+    monkeypatch.setattr(embedder, "_run", watched)
+    embedder.embed(["one question?"])
+    embedder.embed(TEXTS * 4)
+    assert seen == [(1, before), (before + 1, before)] and torch.get_num_threads() == before
 
 
 def test_an_unknown_backend_is_named_with_those_there_are(folder):
