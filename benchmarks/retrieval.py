@@ -128,7 +128,7 @@ def cranfield(folder: Path, embedder: Embedder, settings: IndexSettings) -> dict
 def _entries(path: Path) -> list[tuple[str, str]]:
     """(number, text) of the entries of a Cranfield file."""
     parts = re.split(r"^\.I (\d+)\n", path.read_text(encoding="latin-1"), flags=re.MULTILINE)[1:]
-    return [(number, " ".join(entry.partition("\n.W\n")[2].split())) for number, entry in zip(parts[::2], parts[1::2], strict=True)]
+    return [(number, " ".join(f"\n{entry}".partition("\n.W\n")[2].split())) for number, entry in zip(parts[::2], parts[1::2], strict=True)]
 
 
 def ndcg(found: list[int], possible: Any, k: int = 10) -> float:
