@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from tasks.errors import MigakiError
 from tasks.rag.onednn import pack_linear
+from tasks.rag.unit_vectors import UnitVectors, traced
 
 EmbedderBackend = Literal["torch", "onnx-int8"]
 BATCH_TOKENS = 4096
@@ -130,11 +131,13 @@ def _torch_runner(model: SentenceTransformer) -> Callable[[np.ndarray, np.ndarra
     """The model on token ids and mask, without tokenising again."""
     device = model.device
     pack_linear(model)
+    graph = UnitVectors(model).eval()
+    quick = traced(graph) if device.type == "cpu" else graph
 
     @torch.inference_mode()
     def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        features = {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": torch.from_numpy(mask).to(device)}
-        return torch.nn.functional.normalize(model(features)["sentence_embedding"].float(), dim=1).cpu().numpy()
+        embed = quick if ids.size <= SMALL else graph
+        return embed(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)).cpu().numpy()
 
     return run
 

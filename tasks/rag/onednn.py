@@ -8,10 +8,24 @@ its frozen graphs; calling them directly needs no compiler. For inference alone:
 takes longer than the product (9.4 ms against 5.7).
 """
 
+from collections.abc import Callable
+from functools import cache
+
 import torch
 from torch import nn
 
 ROWS = 1024  # tokens that the packing is tuned for; any number is right
+Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+
+
+def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+@cache
+def packed_product() -> Product:
+    """x W' + b for a packed W. A script, because tracing does not take the operator's empty list."""
+    return torch.jit.script(_product)
 
 
 class PackedLinear(nn.Module):
@@ -19,11 +33,11 @@ class PackedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS)
-        self.bias = None if linear.bias is None else linear.bias.detach()
+        self.register_buffer("weight", torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS), persistent=False)
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return packed_product()(x, self.weight, self.bias)
 
 
 def can_pack() -> bool:

@@ -7,7 +7,6 @@ English and Japanese and kept beside the graph. Activations share one scale per 
 import json
 import logging
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from sentence_transformers import SentenceTransformer
 
 from tasks.errors import MigakiError
+from tasks.rag.unit_vectors import UnitVectors, example, quiet
 
 GRAPH, FACTS = "model.onnx", "facts.json"
 OPSET = 17
@@ -66,18 +66,6 @@ class Int8Model:
         return self.session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
 
 
-class _Graph(torch.nn.Module):
-    """Token ids and mask to unit vectors, as one module to be traced."""
-
-    def __init__(self, model: SentenceTransformer):
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        features = self.model({"input_ids": input_ids, "attention_mask": attention_mask})
-        return torch.nn.functional.normalize(features["sentence_embedding"], dim=1)
-
-
 def export_int8(model: SentenceTransformer, checksum: str, cache: Path, encode: Encode) -> Path:
     """The folder below `cache` with the model's int8 graph, made when it is not there.
 
@@ -114,7 +102,7 @@ def _build(model: SentenceTransformer, scratch: Path, encode: Encode) -> Path:
     """A folder with the quantized graph and its facts."""
     built, exported, shaped = scratch / "built", scratch / "fp32.onnx", scratch / "shaped.onnx"
     built.mkdir()
-    graph = _Graph(model).eval()
+    graph = UnitVectors(model).eval()
     _export(graph, exported)
     quant_pre_process(str(exported), str(shaped), skip_symbolic_shape=True)
     quantize_dynamic(str(shaped), str(built / GRAPH), per_channel=True, weight_type=QuantType.QInt8)
@@ -124,16 +112,12 @@ def _build(model: SentenceTransformer, scratch: Path, encode: Encode) -> Path:
     return built
 
 
-def _export(graph: _Graph, file: Path) -> None:
-    example = torch.full((2, 8), 1, dtype=torch.long)
-    mask = example.clone()
-    mask[1, 5:] = 0  # traced with padding, else the graph would have no mask
+def _export(graph: UnitVectors, file: Path) -> None:
     axes = {0: "rows", 1: "tokens"}
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what is constant in the trace; the loss measured afterwards would show if it mattered
+    with torch.no_grad(), quiet():
         torch.onnx.export(
             graph,
-            (example, mask),
+            example(2, 8),
             str(file),
             dynamo=False,
             opset_version=OPSET,

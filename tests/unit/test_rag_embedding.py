@@ -11,6 +11,7 @@ from sentence_transformers import SentenceTransformer
 from tasks.errors import MigakiError
 from tasks.rag.embedding import Embedder, batches, padded
 from tasks.rag.onednn import PackedLinear, can_pack, pack_linear
+from tasks.rag.unit_vectors import UnitVectors, example, traced
 from tests.embedder import LIMIT, save_tiny_embedder
 
 TEXTS = [
@@ -141,6 +142,24 @@ def test_only_plain_fp32_layers_are_packed():
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4).bfloat16(), Special(4, 4))
     assert pack_linear(model) == int(can_pack())
     assert [type(layer).__name__ for layer in model][1:] == ["Linear", "Special"]
+
+
+def test_a_trace_computes_what_the_model_does_for_every_shape(folder):
+    graph = UnitVectors(SentenceTransformer(str(folder), device="cpu")).eval()
+    trace = traced(graph)
+    assert trace is not graph
+    with torch.inference_mode():
+        for shape in ((1, 3), (2, 40), (7, 9)):
+            torch.testing.assert_close(trace(*example(*shape)), graph(*example(*shape)), atol=1e-5, rtol=1e-4)
+
+
+def test_a_model_that_decides_by_the_shape_is_not_traced():
+    class Moody(torch.nn.Module):
+        def forward(self, ids, mask):
+            return mask.float() * (2 if ids.shape[1] > 8 else 1)
+
+    graph = Moody()
+    assert traced(graph) is graph
 
 
 def test_int8_vectors_are_close_to_fp32_in_the_same_order(embedder, int8):
