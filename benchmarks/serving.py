@@ -32,6 +32,7 @@ from transformers import PreTrainedTokenizerBase
 from tasks.chatbot.backends import Sampling
 from tasks.chatbot.local_backend import LocalModel
 from tasks.models.loader import load_model, load_tokenizer
+from tasks.models.packed import pack_linear, product_dtype
 from tasks.prompts.context import Message, with_context
 from tasks.prompts.template import encode_prompt
 
@@ -175,7 +176,9 @@ def timed(owner: Any, name: str, spent: dict[str, float]):
 def in_process(given: argparse.Namespace) -> dict[str, Any]:
     """Users of a model in this process."""
     path = given.model or bundled_model()
-    backend = LocalModel(load_model(path), load_tokenizer(path), path.name, max_batch=given.users)
+    model = load_model(path)
+    pack_linear(model, product_dtype(given.dtype), head=model.get_output_embeddings())
+    backend = LocalModel(model, load_tokenizer(path), path.name, max_batch=given.users)
     prompt, sampling = prompts(backend.tokenizer), Sampling(given.max_new_tokens, temperature=0.0, no_repeat_ngram=0)
     alone = {number: ask(backend, prompt(number), number, sampling) for number in range(0, 5 * given.checked, 5)}
     batch, before, spent, cpu = backend._decoding.batch, backend.stats, {}, time.process_time()
@@ -255,6 +258,7 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=120.0)
     arguments.add_argument("--max-new-tokens", type=int, default=96)
     arguments.add_argument("--model", type=Path, help="a model's folder; the bundled one without it")
+    arguments.add_argument("--dtype", default="auto", help="what the model in this process multiplies in, as chat.dtype")
     arguments.add_argument("--checked", type=int, default=12, help="hold the answers to so many prompts against those given alone")
     arguments.add_argument("--url", help="ask a running `migaki serve`")
     arguments.add_argument("--lang", choices=("en", "ja", "both"), default="both", help="of the questions to a server; the bundled model writes en alone")

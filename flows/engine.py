@@ -72,8 +72,17 @@ def open_engine(home: Home, artifact: str | None, said: Said) -> Opened:
     if guard is not None and guard.classifier is None:
         print("safety: rules alone; `migaki safety` trains the classifier that decides with them", file=sys.stderr)
     tools = bundled_tools(tool_settings, retriever) if settings.max_calls else None
-    backend, about, weak = connect(settings) if ref is None else load(store, ref)
+    backend, about, weak = connect(settings) if ref is None else load(store, ref, settings)
     return Opened(ChatEngine(backend, retriever, settings, tools, guard, weak), about, home)
+
+
+def with_champion(home: Home, engine: "ChatEngine") -> "tuple[ChatEngine, About]":
+    """An engine with the champion of this moment; index, tools, filters and settings are those of `engine`. Raises what `open_engine` raises."""
+    from tasks.chatbot.engine import ChatEngine
+
+    store = ArtifactStore(home)
+    backend, about, weak = load(store, model_artifact(home, store, None), engine.settings)
+    return ChatEngine(backend, engine.retriever, engine.settings, engine.tools, engine.guard, weak), about
 
 
 def model_artifact(home: Home, store: ArtifactStore, artifact: str | None) -> ArtifactRef:
@@ -89,17 +98,20 @@ def model_artifact(home: Home, store: ArtifactStore, artifact: str | None) -> Ar
     return ref
 
 
-def load(store: ArtifactStore, ref: ArtifactRef) -> "tuple[Backend, About, tuple[str, ...]]":
+def load(store: ArtifactStore, ref: ArtifactRef, settings: ChatSettings) -> "tuple[Backend, About, tuple[str, ...]]":
     """The model of an artifact, what there is to say about it, and the languages that it writes poorly."""
     from tasks.chatbot.local_backend import LocalModel
     from tasks.models.loader import load_model, load_tokenizer
+    from tasks.models.packed import pack_linear, product_dtype
 
     manifest = read_manifest(store.path(ref)) or {}
     base = manifest.get("model") or BUNDLED_MODEL
     made = int(datetime.fromisoformat(manifest["created"]).replace(tzinfo=UTC).timestamp()) if "created" in manifest else 0
     about = About(model=short_name(base), version=ref.id, precision=ref.meta.get("precision") or "", created=made)
     folder = store.path(ref) / ref.meta["model"]
-    return LocalModel(load_model(folder), load_tokenizer(folder), ref.id), about, weak_languages(base)
+    model = load_model(folder)
+    pack_linear(model, product_dtype(settings.dtype), head=model.get_output_embeddings())
+    return LocalModel(model, load_tokenizer(folder), ref.id), about, weak_languages(base)
 
 
 def connect(settings: ChatSettings) -> "tuple[Backend, About, tuple[str, ...]]":

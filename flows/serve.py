@@ -13,12 +13,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.engine import Opened, open_champion_index, open_engine
+from flows.engine import Opened, open_champion_index, open_engine, with_champion
 from flows.local import interrupted
 from flows.show import console
 from storage import Home
 from storage.chats import ChatLog, UnknownChat
-from storage.registry import champion_index
+from storage.registry import champion, champion_index
 from tasks.chatbot.web.auth import NO_TOKENS, Tokens, check_exposure, is_loopback, read_tokens
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tasks.chatbot.events import Turn
     from tasks.chatbot.web.service import Service
 
-LOOK = 2.0  # seconds between looks for another champion index
+LOOK = 2.0  # seconds between looks for other champions
 
 
 def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, token_file: Path | None, show: bool) -> dict[str, Any]:
@@ -41,22 +41,23 @@ def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, 
     settings = ServeSettings.build("serve", said.get("serve", {}))
     tokens = read_tokens(token_file) if token_file else NO_TOKENS
     check_exposure(settings.host, tokens)
-    with (
-        listening(settings) as sockets,
-        closing(open_engine(home, artifact, said)) as opened,
-        ChatLog(home, on_log=console.print) as log,
-    ):
+    with listening(settings) as sockets, ChatLog(home, on_log=console.print) as log:
+        opened = open_engine(home, artifact, said)
         server, service = make_server(opened, settings, tokens, log)
         url = address(settings, sockets)
         announce(url, settings, tokens, opened)
-        for work in [follow_index, *([show_page] if show else [])]:
-            threading.Thread(target=work, args=(home, server, service, url), daemon=True).start()
+        del opened  # when the champion changes, nothing but the answers being made may hold the model
+        fixed = artifact is not None or bool(service.engine.settings.server)
+        for work, more in [(follow_champions, not fixed), *([(show_page, url)] if show else [])]:
+            threading.Thread(target=work, args=(home, server, service, more), daemon=True).start()
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises what ended it again: by then it must not end the process
             signal.signal(number, interrupted)
         try:
             server.run(sockets=sockets)
         except KeyboardInterrupt:
             console.print("stopped")
+        finally:
+            service.engine.backend.close()
     return {"url": url}
 
 
@@ -176,21 +177,33 @@ def show_page(home: Home, server: "uvicorn.Server", service: "Service", url: str
         webbrowser.open(url)
 
 
-def follow_index(home: Home, server: "uvicorn.Server", service: "Service", url: str) -> None:
-    """Say which index answers when another becomes the champion, and answer from the first one there is."""
-    seen = service.about.index
+def follow_champions(home: Home, server: "uvicorn.Server", service: "Service", model: bool) -> None:
+    """Answer from another index, and where `model` says so with another model, once it is the champion. One that cannot be opened is not tried twice."""
+    seen = {take_index: service.about.index, take_model: service.about.version}
     while not server.should_exit:
         time.sleep(LOOK)
-        try:
-            row = champion_index(home)
-            if row is None or row["artifact_id"] == seen:
-                continue
-            seen = row["artifact_id"]
-            if service.engine.retriever is None:
-                service.engine.retriever = open_champion_index(home)
-        except Exception as error:
-            console.print(f"the champion index cannot be opened: {error}")
-            continue
-        service.about = replace(service.about, index=seen, documents=row["documents"])
-        service.chats.index_id = seen
-        console.print(f"answering from index {seen[:12]} now, {row['documents']} documents")
+        for now, take in ((champion_index, take_index), *([(champion, take_model)] if model else [])):
+            try:
+                row = now(home)
+                if row is not None and row["artifact_id"] != seen[take]:
+                    seen[take] = row["artifact_id"]
+                    take(home, service, row)
+            except Exception as error:
+                console.print(f"another champion cannot be opened, what served before goes on: {error}")
+
+
+def take_index(home: Home, service: "Service", row: dict[str, Any]) -> None:
+    """The index changes by itself (`LiveIndex`), unless it is the first: this says which it is."""
+    if service.engine.retriever is None:
+        service.engine.retriever = open_champion_index(home)
+    service.about = replace(service.about, index=row["artifact_id"], documents=row["documents"])
+    service.chats.index_id = row["artifact_id"]
+    console.print(f"answering from index {row['artifact_id'][:12]} now, {row['documents']} documents")
+
+
+def take_model(home: Home, service: "Service", row: dict[str, Any]) -> None:
+    """Questions from now on go to the champion; answers being made end with the model they began with, which is freed after the last of them."""
+    engine, about = with_champion(home, service.engine)
+    service.about = replace(about, index=service.about.index, documents=service.about.documents)
+    service.engine, service.chats.model_id = engine, about.version
+    console.print(f"answering with {about.model} {about.version[:12]} {about.precision} now")

@@ -8,6 +8,7 @@ floating-point noise. One thread owns a batch.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 
 import torch
@@ -308,7 +309,8 @@ def can_batch(model: nn.Module) -> bool:
                 batch.leave(row)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
         return False
-    limit = CLOSE if all(weight.dtype == torch.float32 for weight in model.parameters()) else CLOSE_ENOUGH
+    exact = all(weight.dtype == torch.float32 for weight in chain(model.parameters(), model.buffers()) if weight.is_floating_point())
+    limit = CLOSE if exact else CLOSE_ENOUGH
     return all(
         _difference(logits, _alone(model, row.prompt + row.answer[:i])) < limit
         for row in probes

@@ -1,5 +1,7 @@
 """Settings of the chat: how it generates, remembers, searches and checks."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from tasks.settings import StageSettings
@@ -26,6 +28,9 @@ class ChatSettings(StageSettings):
     max_calls: int = Field(3, ge=0, le=10, description="Tools called for one question; 0 offers none")
     safety: bool = Field(True, description="Whether the safety filters read questions, answers and documents")
     system: str = Field("", description="System message, kept through the whole conversation")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="What a model on the CPU multiplies in; auto is bfloat16 where the processor has instructions for it, else float32"
+    )
     server: str = Field(
         "", description="Address of a server that speaks OpenAI's protocol (vLLM), which answers in the champion's place. Key: MIGAKI_SERVER_KEY"
     )

@@ -17,7 +17,7 @@ from threadpoolctl import ThreadpoolController
 from tokenizers import Tokenizer
 
 from tasks.errors import MigakiError
-from tasks.rag.onednn import pack_linear
+from tasks.models.packed import pack_linear
 from tasks.rag.unit_vectors import UnitVectors, traced
 
 EmbedderBackend = Literal["torch", "onnx-int8"]

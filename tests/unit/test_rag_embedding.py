@@ -10,7 +10,6 @@ from sentence_transformers import SentenceTransformer
 
 from tasks.errors import MigakiError
 from tasks.rag.embedding import Embedder, batches, padded
-from tasks.rag.onednn import PackedLinear, can_pack, pack_linear
 from tasks.rag.unit_vectors import UnitVectors, example, traced
 from tests.embedder import LIMIT, save_tiny_embedder
 
@@ -121,27 +120,6 @@ def test_the_fingerprint_follows_the_files_and_the_backend_and_not_the_place(fol
     data[-1] ^= 1
     weights.write_bytes(data)
     assert Embedder(copy).fingerprint != embedder.fingerprint
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(1, 24), (3, 7, 24), (2, 1500, 24)])
-def test_a_packed_layer_computes_what_the_layer_does(shape, bias):
-    if not can_pack():
-        pytest.skip("this build of PyTorch has no oneDNN")
-    torch.manual_seed(0)
-    layer = torch.nn.Linear(24, 40, bias=bias)
-    x = torch.randn(shape)
-    with torch.inference_mode():
-        torch.testing.assert_close(PackedLinear(layer)(x), layer(x), atol=1e-5, rtol=1e-5)
-
-
-def test_only_plain_fp32_layers_are_packed():
-    class Special(torch.nn.Linear):
-        pass
-
-    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4).bfloat16(), Special(4, 4))
-    assert pack_linear(model) == int(can_pack())
-    assert [type(layer).__name__ for layer in model][1:] == ["Linear", "Special"]
 
 
 def test_a_trace_computes_what_the_model_does_for_every_shape(folder):

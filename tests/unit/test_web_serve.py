@@ -1,9 +1,11 @@
 """`migaki serve`: conversations in the catalog, the address, and an index that changes while people ask."""
 
+import gc
 import signal
 import socket
 import subprocess
 import sys
+import weakref
 from datetime import datetime
 from types import SimpleNamespace
 
@@ -11,8 +13,11 @@ import httpx
 import pytest
 
 from flows import serve
-from storage import ArtifactStore, Catalog, Home
+from flows.engine import open_engine
+from storage import ArtifactRef, ArtifactStore, Catalog, Home
 from storage.chats import ChatLog
+from storage.registry import record_promotion, register
+from tasks.chatbot.events import Piece
 from tasks.chatbot.web.app import create_app
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
@@ -109,20 +114,83 @@ def test_a_new_champion_index_answers_without_a_restart(tmp_path, monkeypatch, c
     monkeypatch.setattr(serve, "LOOK", 0)
     monkeypatch.setattr(serve, "champion_index", looks)
     monkeypatch.setattr(serve, "open_champion_index", open_index)
-    serve.follow_index(Home(tmp_path), server, service, "")
+    serve.follow_champions(Home(tmp_path), server, service, False)
     assert service.engine.retriever == "index"
     assert (service.about.index, service.about.documents, chats.index_id) == ("second", 20, "second")
     assert "another embedder" in capsys.readouterr().err
 
 
+def commit_model(home: Home, name: str) -> ArtifactRef:
+    store = ArtifactStore(home)
+    with store.draft("model", name) as folder:
+        save_tiny(folder / "model", "llama")
+        manifest = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "seconds": 0.0}
+        return store.commit(folder, manifest | {"meta": {"model": "model", "precision": "fp32"}, "created": datetime.now().isoformat()})
+
+
+def promote(home: Home, name: str) -> None:
+    record_promotion(home, {"promotion_id": name, "model_id": name, "decision": "promote", "reason": "test"})
+
+
+def test_a_new_champion_model_answers_and_the_old_one_is_freed_after_its_last_answer(tmp_path, monkeypatch, capsys):
+    home = Home(tmp_path)
+    for name in ("first001", "second02"):
+        register(home, commit_model(home, name))
+    promote(home, "first001")
+    opened = open_engine(home, None, {"chat": {"max_new_tokens": 40, "safety": False, "max_calls": 0}})
+    service = create_app(opened.engine, SimpleNamespace(index_id=None, model_id="first001"), opened.about, ServeSettings()).state.service
+    old = weakref.ref(opened.engine.backend)
+    del opened
+    answer = service.engine.answer(service.conversation([]), "hello")
+    assert isinstance(next(answer), Piece)
+    server = SimpleNamespace(should_exit=False)
+
+    def looks(_):
+        server.should_exit = True
+        return None
+
+    monkeypatch.setattr(serve, "LOOK", 0)
+    monkeypatch.setattr(serve, "champion_index", looks)
+    serve.follow_champions(home, server, service, True)
+    assert service.about.version == "first001"
+    promote(home, "second02")
+    server.should_exit = False
+    serve.follow_champions(home, server, service, False)
+    assert service.about.version == "first001"  # a model that was named stays
+    server.should_exit = False
+    serve.follow_champions(home, server, service, True)
+    assert (service.about.version, service.chats.model_id, service.engine.backend.name) == ("second02", "second02", "second02")
+    assert "answering with" in capsys.readouterr().err
+
+    assert list(answer)[-1].turn.tokens > 1  # to its end, with the model it began with
+    del answer
+    gc.collect()
+    assert old() is None
+    service.engine.backend.close()
+
+
+def test_a_champion_that_cannot_be_opened_leaves_the_one_before(tmp_path, monkeypatch, capsys):
+    engine, server = ScriptedEngine(), SimpleNamespace(should_exit=False)
+    service = create_app(engine, SimpleNamespace(index_id="old"), ABOUT, ServeSettings()).state.service
+    looked = []
+
+    def look(_):
+        looked.append(1)
+        server.should_exit = len(looked) == 2
+        return {"artifact_id": "gone"}
+
+    monkeypatch.setattr(serve, "LOOK", 0)
+    monkeypatch.setattr(serve, "champion_index", lambda home: None)
+    monkeypatch.setattr(serve, "champion", look)
+    serve.follow_champions(Home(tmp_path), server, service, True)
+    assert service.engine is engine and service.about is ABOUT
+    assert capsys.readouterr().err.count("what served before goes on") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_a_model_and_keeps_what_was_said_when_it_is_ended(tmp_path, number):
-    store = ArtifactStore(Home(tmp_path))
-    with store.draft("model", "tiny0001") as folder:
-        save_tiny(folder / "model", "llama")
-        manifest = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "seconds": 0.0}
-        store.commit(folder, manifest | {"meta": {"model": "model", "precision": "fp32"}, "created": datetime.now().isoformat()})
+    commit_model(Home(tmp_path), "tiny0001")
     command = [sys.executable, "-m", "flows.cli", "serve", "--port", "0", "--artifact", "tiny0001", "--set", "chat.max_new_tokens=8"]
     with subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path), stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -47,10 +47,11 @@ class Completing:
 
     def __init__(self, service: Service, asked: Completion, user: User):
         self.service, self.asked, self.user = service, asked, user
+        self.engine = service.engine  # another may serve before this answer ends
         self.head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": service.about.model}
         self.dialogue = dialogue(asked.messages)
-        system = self.dialogue.system or service.engine.settings.system
-        self.conversation = Conversation(system, service.engine.settings.max_turns, self.dialogue.turns)
+        system = self.dialogue.system or self.engine.settings.system
+        self.conversation = Conversation(system, self.engine.settings.max_turns, self.dialogue.turns)
         self.tools, self.made = toolbox(asked), [made(call, result) for call, result in self.dialogue.made]
         self.stop, self.text = threading.Event(), StopAt(asked.stops())
         self.finish, self.turn = "stop", None
@@ -118,7 +119,7 @@ class Completing:
 
     def _produce(self) -> Iterator[Event | Calling]:
         """A call of one of the client's tools, or else the answer. Runs in the answer's own thread."""
-        engine, asked = self.service.engine, self.dialogue.question
+        engine, asked = self.engine, self.dialogue.question
         talk = [*self.dialogue.turns, {"role": "user", "content": asked}]
         if self.tools is not None and (call := next_call(engine.backend, talk, self.tools, asked, self.made)):
             said = {"role": "assistant", "content": json.dumps(call.arguments, ensure_ascii=False)}
@@ -134,7 +135,7 @@ class Completing:
 
     def _use(self, talk: list[Message], completion: int) -> None:
         head = [{"role": "system", "content": self.conversation.system}] if self.conversation.system else []
-        prompt = self.service.engine.backend.count_tokens([*head, *talk])
+        prompt = self.engine.backend.count_tokens([*head, *talk])
         self.usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 

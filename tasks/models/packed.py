@@ -1,0 +1,87 @@
+"""Linear layers through oneDNN with weights packed once, in float32 or, where the processor multiplies it, in bfloat16.
+
+The operators are those that torch.compile writes into its frozen graphs; calling them directly needs no compiler. For inference alone: they
+bring no gradient. `tasks.models.linear` does so for models that learn, whose weights cannot be packed: for the few tokens of a question, or of
+a step of decoding, reordering the weights at each call takes longer than the product (benchmarks/linear.py).
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import nn
+
+from tasks.errors import MigakiError
+from tasks.models.linear import PLAIN
+
+ROWS = 1024  # tokens that the packing is tuned for; any number is right
+Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+
+
+def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+@cache
+def packed_product() -> Product:
+    """x W' + b for a packed W. A script, because tracing does not take the operator's empty list."""
+    return torch.jit.script(_product)
+
+
+class PackedLinear(nn.Module):
+    """What a linear layer computes, (..., in) to (..., out), its products in `dtype`; what comes out is of the type that went in."""
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.float32):
+        super().__init__()
+        weight, bias = linear.weight.detach(), linear.bias
+        self.dtype = dtype
+        self.register_buffer("weight", torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype), ROWS), persistent=False)
+        self.register_buffer("bias", None if bias is None else bias.detach().to(dtype), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return packed_product()(x.to(self.dtype), self.weight, self.bias).to(x.dtype)
+
+
+def can_pack() -> bool:
+    """Whether this build of PyTorch has oneDNN and its operators."""
+    return torch.backends.mkldnn.is_available() and all(
+        hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise")
+    )
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for products of bfloat16 (AVX-512 BF16 or AMX); elsewhere they are slower than those of float32."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def product_dtype(said: str) -> torch.dtype:
+    """The type that products are computed in: the one named, or for "auto" the faster of those that this processor multiplies.
+
+    Raises:
+        MigakiError: "bfloat16" on a processor on which oneDNN has nothing for it.
+    """
+    if said == "auto":
+        return torch.bfloat16 if can_pack() and multiplies_bfloat16() else torch.float32
+    if said == "bfloat16" and not (can_pack() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        raise MigakiError("this processor cannot compute in bfloat16 (it has no AVX-512): leave the setting at auto, or say float32")
+    return getattr(torch, said)
+
+
+@torch.inference_mode()
+def pack_linear(model: nn.Module, dtype: torch.dtype = torch.float32, head: nn.Module | None = None) -> int:
+    """Put a packed layer in the place of every fp32 linear layer on the CPU; the number of layers changed, 0 where oneDNN is missing.
+
+    Args:
+        head: a layer whose products stay in float32: logits of likely tokens differ by less than bfloat16 can tell apart.
+    """
+    if not can_pack():
+        return 0
+    found = [
+        (parent, name, child)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if type(child) in PLAIN and child.weight.dtype == torch.float32 and child.weight.device.type == "cpu"
+    ]
+    for parent, name, child in found:
+        setattr(parent, name, PackedLinear(child, torch.float32 if child is head else dtype))
+    return len(found)
