@@ -32,14 +32,14 @@ from transformers import PreTrainedTokenizerBase
 from tasks.chatbot.backends import Sampling
 from tasks.chatbot.local_backend import LocalModel
 from tasks.models.loader import load_model, load_tokenizer
-from tasks.models.packed import pack_linear, product_dtype
+from tasks.models.packed import pack_linear
 from tasks.prompts.context import Message, with_context
 from tasks.prompts.template import encode_prompt
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NOTE_TOKENS = 150  # of each of two documents
 TURNS = 3  # questions in a conversation with the server
-ROUNDING = 0.01  # nats
+ROUNDING = {"float32": 0.01, "bfloat16": 0.3}  # nats
 
 Ask = Callable[[int, int], "Asked"]  # (user, how many questions that user has asked)
 
@@ -134,7 +134,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 @torch.no_grad()
-def is_own(backend: LocalModel, prompt: list[Message], said: Asked, alone: Asked) -> bool:
+def is_own(backend: LocalModel, prompt: list[Message], said: Asked, alone: Asked, rounding: float) -> bool:
     """Whether an answer is what the model says alone; where they part, whether it is a tie."""
     if said.text == alone.text:
         return True
@@ -144,7 +144,7 @@ def is_own(backend: LocalModel, prompt: list[Message], said: Asked, alone: Asked
     if at is None:
         return said.reason != alone.reason
     logprobs = backend.model(torch.tensor([start + answer[:at]])).logits[0, -1].log_softmax(-1)
-    return bool(logprobs.max() - logprobs[answer[at]] < ROUNDING)
+    return bool(logprobs.max() - logprobs[answer[at]] < rounding)
 
 
 def rss_mib(pid: int | str) -> float:
@@ -176,8 +176,8 @@ def timed(owner: Any, name: str, spent: dict[str, float]):
 def in_process(given: argparse.Namespace) -> dict[str, Any]:
     """Users of a model in this process."""
     path = given.model or bundled_model()
-    model = load_model(path)
-    pack_linear(model, product_dtype(given.dtype), head=model.get_output_embeddings())
+    model = load_model(path, given.dtype)
+    pack_linear(model, head=model.get_output_embeddings())
     backend = LocalModel(model, load_tokenizer(path), path.name, max_batch=given.users)
     prompt, sampling = prompts(backend.tokenizer), Sampling(given.max_new_tokens, temperature=0.0, no_repeat_ngram=0)
     alone = {number: ask(backend, prompt(number), number, sampling) for number in range(0, 5 * given.checked, 5)}
@@ -191,8 +191,8 @@ def in_process(given: argparse.Namespace) -> dict[str, Any]:
             lambda: rss_mib("self"),
         )
     after, cpu = backend.stats, time.process_time() - cpu
-    checked = [answer for answer in answers if answer.prompt in alone]
-    wrong = [answer.prompt for answer in checked if not is_own(backend, prompt(answer.prompt), answer, alone[answer.prompt])]
+    rounding, checked = ROUNDING[given.dtype], [answer for answer in answers if answer.prompt in alone]
+    wrong = [answer.prompt for answer in checked if not is_own(backend, prompt(answer.prompt), answer, alone[answer.prompt], rounding)]
     lengths = [backend.count_tokens(prompt(answer.prompt)) for answer in answers]
     backend.close()
     return figures(answers, errors, seconds, memory) | {
@@ -258,7 +258,7 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=120.0)
     arguments.add_argument("--max-new-tokens", type=int, default=96)
     arguments.add_argument("--model", type=Path, help="a model's folder; the bundled one without it")
-    arguments.add_argument("--dtype", default="auto", help="what the model in this process multiplies in, as chat.dtype")
+    arguments.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the model in this process computes in")
     arguments.add_argument("--checked", type=int, default=12, help="hold the answers to so many prompts against those given alone")
     arguments.add_argument("--url", help="ask a running `migaki serve`")
     arguments.add_argument("--lang", choices=("en", "ja", "both"), default="both", help="of the questions to a server; the bundled model writes en alone")

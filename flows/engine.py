@@ -102,15 +102,16 @@ def load(store: ArtifactStore, ref: ArtifactRef, settings: ChatSettings) -> "tup
     """The model of an artifact, what there is to say about it, and the languages that it writes poorly."""
     from tasks.chatbot.local_backend import LocalModel
     from tasks.models.loader import load_model, load_tokenizer
-    from tasks.models.packed import pack_linear, product_dtype
+    from tasks.models.packed import multiplies_bfloat16, pack_linear
 
     manifest = read_manifest(store.path(ref)) or {}
     base = manifest.get("model") or BUNDLED_MODEL
     made = int(datetime.fromisoformat(manifest["created"]).replace(tzinfo=UTC).timestamp()) if "created" in manifest else 0
     about = About(model=short_name(base), version=ref.id, precision=ref.meta.get("precision") or "", created=made)
     folder = store.path(ref) / ref.meta["model"]
-    model = load_model(folder)
-    pack_linear(model, product_dtype(settings.dtype), head=model.get_output_embeddings())
+    wanted = settings.dtype if settings.dtype != "auto" else "bfloat16" if multiplies_bfloat16() else "float32"
+    model = load_model(folder, "float32" if about.precision in ("int8", "nf4") else wanted)
+    pack_linear(model, head=model.get_output_embeddings())
     return LocalModel(model, load_tokenizer(folder), ref.id), about, weak_languages(base)
 
 

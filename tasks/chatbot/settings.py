@@ -29,7 +29,7 @@ class ChatSettings(StageSettings):
     safety: bool = Field(True, description="Whether the safety filters read questions, answers and documents")
     system: str = Field("", description="System message, kept through the whole conversation")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="What a model on the CPU multiplies in; auto is bfloat16 where the processor has instructions for it, else float32"
+        "auto", description="What a model that is not quantized computes in; auto is bfloat16 where the processor multiplies it, else float32"
     )
     server: str = Field(
         "", description="Address of a server that speaks OpenAI's protocol (vLLM), which answers in the champion's place. Key: MIGAKI_SERVER_KEY"

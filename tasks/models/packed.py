@@ -11,7 +11,6 @@ from functools import cache
 import torch
 from torch import nn
 
-from tasks.errors import MigakiError
 from tasks.models.linear import PLAIN
 
 ROWS = 1024  # tokens that the packing is tuned for; any number is right
@@ -29,59 +28,45 @@ def packed_product() -> Product:
 
 
 class PackedLinear(nn.Module):
-    """What a linear layer computes, (..., in) to (..., out), its products in `dtype`; what comes out is of the type that went in."""
+    """What a linear layer computes, (..., in) to (..., out), its products in `dtype` (the layer's own, if none is given), which its output has too."""
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.float32):
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype | None = None):
         super().__init__()
         weight, bias = linear.weight.detach(), linear.bias
-        self.dtype = dtype
-        self.register_buffer("weight", torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype), ROWS), persistent=False)
-        self.register_buffer("bias", None if bias is None else bias.detach().to(dtype), persistent=False)
+        self.dtype = dtype or weight.dtype
+        self.register_buffer("weight", torch.ops.mkldnn._reorder_linear_weight(weight.to(self.dtype), ROWS), persistent=False)
+        self.register_buffer("bias", None if bias is None else bias.detach().to(self.dtype), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return packed_product()(x.to(self.dtype), self.weight, self.bias).to(x.dtype)
+        return packed_product()(x.to(self.dtype), self.weight, self.bias)
 
 
-def can_pack() -> bool:
-    """Whether this build of PyTorch has oneDNN and its operators."""
-    return torch.backends.mkldnn.is_available() and all(
+def can_pack(dtype: torch.dtype = torch.float32) -> bool:
+    """Whether this build of PyTorch has oneDNN and its operators, and oneDNN products of this type on this processor."""
+    there = torch.backends.mkldnn.is_available() and all(
         hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise")
     )
+    return there and (dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()))
 
 
 def multiplies_bfloat16() -> bool:
     """Whether this processor has instructions for products of bfloat16 (AVX-512 BF16 or AMX); elsewhere they are slower than those of float32."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def product_dtype(said: str) -> torch.dtype:
-    """The type that products are computed in: the one named, or for "auto" the faster of those that this processor multiplies.
-
-    Raises:
-        MigakiError: "bfloat16" on a processor on which oneDNN has nothing for it.
-    """
-    if said == "auto":
-        return torch.bfloat16 if can_pack() and multiplies_bfloat16() else torch.float32
-    if said == "bfloat16" and not (can_pack() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
-        raise MigakiError("this processor cannot compute in bfloat16 (it has no AVX-512): leave the setting at auto, or say float32")
-    return getattr(torch, said)
+    return can_pack(torch.bfloat16) and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 @torch.inference_mode()
-def pack_linear(model: nn.Module, dtype: torch.dtype = torch.float32, head: nn.Module | None = None) -> int:
-    """Put a packed layer in the place of every fp32 linear layer on the CPU; the number of layers changed, 0 where oneDNN is missing.
+def pack_linear(model: nn.Module, head: nn.Module | None = None) -> int:
+    """Put a packed layer in the place of every plain linear layer on the CPU; the number of layers changed, 0 where oneDNN is missing.
 
     Args:
-        head: a layer whose products stay in float32: logits of likely tokens differ by less than bfloat16 can tell apart.
+        head: a layer whose products are in float32 whatever its type: logits of likely tokens differ by less than bfloat16 can tell apart.
     """
-    if not can_pack():
-        return 0
     found = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
-        if type(child) in PLAIN and child.weight.dtype == torch.float32 and child.weight.device.type == "cpu"
+        if type(child) in PLAIN and child.weight.device.type == "cpu" and can_pack(child.weight.dtype)
     ]
     for parent, name, child in found:
-        setattr(parent, name, PackedLinear(child, torch.float32 if child is head else dtype))
+        setattr(parent, name, PackedLinear(child, torch.float32 if child is head else None))
     return len(found)
