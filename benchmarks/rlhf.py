@@ -41,6 +41,7 @@ def main() -> None:
         side.add_argument("--seed", type=int, default=0)
         side.add_argument("--lr", type=float, default=1e-4, help="learning rate of policy and critic")
         side.add_argument("--critic-fraction", type=float, help="of Migaki's side (default: its own)")
+        side.add_argument("--batch", type=int, default=BATCH, help="episodes of a round of Migaki's side; the peer's has 16")
         side.add_argument("--design", choices=("separate", "joint"), default="separate")
         if name == "run":
             side.add_argument("--peer", type=Path, required=True)
@@ -73,7 +74,7 @@ def run(chosen: argparse.Namespace) -> None:
         chosen.lr,
         *(["--reward", chosen.reward] if chosen.reward else []),
     ]
-    own = ["--placement", chosen.placement, "--design", chosen.design]
+    own = ["--placement", chosen.placement, "--design", chosen.design, "--batch", chosen.batch]
     own += [] if chosen.critic_fraction is None else ["--critic-fraction", chosen.critic_fraction]
     sides = {
         "peer": [chosen.env / "bin" / "python", chosen.peer, *shared],
@@ -118,7 +119,7 @@ def migaki(chosen: argparse.Namespace) -> None:
         roles.add("reward", 8, targets, 0)
         reward = RewardModel(roles, "reward", scalar_head(roles.hidden_size, 0))
     settings = PPOSettings(
-        updates=chosen.episodes // BATCH, episodes=BATCH, epochs=EPOCHS, minibatches=1, answer_tokens=chosen.response_length,
+        updates=chosen.episodes // chosen.batch, episodes=chosen.batch, epochs=EPOCHS, minibatches=1, answer_tokens=chosen.response_length,
         kl_coef=0.05, kl_limit=1e9, length_limit=1e9, distinct_limit=1, refusal_limit=1, copy_limit=1, missing_end_penalty=1.0,
         score_clip=PEER_SCORE_CLIP, learning_rate=chosen.lr, critic_learning_rate=chosen.lr, lora_targets=targets, seed=chosen.seed,
         **({} if chosen.critic_fraction is None else {"critic_fraction": chosen.critic_fraction}),

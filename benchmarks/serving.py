@@ -261,7 +261,9 @@ def main() -> None:
     arguments.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the model in this process computes in")
     arguments.add_argument("--checked", type=int, default=12, help="hold the answers to so many prompts against those given alone")
     arguments.add_argument("--url", help="ask a running `migaki serve`")
-    arguments.add_argument("--lang", choices=("en", "ja", "both"), default="both", help="of the questions to a server; the bundled model writes en alone")
+    arguments.add_argument(
+        "--lang", choices=("en", "ja", "both"), default="both", help="of the questions to a server; the bundled model writes en alone"
+    )
     arguments.add_argument("--token", help="of a user of that server")
     arguments.add_argument("--pid", type=int, help="of that server")
     given = arguments.parse_args()

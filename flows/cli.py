@@ -123,6 +123,9 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     """Commands that show what there is, and the platform."""
     status = add("status", "models, indexes, last runs, champion")
     status.add_argument("--rebuild", action="store_true", help="first enter every artifact on disk into the catalog")
+    old = add("prune", "remove models, indexes and data that neither the champions nor the newest runs need")
+    old.add_argument("--keep-runs", type=int, default=3, metavar="N", help="keep what the newest N runs made or reused (default 3)")
+    old.add_argument("--dry-run", action="store_true", help="show what would go, and remove nothing")
     doctor = add("doctor", "what this machine has, and what would not work", running)
     doctor.add_argument("--for", choices=("align",), dest="stage", help="the memory that this stage would take, with the settings given")
     add("models", "known models with parameters, context, licence and memory")
@@ -259,6 +262,14 @@ def status(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     return status_tables(home, rebuild_first=arguments.rebuild)
 
 
+def prune(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.show import prune_table
+
+    if arguments.keep_runs < 0:
+        raise MigakiError(f"--keep-runs {arguments.keep_runs}: 0 or more runs can be kept")
+    return prune_table(home, arguments.keep_runs, arguments.dry_run)
+
+
 def doctor(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.doctor import examine, memory_for_align
     from flows.params import RunParams
@@ -288,6 +299,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
     "chat": chat,
     "harvest": harvest,
     "label": label,
+    "prune": prune,
     "serve": serve,
     "status": status,
     "doctor": doctor,

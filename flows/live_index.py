@@ -39,7 +39,7 @@ def open_champion(home: Home, loaded: "Embedder | None" = None, log: Callable[[s
 
     store = ArtifactStore(home)
     embedder = resolve(now["embedder"] or BUNDLED_EMBEDDER, home, log)
-    retriever = open_index(store.path(store.get(now["artifact_id"])), embedder.path, embedder.checksum, loaded=loaded)
+    retriever = open_index(store.path(store.get(now["artifact_id"])), embedder.path, embedder.checksum, loaded=loaded, exports=home.exports)
     return Serving(now["artifact_id"], retriever)
 
 

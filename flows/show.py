@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from storage import ArtifactStore, Catalog, Home, StorageError
+from storage.prune import prune, unneeded
 from storage.registry import champion, rebuild
 from tasks.models.catalogue import CATALOGUE, weight_memory
 
@@ -133,6 +134,17 @@ def status_tables(home: Home, *, rebuild_first: bool = False) -> dict[str, Any]:
         right=("seconds",),
     )
     return {"champion": now, "models": models, "indexes": indexes, "runs": runs}
+
+
+def prune_table(home: Home, keep_runs: int, dry_run: bool) -> dict[str, Any]:
+    """What goes, or with `dry_run` would go, and the room that it took. Raises what `storage.prune.prune` raises."""
+    going = unneeded(home, keep_runs) if dry_run else prune(home, keep_runs)
+    size = sum(one.bytes for one in going) / 2**20
+    if going:
+        rows = [[one.ref.id[:12], one.ref.kind, one.stage, f"{one.created:%Y-%m-%d %H:%M}", f"{one.bytes / 2**20:.1f}"] for one in going]
+        table("not needed", ["id", "kind", "stage", "made (UTC)", "MiB"], rows, right=("MiB",))
+    console.print(f"{len(going)} artifacts {'would be' if dry_run else 'are'} removed, {size:.1f} MiB")
+    return {"artifacts": [one.ref.id for one in going], "bytes": sum(one.bytes for one in going), "dry_run": dry_run}
 
 
 def models_table() -> dict[str, Any]:

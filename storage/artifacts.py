@@ -77,8 +77,10 @@ class ArtifactStore:
         return manifest is not None and holds(folder, manifest)
 
     def discard(self, kind: Kind, key: str) -> None:
-        """Remove an artifact that cannot be believed, so that it is made again."""
-        shutil.rmtree(self.home.objects / kind / key, ignore_errors=True)
+        """Remove an artifact that cannot be believed, or that nobody needs. Its manifest goes first: half removed, it is none."""
+        folder = self.home.objects / kind / key
+        (folder / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def manifests(self) -> Iterator[dict[str, Any]]:
         """The manifests of all artifacts, oldest first. Folders without one are passed over."""

@@ -28,6 +28,11 @@ class Home:
         return self.root / "models"
 
     @property
+    def exports(self) -> Path:
+        """Embedders quantized to int8, made once per model: a model's own folder may be somebody else's, or read-only."""
+        return self.models / "onnx-int8"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 

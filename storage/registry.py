@@ -34,7 +34,7 @@ def begin_run(
         "settings": canonical_json(settings or {}),
     }
     with Catalog.of(home).write() as connection:
-        _mark_crashed(connection)
+        mark_crashed(connection)
         insert(connection, "runs", [row])
 
 
@@ -48,7 +48,7 @@ def end_run(home: Home, run_id: str, status: str, *, ref: ArtifactRef | None = N
         )
 
 
-def _mark_crashed(connection) -> None:
+def mark_crashed(connection) -> None:
     """Runs of this host whose process is gone did not end by themselves."""
     for run_id, pid in connection.execute(
         "SELECT run_id, pid FROM runs WHERE status = 'running' AND host = ?", [socket.gethostname()]

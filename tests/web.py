@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from starlette.testclient import TestClient
 
-from tasks.chatbot.backends import Sampling
+from tasks.chatbot.backends import BackendStats, Sampling
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Called, Ended, Event, Found, Piece, Refused, Returned, Sentence, Source, Turn
 from tasks.chatbot.settings import ChatSettings
@@ -30,7 +30,7 @@ JA = ("量子化は重みのビット数を減らします。", "速度は十倍
 
 
 class Backend:
-    name, context = "scripted", 2048
+    name, context, stats = "scripted", 2048, BackendStats(requests=7, reused_tokens=40, running=2)
 
     def count_tokens(self, messages):
         return sum(len(message["content"]) for message in messages)

@@ -42,7 +42,9 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
         raise MigakiError(
             "there is nothing to evaluate on: the dataset has 0 questions and 0 held-out instructions. Give questions with --questions"
         )
-    retriever = open_index(work.open(require(inputs, "index", "index")), work.embedder.path, work.embedder.checksum, work.device)
+    retriever = open_index(
+        work.open(require(inputs, "index", "index")), work.embedder.path, work.embedder.checksum, work.device, exports=work.home.exports
+    )
     models: dict[str, ArtifactRef | None] = {
         "base": None,
         **{role: inputs[role] for role in ("tuned", "aligned", "release", "champion") if role in inputs},

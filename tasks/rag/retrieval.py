@@ -265,13 +265,20 @@ def _largest(values: np.ndarray, count: int) -> np.ndarray:
 
 
 def open_index(
-    folder: Path, embedder_path: Path, checksum: str, device: str = "cpu", backend: str | None = None, loaded: Embedder | None = None
+    folder: Path,
+    embedder_path: Path,
+    checksum: str,
+    device: str = "cpu",
+    backend: str | None = None,
+    loaded: Embedder | None = None,
+    exports: Path | None = None,
 ) -> Retriever:
     """The index in a folder.
 
     Args:
         backend: of the embedder; None takes the one that the index was built with.
         loaded: an embedder that is there already, taken if it is the one.
+        exports: folder that keeps embedders quantized to int8 (default: beside the model).
 
     Raises:
         MigakiError: it was built with another embedder, or otherwise used, than the one at hand, or by another version of Migaki.
@@ -288,7 +295,7 @@ def open_index(
         )
     backend = backend or facts["embedder_backend"]
     same = loaded is not None and loaded.fingerprint == facts["fingerprint"]
-    embedder = loaded if same else Embedder(embedder_path, device, backend, checksum)
+    embedder = loaded if same else Embedder(embedder_path, device, backend, checksum, exports)
     if facts["fingerprint"] != embedder.fingerprint:
         raise MigakiError(
             f"this index was built with the embedder {facts['fingerprint']!r}, and the one at hand is {embedder.fingerprint!r}: "

@@ -85,7 +85,7 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
     from tasks.rag.retrieval import write_index
 
     folder = work.open(require(inputs, "dataset", "prepare"))
-    embedder = Embedder(work.embedder.path, work.device, settings.embedder_backend, work.embedder.checksum)
+    embedder = Embedder(work.embedder.path, work.device, settings.embedder_backend, work.embedder.checksum, work.home.exports)
     if settings.chunk_tokens > embedder.limit - 2:
         raise MigakiError(
             f"index.chunk_tokens = {settings.chunk_tokens}, but {work.embedder.reference} reads {embedder.limit - 2} tokens at most: what is longer would be lost silently"
@@ -260,7 +260,7 @@ def _record(documents: Rows, chunks: Rows, embedder: "Embedder", found: dict[str
         work.log(f"index: {row['path']} was skipped: {row['reason']}")
     if len(skipped) > 5:
         work.log(f"index: {len(skipped) - 5} more were skipped; the table documents says why")
-    for name, value in {"chunks": len(chunks), "skipped": len(skipped), **found}.items():
+    for name, value in {"chunks": len(chunks), "skipped": len(skipped), **found, **embedder.export_facts}.items():
         if not isinstance(value, str):
             work.metric(f"index.{name}", value)
     work.meta |= {"documents": indexed, "chunks": len(chunks), "skipped": len(skipped)} | found

@@ -33,7 +33,8 @@ def test_in_bfloat16_it_computes_what_rounded_numbers_give():
     layer, x = nn.Linear(24, 40).bfloat16(), torch.randn(5, 24).bfloat16()
     with torch.inference_mode():
         exact = nn.functional.linear(x.double(), layer.weight.double(), layer.bias.double())
-        assert (got := PackedLinear(layer)(x)).dtype == torch.bfloat16
+        got = PackedLinear(layer)(x)
+        assert got.dtype == torch.bfloat16
         torch.testing.assert_close(got.double(), exact, atol=1e-2, rtol=1e-2)
         torch.testing.assert_close(PackedLinear(layer, torch.float32)(x).double(), exact, atol=1e-5, rtol=1e-5)
 

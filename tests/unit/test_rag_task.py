@@ -71,6 +71,16 @@ def folder(tmp_path) -> Path:
     return docs
 
 
+def test_an_int8_embedder_is_made_in_the_home_and_its_loss_is_a_figure_of_the_index(project, folder):
+    index = project.run("index", IndexSettings(**SETTINGS, embedder_backend="onnx-int8"), dataset=project.dataset([str(folder)]))
+    figures = {row["name"]: row["value"] for row in project.table(index, "metrics")}
+    assert all(0.5 < figures[f"index.cosine.{what}.{lang}"] <= 1 for what in ("mean", "min") for lang in ("en", "ja"))
+    assert list(project.home.exports.rglob("model.onnx")) and not list(project.embedder.path.parent.glob("onnx-int8"))
+    path = ArtifactStore(project.home).path(index)
+    found = open_index(path, project.embedder.path, project.embedder.checksum, exports=project.home.exports).search("犬は港へ", 3)
+    assert found and not list(project.embedder.path.parent.glob("onnx-int8"))
+
+
 def test_every_document_is_indexed_or_skipped_with_a_reason(project, folder):
     (folder / "empty.md").write_text("", encoding="utf-8")
     (folder / "picture.md").write_bytes(os.urandom(5000))

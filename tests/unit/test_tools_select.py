@@ -107,6 +107,18 @@ def test_a_call_is_never_repeated_and_a_failed_one_is_tried_once_more_with_the_r
     assert call(QUESTION, made=[(Called(AREA.name, {"base": n, "height": n}), failure) for n in (1, 2)]) is None
 
 
+def test_a_forced_call_is_made_whatever_is_asked_and_more_than_once():
+    for question in ("What is the capital of France?", "", "こんにちは"):
+        forced = next_call(Tiny(), [{"role": "user", "content": question}], BOX, question, [], forced=True)
+        assert forced.name in BOX.tools
+    question = "5人の会議室を予約してください"
+    first = call(question)
+    again = next_call(
+        Tiny(), [{"role": "user", "content": question}], BOX, question, [(first, Returned(first.name, True, "ok"))], forced=True
+    )
+    assert first == again == Called("book_room", {"people": 5})
+
+
 def test_arguments_that_break_off_are_no_call():
     backend = Tiny()
     backend.complete_json = lambda *_: '{"base": 1'

@@ -219,4 +219,7 @@ def test_prometheus_is_told_what_happened():
     assert 'migaki_refusals_total{code="harm.weapons",side="input"} 1.0' in text
     assert 'migaki_tokens_total{channel="page"} 3.0' in text
     assert "migaki_first_token_seconds_count 2.0" in text and "migaki_active 0.0" in text
+    assert (
+        "migaki_model_requests_total 7.0" in text and "migaki_model_reused_tokens_total 40.0" in text and "migaki_model_running 2.0" in text
+    )
     assert 'migaki_requests_total{code="200",method="POST",path="/api/chat"} 2.0' in text and "nowhere" not in text

@@ -118,8 +118,8 @@ def chooses(monkeypatch, *calls):
     """The model's choices of tools, in order; they are tested elsewhere."""
     asked, left = [], iter(calls)
 
-    def next_call(backend, messages, toolbox, question, made):
-        asked.append((list(toolbox.tools), question, made))
+    def next_call(backend, messages, toolbox, question, made, forced):
+        asked.append((list(toolbox.tools), question, made, forced))
         return next(left)
 
     monkeypatch.setattr(completing, "next_call", next_call)
@@ -146,7 +146,7 @@ def test_a_tool_of_the_client_is_called_by_the_client_and_its_result_answered_fr
     result = {"role": "tool", "tool_call_id": call["id"], "content": "晴れ"}
     answer = complete(http, tools=[WEATHER], messages=[*ASKED["messages"], called, result]).json()
     assert answer["choices"][0]["message"]["content"] == "weather: 晴れ" and answer["choices"][0]["finish_reason"] == "stop"
-    assert asked[0] == (["weather"], "What is LoRA?", []) and asked[1][2][0][0] == Called("weather", {"city": "東京"})
+    assert asked[0] == (["weather"], "What is LoRA?", [], False) and asked[1][2][0][0] == Called("weather", {"city": "東京"})
 
 
 def test_tools_may_be_forbidden_and_must_be_well_formed(monkeypatch):
@@ -155,12 +155,29 @@ def test_tools_may_be_forbidden_and_must_be_well_formed(monkeypatch):
     for more, words in (
         ({"tools": [{"type": "function"}]}, "without a name"),
         ({"tools": [WEATHER, WEATHER]}, "'weather'"),
-        ({"tools": [WEATHER], "tool_choice": "required"}, "'auto' or 'none'"),
+        ({"tools": [], "tool_choice": "required"}, "requires a call; tools has none"),
+        ({"tools": [WEATHER], "tool_choice": named("clock")}, "requires 'clock'; tools has weather"),
+        ({"tools": [WEATHER], "tool_choice": "any"}, "tool_choice"),
         ({"messages": [*ASKED["messages"], *called("[1]")]}, "not a JSON object"),
         ({"messages": [*ASKED["messages"], *called("{")]}, "not a JSON object"),
     ):
         answer = complete(client(), **more)
         assert answer.status_code == 400 and words in answer.json()["error"]["message"]
+
+
+def named(tool):
+    return {"type": "function", "function": {"name": tool}}
+
+
+@pytest.mark.parametrize(("choice", "offered"), [("required", ["clock", "weather"]), (named("weather"), ["weather"])])
+def test_a_call_may_be_required(monkeypatch, choice, offered):
+    clock = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}}}
+    asked = chooses(monkeypatch, Called("weather", {"city": "東京"}), None)
+    answer = complete(client(), tools=[clock, WEATHER], tool_choice=choice)
+    assert answer.json()["choices"][0]["finish_reason"] == "tool_calls"
+    assert asked[0][0] == offered and asked[0][3] is True
+    answer = complete(client(), tools=[clock, WEATHER], tool_choice=choice)
+    assert answer.status_code == 400 and "could not give its arguments" in answer.json()["error"]["message"]
 
 
 def called(arguments):

@@ -96,6 +96,11 @@ def name_lifts(backend: Backend, question: str, tools: list[Tool]) -> list[float
     return [min(LIFT, max(-LIFT, lift)) for lift in lifts]
 
 
+def closest(question: str, tools: list[Tool], weights: Weights = WEIGHTS) -> Tool:
+    """The tool whose texts have most in common with the question, however little that is."""
+    return max(tools, key=lambda tool: logit(features(question, tool), weights))
+
+
 def most_relevant(
     backend: Backend, question: str, tools: list[Tool], called: Sequence[Tool] = (), weights: Weights = WEIGHTS
 ) -> tuple[Tool, float] | None:

@@ -3,7 +3,7 @@
 from tasks.chatbot.backends import Backend
 from tasks.chatbot.events import Called, Returned
 from tasks.chatbot.tools.arguments import decode_arguments
-from tasks.chatbot.tools.relevance import most_relevant
+from tasks.chatbot.tools.relevance import closest, most_relevant
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 
 Message = dict[str, str]
@@ -13,13 +13,19 @@ TRIES = 2  # calls of one tool without a rule: one more after a failure, with it
 
 
 def next_call(
-    backend: Backend, messages: list[Message], toolbox: ToolBox, question: str, made: list[tuple[Called, Returned]]
+    backend: Backend,
+    messages: list[Message],
+    toolbox: ToolBox,
+    question: str,
+    made: list[tuple[Called, Returned]],
+    forced: bool = False,
 ) -> Called | None:
     """The next call that the question asks for, or None. A call is never made twice.
 
     Args:
         messages: the conversation, the question last.
         made: the calls that the question has led to so far, and what they gave.
+        forced: the most relevant tool is called whatever the question asks for, and whatever was called before.
     """
     earlier = [called for called, _ in made]
     for tool in toolbox.tools.values():
@@ -27,11 +33,15 @@ def next_call(
             if (call := Called(tool.name, arguments)) not in earlier:
                 return call
     tool = _chosen(backend, toolbox, question, made)
+    if tool is None and forced:
+        tools = list(toolbox.tools.values())
+        found = most_relevant(backend, question, tools)
+        tool = found[0] if found else closest(question, tools)
     if tool is None:
         return None
     arguments = decode_arguments(backend, messages, tool, question, made)
     call = None if arguments is None else Called(tool.name, arguments)
-    return None if call in earlier else call
+    return None if call in earlier and not forced else call
 
 
 def _chosen(backend: Backend, toolbox: ToolBox, question: str, made: list[tuple[Called, Returned]]) -> Tool | None:

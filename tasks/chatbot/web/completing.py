@@ -19,7 +19,7 @@ from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.chatbot.web.auth import User
 from tasks.chatbot.web.errors import FAILED, ApiError
-from tasks.chatbot.web.request_v1 import Completion, FunctionCall, dialogue
+from tasks.chatbot.web.request_v1 import Completion, FunctionCall, NamedTool, dialogue
 from tasks.chatbot.web.service import Service
 from tasks.chatbot.web.stops import StopAt
 from tasks.errors import MigakiError
@@ -52,7 +52,7 @@ class Completing:
         self.dialogue = dialogue(asked.messages)
         system = self.dialogue.system or self.engine.settings.system
         self.conversation = Conversation(system, self.engine.settings.max_turns, self.dialogue.turns)
-        self.tools, self.made = toolbox(asked), [made(call, result) for call, result in self.dialogue.made]
+        self.tools, self.forced, self.made = toolbox(asked), asked.forced, [made(call, result) for call, result in self.dialogue.made]
         self.stop, self.text = threading.Event(), StopAt(asked.stops())
         self.finish, self.turn = "stop", None
         self.usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -121,7 +121,10 @@ class Completing:
         """A call of one of the client's tools, or else the answer. Runs in the answer's own thread."""
         engine, asked = self.engine, self.dialogue.question
         talk = [*self.dialogue.turns, {"role": "user", "content": asked}]
-        if self.tools is not None and (call := next_call(engine.backend, talk, self.tools, asked, self.made)):
+        call = None if self.tools is None else next_call(engine.backend, talk, self.tools, asked, self.made, self.forced)
+        if call is None and self.forced:
+            raise MigakiError("a call was required, and the model could not give its arguments")
+        if call is not None:
             said = {"role": "assistant", "content": json.dumps(call.arguments, ensure_ascii=False)}
             self._use(talk, engine.backend.count_tokens([*talk, said]) - engine.backend.count_tokens(talk))
             yield Calling(call)
@@ -152,14 +155,18 @@ def toolbox(asked: Completion) -> ToolBox | None:
     """The client's tools, or None where none may be called.
 
     Raises:
-        ApiError: 400, a tool has no name or one that another has, or a way of choosing that is not known here.
+        ApiError: 400, a tool has no name or one that another has, or a tool is required that is not there.
     """
-    if asked.tool_choice not in ("auto", "none", None):
-        raise ApiError(400, "unsupported_parameter", "tool_choice can be 'auto' or 'none' here: no call is forced", "tool_choice")
     try:
-        return ToolBox([Tool.declared(schema) for schema in asked.tools]) if asked.tools and asked.tool_choice != "none" else None
+        tools = ToolBox([Tool.declared(schema) for schema in asked.tools]).tools
     except MigakiError as error:
         raise ApiError(400, "invalid_tools", str(error), "tools") from error
+    choice = asked.tool_choice
+    allowed = [tool for tool in tools.values() if not isinstance(choice, NamedTool) or tool.name == choice.function.name]
+    if asked.forced and not allowed:
+        wanted = repr(choice.function.name) if isinstance(choice, NamedTool) else "a call"
+        raise ApiError(400, "invalid_tools", f"tool_choice requires {wanted}; tools has {', '.join(tools) or 'none'}", "tool_choice")
+    return ToolBox(allowed) if allowed and choice != "none" else None
 
 
 def made(call: FunctionCall, result: str) -> tuple[Called, Returned]:

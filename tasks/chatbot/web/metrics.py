@@ -1,21 +1,49 @@
 """What Prometheus reads: how many ask, how long they wait, what is refused. A registry of its own, so that several apps can live in one process."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
+from tasks.chatbot.backends import BackendStats
 from tasks.chatbot.events import Ended, Event, Piece, Refused
 from tasks.chatbot.web.limits import Slots
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 
 
+class ModelFigures(Collector):
+    """What the model itself has done; it begins anew with another champion."""
+
+    def __init__(self, stats: Callable[[], BackendStats]):
+        self.stats = stats
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        now = self.stats()
+        for name, help_text, value in (
+            ("requests", "Prompts given to the model, those that choose a tool included", now.requests),
+            ("failed", "Prompts at which the model broke off", now.failed),
+            ("prompt_tokens", "Tokens of prompts", now.prompt_tokens),
+            ("reused_tokens", "Of these, tokens that had been read for an earlier prompt", now.reused_tokens),
+            ("generated_tokens", "Tokens generated", now.tokens),
+            ("steps", "Passes of the batch", now.steps),
+        ):
+            yield CounterMetricFamily(f"migaki_model_{name}", help_text, value)
+        yield GaugeMetricFamily("migaki_model_waiting", "Prompts that no row of the batch is free for", now.waiting)
+        yield GaugeMetricFamily("migaki_model_running", "Rows decoded together", now.running)
+
+
 class Metrics:
     """Counters of one server."""
 
-    def __init__(self, slots: Slots):
+    def __init__(self, slots: Slots, stats: Callable[[], BackendStats]):
         self.registry = CollectorRegistry()
+        self.registry.register(ModelFigures(stats))
         self.requests = Counter("migaki_requests", "HTTP requests", ["method", "path", "code"], registry=self.registry)
         self.answers = Counter("migaki_answers", "Answers by how they ended", ["channel", "reason"], registry=self.registry)
         self.tokens = Counter("migaki_tokens", "Tokens generated", ["channel"], registry=self.registry)

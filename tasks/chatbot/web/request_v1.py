@@ -33,6 +33,15 @@ class ChatMessage(BaseModel):
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content or [])
 
 
+class FunctionName(BaseModel):
+    name: str
+
+
+class NamedTool(BaseModel):
+    type: Literal["function"]
+    function: FunctionName
+
+
 class StreamOptions(BaseModel):
     include_usage: bool = False
 
@@ -52,7 +61,12 @@ class Completion(BaseModel):
     seed: int | None = None
     stop: str | list[str] | None = None
     tools: list[dict[str, Any]] = []
-    tool_choice: Any = "auto"
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = "auto"
+
+    @property
+    def forced(self) -> bool:
+        """Whether one of the tools must be called."""
+        return self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool)
 
     def stops(self) -> list[str]:
         return [self.stop] if isinstance(self.stop, str) else [text for text in self.stop or [] if text]

@@ -1,0 +1,87 @@
+"""Free the disk of artifacts that nothing needs any more.
+
+What stays: the champions, the newest classifier, all that the newest runs made or reused, and everything that those were made from. What is
+said of the others in words and figures (runs, metrics, evaluations, decisions) stays in the catalog; their rows of texts go with them.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from storage.artifacts import ArtifactRef, ArtifactStore, reference
+from storage.catalog import Catalog
+from storage.home import Home, StorageError
+from storage.registry import champion, champion_index, mark_crashed
+
+YOUNG = timedelta(hours=1)  # a run that is not in the catalog yet, on another machine say, may be about to use it
+ROWS = ("artifacts", "models", "indexes", "documents", "chunks", "rollouts", "evaluation_answers")
+
+
+@dataclass(frozen=True)
+class Unneeded:
+    """An artifact that may go."""
+
+    ref: ArtifactRef
+    stage: str
+    created: datetime
+    bytes: int
+
+
+def unneeded(home: Home, keep_runs: int) -> list[Unneeded]:
+    """What may go when the newest `keep_runs` runs are kept, oldest first."""
+    manifests = {manifest["id"]: manifest for manifest in ArtifactStore(home).manifests()}
+    needed, found = _roots(home, keep_runs), set()
+    while needed:
+        artifact = needed.pop()
+        if artifact in manifests and artifact not in found:
+            found.add(artifact)
+            needed |= set(manifests[artifact]["inputs"].values())
+    return [
+        Unneeded(reference(manifest), manifest["stage"], created, sum(fact["bytes"] for fact in manifest["files"].values()))
+        for manifest in manifests.values()
+        if manifest["id"] not in found and (created := _created(manifest)) < datetime.now(UTC) - YOUNG
+    ]
+
+
+def prune(home: Home, keep_runs: int) -> list[Unneeded]:
+    """Remove what `unneeded` names, from the disk and from the catalog. Interrupted, it leaves nothing half there.
+
+    Raises:
+        StorageError: a run is going on, which may be about to use what would be removed.
+    """
+    catalog = Catalog.of(home)
+    with catalog.write() as connection:
+        mark_crashed(connection)
+        running = [run for (run,) in connection.execute("SELECT run_id FROM runs WHERE status = 'running'").fetchall()]
+    if running:
+        raise StorageError(
+            f"{len(running)} runs are going on ({running[0][:8]}...): wait for their end, or look at them with `migaki status`"
+        )
+    going, store = unneeded(home, keep_runs), ArtifactStore(home)
+    ids = [one.ref.id for one in going]
+    if not going:
+        return []
+    with catalog.write() as connection:  # first: what the catalog names is there
+        for table in ROWS:
+            connection.execute(f"DELETE FROM {table} WHERE artifact_id IN (SELECT unnest(?))", [ids])
+        connection.execute("DELETE FROM lineage WHERE child_id IN (SELECT unnest(?))", [ids])
+    for one in going:
+        store.discard(one.ref.kind, one.ref.id)
+    return going
+
+
+def _roots(home: Home, keep_runs: int) -> set[str]:
+    """The artifacts that are needed for themselves."""
+    rows = Catalog.of(home).query(
+        """WITH newest AS (SELECT run_id FROM runs WHERE parent_run_id IS NULL ORDER BY started DESC LIMIT ?)
+           SELECT artifact_id FROM runs WHERE run_id IN (FROM newest) OR parent_run_id IN (FROM newest)
+           UNION ALL (SELECT artifact_id FROM artifacts WHERE kind = 'classifier' ORDER BY created DESC LIMIT 1)""",
+        [keep_runs],
+    )
+    champions: list[dict[str, Any] | None] = [champion(home), champion_index(home)]
+    return {row["artifact_id"] for row in [*rows, *champions] if row and row["artifact_id"]}
+
+
+def _created(manifest: dict[str, Any]) -> datetime:
+    created = datetime.fromisoformat(manifest["created"])
+    return created if created.tzinfo else created.replace(tzinfo=UTC)
