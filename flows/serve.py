@@ -47,9 +47,11 @@ def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, 
         url = address(settings, sockets)
         announce(url, settings, tokens, opened)
         del opened  # when the champion changes, nothing but the answers being made may hold the model
-        fixed = artifact is not None or bool(service.engine.settings.server)
-        for work, more in [(follow_champions, not fixed), *([(show_page, url)] if show else [])]:
-            threading.Thread(target=work, args=(home, server, service, more), daemon=True).start()
+        fixed, over = artifact is not None or bool(service.engine.settings.server), threading.Event()
+        follower = threading.Thread(target=follow_champions, args=(home, service, not fixed, over), daemon=True)
+        follower.start()
+        if show:
+            threading.Thread(target=show_page, args=(server, url), daemon=True).start()
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises what ended it again: by then it must not end the process
             signal.signal(number, interrupted)
         try:
@@ -57,6 +59,8 @@ def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, 
         except KeyboardInterrupt:
             console.print("stopped")
         finally:
+            over.set()
+            follower.join()  # a thread inside DuckDB or torch must not outlive the program
             service.engine.backend.close()
     return {"url": url}
 
@@ -169,7 +173,7 @@ def announce(url: str, settings: ServeSettings, tokens: Tokens, opened: Opened) 
         console.print("tokens travel unencrypted: set serve.tls_certificate and serve.tls_key, or put a proxy with HTTPS before this")
 
 
-def show_page(home: Home, server: "uvicorn.Server", service: "Service", url: str) -> None:
+def show_page(server: "uvicorn.Server", url: str) -> None:
     """Open the page in a browser once it is there; without a display the address printed has to do."""
     while not server.started and not server.should_exit:
         time.sleep(0.1)
@@ -177,11 +181,10 @@ def show_page(home: Home, server: "uvicorn.Server", service: "Service", url: str
         webbrowser.open(url)
 
 
-def follow_champions(home: Home, server: "uvicorn.Server", service: "Service", model: bool) -> None:
+def follow_champions(home: Home, service: "Service", model: bool, over: threading.Event) -> None:
     """Answer from another index, and where `model` says so with another model, once it is the champion. One that cannot be opened is not tried twice."""
     seen = {take_index: service.about.index, take_model: service.about.version}
-    while not server.should_exit:
-        time.sleep(LOOK)
+    while not over.wait(LOOK):
         for now, take in ((champion_index, take_index), *([(champion, take_model)] if model else [])):
             try:
                 row = now(home)

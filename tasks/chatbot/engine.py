@@ -7,6 +7,7 @@ in which the catalogue calls the model weak, the engine does not let it write: i
 import re
 import threading
 import time
+import unicodedata
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -40,6 +41,11 @@ QUOTING_BECAUSE = {
     "ja": "(このモデルは日本語の文章が苦手なため、資料の文をそのまま引用しています。)",
 }
 HELD = 8  # tokens that wait for the output filter at most: it must see what is shown before it is shown
+DEFINES = 2.0  # how much more a sentence is worth that begins with what the question asks about
+WHAT_IS = {
+    "en": re.compile(r"(?:what(?:'s|\s+is|\s+are|\s+does)|define|explain)\s+(?:an?\s+|the\s+)?([\w .-]{2,40}?)(?:\s+mean)?\s*[?.!]*$", re.I),
+    "ja": re.compile(r"([^、。?!\s]{2,20}?)(?:とは|って)(?:(?:何|なに|なん)(?:のこと)?(?:です|でしょう)?か?)?[。?]*$"),
+}
 BOUNDARY = re.compile("[.!?。\uff01\uff1f\n]")
 WHOLE = re.compile(r".*[\s。、\uff01\uff1f]", re.S)  # up to where no word, number or address is cut
 
@@ -140,7 +146,7 @@ class ChatEngine:
                 turn.reason = "unanswered"
                 yield from self._say(turn, NOTHING_FOUND[turn.lang])
                 return
-        if turn.lang in self.weak_in and (turn.sources or answered or talk):
+        if self._is_exact(turn) or (turn.lang in self.weak_in and (turn.sources or answered or talk)):
             yield from self._say(turn, self._written_for_it(turn))
         else:
             yield from self._generate(turn, conversation, stop, sampling)
@@ -188,8 +194,13 @@ class ChatEngine:
             turn.sources = [source_of(hit, number) for number, hit in enumerate(hits, 1)]
         return Found(tuple(turn.sources), confidence)
 
+    def _is_exact(self, turn: Turn) -> bool:
+        """Whether the results of the calls are the answer, word for word."""
+        tools = self.tools.tools if self.tools else {}
+        return bool(turn.calls) and all(returned.ok and call.name in tools and tools[call.name].exact for call, returned in turn.calls)
+
     def _written_for_it(self, turn: Turn) -> str:
-        """An answer in a language that the model writes poorly: a tool's result, or the best sentence found."""
+        """An answer that the model does not write: the tools' results, or the best sentence found."""
         results = [returned.content for _, returned in turn.calls if returned.ok]
         if results:
             return "\n".join(results)
@@ -284,13 +295,24 @@ def source_of(hit: Hit, number: int) -> Source:
     return Source(number, hit.chunk_id, hit.document, hit.title, hit.heading, hit.text, hit.lang, hit.score, hit.page, hit.restricted)
 
 
+def definition(question: str) -> re.Pattern[str] | None:
+    """How a sentence begins that says what the question asks about, if it asks what something is."""
+    asked = unicodedata.normalize("NFKC", question).strip()
+    found = WHAT_IS["en"].match(asked) or WHAT_IS["ja"].match(asked)
+    if not found:
+        return None
+    thing = re.escape(found[1])
+    return re.compile(rf"(?:(?:an?|the)\s+)?{thing}(?:\s*[(\uff08][^)\uff09]*[)\uff09])?(?:とは|は|って|、|\s+(?:is|are|means?|stands?|refers?|\w+s)\b)", re.I)
+
+
 def best_sentence(question: str, sources: list[Source], rarity: Callable[[str], float]) -> tuple[Source, str]:
-    """The sentence of the sources that shares the rarest terms with the question; earlier ones, and texts in the question's language, are favoured."""
-    asked, lang = set(terms(subject(question))), detect(question)
+    """The sentence of the sources that shares the rarest terms with the question; earlier ones, texts in the question's language and, where it
+    asks what something is, sentences that begin with it are favoured."""
+    asked, lang, opening = set(terms(subject(question))), detect(question), definition(question)
 
     def worth(source: Source, rank: int, sentence: str) -> float:
         shared = sum(rarity(term) for term in asked & set(terms(sentence)))
-        return shared / (2 + rank) * (1.0 if source.lang == lang else 0.5)
+        return shared / (2 + rank) * (1.0 if source.lang == lang else 0.5) * (DEFINES if opening and opening.match(sentence) else 1.0)
 
     candidates = [(worth(source, rank, text), source, text) for rank, source in enumerate(sources) for text in sentences(source.text)]
     _, source, sentence = max(candidates, key=lambda candidate: candidate[0])

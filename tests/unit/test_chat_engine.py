@@ -229,6 +229,15 @@ def test_tools_are_called_shown_and_their_result_reaches_the_model(monkeypatch):
     assert "8" in backend.prompts[0][-1]["content"] and not index.asked and len(turn.calls) == 2
 
 
+@pytest.mark.parametrize(("failing", "answer"), [(False, "8\n8"), (True, "It is 9.")])
+def test_exact_results_are_said_as_they_are_unless_a_call_failed(monkeypatch, failing, answer):
+    calls = iter([Called("double", {"number": 4}), Called("nowhere" if failing else "double", {"number": 4}), None])
+    monkeypatch.setattr("tasks.chatbot.engine.next_call", lambda *_: next(calls))
+    backend = Script("It is 9.")
+    events, turn = ask(engine(backend, tools=ToolBox([Tool.of(double, exact=True)])), "Please double four for me, twice")
+    assert said(events).strip() == turn.answer == answer and bool(backend.prompts) is failing and turn.reason == "stop"
+
+
 def test_a_tool_that_asks_for_it_is_given_the_groups_and_calls_made_elsewhere_count(monkeypatch):
     calls = iter([Called("shelf", {"book": "Emma"}), None])
     monkeypatch.setattr("tasks.chatbot.engine.next_call", lambda *_: next(calls))
@@ -265,6 +274,29 @@ def test_notes_go_before_a_question_does_and_one_that_cannot_fit_is_refused():
 def test_greetings_are_not_looked_up(text):
     index = Index(hit("x"), confidence=0.0)
     assert is_small_talk(text) and ask(engine(index=index), text)[1].reason == "stop" and not index.asked
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("量子化とは何ですか?", "量子化とは、重みを少ないビットで表す技術である。"),
+        ("量子化って?", "量子化とは、重みを少ないビットで表す技術である。"),
+        ("量子化の倍率の置き場は?", "量子化には区画ごとの倍率の置き場が要る。"),
+        ("What is a LoRA?", "LoRA (low-rank adaptation) trains two small matrices."),
+        ("What does LoRA mean?", "LoRA (low-rank adaptation) trains two small matrices."),
+        ("What is (.*?", "QLoRA is LoRA on a base in four bits."),
+    ],
+)
+def test_what_something_is_is_told_by_a_sentence_that_begins_with_it(question, answer):
+    texts = (
+        ("量子化には区画ごとの倍率の置き場が要る。", "ja"),
+        ("量子化とは、重みを少ないビットで表す技術である。", "ja"),
+        ("QLoRA is LoRA on a base in four bits.", "en"),
+        ("LoRA (low-rank adaptation) trains two small matrices.", "en"),
+    )
+    lang = "ja" if "量" in question else "en"
+    sources = [source_of(hit(text, of), 1) for text, of in texts if of == lang]
+    assert best_sentence(question, sources, lambda term: 0.1 if term in ("what", "is", "a") else 1.0)[1] == answer
 
 
 def test_best_sentence_shares_most_with_the_question():

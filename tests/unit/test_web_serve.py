@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import weakref
 from datetime import datetime
 from types import SimpleNamespace
@@ -98,11 +99,12 @@ def test_a_new_champion_index_answers_without_a_restart(tmp_path, monkeypatch, c
     chats = SimpleNamespace(index_id="old")
     service = create_app(ScriptedEngine(), chats, ABOUT, ServeSettings()).state.service
     champions, opened = iter([None, "broken", "first", "first", "second"]), iter([MigakiError("another embedder"), "index"])
-    server = SimpleNamespace(should_exit=False)
+    over = threading.Event()
 
     def looks(home):
         artifact = next(champions)
-        server.should_exit = artifact == "second"
+        if artifact == "second":
+            over.set()
         return artifact and {"artifact_id": artifact, "documents": 20}
 
     def open_index(home):
@@ -114,7 +116,7 @@ def test_a_new_champion_index_answers_without_a_restart(tmp_path, monkeypatch, c
     monkeypatch.setattr(serve, "LOOK", 0)
     monkeypatch.setattr(serve, "champion_index", looks)
     monkeypatch.setattr(serve, "open_champion_index", open_index)
-    serve.follow_champions(Home(tmp_path), server, service, False)
+    serve.follow_champions(Home(tmp_path), service, False, over)
     assert service.engine.retriever == "index"
     assert (service.about.index, service.about.documents, chats.index_id) == ("second", 20, "second")
     assert "another embedder" in capsys.readouterr().err
@@ -143,22 +145,20 @@ def test_a_new_champion_model_answers_and_the_old_one_is_freed_after_its_last_an
     del opened
     answer = service.engine.answer(service.conversation([]), "hello")
     assert isinstance(next(answer), Piece)
-    server = SimpleNamespace(should_exit=False)
-
-    def looks(_):
-        server.should_exit = True
-        return None
-
+    over = threading.Event()
     monkeypatch.setattr(serve, "LOOK", 0)
-    monkeypatch.setattr(serve, "champion_index", looks)
-    serve.follow_champions(home, server, service, True)
+    monkeypatch.setattr(serve, "champion_index", lambda _: over.set())
+
+    def follow(model):
+        over.clear()
+        serve.follow_champions(home, service, model, over)
+
+    follow(True)
     assert service.about.version == "first001"
     promote(home, "second02")
-    server.should_exit = False
-    serve.follow_champions(home, server, service, False)
+    follow(False)
     assert service.about.version == "first001"  # a model that was named stays
-    server.should_exit = False
-    serve.follow_champions(home, server, service, True)
+    follow(True)
     assert (service.about.version, service.chats.model_id, service.engine.backend.name) == ("second02", "second02", "second02")
     assert "answering with" in capsys.readouterr().err
 
@@ -170,19 +170,20 @@ def test_a_new_champion_model_answers_and_the_old_one_is_freed_after_its_last_an
 
 
 def test_a_champion_that_cannot_be_opened_leaves_the_one_before(tmp_path, monkeypatch, capsys):
-    engine, server = ScriptedEngine(), SimpleNamespace(should_exit=False)
+    engine, over = ScriptedEngine(), threading.Event()
     service = create_app(engine, SimpleNamespace(index_id="old"), ABOUT, ServeSettings()).state.service
     looked = []
 
     def look(_):
         looked.append(1)
-        server.should_exit = len(looked) == 2
+        if len(looked) == 2:
+            over.set()
         return {"artifact_id": "gone"}
 
     monkeypatch.setattr(serve, "LOOK", 0)
     monkeypatch.setattr(serve, "champion_index", lambda home: None)
     monkeypatch.setattr(serve, "champion", look)
-    serve.follow_champions(Home(tmp_path), server, service, True)
+    serve.follow_champions(Home(tmp_path), service, True, over)
     assert service.engine is engine and service.about is ABOUT
     assert capsys.readouterr().err.count("what served before goes on") == 1
 

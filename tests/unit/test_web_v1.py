@@ -157,7 +157,7 @@ def test_tools_may_be_forbidden_and_must_be_well_formed(monkeypatch):
         ({"tools": [WEATHER, WEATHER]}, "'weather'"),
         ({"tools": [], "tool_choice": "required"}, "requires a call; tools has none"),
         ({"tools": [WEATHER], "tool_choice": named("clock")}, "requires 'clock'; tools has weather"),
-        ({"tools": [WEATHER], "tool_choice": "any"}, "tool_choice"),
+        ({"tools": [WEATHER], "tool_choice": "any"}, "'any' is no way of choosing; expected 'auto'"),
         ({"messages": [*ASKED["messages"], *called("[1]")]}, "not a JSON object"),
         ({"messages": [*ASKED["messages"], *called("{")]}, "not a JSON object"),
     ):

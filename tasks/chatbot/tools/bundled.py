@@ -22,7 +22,8 @@ def bundled_tools(settings: ToolSettings, index: Index | None = None) -> ToolBox
     Raises:
         MigakiError: the weather table cannot be read; or one of the two addresses that the weather needs is missing.
     """
-    tools = [Tool.of(calculate, arithmetic_asked), Tool.of(now, now_asked), Tool.of(weather_tool(_weather(settings)), weather_asked)]
+    exact = ((calculate, arithmetic_asked), (now, now_asked), (weather_tool(_weather(settings)), weather_asked))
+    tools = [Tool.of(function, rule, exact=True) for function, rule in exact]
     search = _search(settings, index)
     if search is not None:
         tools.append(Tool.of(search_tool(search), search_asked))

@@ -29,13 +29,15 @@ class Tool:
     arguments: type[BaseModel] | None = None
     given: frozenset[str] = frozenset()
     rule: Rule | None = None
+    exact: bool = False
 
     @classmethod
-    def of(cls, function: Callable[..., Any], rule: Rule | None = None) -> "Tool":
+    def of(cls, function: Callable[..., Any], rule: Rule | None = None, exact: bool = False) -> "Tool":
         """A typed function: its name, what its docstring says, and the parameters of its signature.
 
         Args:
             rule: finds calls of the tool in a question; a tool that has one is called by it alone, one without is chosen by likelihood.
+            exact: what it returns is the answer, to be said as it is: a model could only get it wrong.
 
         Raises:
             MigakiError: the function has no docstring, or a parameter that cannot be offered to a model.
@@ -45,7 +47,14 @@ class Tool:
             raise MigakiError(f"tool {function.__name__!r} has no docstring: a model can only choose what is described")
         model, given = arguments_model(function)
         return cls(
-            function.__name__, description.partition("\n\n")[0].replace("\n", " "), parameters_schema(model), function, model, given, rule
+            function.__name__,
+            description.partition("\n\n")[0].replace("\n", " "),
+            parameters_schema(model),
+            function,
+            model,
+            given,
+            rule,
+            exact,
         )
 
     @classmethod

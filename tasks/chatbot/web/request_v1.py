@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from tasks.chatbot.web.errors import ApiError
 
@@ -67,6 +67,13 @@ class Completion(BaseModel):
     def forced(self) -> bool:
         """Whether one of the tools must be called."""
         return self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool)
+
+    @field_validator("tool_choice", mode="before")
+    @classmethod
+    def known_choice(cls, value: Any) -> Any:
+        if not (value is None or value in ("auto", "none", "required") or isinstance(value, dict)):
+            raise ValueError(f"{value!r} is no way of choosing; expected 'auto', 'none', 'required' or {{'type': 'function', 'function': {{'name': ...}}}}")
+        return value
 
     def stops(self) -> list[str]:
         return [self.stop] if isinstance(self.stop, str) else [text for text in self.stop or [] if text]
