@@ -343,7 +343,11 @@ def test_ctrl_c_on_a_real_terminal():
         shell.wait_for("first says: 量子化とは?")
         shell.wait_for_prompt()
         shell.type("half a line\x03")
-        shell.wait_for("Ctrl-C once more")
+        try:
+            shell.wait_for("Ctrl-C once more", 20)
+        except AssertionError:  # CPython had not begun to read, whatever the process looked like: the next key shows it the signal
+            shell.type("\x03")
+            shell.wait_for("Ctrl-C once more")
         shell.wait_for_prompt()
         shell.type("\x04")
         shell.wait_for("answers: 2")
