@@ -21,7 +21,7 @@ class RewardSettings(StageSettings):
     reward_epochs: float = Field(3.0, gt=0, description="Passes over the pairs")
     reward_learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate of the reward models")
     reward_batch_pairs: int = Field(8, ge=1, description="Pairs of an optimizer step")
-    reward_micro_pairs: int = Field(4, ge=1, description="Pairs that are in memory at once; the result does not depend on it")
+    reward_micro_pairs: int = Field(2, ge=1, description="Pairs that are in memory at once; the result does not depend on it")
     reward_lora_r: int = Field(8, ge=1, description="Rank of the reward adapters")
     reward_lora_targets: str = Field(
         "all-linear", description="attention, all-linear, or module names separated by commas; the critic's too"
