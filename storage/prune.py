@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from storage.artifacts import ArtifactRef, ArtifactStore, reference
-from storage.catalog import Catalog
+from storage.catalog import Catalog, utc_now
 from storage.home import Home, StorageError
 from storage.registry import champion, champion_index, mark_crashed
 
@@ -49,22 +49,20 @@ def prune(home: Home, keep_runs: int) -> list[Unneeded]:
     Raises:
         StorageError: a run is going on, which may be about to use what would be removed.
     """
-    catalog = Catalog.of(home)
-    with catalog.write() as connection:
-        mark_crashed(connection)
-        running = [run for (run,) in connection.execute("SELECT run_id FROM runs WHERE status = 'running'").fetchall()]
-    if running:
-        raise StorageError(
-            f"{len(running)} runs are going on ({running[0][:8]}...): wait for their end, or look at them with `migaki status`"
-        )
-    going, store = unneeded(home, keep_runs), ArtifactStore(home)
+    looked, store = utc_now(), ArtifactStore(home)
+    going = unneeded(home, keep_runs)
     ids = [one.ref.id for one in going]
-    if not going:
-        return []
-    with catalog.write() as connection:  # first: what the catalog names is there
-        for table in ROWS:
-            connection.execute(f"DELETE FROM {table} WHERE artifact_id IN (SELECT unnest(?))", [ids])
-        connection.execute("DELETE FROM lineage WHERE child_id IN (SELECT unnest(?))", [ids])
+    with Catalog.of(home).write() as connection:  # a run that would begin now waits
+        mark_crashed(connection)
+        running = connection.execute("SELECT run_id FROM runs WHERE status = 'running' OR started >= ?", [looked]).fetchall()
+        if running:
+            raise StorageError(
+                f"{len(running)} runs are going on ({running[0][0][:8]}...): wait for their end, or look at them with `migaki status`"
+            )
+        if going:  # the rows first: what the catalog names is there
+            for table in ROWS:
+                connection.execute(f"DELETE FROM {table} WHERE artifact_id IN (SELECT unnest(?))", [ids])
+            connection.execute("DELETE FROM lineage WHERE child_id IN (SELECT unnest(?))", [ids])
     for one in going:
         store.discard(one.ref.kind, one.ref.id)
     return going

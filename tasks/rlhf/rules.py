@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from tasks.errors import MigakiError
@@ -115,6 +115,13 @@ def _find(module: str) -> ModuleSpec:
     return spec
 
 
+class _FromSource(SourceFileLoader):
+    """Python's own loader, without the compiled code that it takes where size and second of the source are the same."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _run(module: str) -> ModuleType:
     """The module, executed from its source as it is now: neither an earlier import nor compiled code that seems new enough counts."""
     spec = _find(module)
@@ -123,7 +130,7 @@ def _run(module: str) -> ModuleType:
     sys.modules[made.__name__] = made  # where dataclasses and the like look for their own module
     try:
         with _working_folder_first():
-            exec(compile(Path(spec.origin).read_bytes(), spec.origin, "exec"), made.__dict__)
+            _FromSource(made.__name__, spec.origin).exec_module(made)
     except Exception as error:
         raise MigakiError(f"the module {module!r} of {SETTING} cannot be imported: {type(error).__name__}: {error}") from error
     return made

@@ -144,16 +144,18 @@ with place.draft("adapter") as folder:
     settings = PPOSettings(**SMALL | FREE | {{"updates": 100000}})
     run_in_processes(settings, inputs, place.work(folder), replace(place.context, accelerate={config!r}))
 """
-    ours = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    ours = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests that a shell runs in the background ignore it, and so would this
+    )
     assert any("align: PPO" in line for line in ours.stdout)  # until it is under way
     children = psutil.Process(ours.pid).children(recursive=True)
     assert len(children) >= 3  # the launcher and two workers
     ours.send_signal(number)
-    try:
-        ours.wait(45)
-    except subprocess.TimeoutExpired:  # Python drops a KeyboardInterrupt that strikes inside a destructor; whoever pressed Ctrl-C does so again
-        ours.send_signal(number)
-        ours.wait(45)
+    ours.wait(60)
     _, alive = psutil.wait_procs(children, timeout=30)
     for process in alive:
         process.kill()
