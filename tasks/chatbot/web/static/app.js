@@ -4,7 +4,7 @@ import { language, setLanguage, t, translate } from "./i18n.js";
 import { Answer, button, icon, make, question } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { about: null, conversation: null, title: "", list: [], answering: null };
+const state = { about: null, conversation: null, title: "", list: [], lists: 0, answering: null };
 
 // Words for ears and errors.
 
@@ -137,11 +137,13 @@ async function submit() {
   }
 }
 
-/** A conversation whose first answer failed is not kept. */
+/** A conversation whose first answer failed is not kept: the server has dropped it already, so the list need not ask before it does. */
 function forget() {
+  const rest = state.list.filter((one) => one.id !== state.conversation);
   state.conversation = null;
   history.replaceState(null, "", location.pathname);
-  attempt(refresh);
+  entitle("");
+  show(rest);
 }
 
 function begun(running, { conversation, answer }, text) {
@@ -151,8 +153,7 @@ function begun(running, { conversation, answer }, text) {
   state.conversation = conversation;
   history.replaceState(null, "", `#${encodeURIComponent(conversation)}`);
   if (!state.title) entitle(text.replace(/\s+/g, " ").slice(0, 60));
-  state.list.unshift({ id: conversation, title: state.title, last: new Date().toISOString().replace("Z", "") });
-  drawList();
+  show([{ id: conversation, title: state.title, last: new Date().toISOString().replace("Z", "") }, ...state.list]);
 }
 
 /** Stop the answer: ask the server, which ends it in good order; where it has not begun yet, hang up. */
@@ -188,8 +189,16 @@ function grow() {
 
 // The list of conversations.
 
+/** What the server keeps, unless the list was changed or asked for again meanwhile: its answer is older then. */
 async function refresh() {
-  state.list = (await call("GET", "api/conversations")).conversations;
+  const asked = ++state.lists;
+  const { conversations } = await call("GET", "api/conversations");
+  if (asked === state.lists) show(conversations);
+}
+
+function show(list) {
+  state.lists += 1;
+  state.list = list;
   drawList();
 }
 
@@ -234,7 +243,8 @@ function confirmDelete(one) {
     if ($("confirm").returnValue !== "yes") return;
     const done = await attempt(() => call("DELETE", `api/conversations/${encodeURIComponent(one.id)}`));
     if (done && state.conversation === one.id) location.hash = "";
-    await attempt(refresh);
+    if (done) show(state.list.filter((other) => other.id !== one.id));
+    else await attempt(refresh);
   };
   $("confirm").showModal();
 }
