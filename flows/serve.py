@@ -18,7 +18,7 @@ from flows.local import interrupted
 from flows.show import console
 from storage import Home
 from storage.chats import ChatLog, UnknownChat
-from storage.registry import champion, champion_index
+from storage.registry import champion, champion_index, newest_classifier
 from tasks.chatbot.web.auth import NO_TOKENS, Tokens, check_exposure, is_loopback, read_tokens
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
@@ -182,10 +182,14 @@ def show_page(server: "uvicorn.Server", url: str) -> None:
 
 
 def follow_champions(home: Home, service: "Service", model: bool, over: threading.Event) -> None:
-    """Answer from another index, and where `model` says so with another model, once it is the champion. One that cannot be opened is not tried twice."""
-    seen = {take_index: service.about.index, take_model: service.about.version}
+    """Answer from another index, with another classifier of requests, and where `model` says so with another model, once it is the
+    champion (of classifiers: the newest). One that cannot be opened is not tried twice.
+    """
+    guard = service.engine.guard
+    follow = [(champion_index, take_index)] + [(newest_classifier, take_guard)] * (guard is not None) + [(champion, take_model)] * model
+    seen = {take_index: service.about.index, take_model: service.about.version, take_guard: guard and guard.version}
     while not over.wait(LOOK):
-        for now, take in ((champion_index, take_index), *([(champion, take_model)] if model else [])):
+        for now, take in follow:
             try:
                 row = now(home)
                 if row is not None and row["artifact_id"] != seen[take]:
@@ -202,6 +206,14 @@ def take_index(home: Home, service: "Service", row: dict[str, Any]) -> None:
     service.about = replace(service.about, index=row["artifact_id"], documents=row["documents"])
     service.chats.index_id = row["artifact_id"]
     console.print(f"answering from index {row['artifact_id'][:12]} now, {row['documents']} documents")
+
+
+def take_guard(home: Home, service: "Service", row: dict[str, Any]) -> None:
+    """What is asked and said from now on is judged by this classifier; the settings of the filters stay."""
+    from tasks.chatbot.safety.task import open_guard
+
+    service.engine.guard = open_guard(home, service.engine.guard.settings)
+    console.print(f"requests are judged by classifier {row['artifact_id'][:12]} now")
 
 
 def take_model(home: Home, service: "Service", row: dict[str, Any]) -> None:

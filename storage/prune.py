@@ -11,7 +11,7 @@ from typing import Any
 from storage.artifacts import ArtifactRef, ArtifactStore, reference
 from storage.catalog import Catalog, utc_now
 from storage.home import Home, StorageError
-from storage.registry import champion, champion_index, mark_crashed
+from storage.registry import champion, champion_index, mark_crashed, newest_classifier
 
 YOUNG = timedelta(hours=1)  # a run that is not in the catalog yet, on another machine say, may be about to use it
 ROWS = ("artifacts", "models", "indexes", "documents", "chunks", "rollouts", "evaluation_answers")
@@ -72,12 +72,11 @@ def _roots(home: Home, keep_runs: int) -> set[str]:
     """The artifacts that are needed for themselves."""
     rows = Catalog.of(home).query(
         """WITH newest AS (SELECT run_id FROM runs WHERE parent_run_id IS NULL ORDER BY started DESC LIMIT ?)
-           SELECT artifact_id FROM runs WHERE run_id IN (FROM newest) OR parent_run_id IN (FROM newest)
-           UNION ALL (SELECT artifact_id FROM artifacts WHERE kind = 'classifier' ORDER BY created DESC LIMIT 1)""",
+           SELECT artifact_id FROM runs WHERE run_id IN (FROM newest) OR parent_run_id IN (FROM newest)""",
         [keep_runs],
     )
-    champions: list[dict[str, Any] | None] = [champion(home), champion_index(home)]
-    return {row["artifact_id"] for row in [*rows, *champions] if row and row["artifact_id"]}
+    serving: list[dict[str, Any] | None] = [champion(home), champion_index(home), newest_classifier(home)]
+    return {row["artifact_id"] for row in [*rows, *serving] if row and row["artifact_id"]}
 
 
 def _created(manifest: dict[str, Any]) -> datetime:

@@ -125,6 +125,12 @@ def champion_index(home: Home) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
+def newest_classifier(home: Home) -> dict[str, Any] | None:
+    """The row of `artifacts` whose classifier of requests serves, or None before the first."""
+    rows = Catalog.of(home).query("SELECT * FROM artifacts WHERE kind = 'classifier' ORDER BY created DESC LIMIT 1")
+    return rows[0] if rows else None
+
+
 def restore_rows(home: Home, ref: ArtifactRef, names: tuple[str, ...]) -> None:
     """Put an artifact's own rows of these tables in the place of what the catalog has of them."""
     folder = ArtifactStore(home).path(ref)

@@ -39,7 +39,7 @@ class Backend:
 class ScriptedEngine:
     """Answers by what the question holds; `between` runs before every piece."""
 
-    retriever = None
+    retriever = guard = None
 
     def __init__(self, between=lambda: None, endless=False):
         self.backend, self.settings, self.between, self.endless = Backend(), ChatSettings(system="Be brief."), between, endless

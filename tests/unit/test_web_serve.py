@@ -19,6 +19,8 @@ from storage import ArtifactRef, ArtifactStore, Catalog, Home
 from storage.chats import ChatLog
 from storage.registry import record_promotion, register
 from tasks.chatbot.events import Piece
+from tasks.chatbot.safety.settings import ClassifierSettings
+from tasks.chatbot.safety.training import Example, train
 from tasks.chatbot.web.app import create_app
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
@@ -186,6 +188,37 @@ def test_a_champion_that_cannot_be_opened_leaves_the_one_before(tmp_path, monkey
     serve.follow_champions(Home(tmp_path), service, True, over)
     assert service.engine is engine and service.about is ABOUT
     assert capsys.readouterr().err.count("what served before goes on") == 1
+
+
+def classifier_of(home: Home, name: str, word: str) -> None:
+    """Registers a classifier to which requests with `word` are harmful."""
+    rows = [Example(f"{verb} the {what}", verb == word) for verb in ("zap", "paint") for what in "abcdefgh"]
+    store = ArtifactStore(home)
+    with store.draft("classifier", name) as folder:
+        train(rows, ClassifierSettings(folds=2, min_count=1)).save(folder)
+        manifest = {"stage": "safety", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "seconds": 0.0, "meta": {}}
+        register(home, store.commit(folder, manifest | {"created": datetime.now().isoformat()}))
+
+
+def test_a_classifier_trained_anew_judges_without_a_restart(tmp_path, monkeypatch, capsys):
+    home, over = Home(tmp_path), threading.Event()
+    register(home, commit_model(home, "first001"))
+    classifier_of(home, "old00001", "paint")
+    opened = open_engine(home, "first001", {"chat": {"max_new_tokens": 4, "max_calls": 0}, "safety": {"personal": "block"}})
+    service = create_app(opened.engine, SimpleNamespace(index_id=None), opened.about, ServeSettings()).state.service
+    monkeypatch.setattr(serve, "LOOK", 0)
+    monkeypatch.setattr(serve, "champion_index", lambda _: over.set())
+
+    def refused(question):
+        over.clear()
+        serve.follow_champions(home, service, False, over)
+        return list(service.engine.answer(service.conversation([]), question))[-1].turn.reason == "refused"
+
+    assert refused("paint the c") and not refused("zap the c") and service.engine.guard.version == "old00001"
+    classifier_of(home, "new00002", "zap")
+    assert refused("zap the c") and not refused("paint the c")
+    assert service.engine.guard.settings.personal == "block" and "classifier new00002" in capsys.readouterr().err
+    service.engine.backend.close()
 
 
 @pytest.mark.slow

@@ -58,10 +58,10 @@ def refusal(decision: Decision) -> str:
 
 
 class Guard:
-    """The filters with their settings and, if there is one, the classifier. Safe to use from several threads at once."""
+    """The filters with their settings and, if there is one, the classifier, with its artifact. Safe to use from several threads at once."""
 
-    def __init__(self, settings: GuardSettings | None = None, classifier: Classifier | None = None):
-        self.settings, self.classifier = settings or GuardSettings(), classifier
+    def __init__(self, settings: GuardSettings | None = None, classifier: Classifier | None = None, version: str = ""):
+        self.settings, self.classifier, self.version = settings or GuardSettings(), classifier, version
 
     def check_input(self, text: str) -> Decision:
         """Whether a request is harmful. An order to forget earlier instructions is noted, not blocked: a user may change their mind."""

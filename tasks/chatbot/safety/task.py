@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from storage import ArtifactRef, ArtifactStore, Catalog, Home
+from storage import ArtifactRef, ArtifactStore, Home
+from storage.registry import newest_classifier
 from tasks.chatbot.safety.settings import ClassifierSettings, GuardSettings
 from tasks.stage import Work, stage
 
@@ -46,8 +47,8 @@ def open_guard(home: Home, settings: GuardSettings) -> Any:
     from tasks.chatbot.safety.classifier import Classifier
     from tasks.chatbot.safety.guard import Guard
 
-    rows = Catalog.of(home).query("SELECT artifact_id FROM artifacts WHERE stage = 'safety' ORDER BY created DESC LIMIT 1")
-    if not rows:
+    row = newest_classifier(home)
+    if row is None:
         return Guard(settings)
     store = ArtifactStore(home)
-    return Guard(settings, Classifier.load(store.path(store.get(rows[0]["artifact_id"]))))
+    return Guard(settings, Classifier.load(store.path(store.get(row["artifact_id"]))), row["artifact_id"])
