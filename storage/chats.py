@@ -20,7 +20,7 @@ from storage.home import Home, StorageError
 Row = dict[str, Any]
 TITLE = 60  # characters of the first question that name a conversation without a title
 MESSAGE = (
-    "message_id, turn_id, ordinal, role, content, lang, reason, refused, quoted, sources::VARCHAR AS sources, "
+    "message_id, turn_id, ordinal, role, content, lang, reason, refused, quoted, confidence, sources::VARCHAR AS sources, "
     "sentences::VARCHAR AS sentences, calls::VARCHAR AS calls, tokens, seconds, ts"
 )
 JSON_COLUMNS = ("sources", "sentences", "calls")
@@ -91,6 +91,7 @@ def _message_rows(conversation_id: str, turn: Mapping[str, Any]) -> list[Row]:
         "reason": turn["reason"],
         "refused": turn["refused"],
         "quoted": turn["quoted"],
+        "confidence": turn["confidence"],
         "sources": _json(sources),
         "sentences": _json(turn["sentences"]),
         "calls": _json(calls),
@@ -162,13 +163,13 @@ def messages(home: Home, conversation_id: str, owner: str) -> list[Row]:
 def rated_conversations(home: Home) -> list[Row]:
     """Every finished turn of the conversations in which an answer was rated or corrected, in order: what training data is made of.
 
-    Each has question, answer, how it ended, its checked sentences and sources, `rating` and `correction` (None where nobody said anything) and `flags`, the
+    Each has its owner, question, answer, how it ended, its checked sentences and sources, `rating` and `correction` (None where nobody said anything) and `flags`, the
     codes with which the safety filters blocked something of it or found an injection.
     """
     with Catalog.of(home).read() as connection:
         return _rows(
             connection,
-            """SELECT c.conversation_id, a.turn_id, q.content AS question, a.content AS answer, a.lang, a.reason, a.refused, a.quoted,
+            """SELECT c.conversation_id, coalesce(c.owner, '') AS owner, a.turn_id, q.content AS question, a.content AS answer, a.lang, a.reason, a.refused, a.quoted,
                       a.sentences::VARCHAR AS sentences, a.sources::VARCHAR AS sources, f.rating, f.correction, f.ts AS rated, coalesce(d.flags, []) AS flags
                FROM messages a JOIN messages q ON q.turn_id = a.turn_id AND q.role = 'user' JOIN conversations c ON c.conversation_id = a.conversation_id
                LEFT JOIN feedback f ON f.turn_id = a.turn_id

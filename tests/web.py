@@ -58,8 +58,8 @@ class ScriptedEngine:
             yield from self._refuse(turn)
             return
         turn.calls = list(made)
-        turn.sources = [SOURCE, JA_SOURCE]
-        yield Found(tuple(turn.sources), 0.87)
+        turn.sources, turn.confidence = [SOURCE, JA_SOURCE], 0.87
+        yield Found(tuple(turn.sources), turn.confidence)
         if "reckon" in question:
             call = Called("calculate", {"expression": "6 * 7"}), Returned("calculate", True, "42")
             turn.calls.append(call)

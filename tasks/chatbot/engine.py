@@ -187,12 +187,12 @@ class ChatEngine:
     def _look_up(self, turn: Turn, query: str, groups: frozenset[str]) -> Found:
         """Search. Below the least confidence nothing counts as found; a chunk that the filters block is left out, whatever they note is kept."""
         hits = self.retriever.search(query, self.settings.chunks, groups=groups)
-        confidence = self.retriever.confidence(query, hits) if hits else 0.0
-        if confidence >= self.settings.min_confidence:
+        turn.confidence = self.retriever.confidence(query, hits) if hits else 0.0
+        if turn.confidence >= self.settings.min_confidence:
             decisions = [self._decide(turn, "document", hit.text) for hit in hits]
             hits = [hit for hit, decision in zip(hits, decisions, strict=True) if decision is None or not decision.blocked]
             turn.sources = [source_of(hit, number) for number, hit in enumerate(hits, 1)]
-        return Found(tuple(turn.sources), confidence)
+        return Found(tuple(turn.sources), turn.confidence)
 
     def _is_exact(self, turn: Turn) -> bool:
         """Whether the results of the calls are the answer, word for word."""

@@ -91,6 +91,7 @@ class Turn:
     refused: str = ""
     reason: Reason = "stop"
     quoted: bool = False
+    confidence: float | None = None  # as in `Found`; None where nothing was looked up
     tokens: int = 0
     seconds: float = 0.0
 

@@ -1,7 +1,8 @@
 """Ratings and corrections of chats to preference pairs and instructions.
 
-Every answer to a question collects votes, whoever gave it and in whichever conversation: a thumb counts +1 or -1, a correction counts +1 for
-its own text and -1 for the answer it corrects. Answers above zero are preferred to those below; at zero people contradict each other, and
+Every answer to a question collects votes, in whichever conversation it was given: a thumb counts +1 or -1, a correction counts +1 for its own
+text and -1 for the answer it corrects. Everybody has one vote for each answer, the last one they gave; who asks without a token is one
+person. Answers above zero are preferred to those below; at zero people contradict each other, and
 the answer says nothing. An instruction is a correction, or an answer above zero that its sources support. Only what the model itself wrote
 to the end can be preferred or rejected: quotations, fixed phrases and answers broken off would teach it something else.
 """
@@ -9,6 +10,7 @@ to the end can be preferred or rejected: quotations, fixed phrases and answers b
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -29,10 +31,14 @@ class Candidate:
     """An answer to a question and what people said of it."""
 
     text: str
-    votes: int = 0
+    voted: dict[str, tuple[datetime, int]] = field(default_factory=dict)  # when and what, by owner
     corrected: bool = False  # written by a person
     supported: bool = False  # by the sources of the turn in which it was given
     turns: list[str] = field(default_factory=list)  # where it comes from
+
+    @property
+    def votes(self) -> int:
+        return sum(vote for _, vote in self.voted.values())
 
 
 @dataclass
@@ -42,10 +48,12 @@ class Asked:
     messages: list[Message]
     answers: dict[str, Candidate] = field(default_factory=dict)
 
-    def vote(self, text: str, votes: int, turn_id: str) -> Candidate:
+    def vote(self, text: str, vote: int, turn: Row) -> Candidate:
         candidate = self.answers.setdefault(normalised(text), Candidate(text))
-        candidate.votes += votes
-        candidate.turns.append(turn_id)
+        before = candidate.voted.get(turn["owner"])
+        if before is None or before[0] <= turn["rated"]:
+            candidate.voted[turn["owner"]] = turn["rated"], vote
+        candidate.turns.append(turn["turn_id"])
         return candidate
 
 
@@ -130,18 +138,18 @@ def reason_against(turn: Row) -> str:
 
 def count_votes(question: Asked, turn: Row, min_support: float, unsafe: Callable[[str], bool]) -> str:
     """Add what was said of a turn to the votes; returns why it could not count, or ""."""
-    answer, correction, name = turn["answer"], turn["correction"], turn["turn_id"]
+    answer, correction = turn["answer"], turn["correction"]
     own = bool(answer) and not turn["quoted"] and turn["reason"] in FINISHED
     if correction and normalised(correction) != normalised(answer):
         if unsafe(correction):
             return "unsafe correction"
-        question.vote(correction, 1, name).corrected = True
+        question.vote(correction, 1, turn).corrected = True
         if own:
-            question.vote(answer, -1, name)
+            question.vote(answer, -1, turn)
         return ""
     if not own or (turn["rating"] > 0 and turn["reason"] != "stop"):
         return "not a whole answer of the model's own"
-    question.vote(answer, turn["rating"], name).supported |= support(turn["sentences"]) >= min_support
+    question.vote(answer, turn["rating"], turn).supported |= support(turn["sentences"]) >= min_support
     return ""
 
 

@@ -115,6 +115,7 @@ def test_ask_stream_open_a_source_rate_reload_and_go_on(serving, visit):
     assert page.locator(".question").inner_text() == "please reckon with LoRA" and "fast" in body.inner_text()
     assert page.get_by_role("button", name="Good answer").get_attribute("aria-pressed") == "true"
     assert page.locator(".given").inner_text() == "もっと短く。" and "→ 42" in page.locator(".call").inner_text()
+    assert "87" in page.locator(".sure").inner_text()
     send(page, "and then?")
     assert page.locator(".question").all_inner_texts() == ["please reckon with LoRA", "and then?"]
     assert len(site.engine.heard[1][0].turns) == 2 and len(site.chats.turns) == 1

@@ -149,10 +149,24 @@ def test_contradictory_ratings_are_outvoted_or_say_nothing(talk):
         talk.hold(("Split?", "So so.", rating, None), owner=owner)
     talk.hold(("Split?", "Bad.", -1, None))
     talk.hold(("Turned?", "Old.", -1, "New."))  # one prefers New,
-    talk.hold(("Turned?", "New.", -1, "Old."))  # the other Old
+    talk.hold(("Turned?", "New.", -1, "Old."), owner="bob")  # the other Old
     found = talk.harvest()
     assert instructions(found) == [("Most?", "Liked.")] and pairs(found) == []
     assert found.left_out == {("contradiction", "en"): 3, ("no better answer", "en"): 1}
+
+
+def test_who_asks_again_has_one_vote_and_may_change_their_mind(talk):
+    for rating in (1, 1, 1):
+        talk.hold(("Loud?", "One person likes this.", rating, None), owner="ann")
+    for owner in ("bob", "eve"):
+        talk.hold(("Loud?", "One person likes this.", -1, None), owner=owner)
+    talk.hold(("Loud?", "Two like this.", 1, None), owner="bob")
+    assert pairs(talk.harvest()) == [("Loud?", "Two like this.", "One person likes this.")]
+    talk.hold(("Mind?", "First.", -1, "Second."))
+    talk.hold(("Mind?", "Second.", -1, "First."))
+    assert ("Mind?", "First.", "Second.") in pairs(talk.harvest()) and len(pairs(talk.harvest())) == 2
+    chats.rate(talk.home, f"t{talk.count - 1}", "ann", -1, "Second.")  # the older answer, rated later
+    assert ("Mind?", "Second.", "First.") in pairs(talk.harvest()) and len(pairs(talk.harvest())) == 2
 
 
 def test_a_correction_that_says_the_same_is_a_thumb(talk):
@@ -192,10 +206,10 @@ def test_near_duplicates_are_dropped_and_counted(talk):
 
 
 def test_one_question_gives_a_limited_number_of_pairs_the_clearest_first(talk):
-    for answer in ("Good one.", "Good two.", "Good two."):
-        talk.hold(("Busy?", answer, 1, None))
-    for answer in ("Bad alpha.", "Bad beta.", "Bad beta."):
-        talk.hold(("Busy?", answer, -1, None))
+    for owner, answer in (("ann", "Good one."), ("ann", "Good two."), ("bob", "Good two.")):
+        talk.hold(("Busy?", answer, 1, None), owner=owner)
+    for owner, answer in (("ann", "Bad alpha."), ("ann", "Bad beta."), ("bob", "Bad beta.")):
+        talk.hold(("Busy?", answer, -1, None), owner=owner)
     assert pairs(talk.harvest(max_pairs=1)) == [("Busy?", "Good two.", "Bad beta.")]
     assert len(talk.harvest().pairs) == 4
 

@@ -60,9 +60,8 @@ export class Answer {
     this.node.setAttribute("aria-busy", "true");
   }
 
-  found({ sources, confidence }) {
+  found({ sources }) {
     this.turn.sources = sources;
-    this.confidence = confidence;
     this.progress.textContent = t("writing");
   }
 
@@ -141,7 +140,8 @@ export class Answer {
 
   sources(sources) {
     const head = make("p", "head", t("sources"));
-    if (this.confidence !== undefined) head.append(make("span", "sure", t("sure", { percent: Math.round(100 * this.confidence) })));
+    const { confidence } = this.turn;
+    if (confidence !== null) head.append(make("span", "sure", t("sure", { percent: Math.round(100 * confidence) })));
     return make("section", "sources", head, ...sources.map(sourceOf));
   }
 }
