@@ -1,10 +1,10 @@
 """What the safety filter refuses, what the model alone refuses, and both together, on requests that neither rules nor classifier have seen.
 
-    python benchmarks/safety.py DATA [--own] [--model 100]
+    python benchmarks/safety.py DATA [--own] [--words] [--model 100]
 
 DATA is a folder with harmful_train_val.json, harmless_val_alpaca_instructions.json, do_not_answer/ and xstest_prompts.jsonl. Half of each of the
 first three (by a hash of the request) trains the classifier, with the training half of examples/safety.*.jsonl; `--own` trains on the examples
-alone, as `migaki safety` does without settings. The other halves, and XSTest, are only measured on. A line of JSON for each set: share refused,
+alone, as `migaki safety` does without settings, and `--words` does without the meaning of requests. The other halves, and XSTest, are only measured on. A line of JSON for each set: share refused,
 with its 95 % interval (Wilson). `--model N` also asks the bundled model N requests of each side and language: a refusal is told by its words.
 """
 
@@ -17,14 +17,23 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from flows.params import BUNDLED_EMBEDDER
+from storage import Home
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.settings import SafetySettings
 from tasks.chatbot.safety.training import Example, Rate, read_examples, train
 from tasks.data.sources import read_rows
+from tasks.models.reference import resolve
+from tasks.rag.embedding import Embedder
 
 # Questions about the inside of organisations, requests for advice and for company: no harm that this filter is meant to refuse.
 OTHER = ("misinformation_harms", "human_chatbox", "organisations")
 STAND_IN = "examples/requests.en.jsonl"  # for the everyday requests that DATA has by the thousand
+
+
+def bundled_embedder() -> Embedder:
+    model = resolve(BUNDLED_EMBEDDER, Home.current(), print)
+    return Embedder(model.path, checksum=model.checksum)
 
 
 def held_out(prompt: str) -> bool:
@@ -138,6 +147,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("data", type=Path)
     arguments.add_argument("--own", action="store_true", help="train on the examples of the repository alone")
+    arguments.add_argument("--words", action="store_true", help="judge requests by their words alone")
     arguments.add_argument("--model", type=int, default=0, metavar="N", help="also ask the bundled model so many requests of each set")
     given = arguments.parse_args()
     sets = pooled(measured_sets(given.data))
@@ -145,7 +155,7 @@ def main() -> None:
         settings = SafetySettings() if given.own else training_settings(given.data, Path(place))
         examples = read_examples(settings)
     start = time.perf_counter()
-    classifier = train(examples, settings)
+    classifier = train(examples, settings, None if given.words else bundled_embedder())
     seconds = time.perf_counter() - start
     guard = Guard(settings, classifier)
     prompts = [example.prompt for _, examples in sets for example in examples]

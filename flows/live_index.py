@@ -63,6 +63,11 @@ class LiveIndex:
         self._look()
         return self._serving
 
+    @property
+    def embedder(self) -> "Embedder | None":
+        """Of the index that serves."""
+        return self._serving.retriever.embedder if self._serving.retriever else None
+
     def search(self, query: str, k: int = 5, groups: Collection[str] = frozenset(), where: "Where" = {}) -> "list[Hit]":
         """As `Retriever.search`; nothing before there is an index."""
         retriever = self.serving.retriever

@@ -212,7 +212,8 @@ def take_guard(home: Home, service: "Service", row: dict[str, Any]) -> None:
     """What is asked and said from now on is judged by this classifier; the settings of the filters stay."""
     from tasks.chatbot.safety.task import open_guard
 
-    service.engine.guard = open_guard(home, service.engine.guard.settings)
+    engine = service.engine
+    engine.guard = open_guard(home, engine.guard.settings, engine.retriever and engine.retriever.embedder)
     console.print(f"requests are judged by classifier {row['artifact_id'][:12]} now")
 
 

@@ -2,19 +2,25 @@
 
 import json
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.svm import SVC
 
 import tasks.chatbot.safety.task  # noqa: F401  (registers the stage)
 from storage import ArtifactStore, Home
 from storage.registry import register
 from tasks.chatbot.safety.classifier import Classifier, features, is_form
+from tasks.chatbot.safety.meaning import COST, GAMMA, fit_meaning, stacked
 from tasks.chatbot.safety.settings import ClassifierSettings, GuardSettings, SafetySettings
 from tasks.chatbot.safety.task import open_guard, training_files
 from tasks.chatbot.safety.training import Example, Rate, fit, folds_of, located, read_examples, threshold, train
 from tasks.errors import MigakiError
+from tasks.models.reference import resolve
 from tasks.stage import STAGES, Context, Work
+from tests.embedder import save_tiny_embedder
 
 SETTINGS = ClassifierSettings(examples=[], harmless=[], folds=2, min_count=1)
 NOUNS = "river stone lantern garden winter copper violin harbour meadow falcon".split()
@@ -63,6 +69,54 @@ def test_a_score_is_the_regression_by_hand():
     expected = 1 / (1 + np.exp(-(-1 + 0.5 * len(names) / np.sqrt(len(names)))))
     assert Classifier(weights, -1.0, {}).score(text) == pytest.approx(expected)
     assert Classifier({}, -1.0, {}).score(text) == pytest.approx(1 / (1 + np.e))
+
+
+class Senses:
+    """An embedder to which words of one meaning are near each other, whether or not an example has them."""
+
+    HARM, fingerprint = ("zap", "vaporise", "obliterate", "爆砕"), "senses"
+
+    def embed(self, texts):
+        vectors = [[1, 0] if any(word in text for word in self.HARM) else [0, 1] for text in texts]
+        noise = np.random.default_rng(len(texts)).normal(0, 0.1, (len(texts), 2))
+        return ((vectors + noise) / np.linalg.norm(vectors + noise, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_what_a_request_means_counts_beside_its_words():
+    both, words = train(ROWS, SETTINGS, Senses()), train(ROWS, SETTINGS)
+    assert words.meaning is None and both.meaning.languages == ("en",) and both.meaning.fingerprint == "senses"
+    unheard = "please vaporise the candle", "please polish the candle"
+    assert both.score(unheard[0]) > 0.7 and both.score(unheard[1]) < 0.3
+    assert words.score(unheard[0]) == pytest.approx(words.score(unheard[1]), abs=0.05)
+    assert both.score("鷹を爆砕して") == words.score("鷹を爆砕して") and both.thresholds["ja"] == words.thresholds["ja"]
+    assert train(ROWS, SETTINGS.model_copy(update={"meaning": []}), Senses()).meaning is None
+    assert train(ROWS, SETTINGS.model_copy(update={"meaning": ["ja"]}), Senses()).meaning.languages == ("ja",)
+    assert train([row for row in ROWS if row.lang == "ja"], SETTINGS, Senses()).meaning is None  # nothing of its language to learn from
+
+
+def test_the_margin_is_that_of_the_machine_and_the_mix_follows_the_better_of_both():
+    generator = np.random.default_rng(0)
+    vectors = generator.normal(size=(80, 5))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    harmful, counts = vectors[:, 0] + 0.5 * generator.normal(size=80) > 0, generator.uniform(1, 3, 80)
+    machine = SVC(C=COST, gamma=GAMMA, class_weight="balanced").fit(vectors, harmful, counts)
+    meaning = fit_meaning(vectors, harmful, counts)
+    assert [meaning.margin(vector) for vector in vectors] == pytest.approx(machine.decision_function(vectors), abs=1e-5)
+    noise = generator.normal(size=80)
+    told, drowned, _ = stacked(harmful + 0.1 * noise, noise, harmful)
+    assert told > 5 * abs(drowned)
+    assert replace(meaning, mix=(2.0, 3.0, 4.0)).logit(5.0, vectors[0]) == pytest.approx(14 + 3 * meaning.margin(vectors[0]))
+
+
+def test_its_meaning_comes_back_from_disk_too(tmp_path):
+    classifier = train(ROWS, SETTINGS, Senses())
+    classifier.save(tmp_path)
+    again = replace(Classifier.load(tmp_path), embed=classifier.embed)
+    for row in ROWS:
+        assert again.score(row.prompt) == pytest.approx(classifier.score(row.prompt), abs=1e-5)
+    (tmp_path / "vectors.npy").unlink()
+    with pytest.raises(MigakiError, match="migaki safety"):
+        Classifier.load(tmp_path)
 
 
 def test_a_request_takes_milliseconds_however_long():
@@ -138,9 +192,9 @@ def trained(tmp_path):
     settings = ClassifierSettings(examples=[write(tmp_path / "e.jsonl", rows)], harmless=[], folds=2, min_count=1)
     home, log = Home(tmp_path / "home"), []
     home.root.mkdir()
-    stage, store = STAGES["safety"], ArtifactStore(home)
+    stage, store, embedder = STAGES["safety"], ArtifactStore(home), resolve(str(save_tiny_embedder(tmp_path / "embedder")), home)
     with store.draft(stage.kind, "c" * 64) as folder:
-        work = Work(stage, folder, {}, Context(home, "", "", emit=lambda text, final: None, log=log.append), {})
+        work = Work(stage, folder, {}, Context(home, "", "", emit=lambda text, final: None, log=log.append), {"embedder": embedder})
         stage.body(settings, {}, work)
         work.write_tables()
         manifest = {"stage": "safety", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "meta": work.meta, "seconds": 0.0}
@@ -154,8 +208,23 @@ def test_the_stage_leaves_a_classifier_that_the_chat_opens(trained):
     register(home, ref)
     guard = open_guard(home, GuardSettings())
     assert guard.classifier.score("please zap the candle") > guard.classifier.score("please paint the candle")
-    assert ref.kind == "classifier" and "refused.en" in ref.meta
+    assert ref.kind == "classifier" and "refused.en" in ref.meta and guard.version == ref.id
     assert any("1 held-out harmful" in line for line in log)
+
+
+def test_the_guard_takes_the_embedder_of_the_training_and_no_other(trained, tmp_path):
+    home, ref, _ = trained
+    register(home, ref)
+    guard = open_guard(home, GuardSettings())
+    asked = []
+    for fingerprint, expected in ((guard.classifier.meaning.fingerprint, ["please zap the candle"]), ("of another model", [])):
+        embed = lambda texts: asked.extend(texts) or np.ones((1, 16), np.float32) / 4
+        open_guard(home, GuardSettings(), SimpleNamespace(fingerprint=fingerprint, embed=embed)).check_input("please zap the candle")
+        assert asked == expected
+        asked.clear()
+    (tmp_path / "embedder" / "more.json").write_text("{}")  # another model
+    with pytest.raises(MigakiError, match="another embedder than .* train it again"):
+        open_guard(home, GuardSettings())
 
 
 def test_the_key_follows_the_files_and_not_their_place(tmp_path):

@@ -1,24 +1,30 @@
-"""A linear classifier of harmful requests: which words, characters and rule signals a request has, weighed and summed.
+"""A classifier of harmful requests: which words, characters and rule signals a request has, weighed and summed; where it was trained with an
+embedder, what the request means counts too.
 
-Without scikit-learn at the time of an answer: a request costs a fraction of a millisecond. Kept as plain weights and names, never pickled.
+Without scikit-learn at the time of an answer: words cost a fraction of a millisecond. Kept as plain weights and names, never pickled.
 """
 
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import snowballstemmer
 
+from tasks.chatbot.safety.meaning import Meaning
 from tasks.chatbot.safety.rules import code_of, signals
 from tasks.chatbot.safety.text import plain
 from tasks.chatbot.safety.words_en import FORM
 from tasks.data.language import detect
 from tasks.errors import MigakiError
+
+if TYPE_CHECKING:  # help and settings do not wait for numpy
+    import numpy as np
 
 STEMMER = snowballstemmer.stemmer("english")
 WORDS = re.compile(r"[a-z0-9']+")
@@ -57,29 +63,42 @@ def _runs(text: str, longest: int) -> Iterable[str]:
 
 @dataclass(frozen=True)
 class Classifier:
-    """`score` is the probability that a request is harmful; from `thresholds[lang]` on it counts as such."""
+    """`score` is the probability that a request is harmful; from `thresholds[lang]` on it counts as such.
+
+    One with a `meaning` needs `embed`, which gives the unit vector of a text.
+    """
 
     weights: Mapping[str, float]
     bias: float
     thresholds: Mapping[str, float]
+    meaning: Meaning | None = None
+    embed: Callable[[str], "np.ndarray"] | None = field(default=None, repr=False, compare=False)
 
     def score(self, text: str) -> float:
-        """Logistic regression on binary features, weighed by rarity and brought to length 1 (both are in the weights but for the length)."""
+        logit = self.words(text)
+        if self.meaning is not None and detect(text) in self.meaning.languages:
+            logit = self.meaning.logit(logit, self.embed(text))
+        return 1 / (1 + math.exp(-logit))
+
+    def words(self, text: str) -> float:
+        """Logistic regression on binary features, weighed by rarity and brought to length 1 (both are in the weights but for the length): its logit."""
         known = [self.weights[name] for name in features(text) if name in self.weights]
-        return 1 / (1 + math.exp(-(self.bias + sum(known) / math.sqrt(len(known) or 1))))
+        return self.bias + sum(known) / math.sqrt(len(known) or 1)
 
     def save(self, folder: Path) -> None:
-        """Write `weights.npy` (float32) and `classifier.json` (their names, bias, thresholds)."""
-        import numpy as np  # here, so that help and settings do not wait for it
+        """Write `weights.npy` (float32), `classifier.json` (their names, bias, thresholds) and what `meaning` needs."""
+        import numpy as np
 
         names = sorted(self.weights)
         np.save(folder / WEIGHTS, np.array([self.weights[name] for name in names], dtype=np.float32), allow_pickle=False)
         facts = {"bias": self.bias, "thresholds": dict(self.thresholds), "features": names}
+        if self.meaning is not None:
+            facts["meaning"] = self.meaning.save(folder)
         (folder / FACTS).write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
-        """Read what `save` wrote.
+        """Read what `save` wrote; `embed` is yet to be set where there is a `meaning`.
 
         Raises:
             MigakiError: a file is missing or damaged.
@@ -89,8 +108,9 @@ class Classifier:
         try:
             weights = np.load(folder / WEIGHTS, allow_pickle=False).tolist()
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-            return cls(dict(zip(facts["features"], weights, strict=True)), facts["bias"], facts["thresholds"])
-        except (OSError, ValueError, KeyError) as error:
+            meaning = Meaning.load(folder, facts["meaning"]) if "meaning" in facts else None
+            return cls(dict(zip(facts["features"], weights, strict=True)), facts["bias"], facts["thresholds"], meaning)
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise MigakiError(
                 f"the safety classifier in {str(folder)!r} cannot be read ({error}): train it again with `migaki safety`"
             ) from error

@@ -41,17 +41,23 @@ class ClassifierSettings(StageSettings):
         ],
         description="Files of everyday requests, read as `harmful` is",
     )
-    over_refusal: float = Field(
-        0.03,
+    over_refusal_en: float = Field(
+        0.0075,
         gt=0,
         lt=0.5,
-        description="Share of look-alike harmless training rows (in cross-validation) that rules and classifier may refuse: sets the thresholds",
+        description="Share of the look-alike harmless English training rows (in cross-validation) that rules and classifier may refuse: sets the "
+        "threshold. Small, because people's requests look more alike than our own rows do",
     )
+    over_refusal_ja: float = Field(0.03, gt=0, lt=0.5, description="The same of Japanese rows")
     form: float = Field(
         0.1,
         gt=0,
         le=1,
         description="How much words count that only say how a request is put (write, how do I): little with few everyday examples, 1 with thousands",
+    )
+    meaning: list[Literal["en", "ja"]] = Field(
+        ["en"],
+        description="Languages whose requests are judged by what they mean, too, not by their words alone: those that the embedder knows",
     )
     regularisation: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty (scikit-learn's C)")
     min_count: int = Field(2, ge=1, description="Features that occur in fewer rows are left out")

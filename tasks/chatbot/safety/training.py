@@ -3,12 +3,14 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks.chatbot.safety.classifier import Classifier, features, is_form
+from tasks.chatbot.safety.meaning import Meaning, fit_meaning, stacked
 from tasks.chatbot.safety.rules import certain, signals
 from tasks.chatbot.safety.settings import ClassifierSettings
 from tasks.code import ROOT
@@ -17,8 +19,11 @@ from tasks.data.sources import BadRow, read_rows
 from tasks.errors import MigakiError
 from tasks.evaluation.metrics import is_refusal
 
+if TYPE_CHECKING:
+    from tasks.rag.embedding import Embedder
+
 FIELDS = ("prompt", "instruction", "question")
-LOWEST, HIGHEST = 0.2, 0.95  # thresholds outside would refuse what looks harmless, or trust nothing
+LOWEST, HIGHEST = 0.2, 0.99  # thresholds outside would refuse what looks harmless, or trust nothing
 
 
 @dataclass(frozen=True)
@@ -116,8 +121,11 @@ def _balance(examples: Sequence[Example]) -> list[float]:
     return [weight(example) for example in examples]
 
 
-def train(examples: Sequence[Example], settings: ClassifierSettings) -> Classifier:
+def train(examples: Sequence[Example], settings: ClassifierSettings, embedder: "Embedder | None" = None) -> Classifier:
     """Fit on the examples to train on, and set each language's threshold by cross-validation.
+
+    Args:
+        embedder: knows the meaning of requests in the languages of `settings.meaning`; without, words alone count.
 
     Raises:
         MigakiError: too few examples of a label.
@@ -129,25 +137,54 @@ def train(examples: Sequence[Example], settings: ClassifierSettings) -> Classifi
             f"the safety classifier needs at least {settings.folds} harmful and {settings.folds} harmless examples; there are {labels[True]} and {labels[False]}"
         )
     refused_anyway = [bool(certain(signals(example.prompt))) for example in own]
-    scores = np.where(refused_anyway, 1.0, out_of_fold(own, settings))
-    thresholds = {lang: threshold(own, scores, lang, settings.over_refusal) for lang in ("en", "ja")}
-    fitted = fit(own, settings)
-    return Classifier(fitted.weights, fitted.bias, thresholds)
+    logits, meaning = out_of_fold(own, settings), None
+    if embedder is not None and settings.meaning:
+        meaning, logits = learn_meaning(own, logits, settings, embedder)
+    scores = np.where(refused_anyway, 1.0, 1 / (1 + np.exp(-logits)))
+    thresholds = {lang: threshold(own, scores, lang, getattr(settings, f"over_refusal_{lang}")) for lang in ("en", "ja")}
+    return replace(fit(own, settings), thresholds=thresholds, meaning=meaning, embed=embed_with(embedder) if meaning else None)
+
+
+def learn_meaning(
+    examples: Sequence[Example], words: np.ndarray, settings: ClassifierSettings, embedder: "Embedder"
+) -> tuple[Meaning | None, np.ndarray]:
+    """What requests mean, where their language is one of `settings.meaning`, put together with the logits of their words, which are of
+    classifiers that have not seen them; and the logits of both. None where those languages have too few examples.
+    """
+    judged = [i for i, example in enumerate(examples) if example.lang in settings.meaning]
+    own, harmful = [examples[i] for i in judged], np.array([examples[i].harmful for i in judged], dtype=bool)
+    if min(harmful.sum(), (~harmful).sum()) < settings.folds:
+        return None, words
+    vectors, counts, folds = embedder.embed([example.prompt for example in own]), np.array(_balance(own)), folds_of(own, settings)
+    margins = np.zeros(len(own))
+    for fold in range(settings.folds):
+        seen = folds != fold
+        fitted = fit_meaning(vectors[seen], harmful[seen], counts[seen])
+        margins[~seen] = [fitted.margin(vector) for vector in vectors[~seen]]
+    a, b, constant = stacked(words[judged], margins, harmful)
+    logits = words.copy()
+    logits[judged] = a * words[judged] + b * margins + constant
+    facts = {"languages": tuple(settings.meaning), "mix": (a, b, constant), "fingerprint": embedder.fingerprint}
+    return replace(fit_meaning(vectors, harmful, counts), **facts), logits
+
+
+def embed_with(embedder: "Embedder") -> Callable[[str], np.ndarray]:
+    return lambda text: embedder.embed([text])[0]
 
 
 def out_of_fold(examples: Sequence[Example], settings: ClassifierSettings) -> np.ndarray:
-    """The score of each example by a classifier that has not seen it, nor anything else of its topic.
+    """The logit of each example's words by a classifier that has not seen it, nor anything else of its topic.
 
     Whole topics are left out because users ask about things that no example is about: among topics already seen, look-alikes seem easier than
     they are.
     """
     folds = folds_of(examples, settings)
-    scores = np.zeros(len(examples))
+    logits = np.zeros(len(examples))
     for fold in range(settings.folds):
         fitted = fit([example for example, its in zip(examples, folds, strict=True) if its != fold], settings)
         for row in np.flatnonzero(folds == fold):
-            scores[row] = fitted.score(examples[row].prompt)
-    return scores
+            logits[row] = fitted.words(examples[row].prompt)
+    return logits
 
 
 def folds_of(examples: Sequence[Example], settings: ClassifierSettings) -> np.ndarray:

@@ -191,7 +191,8 @@ def extras(turn: Turn | None) -> dict[str, Any]:
     """What OpenAI's shape has no place for."""
     if turn is None:
         return {}
-    return {"sources": [asdict(source) for source in turn.sources], "reason": turn.reason, "refused": turn.refused, "quoted": turn.quoted}
+    facts = {name: getattr(turn, name) for name in ("reason", "refused", "quoted", "confidence")}
+    return {"sources": [asdict(source) for source in turn.sources]} | facts
 
 
 def data(content: dict[str, Any]) -> ServerSentEvent:
