@@ -4,7 +4,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage.home import Home
@@ -34,5 +34,6 @@ class Checkpoint:
     def drop(self) -> None:
         """Remove it with what killed writers left of it, and whatever other runs left behind long ago."""
         for path in self.path.parent.glob("*"):
-            if path.stem == self.path.stem or path.stat().st_mtime < time.time() - 86400 * KEPT_DAYS:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another process renamed or removed it meanwhile
+                if path.stem == self.path.stem or path.stat().st_mtime < time.time() - 86400 * KEPT_DAYS:
+                    path.unlink()

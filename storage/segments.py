@@ -101,9 +101,10 @@ class Segments:
         data = sink.getvalue()
         path = self.folder / f"{hashlib.sha256(data).hexdigest()}.parquet"
         self.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.folder.glob("*.tmp"):  # of a killed writer
-            if leftover.stat().st_mtime < time.time() - 3600:
-                leftover.unlink(missing_ok=True)
+        for leftover in self.folder.glob("*.tmp"):
+            with suppress(FileNotFoundError):  # a living writer's, renamed meanwhile; a killed one's stays
+                if leftover.stat().st_mtime < time.time() - 3600:
+                    leftover.unlink()
         draft = self.folder / f"{uuid.uuid4().hex}.tmp"
         draft.write_bytes(data)
         draft.replace(path)

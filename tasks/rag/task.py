@@ -4,6 +4,7 @@ An index is built from what is there now, so what was deleted is in no part of i
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -179,7 +180,11 @@ def _read(
         entries.append(Entry.of(name, text_hash(document) if isinstance(document, Parsed) else "", document))
         if isinstance(document, Parsed):
             parsed[entries[-1].text] = document
-    return entries, {file.name: file.path.stat().st_size for file in files if file.path.exists()}, parsed
+    sizes = {}
+    for file in files:
+        with suppress(OSError):  # gone since it was listed
+            sizes[file.name] = file.path.stat().st_size
+    return entries, sizes, parsed
 
 
 def _table_documents(spec: str, home: Home) -> "list[tuple[str, Parsed | Unreadable]]":

@@ -1,5 +1,6 @@
 """The cache on disk: what was put comes back, what is damaged does not, and several processes can use it at once."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,23 @@ def test_many_segments_become_one_without_what_was_long_unused(cache, monkeypatc
     cache.merge()
     assert len(list(cache.folder.glob("*.parquet"))) == 1
     assert set(cache.get([key(i) for i in range(200)])) == {key(2), key(3), key(100)}
+
+
+def test_a_draft_that_gets_its_name_while_others_look_for_leftovers_is_no_error(cache, monkeypatch):
+    found = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [*found(self, pattern), self / "renamed-meanwhile.tmp"])
+    cache.put({key(1): (b"a", b"b")})
+    monkeypatch.undo()
+    assert cache.get([key(1)]) == {key(1): (b"a", b"b")}
+
+
+def test_leftovers_of_a_killed_writer_go_and_drafts_at_work_stay(cache):
+    cache.put({key(1): (b"a", b"b")})
+    old, young = cache.folder / "old.tmp", cache.folder / "young.tmp"
+    old.write_bytes(b"half"), young.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    cache.put({key(2): (b"a", b"b")})
+    assert [path.name for path in cache.folder.glob("*.tmp")] == ["young.tmp"]
 
 
 WRITER = """

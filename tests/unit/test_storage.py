@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from storage import ArtifactStore, Catalog, Home, StorageError
 from storage.artifacts import MANIFEST, content_key
 from storage.catalog import insert, newest_migration, utc_now
+from storage.checkpoints import Checkpoint
 from storage.registry import begin_run, champion, end_run, rebuild, record_promotion, register
 
 FACTS = {
@@ -270,3 +272,15 @@ def test_a_killed_run_is_marked_by_the_next(home):
 
 def test_keys_do_not_depend_on_the_order_of_names():
     assert content_key({"a": 1, "b": [1, 2]}) == content_key(json.loads('{"b": [1, 2], "a": 1}')) != content_key({"a": 1, "b": [2, 1]})
+
+
+def test_dropping_a_checkpoint_takes_what_killed_writers_left_and_minds_nobody_elses(home, monkeypatch):
+    checkpoint, other = Checkpoint(home, "a"), Checkpoint(home, "b")
+    for path in (checkpoint.path, checkpoint.path.with_suffix(".tmp-1"), other.path):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    found = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [*found(self, pattern), self / "renamed-meanwhile.tmp-2"])
+    checkpoint.drop()
+    monkeypatch.undo()
+    assert list(checkpoint.path.parent.glob("*")) == [other.path]
