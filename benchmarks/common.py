@@ -2,10 +2,16 @@
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+GPU_PEAK = "peak_gpu_mib"
 
 
 def bundled_model() -> Path:
@@ -19,17 +25,40 @@ def bundled_model() -> Path:
 def alternate(sides: dict[str, list[object]], runs: int, show: tuple[str, ...]) -> dict[str, list[dict]]:
     """The last line of each command's output, which is JSON, of each run. Shows the figures named as they come.
 
+    Where there is a GPU, what was in use on it at most comes with them.
+
     Exits with the end of its error output where a command fails.
     """
     found: dict[str, list[dict]] = {name: [] for name in sides}
     for _ in range(runs):
         for name, command in sides.items():
-            done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+            with gpu_memory() as used:
+                done = subprocess.run(
+                    [str(word) for word in command], capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+                )
             if done.returncode:
                 sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
-            found[name].append(json.loads(done.stdout.strip().splitlines()[-1]))
+            found[name].append(json.loads(done.stdout.strip().splitlines()[-1]) | ({GPU_PEAK: max(used)} if used else {}))
             print(name, {figure: found[name][-1][figure] for figure in show if figure in found[name][-1]}, flush=True)
     return found
+
+
+@contextmanager
+def gpu_memory() -> Iterator[list[int]]:
+    """MiB in use on the first GPU, looked at while the body runs; stays empty where there is none."""
+    found: list[int] = []
+    if shutil.which("nvidia-smi") is None:
+        yield found
+        return
+    command = ["nvidia-smi", "--id=0", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--loop-ms=200"]
+    watcher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    reader = threading.Thread(target=lambda: found.extend(int(line) for line in watcher.stdout))
+    reader.start()
+    try:
+        yield found
+    finally:
+        watcher.terminate()
+        reader.join()
 
 
 def compare(found: dict[str, list[dict]], speed: str, memory: str = "peak_rss_mib") -> str:

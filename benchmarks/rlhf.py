@@ -3,11 +3,14 @@
     python benchmarks/rlhf.py setup PEER_ENV                                   # the peer's own environment, once
     python benchmarks/rlhf.py run --peer ../shared/peers/trl_ppo.py --env PEER_ENV --placement default --stop none
     python benchmarks/rlhf.py run ... --episodes 160 --runs 1 --reward REWARD_DIR --seed 0 --json curve.json
+    python benchmarks/rlhf.py shape 1b SHAPE_DIR                               # random weights, for speed on a GPU
+    python benchmarks/rlhf.py migaki --model SHAPE_DIR --trunk nf4 --profile
 
 Both sides take the same weights, prompts, answer length, batch (16), optimizer steps per round (one per epoch) and epochs (4), and the same
 reward: a fresh scalar head, or with --reward a saved sequence-classification model. `--placement same` puts adapters on q and v of all
 layers, as the peer does; `default` on all linear layers of the top third. `migaki --design joint` gives policy and critic one adapter, as
-Hydra-RLHF's joint variant does (Santacroce et al. 2023), to be held against Migaki's own, an adapter for each.
+Hydra-RLHF's joint variant does (Santacroce et al. 2023), to be held against Migaki's own, an adapter for each. Both sides take a GPU where
+there is one; what it has in use, of the driver, is then the peak of memory. `--profile` says for how much of a round's time kernels run.
 """
 
 import argparse
@@ -16,19 +19,33 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from common import alternate, bundled_model, compare
+from common import GPU_PEAK, alternate, bundled_model, compare
+
+if TYPE_CHECKING:
+    from tasks.rlhf.ppo import PPOTrainer
 
 ROOT = Path(__file__).resolve().parent.parent
 PEER_PACKAGES = ("trl==1.12.0", "transformers<5.20", "peft", "accelerate", "datasets", "gguf")
 BATCH, EPOCHS, PEER_SCORE_CLIP = 16, 4, 1e9
+SHAPES = {  # hidden, intermediate, layers, heads, heads of keys and values: of Llama 3.2 1B and Llama 2 7B
+    "1b": (2048, 8192, 16, 32, 8),
+    "7b": (4096, 11008, 32, 32, 32),
+}
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = options.add_subparsers(dest="command", required=True)
     commands.add_parser("setup").add_argument("env", type=Path)
+    shaped = commands.add_parser("shape")
+    shaped.add_argument("shape", choices=SHAPES)
+    shaped.add_argument("folder", type=Path)
+    shaped.add_argument("--tokenizer", type=Path, help="folder of a tokenizer (default: the bundled model's)")
+    shaped.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     for name in ("run", "migaki"):
         side = commands.add_parser(name)
         side.add_argument("--model", type=Path, help="folder of a causal language model (default: the bundled one)")
@@ -43,13 +60,16 @@ def main() -> None:
         side.add_argument("--critic-fraction", type=float, help="of Migaki's side (default: its own)")
         side.add_argument("--batch", type=int, default=BATCH, help="episodes of a round of Migaki's side; the peer's has 16")
         side.add_argument("--design", choices=("separate", "joint"), default="separate")
+        side.add_argument("--trunk", choices=("float32", "bfloat16", "nf4"), default="float32", help="of Migaki's side")
+        if name == "migaki":
+            side.add_argument("--profile", action="store_true")
         if name == "run":
             side.add_argument("--peer", type=Path, required=True)
             side.add_argument("--env", type=Path, required=True)
             side.add_argument("--runs", type=int, default=3)
             side.add_argument("--json", type=Path)
     chosen = options.parse_args()
-    {"setup": setup, "run": run, "migaki": migaki}[chosen.command](chosen)
+    {"setup": setup, "shape": shape, "run": run, "migaki": migaki}[chosen.command](chosen)
 
 
 def setup(chosen: argparse.Namespace) -> None:
@@ -59,6 +79,26 @@ def setup(chosen: argparse.Namespace) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(chosen.env)], check=True)
     for packages in ([f"torch=={torch.__version__.partition('+')[0]}"], PEER_PACKAGES):
         subprocess.run([chosen.env / "bin" / "pip", "install", "--quiet", *packages], check=True)
+
+
+def shape(chosen: argparse.Namespace) -> None:
+    """A Llama of that shape with random weights and a real tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(chosen.tokenizer or bundled_model())
+    tokenizer.save_pretrained(chosen.folder)
+    hidden, intermediate, layers, heads, pairs = SHAPES[chosen.shape]
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=intermediate, num_hidden_layers=layers, num_attention_heads=heads,
+        num_key_value_heads=pairs, max_position_embeddings=2048, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = LlamaForCausalLM(config).to(getattr(torch, chosen.dtype))
+    model.save_pretrained(chosen.folder)
+    print(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -74,14 +114,16 @@ def run(chosen: argparse.Namespace) -> None:
         chosen.lr,
         *(["--reward", chosen.reward] if chosen.reward else []),
     ]
-    own = ["--placement", chosen.placement, "--design", chosen.design, "--batch", chosen.batch]
+    own = ["--placement", chosen.placement, "--design", chosen.design, "--batch", chosen.batch, "--trunk", chosen.trunk]
     own += [] if chosen.critic_fraction is None else ["--critic-fraction", chosen.critic_fraction]
     sides = {
         "peer": [chosen.env / "bin" / "python", chosen.peer, *shared],
         "migaki": [sys.executable, __file__, "migaki", *shared, *own],
     }
-    found = alternate(sides, chosen.runs, ("episodes_per_s", "seconds", "peak_rss_mib"))
-    print(f"placement {chosen.placement}, stop {chosen.stop}, {chosen.runs} runs: {compare(found, 'episodes_per_s')}")
+    found = alternate(sides, chosen.runs, ("episodes_per_s", "seconds", "peak_rss_mib", GPU_PEAK))
+    memory = GPU_PEAK if GPU_PEAK in found["peer"][0] else "peak_rss_mib"
+    about = f"placement {chosen.placement}, trunk {chosen.trunk}, stop {chosen.stop}, {chosen.runs} runs"
+    print(f"{about}: {compare(found, 'episodes_per_s', memory)}")
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=1))
 
@@ -101,6 +143,7 @@ def migaki(chosen: argparse.Namespace) -> None:
     """One run of Migaki's side: one line of JSON in the peer's form."""
     import torch
 
+    from tasks.models.beside import load_beside
     from tasks.models.loader import load_model, load_tokenizer
     from tasks.models.trunk import split_layer
     from tasks.prompts.template import encode_prompt, end_ids
@@ -110,11 +153,13 @@ def migaki(chosen: argparse.Namespace) -> None:
     from tasks.rlhf.roles import Roles, scalar_head
     from tasks.rlhf.settings import PPOSettings
 
-    model, tokenizer = load_model(chosen.model), load_tokenizer(chosen.model)
+    device, tokenizer = "cuda" if torch.cuda.is_available() else "cpu", load_tokenizer(chosen.model)
+    plain = chosen.trunk == "float32"
+    model = load_model(chosen.model, device=device) if plain else load_beside(chosen.model, [], chosen.trunk, device)
     same = chosen.placement == "same"
     roles, targets = Roles(model, 0 if same else split_layer(model, 1 / 3)), "q_proj,v_proj" if same else "all-linear"
     if chosen.reward:
-        reward = SequenceRewardModel.open(chosen.reward)
+        reward = SequenceRewardModel.open(chosen.reward, tokenizer, device)
     else:
         roles.add("reward", 8, targets, 0)
         reward = RewardModel(roles, "reward", scalar_head(roles.hidden_size, 0))
@@ -129,6 +174,9 @@ def migaki(chosen: argparse.Namespace) -> None:
     torch.manual_seed(0)
     design = joint_trainer() if chosen.design == "joint" else PPOTrainer
     trainer = design(roles, reward, settings, end_ids(tokenizer) if chosen.stop == "eos" else set(), targets, 8)
+    if chosen.profile:
+        profile(trainer, encoded[: chosen.batch])
+        return
     inside = timed_inside(design)
     updates, start, learnt = [], time.perf_counter(), [0.0]
 
@@ -143,6 +191,31 @@ def migaki(chosen: argparse.Namespace) -> None:
     result = {"episodes_per_s": round(chosen.episodes / learnt[0], 4), "seconds": round(learnt[0], 1), "outside_model": round(learnt[1], 4)}
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps({"side": "migaki", **result, "peak_rss_mib": memory, "updates": updates}))
+
+
+def profile(trainer: "PPOTrainer", prompts: list[list[int]]) -> None:
+    """For the halves of a second round: its time, the part of it that kernels run, their number, and those that take most."""
+    import torch
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiling
+
+    def measured(name: str, work: Callable[[], tuple]) -> tuple:
+        torch.cuda.synchronize()
+        with profiling(activities=[ProfilerActivity.CUDA]) as seen:  # of the GPU alone: watching the CPU would slow it down
+            start = time.perf_counter()
+            found = work()
+            torch.cuda.synchronize()
+            wall = time.perf_counter() - start
+        kernels = [event for event in seen.key_averages() if event.self_device_time_total > 0]
+        busy = sum(event.self_device_time_total for event in kernels) / 1e6
+        print(json.dumps({"half": name, "seconds": round(wall, 3), "kernel_seconds": round(busy, 3), "kernels": sum(e.count for e in kernels)}))
+        for event in sorted(kernels, key=lambda event: -event.self_device_time_total)[:6]:
+            print(f"  {event.self_device_time_total / 1e6 / busy:5.1%} {event.count:6} x {event.key[:100]}")
+        return found
+
+    trainer.learn(*trainer.sample_round(1, prompts))
+    experience, figures = measured("sample and score", lambda: trainer.sample_round(2, prompts))
+    measured("learn", lambda: trainer.learn(experience, figures))
 
 
 def joint_trainer() -> type:
@@ -190,6 +263,8 @@ def joint_trainer() -> type:
 
 def timed_inside(trainer: type) -> list[float]:
     """From now on, the seconds spent in decoding and in passes of the model, forward and backward, in a list of one."""
+    import torch
+
     from tasks.rlhf import rollout
 
     total = [0.0]
@@ -200,6 +275,8 @@ def timed_inside(trainer: type) -> list[float]:
             try:
                 return run(*arguments, **named)
             finally:
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
                 total[0] += time.perf_counter() - start
 
         return call

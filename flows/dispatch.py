@@ -1,7 +1,6 @@
 """Run a stage here, or hand it to the cpu or gpu work pool. One setting decides, `run.where`; the environment never does."""
 
 import importlib
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 from prefect.exceptions import TerminationSignal
 
+from flows.devices import device
 from flows.local import interruption
 from flows.params import RunSettings
 from storage import ArtifactRef, ArtifactStore, Catalog, Home
@@ -117,13 +117,6 @@ def context_for(run: RunSettings) -> Context:
 
 def print_line(text: str) -> None:
     terminal()(f"  {text}", True)
-
-
-def device(wanted: str) -> str:
-    """The torch device: `auto` takes a GPU when its driver is there. Asked without importing torch, which a reused stage never needs."""
-    if wanted != "auto":
-        return wanted
-    return "cuda" if shutil.which("nvidia-smi") else "cpu"
 
 
 def run_here(name: str, settings: StageSettings, run: RunSettings, inputs: dict[str, ArtifactRef], run_id: str) -> tuple[ArtifactRef, bool]:

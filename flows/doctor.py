@@ -4,11 +4,11 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import subprocess
 from typing import Any
 
 import psutil
 
+from flows.devices import gpu
 from flows.params import BUNDLED_EMBEDDER, BUNDLED_MODEL, RunParams
 from flows.show import console, table
 from storage import Home
@@ -24,15 +24,6 @@ def version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def gpu() -> str | None:
-    """The first GPU's name and memory, from its driver."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
-    found = subprocess.run([tool, "--query-gpu=name,memory.total", "--format=csv,noheader"], capture_output=True, text=True, timeout=20)
-    return found.stdout.strip().splitlines()[0] if found.returncode == 0 and found.stdout.strip() else None
 
 
 def troubles(home: Home) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from flows.devices import device
 from flows.live_index import LiveIndex
 from flows.params import BUNDLED_MODEL
 from storage import ArtifactRef, ArtifactStore, Home
@@ -102,17 +103,28 @@ def load(store: ArtifactStore, ref: ArtifactRef, settings: ChatSettings) -> "tup
     """The model of an artifact, what there is to say about it, and the languages that it writes poorly."""
     from tasks.chatbot.local_backend import LocalModel
     from tasks.models.loader import load_model, load_tokenizer
-    from tasks.models.packed import multiplies_bfloat16, pack_linear
+    from tasks.models.packed import pack_linear
 
     manifest = read_manifest(store.path(ref)) or {}
     base = manifest.get("model") or BUNDLED_MODEL
     made = int(datetime.fromisoformat(manifest["created"]).replace(tzinfo=UTC).timestamp()) if "created" in manifest else 0
     about = About(model=short_name(base), version=ref.id, precision=ref.meta.get("precision") or "", created=made)
     folder = store.path(ref) / ref.meta["model"]
-    wanted = settings.dtype if settings.dtype != "auto" else "bfloat16" if multiplies_bfloat16() else "float32"
-    model = load_model(folder, "float32" if about.precision in ("int8", "nf4") else wanted)
+    where = device(settings.device)
+    model = load_model(folder, compute_dtype(settings.dtype, where, about.precision in ("int8", "nf4")), where)
     pack_linear(model, head=model.get_output_embeddings())
     return LocalModel(model, load_tokenizer(folder), ref.id), about, weak_languages(base)
+
+
+def compute_dtype(wanted: str, where: str, quantized: bool) -> str:
+    """What a model computes in, `wanted` or, of "auto", what is fast on that device: bitsandbytes computes in float32 on a CPU."""
+    from tasks.models.packed import multiplies_bfloat16
+
+    if quantized and where == "cpu":
+        return "float32"
+    if wanted != "auto":
+        return wanted
+    return "bfloat16" if where == "cuda" or multiplies_bfloat16() else "float32"
 
 
 def connect(settings: ChatSettings) -> "tuple[Backend, About, tuple[str, ...]]":

@@ -28,8 +28,10 @@ class ChatSettings(StageSettings):
     max_calls: int = Field(3, ge=0, le=10, description="Tools called for one question; 0 offers none")
     safety: bool = Field(True, description="Whether the safety filters read questions, answers and documents")
     system: str = Field("", description="System message, kept through the whole conversation")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model answers; auto takes a GPU when there is one")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="What a model that is not quantized computes in; auto is bfloat16 where the processor multiplies it, else float32"
+        "auto",
+        description="What the model computes in; auto is bfloat16 on a GPU and where the processor multiplies it, else float32; int8 and nf4 on a CPU always float32",
     )
     server: str = Field(
         "", description="Address of a server that speaks OpenAI's protocol (vLLM), which answers in the champion's place. Key: MIGAKI_SERVER_KEY"

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 from tasks.errors import MigakiError
 from tasks.models.likelihood import PART
 from tasks.models.lora import target_modules
-from tasks.models.trunk import layer_count, lm_head, split_layer
+from tasks.models.trunk import causal_lm, layer_count, lm_head, split_layer
 from tasks.rlhf.rollout import learning_layers
 from tasks.rlhf.settings import AlignSettings
 
@@ -115,8 +115,13 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
         "activations": 4 * 3 * settings.episodes * tokens * wide,
         "logits": 4 * 4 * SCORED_AT_ONCE * vocabulary,
     }
+    kept = width * (layers - layer) * (KEPT_HIDDEN * hidden + KEPT_WIDE * wide)  # bytes a token
+    if width < 4:  # adapters are float32, and each keeps a copy of what enters it
+        kept += 4 * max(
+            _inputs(model, linear, settings.lora_targets, layer), _inputs(model, linear, settings.reward_lora_targets, critic_layer)
+        )
     learning = {
-        "activations": width * micro * tokens * (layers - layer) * (KEPT_HIDDEN * hidden + KEPT_WIDE * wide),
+        "activations": kept * micro * tokens,
         "logits": 4 * 3 * min(PART, micro * settings.answer_tokens) * vocabulary,
     }
     return Need(held, {"sampling": sampling, "scoring": scoring, "learning": learning})
@@ -126,11 +131,21 @@ def _in_layers(name: str) -> bool:
     return any(f".{layers}." in f".{name}" for layers in ("layers", "h"))
 
 
+def _adapted(model: nn.Module, linear: list[tuple[str, nn.Module]], targets: str, layer: int) -> list[nn.Module]:
+    names = target_modules(model, targets)
+    return [part for name, part in linear if name.rsplit(".", 1)[-1] in names and _number(name) >= layer]
+
+
 def _adapter(model: nn.Module, linear: list[tuple[str, nn.Module]], targets: str, r: int, layer: int) -> tuple[int, int]:
     """(parameters of a LoRA adapter in the layers from `layer` on, parameters of the matrices it is put on)."""
-    names = target_modules(model, targets)
-    shapes = [part.weight.shape for name, part in linear if name.rsplit(".", 1)[-1] in names and _number(name) >= layer]
+    shapes = [part.weight.shape for part in _adapted(model, linear, targets, layer)]
     return sum(r * (a + b) for a, b in shapes), sum(a * b for a, b in shapes)
+
+
+def _inputs(model: nn.Module, linear: list[tuple[str, nn.Module]], targets: str, layer: int) -> int:
+    """Numbers of a token that enter the layers an adapter is put on."""
+    fused = causal_lm(model).config.model_type == "gpt2"  # whose weights are (in, out)
+    return sum(part.weight.shape[0 if fused else 1] for part in _adapted(model, linear, targets, layer))
 
 
 def _number(name: str) -> int:

@@ -48,6 +48,13 @@ def test_four_bits_take_an_eighth_of_the_matrices():
     assert full - four == pytest.approx(matrices * (4 - NF4_BYTES))
 
 
+def test_adapters_of_a_narrow_trunk_keep_a_copy_of_what_enters_them():
+    model = FAMILIES["llama"](layers=3, hidden=32)
+    full, half = (estimate(model, AlignSettings(trunk=trunk), 20, "cuda").phases["learning"]["activations"] for trunk in ("float32", "bfloat16"))
+    tokens = AlignSettings().micro_batch * (20 + AlignSettings().answer_tokens)
+    assert half == full / 2 + 4 * tokens * (6 * 32 + 64)  # query, key, value, output, gate and up take 32 numbers each, down takes 64
+
+
 def test_a_run_that_does_not_fit_is_refused_with_the_sum_and_the_way_out():
     model = FAMILIES["llama"](layers=12)
     settings = AlignSettings(micro_batch=64, episodes=64, minibatches=1)
