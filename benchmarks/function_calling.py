@@ -2,10 +2,14 @@
 
     python benchmarks/function_calling.py ../shared/data/function_calling [--cases 100] [--seed 0] [--multiple 40]
     python benchmarks/function_calling.py ../shared/data/function_calling --fit
+    python benchmarks/function_calling.py benchmarks/function_calling.ja.jsonl
+    python benchmarks/function_calling.py benchmarks/function_calling_fit.ja.jsonl --cases 0 --fit
 
-A case offers one function. In «simple» ones it must be called, in «irrelevance» ones nothing must; «multiple» ones offer several, of which one
-is right. The cases measured are drawn by the seed; `--fit` fits the weights of `tasks/chatbot/tools/relevance.py` on all others of the
-first two kinds, and prints them. Free decoding gets the functions in the prompt and is read leniently: any JSON object that names a function.
+The last two are Japanese: cases of our own, since the leaderboard has none, written without knowing how tools are chosen; those that are fitted
+on and those that are measured are apart. A case offers one function. In «simple» ones it must be called, in «irrelevance» ones nothing
+must; «multiple» ones offer several, of which one is right. The cases measured are drawn by the seed; `--fit` fits the weights of
+`tasks/chatbot/tools/relevance.py` on all others of the first two kinds, and prints them; Japanese ones are fitted without the likelihood of
+the tool's name, of which the bundled model knows nothing in Japanese. Free decoding gets the functions in the prompt and is read leniently: any JSON object that names a function.
 Prints one JSON line a figure, with its Wilson interval (95 %).
 """
 
@@ -31,6 +35,7 @@ from tasks.chatbot.tools.relevance import Weights, features, name_lifts
 from tasks.chatbot.tools.schema import TYPES
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
+from tasks.data.language import detect
 from tasks.models.decode import sample
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.prompts.template import encode_prompt, end_ids
@@ -50,17 +55,19 @@ def read(path: Path) -> list[dict]:
 class Case:
     """A question, the functions it offers, and what is right: the name and the arguments that may be given, or nothing."""
 
-    def __init__(self, row: dict, answers: dict[str, dict]):
-        self.question = row["question"][0][-1]["content"]
-        self.box = ToolBox([Tool.declared(function) for function in row["function"]])
-        right = answers.get(row["id"])
+    def __init__(self, question: str, functions: list[dict], right: dict[str, dict] | None):
+        self.question, self.box = question, ToolBox([Tool.declared(function) for function in functions])
         self.name, self.allowed = next(iter(right.items())) if right else (None, {})
 
 
-def load(folder: Path, kind: str) -> list[Case]:
-    known = folder / "possible_answer" / f"BFCL_v4_{kind}.jsonl"
+def load(source: Path, kind: str) -> list[Case]:
+    """The cases of a kind, of a folder of the leaderboard or of one file of all kinds."""
+    if source.is_file():
+        return [Case(row["question"], row["function"], row["answer"]) for row in read(source) if kind.startswith(row["kind"])]
+    known = source / "possible_answer" / f"BFCL_v4_{kind}.jsonl"
     answers = {row["id"]: row["ground_truth"][0] for row in read(known)} if known.exists() else {}
-    return [Case(row, answers) for row in read(folder / f"BFCL_v4_{kind}.jsonl")]
+    rows = read(source / f"BFCL_v4_{kind}.jsonl")
+    return [Case(row["question"][0][-1]["content"], row["function"], answers.get(row["id"])) for row in rows]
 
 
 def split(cases: list[Case], measured: int, seed: int) -> tuple[list[Case], list[Case]]:
@@ -153,10 +160,10 @@ def parsed(text: str) -> Called | None:
     return None
 
 
-def measure(backend: LocalModel, folder: Path, given: argparse.Namespace) -> None:
-    simple, _ = split(load(folder, "simple_python"), given.cases, given.seed)
-    irrelevant, _ = split(load(folder, "irrelevance"), given.cases, given.seed)
-    multiple, _ = split(load(folder, "multiple"), given.multiple, given.seed)
+def measure(backend: LocalModel, source: Path, given: argparse.Namespace) -> None:
+    simple, _ = split(load(source, "simple_python"), given.cases, given.seed)
+    irrelevant, _ = split(load(source, "irrelevance"), given.cases, given.seed)
+    multiple, _ = split(load(source, "multiple"), given.multiple, given.seed)
     sides: dict[str, Callable] = {"migaki": chosen, "free": freely}
     for side, decide in sides.items():
         start = time.perf_counter()
@@ -192,12 +199,17 @@ def measure(backend: LocalModel, folder: Path, given: argparse.Namespace) -> Non
             )
 
 
-def fit(backend: LocalModel, folder: Path, given: argparse.Namespace) -> None:
+def fit(backend: LocalModel, source: Path, given: argparse.Namespace) -> None:
     rows, labels = [], []
     for kind, label in (("simple_python", 1), ("irrelevance", 0)):
-        for case in split(load(folder, kind), given.cases, given.seed)[1]:
+        for case in split(load(source, kind), given.cases, given.seed)[1]:
             (tool,) = case.box.tools.values()
-            rows.append(features(case.question, tool) | {"lift": name_lifts(backend, case.question, [tool])[0]})
+            found = features(case.question, tool)
+            if detect(case.question) == "en":
+                found["lift"] = name_lifts(backend, case.question, [tool])[0]
+            elif detect(tool.description) == "en":
+                continue  # shares no words with a Japanese question, and would teach that shared words do not matter
+            rows.append(found)
             labels.append(label)
     names = list(rows[0])
     model = LogisticRegression(C=10, class_weight="balanced").fit([[row[name] for name in names] for row in rows], labels)
@@ -208,7 +220,7 @@ def fit(backend: LocalModel, folder: Path, given: argparse.Namespace) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("folder", type=Path)
+    arguments.add_argument("source", type=Path, help="folder of the leaderboard, or a file of cases")
     arguments.add_argument("--cases", type=int, default=100, help="of each kind, to measure")
     arguments.add_argument("--multiple", type=int, default=40, help="cases with several functions, to measure")
     arguments.add_argument("--seed", type=int, default=0)
@@ -217,7 +229,7 @@ def main() -> None:
     path = bundled_model()
     torch.set_grad_enabled(False)
     backend = LocalModel(load_model(path), load_tokenizer(path), "bundled")
-    (fit if given.fit else measure)(backend, given.folder, given)
+    (fit if given.fit else measure)(backend, given.source, given)
     backend.close()
 
 

@@ -1,10 +1,12 @@
 """Which declared tool a question wants, if any, and the arguments it is called with."""
 
+from dataclasses import replace
+
 import pytest
 
 from tasks.chatbot.events import Called, Returned
 from tasks.chatbot.tools.arguments import mentioned
-from tasks.chatbot.tools.relevance import Weights, features, most_relevant
+from tasks.chatbot.tools.relevance import WEIGHTS, features, most_relevant
 from tasks.chatbot.tools.schema import enforceable
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
@@ -148,7 +150,7 @@ def test_likelihood_decides_between_tools_that_words_cannot_tell_apart():
             return [-1.0 if option == "send_b" and "\n" in messages[0]["content"] else -9.0 for option in options]
 
     tools = [Tool.declared({"name": name, "description": "Send a message to somebody."}) for name in ("send_a", "send_b")]
-    best, probability = most_relevant(Prefers(), "Send somebody a message", tools, weights=Weights(lift=1.0))
+    best, probability = most_relevant(Prefers(), "Send somebody a message", tools, weights=replace(WEIGHTS["en"], lift=1.0))
     assert best.name == "send_b" and probability > 0.5
 
 
@@ -156,6 +158,24 @@ def test_features_count_what_question_and_tool_have_in_common():
     found = features(QUESTION, AREA)
     assert found["name"] == 1 and found["description"] == 1 and found["numbers"] == 0
     assert features("What is the area of a triangle?", AREA)["numbers"] == 2 and features("hello", ROUTE)["name"] == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("5人の会議室を予約してください", {"description": 1, "question": 1, "numbers": 0, "filled": 1, "open": 0}),
+        ("会議室を予約する意味って何?", {"description": 1, "numbers": 1, "filled": 0, "open": 1}),
+        ("六人でカラオケに行きたい", {"description": 0, "numbers": 0, "filled": 1}),
+    ],
+)
+def test_a_japanese_question_is_compared_by_kanji_and_told_from_one_for_knowledge(question, found):
+    assert found.items() <= features(question, BOOKING).items()
+
+
+def test_katakana_has_pairs_in_common():
+    tool = Tool.declared({"name": "lights", "description": "リビングのライトを消す。"})
+    assert features("ライトを消して", tool)["description"] == pytest.approx(3 / 6)  # ライ, イト, 消 of リビ, ビン, ング besides
+    assert features("コーヒーを消して", tool)["description"] == pytest.approx(1 / 6)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +191,10 @@ def test_features_count_what_question_and_tool_have_in_common():
         ("covid19 and B12", []),
         ("charges of 1e-9 and 2E3, sides 5, 5", [1e-9, 2000, 5, 5]),
         ("9" * 400 + " and 1e99", []),
+        ("年収六百万円、扶養家族二人", [6000000, 2]),
+        ("二〇二四年の三月十五日に四人前", [2024, 3, 15, 4]),
+        ("二千二十四と1億、1万5千円、2億3,000万と1.5万", [100000000, 15000, 230000000, 15000, 2024]),
+        ("三角形の一覧を十分に千葉で、四季と二十四節気", []),
     ],
 )
 def test_numbers_are_found_in_order(question, numbers):

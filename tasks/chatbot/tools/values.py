@@ -8,8 +8,8 @@ from tasks.chatbot.tools.schema import MAX_DIGITS, Schema, kind_of
 
 NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?<![\d.])(?<![A-Za-z])-?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,2}(?!\w))?")
 PERCENT = re.compile(r"\s*(?:%|percent|パーセント)")
-SCALE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "万": 10**4, "億": 10**8, "k": 10**3}
-SCALED = re.compile(r"\s*(thousand|million|billion|trillion|万|億|k)(?![a-z])", re.I)
+SCALE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "k": 10**3}
+SCALED = re.compile(r"\s*(thousand|million|billion|trillion|k)(?![a-z])", re.I)
 WORDS = {
     "one": 1,
     "two": 2,
@@ -25,11 +25,22 @@ WORDS = {
     "dozen": 12,
 }
 WORD = re.compile(rf"\b({'|'.join(WORDS)})\b", re.I)
+DIGITS = {kanji: value for value, kanji in enumerate("〇一二三四五六七八九")}
+TENS, MYRIADS = {"十": 10, "百": 100, "千": 1000}, {"万": 10**4, "億": 10**8, "兆": 10**12}
+COUNTERS = (
+    "人前|人分|名様|日間|週間|[かカヶケ]月|時間|グラム|キロ|メートル|センチ|リットル|ドル|ユーロ|パーセント|ページ|つ|人|個|枚|本|回|名|泊|冊|台|匹|頭|羽|歳|才|円|"
+    "分(?![なに])|秒|時|日|年|月|階|杯|点|箱|皿|袋|倍|割|度|号|着|軒|件|足|通|曲|話|巻|問|坪|畳|株|票|文字|行|列|歩|周|束|缶|切れ|玉|口|学期|番目"
+)
+MIXED = re.compile(r"\d[\d,]*(?:\.\d+)?[千万億兆]+(?:\d[\d,]*(?:\.\d+)?[千万億兆]*)*")  # 1万5千, 2億3000万
+PART = re.compile(r"([\d.]+)(千?)([万億兆]?)")
+# A single kanji is a number before a counter alone (三人, not 三角形); more of them are one unless a word goes on (二十四節気).
+KANJI = re.compile(rf"[〇一二三四五六七八九十百千万億兆]+(?=\s*(?:{COUNTERS}))|[〇一二三四五六七八九十百千万億兆]{{2,}}(?![\u4e00-\u9fff])")
 
 
 def numbers_in(question: str) -> list[int | float]:
-    """The numbers of a question, in order: figures, those with a scale («5 million», 3万) multiplied, percentages also as fractions, then words."""
-    text = unicodedata.normalize("NFKC", question)
+    """The numbers of a question, in order: figures, those with a scale («5 million», 3万5千) multiplied, percentages also as fractions, then words
+    and numbers in kanji (六百万円, 二人)."""
+    text = MIXED.sub(lambda match: str(mixed_number(match[0])), unicodedata.normalize("NFKC", question))
     found: list[int | float] = []
     for match in NUMBER.finditer(text):
         value = _number(match[0].replace(",", ""))
@@ -42,7 +53,33 @@ def numbers_in(question: str) -> list[int | float]:
         if PERCENT.match(text, match.end()):
             found.append(_whole(round(value / 100, 10)))
     found += [WORDS[word.lower()] for word in WORD.findall(text)]
+    found += [kanji_number(match[0]) for match in KANJI.finditer(text) if not text[match.start() - 1 : match.start()].isdecimal()]
     return found
+
+
+def mixed_number(text: str) -> int | float:
+    """The value of figures with units in kanji (1万5千, 2億3000万)."""
+    total = below = 0
+    for figures, thousand, myriad in PART.findall(text.replace(",", "")):
+        below += _number(figures) * (1000 if thousand else 1)
+        if myriad:
+            total, below = total + below * MYRIADS[myriad], 0
+    return _whole(total + below)
+
+
+def kanji_number(text: str) -> int:
+    """The value of a number in kanji, positional (二〇二四) or with units (二千二十四, 六百万)."""
+    if not any(kanji in TENS or kanji in MYRIADS for kanji in text):
+        return int("".join(str(DIGITS[kanji]) for kanji in text))
+    total = below = digit = 0  # complete myriads, what is below the next, the digit before its unit
+    for kanji in text:
+        if kanji in MYRIADS:
+            total, below, digit = total + (below + digit or 1) * MYRIADS[kanji], 0, 0
+        elif kanji in TENS:
+            below, digit = below + (digit or 1) * TENS[kanji], 0
+        else:
+            digit = DIGITS[kanji]
+    return total + below + digit
 
 
 def _number(text: str) -> int | float:
