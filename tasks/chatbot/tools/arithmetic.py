@@ -4,9 +4,25 @@ import re
 from typing import Any
 
 from tasks.chatbot.tools.calculate import Uncomputable, value_of
+from tasks.chatbot.tools.values import MIXED, kanji_number, mixed_number
 from tasks.errors import MigakiError
 
 NUMBER = r"[0-9\uff10-\uff19][0-9\uff10-\uff19.,]*"
+KANJI = re.compile("[〇一二三四五六七八九十百千万億兆]+")
+AMOUNT = rf"({NUMBER})\s*(?:円|ドル)?\s*"
+ASKED = "(?:ください|下さい|くれ(?:ますか|る)?|もらえますか|ほしい|値|数|結果|答え)?"
+SENTENCES = [  # Japanese puts the verb last: 7に8を足して, 100を7で割ると
+    (re.compile(rf"{pattern}(?![0-9\uff10-\uff19])"), sign)  # what goes on with a number is more than this
+    for pattern, sign in (
+        (rf"{AMOUNT}[にと]\s*{AMOUNT}を\s*(?:(?:足|た)(?:すと|したら|して|した|す)|加え(?:ると|たら|て|た|る)){ASKED}", r"\1+\2"),
+        (rf"{AMOUNT}から\s*{AMOUNT}を\s*(?:引|ひ)(?:くと|いたら|いて|いた|く){ASKED}", r"\1-\2"),
+        (rf"{AMOUNT}[にと]\s*{AMOUNT}を\s*(?:掛|か)け(?:ると|たら|て|た|る){ASKED}", r"\1*\2"),
+        (rf"{AMOUNT}を\s*{AMOUNT}で\s*(?:割|わ)(?:ると|ったら|って|った|る){ASKED}", r"\1/\2"),
+        (rf"{AMOUNT}の\s*({NUMBER})\s*[%\uff05]\s*(?:引き?|オフ|割引)", r"\1*(1-\2/100)"),
+        (rf"{AMOUNT}の\s*({NUMBER})\s*割引き?", r"\1*(1-\2/10)"),
+        (rf"{AMOUNT}の\s*({NUMBER})\s*割(?![りるっ])", r"\1*\2/10"),
+    )
+]
 WORDS = [
     (re.compile(pattern, re.I), sign)
     for pattern, sign in (
@@ -46,7 +62,11 @@ OPERATES = re.compile(
 
 def arithmetic_asked(question: str) -> list[dict[str, Any]]:
     """The expressions that a question wants to have computed. A clause counts that is nothing else; a date or a range of years does not."""
-    found = (_expression(clause) for clause in CLAUSES.split(question[:1000]))
+    text = MIXED.sub(lambda match: str(mixed_number(match[0])), question[:1000])
+    text = KANJI.sub(lambda match: str(kanji_number(match[0])), text)
+    for pattern, sign in SENTENCES:
+        text = pattern.sub(sign, text)
+    found = (_expression(clause) for clause in CLAUSES.split(text))
     return [{"expression": expression} for expression in dict.fromkeys(found) if expression]
 
 
