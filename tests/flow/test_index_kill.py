@@ -44,6 +44,7 @@ def version(home: Home) -> tuple[int, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # twenty rebuilds, each a process
 def test_killed_at_random_moments_the_old_or_the_new_index_serves(tmp_path):
     home, docs, generator = Home(tmp_path / "home"), tmp_path / "docs", random.Random(0)
     docs.mkdir()

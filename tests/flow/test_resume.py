@@ -40,6 +40,7 @@ def result(home) -> tuple[dict, list, list]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # ten runs, each a process
 def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path):
     options = [*arguments(project(tmp_path / "data"), tiny_model(tmp_path)), *LONGER]
     model, settings = options[:2], [word for word in options if word == "--set" or "=" in word]
