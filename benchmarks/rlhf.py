@@ -69,6 +69,8 @@ def main() -> None:
             side.add_argument("--runs", type=int, default=3)
             side.add_argument("--json", type=Path)
     chosen = options.parse_args()
+    if chosen.command in ("run", "migaki"):
+        chosen.model, chosen.prompts = chosen.model or bundled_model(), chosen.prompts or example_prompts()
     {"setup": setup, "shape": shape, "run": run, "migaki": migaki}[chosen.command](chosen)
 
 
@@ -103,7 +105,6 @@ def shape(chosen: argparse.Namespace) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Both sides in turn, each in a process of its own; medians, and the ratios."""
-    chosen.model, chosen.prompts = chosen.model or bundled_model(), chosen.prompts or example_prompts()
     shared = ["--model", chosen.model, "--prompts", chosen.prompts, "--episodes", chosen.episodes, "--stop", chosen.stop]
     shared += [
         "--response-length",
@@ -194,10 +195,13 @@ def migaki(chosen: argparse.Namespace) -> None:
 
 
 def profile(trainer: "PPOTrainer", prompts: list[list[int]]) -> None:
-    """For the halves of a second round: its time, the part of it that kernels run, their number, and those that take most."""
+    """The time of each half of a round and torch's peak of memory; then, of a round that is watched, for how long kernels run and which take most."""
     import torch
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiling
+
+    if not torch.cuda.is_available():
+        sys.exit("--profile watches the kernels of a GPU, and there is none here")
 
     def measured(name: str, work: Callable[[], tuple]) -> tuple:
         torch.cuda.synchronize()
@@ -213,8 +217,17 @@ def profile(trainer: "PPOTrainer", prompts: list[list[int]]) -> None:
             print(f"  {event.self_device_time_total / 1e6 / busy:5.1%} {event.count:6} x {event.key[:100]}")
         return found
 
-    trainer.learn(*trainer.sample_round(1, prompts))
-    experience, figures = measured("sample and score", lambda: trainer.sample_round(2, prompts))
+    for step in (1, 2):  # the first loads kernels
+        start = time.perf_counter()
+        found = trainer.sample_round(step, prompts)
+        torch.cuda.synchronize()
+        sampled = time.perf_counter()
+        trainer.learn(*found)
+        torch.cuda.synchronize()
+        learnt = time.perf_counter()
+    peak = torch.cuda.max_memory_allocated() >> 20
+    print(json.dumps({"sample_seconds": round(sampled - start, 3), "learn_seconds": round(learnt - sampled, 3), "peak_mib": peak}))
+    experience, figures = measured("sample and score", lambda: trainer.sample_round(3, prompts))
     measured("learn", lambda: trainer.learn(experience, figures))
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from flows.chat import Desk, line_editing, spoken
-from flows.engine import open_engine, short_name
+from flows.engine import compute_dtype, open_engine, short_name
 from flows.params import COMMAND_SETTINGS, RunParams
 from storage import ArtifactStore, Catalog, Home, StorageError
 from storage.chats import ChatLog, conversations, messages
@@ -79,6 +79,20 @@ def test_a_settings_file_may_hold_the_sections_of_every_command():
 )
 def test_models_are_called_by_their_own_name(reference, name):
     assert short_name(reference) == name
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "quantized", "dtype"),
+    [
+        ("auto", "cuda", False, "bfloat16"),
+        ("auto", "cuda", True, "bfloat16"),
+        ("float32", "cuda", True, "float32"),
+        ("bfloat16", "cpu", False, "bfloat16"),
+        ("bfloat16", "cpu", True, "float32"),
+    ],
+)
+def test_what_a_model_computes_in_goes_by_its_device(wanted, device, quantized, dtype):
+    assert compute_dtype(wanted, device, quantized) == dtype
 
 
 def test_turns_ratings_and_another_model_go_through_the_desk(home):

@@ -4,11 +4,11 @@ import re
 from typing import Any
 
 from tasks.chatbot.tools.calculate import Uncomputable, value_of
-from tasks.chatbot.tools.values import MIXED, kanji_number, mixed_number
+from tasks.chatbot.tools.values import MIXED, NUMERALS, kanji_number, mixed_number
 from tasks.errors import MigakiError
 
 NUMBER = r"[0-9\uff10-\uff19][0-9\uff10-\uff19.,]*"
-KANJI = re.compile("[〇一二三四五六七八九十百千万億兆]+")
+KANJI = re.compile(f"{NUMERALS}+")
 AMOUNT = rf"({NUMBER})\s*(?:円|ドル)?\s*"
 ASKED = "(?:ください|下さい|くれ(?:ますか|る)?|もらえますか|ほしい|値|数|結果|答え)?"
 SENTENCES = [  # Japanese puts the verb last: 7に8を足して, 100を7で割ると

@@ -64,7 +64,7 @@ def content(text: str, lang: str = "en") -> set[str]:
     """The stems that carry meaning; as a Japanese question has them, kanji and pairs of katakana."""
     if lang == "ja":
         text = STOP_JA.sub(" ", unicodedata.normalize("NFKC", text).lower())
-        return {match[1] or match[0] for match in WORDS_JA.finditer(text)} - STOP - {""}
+        return {match[1] or match[0] for match in WORDS_JA.finditer(text)} - STOP
     return {term for term in terms(text) if term not in STOP and not HIRAGANA.fullmatch(term) and not (term.isascii() and len(term) == 1)}
 
 

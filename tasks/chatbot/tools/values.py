@@ -27,14 +27,15 @@ WORDS = {
 WORD = re.compile(rf"\b({'|'.join(WORDS)})\b", re.I)
 DIGITS = {kanji: value for value, kanji in enumerate("〇一二三四五六七八九")}
 TENS, MYRIADS = {"十": 10, "百": 100, "千": 1000}, {"万": 10**4, "億": 10**8, "兆": 10**12}
+NUMERALS = f"[{''.join([*DIGITS, *TENS, *MYRIADS])}]"
 COUNTERS = (
     "人前|人分|名様|日間|週間|[かカヶケ]月|時間|グラム|キロ|メートル|センチ|リットル|ドル|ユーロ|パーセント|ページ|つ|人|個|枚|本|回|名|泊|冊|台|匹|頭|羽|歳|才|円|"
     "分(?![なに])|秒|時|日|年|月|階|杯|点|箱|皿|袋|倍|割|度|号|着|軒|件|足|通|曲|話|巻|問|坪|畳|株|票|文字|行|列|歩|周|束|缶|切れ|玉|口|学期|番目"
 )
-MIXED = re.compile(r"\d[\d,]*(?:\.\d+)?[千万億兆]+(?:\d[\d,]*(?:\.\d+)?[千万億兆]*)*")  # 1万5千, 2億3000万
+MIXED = re.compile(r"(?<!\d)(?<!\d,)\d[\d,]*(?:\.\d+)?[千万億兆]+(?:\d[\d,]*(?:\.\d+)?[千万億兆]*)*")  # 1万5千, 2億3000万
 PART = re.compile(r"([\d.]+)(千?)([万億兆]?)")
 # A single kanji is a number before a counter alone (三人, not 三角形); more of them are one unless a word goes on (二十四節気).
-KANJI = re.compile(rf"[〇一二三四五六七八九十百千万億兆]+(?=\s*(?:{COUNTERS}))|[〇一二三四五六七八九十百千万億兆]{{2,}}(?![\u4e00-\u9fff])")
+KANJI = re.compile(rf"{NUMERALS}+(?=\s*(?:{COUNTERS}))|{NUMERALS}{{2,}}(?![\u4e00-\u9fff])")
 
 
 def numbers_in(question: str) -> list[int | float]:
@@ -53,8 +54,8 @@ def numbers_in(question: str) -> list[int | float]:
         if PERCENT.match(text, match.end()):
             found.append(_whole(round(value / 100, 10)))
     found += [WORDS[word.lower()] for word in WORD.findall(text)]
-    found += [kanji_number(match[0]) for match in KANJI.finditer(text) if not text[match.start() - 1 : match.start()].isdecimal()]
-    return found
+    runs = [match[0] for match in KANJI.finditer(text) if not text[match.start() - 1 : match.start()].isdecimal()]
+    return found + [kanji_number(run) for run in runs if len(run) <= MAX_DIGITS]
 
 
 def mixed_number(text: str) -> int | float:
