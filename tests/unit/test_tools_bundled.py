@@ -3,20 +3,27 @@
 import json
 import threading
 import time
-from datetime import date, timedelta
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlparse
 
 import pytest
 
+from tasks.chatbot.tools import clock
 from tasks.chatbot.tools.bundled import bundled_tools
-from tasks.chatbot.tools.clock import now
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.errors import MigakiError
 
-TOMORROW = (date.today() + timedelta(days=1)).isoformat()
+TODAY, TOMORROW = "2028-02-29", "2028-03-01"
+
+
+@pytest.fixture(autouse=True)
+def leap_day(monkeypatch):
+    """Half past eight in Tokyo, where London still has the day before."""
+    at = datetime(2028, 2, 28, 23, 30, tzinfo=UTC)
+    monkeypatch.setattr(clock, "datetime", SimpleNamespace(now=at.astimezone))
 
 
 class Index:
@@ -89,12 +96,24 @@ def test_the_groups_of_the_user_reach_the_documents_and_never_the_web_search():
 
 
 def test_the_clock_knows_zones_and_names_near_ones():
-    assert "Asia/Tokyo" in now() and "曜日" in now("Europe/Paris")
+    now = clock.clock_tool(clock.Clock())
+    assert now() == "2028-02-29 08:30 (Tuesday, 火曜日), Asia/Tokyo"
+    assert now("Europe/Paris") == "2028-02-29 00:30 (Tuesday, 火曜日), Europe/Paris"
     for wrong in ("Asia/Tokio", "../../etc/passwd", "", "東京"):
         with pytest.raises(MigakiError, match="is no time zone"):
             now(wrong)
     with pytest.raises(MigakiError, match="Asia/Tokyo"):
         now("Asia/Tokio")
+
+
+def test_today_and_tomorrow_are_those_of_the_people_who_ask_and_not_of_the_server():
+    box = bundled_tools(ToolSettings(timezone="Europe/London"))
+    assert calls("What time is it?", box) == [("now", {"timezone": "Europe/London"})]
+    assert calls("Will it rain in London tomorrow?", box) == [("get_weather", {"city": "London", "date": TODAY})]
+    assert box.call("now", {}).content == "2028-02-28 23:30 (Monday, 月曜日), Europe/London"
+    assert "2月の平均" in bundled_tools(ToolSettings()).call("get_weather", {"city": "東京"}).content
+    with pytest.raises(MigakiError, match=r"tools\.timezone = 'Asia/Tokio'.* is no time zone.*Asia/Tokyo"):
+        ToolSettings.build("tools", {"timezone": "Asia/Tokio"})
 
 
 def test_the_offline_weather_says_what_it_is_in_the_language_of_the_city():
@@ -167,7 +186,7 @@ def test_services_are_asked_and_their_answers_become_sentences(service, monkeypa
     box = over_http(service)
     assert (
         box.call("get_weather", {"city": "東京 & 横浜"}).content
-        == f"東京都の{date.today()}の天気は雨、最高12.5度、最低7度です(現在9.5度)。"
+        == f"東京都の{TODAY}の天気は雨、最高12.5度、最低7度です(現在9.5度)。"
     )
     assert box.call("get_weather", {"city": "Tokyo", "date": "2026-08-01"}).content == "東京都 on 2026-08-01: rain, 7 to 12.5 °C."
     found = box.call("search_web", {"query": "a&b=c d"}).content

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tasks.chatbot.tools.arithmetic import arithmetic_asked
 from tasks.chatbot.tools.calculate import calculate
-from tasks.chatbot.tools.clock import now, now_asked
+from tasks.chatbot.tools.clock import Clock, clock_tool
 from tasks.chatbot.tools.documents import Documents, Index, documents_asked, documents_tool
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
@@ -22,7 +22,12 @@ def bundled_tools(settings: ToolSettings, index: Index | None = None) -> ToolBox
     Raises:
         MigakiError: the weather table cannot be read; or one of the two addresses that the weather needs is missing.
     """
-    exact = ((calculate, arithmetic_asked), (now, now_asked), (weather_tool(_weather(settings)), weather_asked))
+    clock = Clock(settings.timezone)
+    exact = (
+        (calculate, arithmetic_asked),
+        (clock_tool(clock), clock.asked),
+        (weather_tool(_weather(settings), clock), lambda question: weather_asked(question, clock)),
+    )
     tools = [Tool.of(function, rule, exact=True) for function, rule in exact]
     search = _search(settings, index)
     if search is not None:

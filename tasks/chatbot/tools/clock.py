@@ -3,7 +3,8 @@
 import difflib
 import re
 import zoneinfo
-from datetime import datetime
+from collections.abc import Callable
+from datetime import date, datetime
 from typing import Any
 
 from tasks.data.language import detect
@@ -33,24 +34,48 @@ ASKS = re.compile(
 )
 
 
-def now(timezone: str = "Asia/Tokyo") -> str:
-    """Tell the current date, weekday and time in a time zone of the IANA database, such as Asia/Tokyo or Europe/Paris."""
+class Clock:
+    """The time, for people who live in the zone `home`: theirs is meant where none is named, whatever zone the server runs in."""
+
+    def __init__(self, home: str = "Asia/Tokyo"):
+        self.home = home
+
+    def today(self) -> date:
+        """The date at home."""
+        return read(self.home).date()
+
+    def asked(self, question: str) -> list[dict[str, Any]]:
+        """The zones whose time a question asks for: those it names, else the one at home."""
+        if not ASKS.search(question):
+            return []
+        text = question.lower()
+        named = [zone for zone, names in ZONES.items() if any(_names(name, text) for name in names)]
+        return [{"timezone": zone} for zone in named or [self.home]]
+
+
+def clock_tool(clock: Clock) -> Callable[..., str]:
+    """The tool that tells the time."""
+
+    def now(timezone: str = clock.home) -> str:
+        """Tell the current date, weekday and time in a time zone of the IANA database, such as Asia/Tokyo or Europe/Paris."""
+        time = read(timezone)
+        return f"{time:%Y-%m-%d %H:%M} ({time:%A}, {DAYS[time.weekday()]}曜日), {timezone}"
+
+    return now
+
+
+def read(timezone: str) -> datetime:
+    """The time there.
+
+    Raises:
+        MigakiError: there is no such time zone; says which names are near.
+    """
     try:
-        time = datetime.now(zoneinfo.ZoneInfo(timezone))
+        return datetime.now(zoneinfo.ZoneInfo(timezone))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         known = sorted(zoneinfo.available_timezones())
         near = difflib.get_close_matches(timezone, known, n=3, cutoff=0.4) or list(ZONES)[:3]
         raise MigakiError(f"{timezone!r} is no time zone; expected one such as {', '.join(near)}") from error
-    return f"{time:%Y-%m-%d %H:%M} ({time:%A}, {DAYS[time.weekday()]}曜日), {timezone}"
-
-
-def now_asked(question: str) -> list[dict[str, Any]]:
-    """The zones whose time a question asks for: those it names, else the default one."""
-    if not ASKS.search(question):
-        return []
-    text = question.lower()
-    named = [zone for zone, names in ZONES.items() if any(_names(name, text) for name in names)]
-    return [{"timezone": zone} for zone in named] or [{"timezone": "Asia/Tokyo"}]
 
 
 def _names(name: str, text: str) -> bool:

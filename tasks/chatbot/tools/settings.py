@@ -2,8 +2,10 @@
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from tasks.chatbot.tools import clock
+from tasks.errors import MigakiError
 from tasks.settings import StageSettings
 
 
@@ -12,6 +14,7 @@ class ToolSettings(StageSettings):
 
     PATHS: ClassVar[set[str]] = {"weather_table"}
 
+    timezone: str = Field("Asia/Tokyo", description="Where the people who ask live (IANA name): what time it is, which day tomorrow is")
     weather_table: str = Field(
         "examples/weather.csv", description="CSV of mean temperatures (city, ja, 1 to 12) for the weather without a network"
     )
@@ -24,3 +27,12 @@ class ToolSettings(StageSettings):
     tool_seconds: float = Field(20.0, gt=0, description="A call that takes longer is given up")
     result_characters: int = Field(2000, ge=100, description="A tool's result is cut after so many")
     max_hanging: int = Field(8, ge=1, description="Given-up calls that may still be running; with more, further calls are refused")
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_one(cls, timezone: str) -> str:
+        try:
+            clock.read(timezone)
+        except MigakiError as error:
+            raise ValueError(str(error)) from error
+        return timezone

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from tasks.chatbot.tools.clock import Clock
 from tasks.chatbot.tools.http import get_json
 from tasks.data.language import detect
 from tasks.errors import MigakiError
@@ -54,8 +55,8 @@ AND = re.compile(r"\s*(?:,|、|\band\b|\bor\b|と|や|および)\s*")
 class Weather(Protocol):
     """Where the weather comes from."""
 
-    def report(self, city: str, day: date | None) -> str:
-        """A sentence about the weather, in the language of the city's name.
+    def report(self, city: str, day: date, today: bool) -> str:
+        """A sentence about the weather of a day, in the language of the city's name; where it is today, what it is now may be said too.
 
         Raises:
             MigakiError: the city is not known, or nothing came.
@@ -78,7 +79,7 @@ class MeanTemperatures:
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise MigakiError(f"weather table {path}: {error!r}; expected a CSV file with the columns city, ja, 1, 2, ... 12") from error
 
-    def report(self, city: str, day: date | None) -> str:
+    def report(self, city: str, day: date, today: bool) -> str:
         name = re.sub("(?<=..)[市都府県]$", "", city.strip().lower())
         if name not in self.rows:
             near = difflib.get_close_matches(name, self.rows, n=1, cutoff=0.8)
@@ -87,10 +88,10 @@ class MeanTemperatures:
                 f"there is no {city!r} in the offline weather table; {hint}known: {', '.join(dict.fromkeys(row[0] for row in self.rows.values()))}"
             )
         english, japanese, means = self.rows[name]
-        month = (day or date.today()).month
+        mean = means[day.month - 1]
         if detect(city) == "ja":
-            return f"{japanese}の{month}月の平均気温は約{means[month - 1]:g}度です(平年値。予報ではありません)。"
-        return f"{english} has a mean temperature of about {means[month - 1]:g} °C in {date(2000, month, 1):%B} (long-term mean, not a forecast)."
+            return f"{japanese}の{day.month}月の平均気温は約{mean:g}度です(平年値。予報ではありません)。"
+        return f"{english} has a mean temperature of about {mean:g} °C in {day:%B} (long-term mean, not a forecast)."
 
 
 class WeatherService:
@@ -104,17 +105,17 @@ class WeatherService:
     def __init__(self, weather_url: str, places_url: str, key: str = "", seconds: float = 8.0):
         self.weather_url, self.places_url, self.key, self.seconds = weather_url, places_url, key, seconds
 
-    def report(self, city: str, day: date | None) -> str:
+    def report(self, city: str, day: date, today: bool) -> str:
         lang = detect(city)
         places = get_json(self.places_url, {"city": city, "lang": lang}, self.key, self.seconds).get("results")
         if not places:
             raise MigakiError(f"the weather service knows no place called {city!r}")
         try:
             place = places[0]
-            where = {"latitude": place["latitude"], "longitude": place["longitude"], "date": (day or date.today()).isoformat()}
+            where = {"latitude": place["latitude"], "longitude": place["longitude"], "date": day.isoformat()}
             found = get_json(self.weather_url, where, self.key, self.seconds)
             code, high, low = (found["daily"][name][0] for name in ("weather_code", "temperature_2m_max", "temperature_2m_min"))
-            current = None if day else (found.get("current") or {}).get("temperature_2m")
+            current = (found.get("current") or {}).get("temperature_2m") if today else None
             return _sentence(str(place.get("name", city)), where["date"], int(code), float(high), float(low), current, lang)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise MigakiError(f"the weather service answered in an unexpected form ({type(error).__name__} {error})") from error
@@ -129,21 +130,21 @@ def _sentence(place: str, day: str, code: int, high: float, low: float, current:
     return f"{place} on {day}: {sky[0]}, {low:g} to {high:g} °C" + (f", {current:g} °C now." if current is not None else ".")
 
 
-def weather_tool(provider: Weather) -> Callable[..., str]:
+def weather_tool(provider: Weather, clock: Clock) -> Callable[..., str]:
     """The tool over a provider."""
 
     def get_weather(city: str, date: date | None = None) -> str:
         """Get the weather of a city, today or on a date (YYYY-MM-DD)."""
-        return provider.report(city, date)
+        return provider.report(city, date or clock.today(), date is None)
 
     return get_weather
 
 
-def weather_asked(question: str) -> list[dict[str, Any]]:
-    """The cities, and the day, whose weather a question asks for; none where it names no place."""
+def weather_asked(question: str, clock: Clock) -> list[dict[str, Any]]:
+    """The cities, and the day by that clock, whose weather a question asks for; none where it names no place."""
     if not ASKS.search(question):
         return []
-    day = _day(question)
+    day = _day(question, clock)
     if detect(question) == "ja":
         found = PLACE_JA.findall(question)
     else:
@@ -152,9 +153,9 @@ def weather_asked(question: str) -> list[dict[str, Any]]:
     return [{"city": place} | ({"date": day} if day else {}) for place in dict.fromkeys(places)]
 
 
-def _day(question: str) -> str | None:
+def _day(question: str, clock: Clock) -> str | None:
     """The day a question names, as YYYY-MM-DD; None for today, which needs no name."""
     if said := DATE.search(question):
         return said[1]
     ahead = next((days for days, words in DAYS if re.search(words, question, re.I)), 0)
-    return (date.today() + timedelta(days=ahead)).isoformat() if ahead else None
+    return (clock.today() + timedelta(days=ahead)).isoformat() if ahead else None
