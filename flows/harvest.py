@@ -11,9 +11,10 @@ from flows.dispatch import recorded
 from flows.feedback import harvested
 from flows.params import RunSettings
 from flows.show import console, table
-from storage import Catalog, Home
+from storage import ArtifactStore, Catalog, Home
 from storage.catalog import insert, utc_now
 from storage.chats import rated_conversations
+from storage.registry import champion_index
 from tasks.flywheel.harvest import Harvest
 from tasks.flywheel.settings import HarvestSettings
 
@@ -39,16 +40,22 @@ def harvest(harvest: HarvestSettings = HarvestSettings(), run: RunSettings = Run
 
 
 def gather(home: Home, settings: HarvestSettings) -> Harvest:
-    """What the chats of a home give. Nothing is written."""
+    """What the chats of a home give, but for what rests on documents that the index has no longer or not for everybody. Nothing is written.
+
+    Raises:
+        MigakiError, StorageError: the index that serves cannot be read.
+    """
     from tasks.chatbot.safety import Guard, redact
     from tasks.flywheel.harvest import harvest
+    from tasks.rag.retrieval import standing
 
-    guard = Guard()
+    guard, store, index = Guard(), ArtifactStore(home), champion_index(home)
 
     def unsafe(text: str) -> bool:
         return guard.check_output(text).blocked or bool(guard.check_document(text).code)
 
-    return harvest(rated_conversations(home), settings, redact, unsafe)
+    asked = standing(store.path(store.get(index["artifact_id"]))) if index else lambda source: ""
+    return harvest(rated_conversations(home), settings, redact, unsafe, asked)
 
 
 def write(home: Home, found: Harvest) -> None:

@@ -1,10 +1,11 @@
 """Chats in the catalog: what was said, how each answer ended, what people thought of it, and what the safety filters decided.
 
 Whose a conversation is decides inside the SQL who reads, rates and deletes it: an id alone opens nothing. The text of a source is not
-copied into every message that cites it; it is looked up in `chunks` when a conversation is read.
+copied into every message that cites it; it is looked up in `chunks` when a conversation is read, and its hash tells it from a later one.
 A write of the catalog copies its file, so a server with many users keeps turns through `ChatLog`, which writes many in one transaction.
 """
 
+import hashlib
 import json
 import threading
 import uuid
@@ -84,7 +85,9 @@ def _conversation_row(model_id: str, index_id: str | None, channel: str, owner: 
 def _message_rows(conversation_id: str, turn: Mapping[str, Any]) -> list[Row]:
     """A question and its answer as rows of `messages`. `turn` is a `Turn` of the chatbot as a plain dictionary."""
     common = {"conversation_id": conversation_id, "turn_id": turn["turn_id"], "lang": turn["lang"], "ts": utc_now()}
-    sources = [{name: value for name, value in source.items() if name != "text"} for source in turn["sources"]]
+    sources = [source | {"text_sha256": hashlib.sha256(source["text"].encode()).hexdigest()} for source in turn["sources"]]
+    for source in sources:
+        del source["text"]
     calls = [{**called, "ok": returned["ok"], "content": returned["content"]} for called, returned in turn["calls"]]
     answer = {
         "content": turn["answer"].strip(),

@@ -73,16 +73,23 @@ class Harvest:
         return [{"kind": kind, "lang": lang, "reason": reason, "rows": count} for (kind, lang, reason), count in sorted(counts.items())]
 
 
-def harvest(turns: Iterable[Row], settings: HarvestSettings, redact: Callable[[str], str], unsafe: Callable[[str], bool]) -> Harvest:
+def harvest(
+    turns: Iterable[Row],
+    settings: HarvestSettings,
+    redact: Callable[[str], str],
+    unsafe: Callable[[str], bool],
+    standing: Callable[[Row], str],
+) -> Harvest:
     """Training data from the turns of rated conversations.
 
     Args:
         turns: rows of `rated_conversations`, those of a conversation together and in order.
         redact: replaces personal data.
         unsafe: whether a text must not be learnt; asked of what people wrote as corrections.
+        standing: why nothing may be learnt any more that rests on a source, such as that its document was deleted; "" where it may.
     """
     found = Harvest()
-    for question in collect(turns, settings, redact, unsafe, found.left_out):
+    for question in collect(turns, settings, redact, unsafe, standing, found.left_out):
         pairs = pairs_of(question)[: settings.max_pairs]
         found.pairs += pairs
         found.instructions += instructions_of(question)
@@ -98,6 +105,7 @@ def collect(
     settings: HarvestSettings,
     redact: Callable[[str], str],
     unsafe: Callable[[str], bool],
+    standing: Callable[[Row], str],
     left_out: Counter[tuple[str, str]],
 ) -> list[Asked]:
     """The questions, with the votes for each of their answers; personal data is gone from all of it. Ratings that cannot count go to `left_out`."""
@@ -108,7 +116,7 @@ def collect(
             turn = own_words(turn)
             turn |= {name: redact(turn[name] or "").strip() for name in ("question", "answer", "correction")}
             messages = [*history, {"role": "user", "content": turn["question"]}]
-            barred = reason_against(turn)
+            barred = reason_against(turn, standing)
             if turn["rating"] or turn["correction"]:
                 question = questions.setdefault(asked(messages), Asked(messages))
                 if reason := barred or count_votes(question, turn, settings.min_support, unsafe):
@@ -127,12 +135,14 @@ def own_words(turn: Row) -> Row:
     return turn | {"answer": turn["answer"].removesuffix(quotation), "sentences": said}
 
 
-def reason_against(turn: Row) -> str:
+def reason_against(turn: Row, standing: Callable[[Row], str]) -> str:
     """Why nothing of this turn may be learnt, not even as what came before a later question; "" where it may."""
     if any(code.startswith("injection") for code in turn["flags"]):
         return "injection"
     if any(source.get("restricted") for source in turn["sources"]):
         return "restricted source"
+    if reason := next(filter(None, map(standing, turn["sources"])), ""):
+        return reason
     return "refused" if turn["flags"] or turn["refused"] or turn["reason"] == "refused" else ""
 
 

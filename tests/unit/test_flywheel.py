@@ -2,19 +2,23 @@
 
 import json
 import re
+from dataclasses import asdict
 
 import pytest
 
 import tasks.data.task  # noqa: F401  (registers the stage)
 from flows.feedback import harvested, with_feedback
-from flows.harvest import write
+from flows.harvest import gather, write
+from flows.live_index import LiveIndex
 from storage import ArtifactStore, Catalog, Home, chats
+from tasks.chatbot.engine import source_of
 from tasks.data.records import load_instructions, load_preferences
 from tasks.data.settings import PrepareSettings
 from tasks.flywheel.harvest import Harvest, harvest
 from tasks.flywheel.settings import HarvestSettings
 from tasks.stage import STAGES, Context, Work
 from tests.unit.test_chats import turn
+from tests.unit.test_live_index import Served
 
 
 @pytest.fixture
@@ -49,7 +53,7 @@ class Talk:
 
     def harvest(self, **settings) -> Harvest:
         turns = chats.rated_conversations(self.home)
-        return harvest(turns, HarvestSettings(**settings), redact, lambda text: "bomb" in text)
+        return harvest(turns, HarvestSettings(**settings), redact, lambda text: "bomb" in text, lambda source: "")
 
 
 @pytest.fixture
@@ -84,6 +88,28 @@ def test_what_only_some_may_see_is_not_learnt_nor_kept_as_history(talk):
     found = talk.harvest()
     assert instructions(found) == [("And the moon?", "It is round.")] and "secret" not in json.dumps(found.instructions)
     assert found.left_out["restricted source", "en"] == 1
+
+
+def test_what_rests_on_a_document_that_is_gone_or_not_for_everybody_any_more_is_not_learnt(tmp_path):
+    served = Served(tmp_path)
+    texts = {"lamp.md": "The lamp is brass.", "door.md": "The door is oak.", "roof.md": "The roof is slate.", "猫.md": "猫は日なたで寝る。"}
+    for name, text in texts.items():
+        (served.docs / name).write_text(text, encoding="utf-8")
+    served.serve()
+    retriever, talk = LiveIndex(served.home), Talk(served.home)
+    for name, text in texts.items():
+        sources = [asdict(source_of(hit, 1)) for hit in retriever.search(text) if hit.document == name]
+        assert sources
+        talk.hold((f"What of {name[:-3]}?", text, 1, None, {"sources": sources}))
+    assert len(gather(served.home, HarvestSettings()).instructions) == 4
+    (served.docs / "lamp.md").unlink()
+    (served.docs / "door.md").write_text("---\nallowed: staff\n---\nThe door is oak.", encoding="utf-8")
+    (served.docs / "roof.md").write_text("The roof is of slate and tin.", encoding="utf-8")
+    (served.docs / "猫.md").rename(served.docs / "ねこ.md")
+    served.serve()
+    found = gather(served.home, HarvestSettings(history=0))
+    assert instructions(found) == [("What of roof?", "The roof is slate."), ("What of 猫?", "猫は日なたで寝る。")]
+    assert found.left_out == {("source gone", "en"): 1, ("restricted source", "en"): 1}
 
 
 def test_a_thumb_up_is_preferred_to_a_thumb_down_of_the_same_question_of_anybody(talk):
@@ -238,5 +264,5 @@ def test_the_next_run_reads_the_harvest_and_forgets_what_was_taken_back(talk, ho
 
 
 def test_nobody_has_said_anything(home):
-    assert harvest(chats.rated_conversations(home), HarvestSettings(), redact, bool).counts() == []
+    assert harvest(chats.rated_conversations(home), HarvestSettings(), redact, bool, str).counts() == []
     assert Catalog.of(home).query("SELECT * FROM feedback") == []
