@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from starlette.testclient import TestClient
 
-from tasks.chatbot.backends import BackendStats, Sampling
+from tasks.chatbot.backends import BackendStats, Sampling, Unavailable
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Called, Ended, Event, Found, Piece, Refused, Returned, Sentence, Source, Turn
 from tasks.chatbot.settings import ChatSettings
@@ -54,6 +54,8 @@ class ScriptedEngine:
             raise RuntimeError("the secret of the server")
         if "too much" in question:
             raise MigakiError("the question takes 9000 tokens: ask in fewer words")
+        if "nobody home" in question:
+            raise Unavailable("no server answers: start it")
         if "bomb" in question:
             yield from self._refuse(turn)
             return

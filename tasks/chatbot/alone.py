@@ -17,10 +17,9 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from tasks.chatbot.backends import Tally
+from tasks.chatbot.backends import Tally, Unavailable
 from tasks.chatbot.batching import Row, next_tokens, repeats
 from tasks.chatbot.decoding import CLOSED, CROWDED, Request
-from tasks.errors import MigakiError
 
 POLL = 0.1  # seconds
 
@@ -76,9 +75,9 @@ class Alone:
         thread = threading.Thread(target=self._run, args=(request,), name="generate", daemon=True)
         with self._guard:
             if self._closed:
-                raise MigakiError(CLOSED)
+                raise Unavailable(CLOSED)
             if len(self._live) > self.max_waiting:
-                raise MigakiError(CROWDED.format(self.max_waiting))
+                raise Unavailable(CROWDED.format(self.max_waiting))
             self._live[request] = thread
             thread.start()
         self.tally.add(requests=1, prompt_tokens=len(request.row.prompt))

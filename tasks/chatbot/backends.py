@@ -7,6 +7,11 @@ from typing import Any, Protocol
 
 from tasks.chatbot.conversation import Message
 from tasks.chatbot.events import Reason
+from tasks.errors import MigakiError
+
+
+class Unavailable(MigakiError):
+    """The model answers nobody at the moment: whoever asks can but ask again later."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from transformers import PreTrainedTokenizerBase
 
-from tasks.chatbot.backends import Delta, Tally
+from tasks.chatbot.backends import Delta, Tally, Unavailable
 from tasks.chatbot.batching import Batch, Row
 from tasks.chatbot.events import Reason
 from tasks.chatbot.turns import OneAtATime
@@ -90,7 +90,7 @@ class Request:
     def fail(self, error: Exception) -> None:
         if not isinstance(error, MigakiError):
             detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            told = MigakiError(f"the model broke off while answering ({detail}); it goes on with other questions, ask again")
+            told = Unavailable(f"the model broke off while answering ({detail}); it goes on with other questions, ask again")
             told.__cause__ = error
             error = told
         self.out.put(error)
@@ -110,9 +110,9 @@ class Decoding:
     def submit(self, request: Request) -> None:
         with self._changed:
             if self._closed:
-                raise MigakiError(CLOSED)
+                raise Unavailable(CLOSED)
             if len(self.waiting) >= self.max_waiting:
-                raise MigakiError(CROWDED.format(self.max_waiting))
+                raise Unavailable(CROWDED.format(self.max_waiting))
             self.waiting.append(request)
             self.tally.add(requests=1, prompt_tokens=len(request.row.prompt))
             if self._thread is None or not self._thread.is_alive():
@@ -137,7 +137,7 @@ class Decoding:
                 except Exception as error:
                     self._fail(error)
         finally:
-            self._fail(MigakiError(CLOSED), everyone=True)
+            self._fail(Unavailable(CLOSED), everyone=True)
 
     def _wait(self) -> bool:
         """Sleep until there is something to do. False when closed."""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 from transformers import PreTrainedTokenizerBase
 
-from tasks.chatbot.backends import BackendStats, Delta, Sampling, Tally
+from tasks.chatbot.backends import BackendStats, Delta, Sampling, Tally, Unavailable
 from tasks.chatbot.conversation import Message
 from tasks.chatbot.events import Reason
 from tasks.errors import MigakiError
@@ -159,7 +159,7 @@ class OpenAIServer:
         except ValueError as error:
             cut = (
                 "it was cut off: allow more tokens"
-                if choice.get("finish_reason") == "length"
+                if choice.get("finish_reason") == "length" and text.startswith(("{", "[", '"'))
                 else "the server does not enforce JSON schemas"
             )
             raise MigakiError(f"{self.url} answered {text[:80]!r}, which is no JSON; {cut}") from error
@@ -169,7 +169,7 @@ class OpenAIServer:
         self._http.close()
 
     def _get_models(self) -> list[dict[str, Any]]:
-        """What the server lists; nothing where it has no list."""
+        """What the server lists; nothing where it has no list, or one that fails: answers may come all the same."""
         for last in self._attempts(threading.Event()):
             try:
                 response = self._http.get(f"{self.url}/models")
@@ -177,7 +177,7 @@ class OpenAIServer:
                 if last:
                     raise self._unreachable(error) from error
                 continue
-            if response.status_code == 404:
+            if response.status_code == 404 or (response.status_code == 500 and last):
                 return []
             if response.status_code not in BUSY or last:
                 self._check(response)
@@ -209,7 +209,7 @@ class OpenAIServer:
                 break
             event = self._parsed(data)
             if "error" in event:
-                raise MigakiError(f"{self.url} broke off: {str(event['error'])[:200]}")
+                raise Unavailable(f"{self.url} broke off: {str(event['error'])[:200]}")
             used = (event.get("usage") or {}).get("completion_tokens", used)
             for choice in event.get("choices", []):
                 if text := choice.get("delta", {}).get("content"):
@@ -286,25 +286,25 @@ class OpenAIServer:
             return
         said = response.read().decode("utf-8", "replace")[:200]
         if code in (401, 403):
-            raise MigakiError(f"{self.url} refuses the key ({code}): give the one that this server expects")
+            raise Unavailable(f"{self.url} refuses the key ({code}): give the one that this server expects")
         if code == 404:
-            raise MigakiError(
+            raise Unavailable(
                 f"{self.url} knows no chat completions or no model {self.model!r} (404: {said}): check the address and the model's name"
             )
         if code in BUSY:
-            raise MigakiError(f"{self.url} failed {TRIES} times ({code}: {said}): look at that server's log, or ask again later")
+            raise Unavailable(f"{self.url} failed {TRIES} times ({code}: {said}): look at that server's log, or ask again later")
         raise MigakiError(f"{self.url} refuses the request ({code}: {said})")
 
     def _parsed(self, data: str | bytes) -> dict[str, Any]:
         try:
             return json.loads(data)
         except ValueError as error:
-            raise MigakiError(f"{self.url} does not speak OpenAI's protocol: it sent {data[:80]!r}") from error
+            raise Unavailable(f"{self.url} does not speak OpenAI's protocol: it sent {data[:80]!r}") from error
 
-    def _unreachable(self, error: Exception) -> MigakiError:
-        return MigakiError(f"no server answers at {self.url} ({error}): start it, or give the address of one that runs")
+    def _unreachable(self, error: Exception) -> Unavailable:
+        return Unavailable(f"no server answers at {self.url} ({error}): start it, or give the address of one that runs")
 
-    def _broken(self, error: Exception | None) -> MigakiError:
+    def _broken(self, error: Exception | None) -> Unavailable:
         if isinstance(error, httpx.TimeoutException):
-            return MigakiError(f"{self.url} said nothing for {self._silence:g} seconds: it is overloaded or hangs; ask again later")
-        return MigakiError(f"{self.url} broke off in the middle of an answer ({error or 'no end was sent'}): ask again")
+            return Unavailable(f"{self.url} said nothing for {self._silence:g} seconds: it is overloaded or hangs; ask again later")
+        return Unavailable(f"{self.url} broke off in the middle of an answer ({error or 'no end was sent'}): ask again")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import BloomConfig, BloomForCausalLM
 
-from tasks.chatbot.backends import Sampling
+from tasks.chatbot.backends import Sampling, Unavailable
 from tasks.chatbot.decoding import Pieces
 from tasks.chatbot.local_backend import LocalModel
 from tasks.chatbot.openai_backend import OpenAIServer
@@ -136,7 +136,7 @@ def test_more_than_the_rows_wait_their_turn_and_may_give_up(local):
 
 def test_too_many_waiting_are_refused():
     backend = LocalModel(tiny_llama(), tiny_tokenizer(), "tiny", max_waiting=0)
-    with pytest.raises(MigakiError, match="0 questions are waiting already"):
+    with pytest.raises(Unavailable, match="0 questions are waiting already"):
         answer(backend, "hello")
 
 
@@ -434,6 +434,7 @@ def test_what_goes_wrong_is_said_with_the_address(server, plan, said):
     with pytest.raises(MigakiError, match=said) as error:
         answer(remote, "hi")
     assert server.url in str(error.value) and "secret" not in str(error.value) and remote.stats.failed == 1
+    assert isinstance(error.value, Unavailable) == (said != "refuses the request.*max_tokens")  # that one the asker can mend
 
 
 def test_nobody_there_and_nothing_said(server, monkeypatch):
@@ -476,8 +477,8 @@ def test_json_is_asked_for_in_both_dialects(server):
         (True, False),
     ]
     assert server.seen[1][2]["messages"][-1] == {"role": "assistant", "content": "n is "}
-    server.plan += [whole("I am a poet", "stop"), whole('{"n": 1', "length")]
-    for said in ("does not enforce", "allow more tokens"):
+    server.plan += [whole("I am a poet", "stop"), whole("I am a", "length"), whole('{"n": 1', "length")]
+    for said in ("does not enforce", "does not enforce", "allow more tokens"):
         with pytest.raises(MigakiError, match=said):
             remote.complete_json(ask("hi"), schema, "", 20)
 
@@ -499,6 +500,8 @@ def test_connecting_checks_the_model_and_learns_its_context(server):
     assert OpenAIServer.connect(server.url, "any", context=99).context == 99
     with pytest.raises(MigakiError, match="refuses the key"):
         OpenAIServer.connect(server.url, "any")
+    server.plan += [(500, {})] * 3  # transformers serve, where it has no cache to list
+    assert OpenAIServer.connect(server.url, "any").context == 4096
 
 
 def test_tokens_are_counted_or_estimated():

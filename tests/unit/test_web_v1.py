@@ -101,6 +101,17 @@ def test_a_failure_is_an_error_and_not_half_an_answer():
     assert chunks[-2]["error"]["code"] == "answer_failed" and chunks[-1] == {"done": True}
 
 
+def test_a_model_that_answers_nobody_is_to_be_asked_again_and_is_no_fault_of_the_question():
+    asked = {"messages": [{"role": "user", "content": "nobody home?"}]}
+    answer = complete(client(), **asked)
+    assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+    assert answer.json()["error"] == {"message": "no server answers: start it", "type": "server_error", "param": None, "code": "unavailable"}
+    chunks = [data for _, data in read_sse(complete(client(), stream=True, **asked).text)]
+    assert chunks[-2]["error"]["code"] == "unavailable" and chunks[-1] == {"done": True}
+    too_long = complete(client(), messages=[{"role": "user", "content": "too much"}])
+    assert too_long.status_code == 400 and too_long.json()["error"]["code"] == "cannot_answer"
+
+
 def test_models_are_listed():
     http = client()
     card = http.get("/v1/models").json()["data"][0]

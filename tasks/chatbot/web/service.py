@@ -10,7 +10,7 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
-from tasks.chatbot.backends import Backend, Sampling
+from tasks.chatbot.backends import Backend, Sampling, Unavailable
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Called, Ended, Event, Returned, Turn
 from tasks.chatbot.settings import ChatSettings
@@ -24,6 +24,7 @@ from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
 
 TITLE = 60  # characters of the first question
+RETRY_AFTER = 5.0  # seconds after which to ask again where the model answers nobody
 
 
 def user_of(request: Request) -> User:
@@ -120,7 +121,7 @@ class Service:
         """The events of `produce()`, counted.
 
         Raises:
-            ApiError: what `answering` raises, and 400 for what whoever asked can mend.
+            ApiError: what `answering` raises, 503 where the model answers nobody, and 400 for what whoever asked can mend.
         """
         asked = time.monotonic()
         events = answering(lambda: self.metrics.watch(produce(), channel, asked), stop, self.slots, self.settings.answer_seconds)
@@ -128,6 +129,8 @@ class Service:
             async with aclosing(events):
                 async for event in events:
                     yield event
+        except Unavailable as error:
+            raise ApiError(503, "unavailable", str(error), retry_after=RETRY_AFTER) from error
         except MigakiError as error:
             raise ApiError(400, "cannot_answer", str(error)) from error
 
