@@ -28,6 +28,7 @@ import torch
 from common import bundled_model
 from sklearn.linear_model import LogisticRegression
 
+from flows.params import BUNDLED_MODEL
 from tasks.chatbot.events import Called
 from tasks.chatbot.local_backend import LocalModel
 from tasks.chatbot.tools.arguments import decode_arguments
@@ -36,6 +37,7 @@ from tasks.chatbot.tools.schema import TYPES
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.data.language import detect
+from tasks.models.catalogue import weak_languages
 from tasks.models.decode import sample
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.prompts.template import encode_prompt, end_ids
@@ -46,6 +48,7 @@ FREE = (
     '{{"function": "function_name", "parameters": {{...}}}}\nIf none fits, answer in plain words.\n'
 )
 FREE_TOKENS = 96
+WEAK = weak_languages(BUNDLED_MODEL)
 
 
 def read(path: Path) -> list[dict]:
@@ -131,7 +134,7 @@ def matches(given: dict[str, Any], allowed: dict[str, list]) -> list[bool]:
 
 
 def chosen(backend: LocalModel, cases: list[Case]) -> list[Called | None]:
-    return [next_call(backend, [{"role": "user", "content": case.question}], case.box, case.question, []) for case in cases]
+    return [next_call(backend, [{"role": "user", "content": case.question}], case.box, case.question, [], weak_in=WEAK) for case in cases]
 
 
 def freely(backend: LocalModel, cases: list[Case]) -> list[Called | None]:
@@ -182,7 +185,7 @@ def measure(backend: LocalModel, source: Path, given: argparse.Namespace) -> Non
         if side == "migaki":  # those that it did not call, too: the grammar must hold whatever is asked
             missed = [case for case, call in zip(simple, called, strict=True) if call is None]
             made += [
-                (Called(case.name, decode_arguments(backend, [], case.box.tools[case.name], case.question, []) or {}), case)
+                (Called(case.name, decode_arguments(backend, [], case.box.tools[case.name], case.question, [], WEAK) or {}), case)
                 for case in missed
             ]
         if made:

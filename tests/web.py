@@ -40,6 +40,7 @@ class ScriptedEngine:
     """Answers by what the question holds; `between` runs before every piece."""
 
     retriever = guard = None
+    weak_in = ()
 
     def __init__(self, between=lambda: None, endless=False):
         self.backend, self.settings, self.between, self.endless = Backend(), ChatSettings(system="Be brief."), between, endless

@@ -176,7 +176,7 @@ class ChatEngine:
             return
         messages = [*conversation.turns, {"role": "user", "content": turn.question}]
         while len(turn.calls) < self.settings.max_calls and not stop.is_set():
-            call = next_call(self.backend, messages, self.tools, turn.question, turn.calls)
+            call = next_call(self.backend, messages, self.tools, turn.question, turn.calls, weak_in=self.weak_in)
             if call is None:
                 return
             yield call

@@ -221,7 +221,7 @@ def double(number: int) -> int:
 
 def test_tools_are_called_shown_and_their_result_reaches_the_model(monkeypatch):
     calls = iter([Called("double", {"number": 4}), Called("nowhere", {}), None])
-    monkeypatch.setattr("tasks.chatbot.engine.next_call", lambda *_: next(calls))
+    monkeypatch.setattr("tasks.chatbot.engine.next_call", lambda *_, **__: next(calls))
     backend, index = Script("It is 8."), Index(hit("x"))
     events, turn = ask(engine(backend, index, ToolBox([Tool.of(double)])), "Please double four for me")
     assert [type(event) for event in events[:4]] == [Called, Returned, Called, Returned]
@@ -232,7 +232,7 @@ def test_tools_are_called_shown_and_their_result_reaches_the_model(monkeypatch):
 @pytest.mark.parametrize(("failing", "answer"), [(False, "8\n8"), (True, "It is 9.")])
 def test_exact_results_are_said_as_they_are_unless_a_call_failed(monkeypatch, failing, answer):
     calls = iter([Called("double", {"number": 4}), Called("nowhere" if failing else "double", {"number": 4}), None])
-    monkeypatch.setattr("tasks.chatbot.engine.next_call", lambda *_: next(calls))
+    monkeypatch.setattr("tasks.chatbot.engine.next_call", lambda *_, **__: next(calls))
     backend = Script("It is 9.")
     events, turn = ask(engine(backend, tools=ToolBox([Tool.of(double, exact=True)])), "Please double four for me, twice")
     assert said(events).strip() == turn.answer == answer and bool(backend.prompts) is failing and turn.reason == "stop"
@@ -240,7 +240,7 @@ def test_exact_results_are_said_as_they_are_unless_a_call_failed(monkeypatch, fa
 
 def test_a_tool_that_asks_for_it_is_given_the_groups_and_calls_made_elsewhere_count(monkeypatch):
     calls = iter([Called("shelf", {"book": "Emma"}), None])
-    monkeypatch.setattr("tasks.chatbot.engine.next_call", lambda *_: next(calls))
+    monkeypatch.setattr("tasks.chatbot.engine.next_call", lambda *_, **__: next(calls))
     backend = Script("There.")
     made = [(Called("weather", {}), Returned("weather", True, "rain in Oslo"))]
     talk = engine(backend, tools=ToolBox([Tool.of(shelf)]))
@@ -250,7 +250,7 @@ def test_a_tool_that_asks_for_it_is_given_the_groups_and_calls_made_elsewhere_co
 
 
 def test_calls_end_at_the_limit(monkeypatch):
-    monkeypatch.setattr("tasks.chatbot.engine.next_call", lambda *_: Called("double", {"number": 4}))
+    monkeypatch.setattr("tasks.chatbot.engine.next_call", lambda *_, **__: Called("double", {"number": 4}))
     assert len(ask(engine(tools=ToolBox([Tool.of(double)]), max_calls=2), "Please double four for me")[1].calls) == 2
 
 

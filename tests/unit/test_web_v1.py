@@ -129,7 +129,7 @@ def chooses(monkeypatch, *calls):
     """The model's choices of tools, in order; they are tested elsewhere."""
     asked, left = [], iter(calls)
 
-    def next_call(backend, messages, toolbox, question, made, forced):
+    def next_call(backend, messages, toolbox, question, made, forced, weak_in):
         asked.append((list(toolbox.tools), question, made, forced))
         return next(left)
 

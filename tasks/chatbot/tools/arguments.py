@@ -1,14 +1,17 @@
 """Arguments of a call, decoded under the grammar of the tool's schema."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from tasks.chatbot.backends import Backend
 from tasks.chatbot.events import Called, Returned
+from tasks.chatbot.tools.copied import copied, spoken_of
 from tasks.chatbot.tools.relevance import content, name_words
 from tasks.chatbot.tools.schema import Schema, enforceable
 from tasks.chatbot.tools.toolbox import Tool
 from tasks.chatbot.tools.values import narrowed, says
+from tasks.data.language import detect
 
 Message = dict[str, str]
 MAX_TOKENS = 160
@@ -24,16 +27,22 @@ EXAMPLE: list[Message] = [
 
 
 def decode_arguments(
-    backend: Backend, messages: list[Message], tool: Tool, question: str, made: list[tuple[Called, Returned]]
+    backend: Backend, messages: list[Message], tool: Tool, question: str, made: list[tuple[Called, Returned]], weak_in: Collection[str] = ()
 ) -> dict[str, Any] | None:
     """What the tool should be called with; None where the backend broke off. What is not required is left out unless the question speaks of it.
 
     Args:
         messages: the conversation; its last exchange before the question is shown, so that «and tomorrow?» can be understood.
         made: earlier calls and results, shown too.
+        weak_in: languages in which the model writes so poorly that what can be copied from the question is not asked of it.
     """
+    copies = detect(question) == "ja" and "ja" in weak_in
     optional = mentioned(tool.parameters, question)
-    schema = narrowed(enforceable({"type": "object"} | tool.parameters, optional), question)
+    doubtful = spoken_of(tool.parameters, question) - optional if copies else frozenset()
+    schema = enforceable({"type": "object"} | tool.parameters, optional | doubtful)
+    if copies:
+        schema = copied(schema, tool.parameters, tool.description, question, doubtful)
+    schema = narrowed(schema, question)
     schema["required"] = list(schema["properties"])
     prompt = [*EXAMPLE, *messages[-3:-1], {"role": "user", "content": _prompt(tool, schema, question, made)}]
     text = backend.complete_json(prompt, schema, "", MAX_TOKENS)
@@ -46,11 +55,11 @@ def decode_arguments(
 
 def mentioned(parameters: Schema, question: str) -> frozenset[str]:
     """The optional parameters that a question speaks of: by all words of their name, or by one of their values."""
-    asked, text = content(question), question.lower()
+    asked = content(question)
     return frozenset(
         name
         for name, part in parameters.get("properties", {}).items()
-        if name not in parameters.get("required", []) and (_named(name, asked) or any(says(value, text) for value in part.get("enum", ())))
+        if name not in parameters.get("required", []) and (_named(name, asked) or any(says(value, question) for value in part.get("enum", ())))
     )
 
 

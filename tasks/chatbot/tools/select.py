@@ -1,5 +1,7 @@
 """Which tool to call next, if any: rules for the bundled tools, calibrated relevance for all others, arguments under a grammar."""
 
+from collections.abc import Collection
+
 from tasks.chatbot.backends import Backend
 from tasks.chatbot.events import Called, Returned
 from tasks.chatbot.tools.arguments import decode_arguments
@@ -19,6 +21,7 @@ def next_call(
     question: str,
     made: list[tuple[Called, Returned]],
     forced: bool = False,
+    weak_in: Collection[str] = (),
 ) -> Called | None:
     """The next call that the question asks for, or None. A call is never made twice.
 
@@ -26,6 +29,7 @@ def next_call(
         messages: the conversation, the question last.
         made: the calls that the question has led to so far, and what they gave.
         forced: the most relevant tool is called whatever the question asks for, and whatever was called before.
+        weak_in: languages that the model writes poorly, see `decode_arguments`.
     """
     earlier = [called for called, _ in made]
     for tool in toolbox.tools.values():
@@ -39,7 +43,7 @@ def next_call(
         tool = found[0] if found else closest(question, tools)
     if tool is None:
         return None
-    arguments = decode_arguments(backend, messages, tool, question, made)
+    arguments = decode_arguments(backend, messages, tool, question, made, weak_in)
     call = None if arguments is None else Called(tool.name, arguments)
     return None if call in earlier and not forced else call
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.chatbot.tools.schema import MAX_DIGITS, Schema, kind_of
 
-NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?<![\d.])(?<![A-Za-z])-?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,2}(?!\w))?")
+NUMBER = re.compile(r"(?<![A-Za-z0-9_.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?<![\d.])(?<![A-Za-z])-?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,2}(?!\w))?")
 PERCENT = re.compile(r"\s*(?:%|percent|パーセント)")
 SCALE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "k": 10**3}
 SCALED = re.compile(r"\s*(thousand|million|billion|trillion|k)(?![a-z])", re.I)
@@ -33,6 +33,7 @@ COUNTERS = (
     "分(?![なに])|秒|時|日|年|月|階|杯|点|箱|皿|袋|倍|割|度|号|着|軒|件|足|通|曲|話|巻|問|坪|畳|株|票|文字|行|列|歩|周|束|缶|切れ|玉|口|学期|番目"
 )
 MIXED = re.compile(r"(?<!\d)(?<!\d,)\d[\d,]*(?:\.\d+)?[千万億兆]+(?:\d[\d,]*(?:\.\d+)?[千万億兆]*)*")  # 1万5千, 2億3000万
+LONE = re.compile(r"[\u4e00-\u9fff]")
 PART = re.compile(r"([\d.]+)(千?)([万億兆]?)")
 # A single kanji is a number before a counter alone (三人, not 三角形); more of them are one unless a word goes on (二十四節気).
 KANJI = re.compile(rf"{NUMERALS}+(?=\s*(?:{COUNTERS}))|{NUMERALS}{{2,}}(?![\u4e00-\u9fff])")
@@ -105,7 +106,7 @@ def numbers_needed(schema: Schema) -> int:
 
 def narrowed(schema: Schema, question: str) -> Schema:
     """An enforceable schema whose numbers and choices must be those of the question, where it has any that fit: only fewer values are valid."""
-    return _narrowed(schema, numbers_in(question), question.lower())
+    return _narrowed(schema, numbers_in(question), question)
 
 
 def _narrowed(schema: Schema, numbers: list[int | float], text: str) -> Schema:
@@ -116,16 +117,21 @@ def _narrowed(schema: Schema, numbers: list[int | float], text: str) -> Schema:
         return schema | {"items": _narrowed(schema["items"], numbers, text)}
     if "enum" in schema:
         return {"enum": [value for value in schema["enum"] if says(value, text)] or schema["enum"]}
-    fits = [number for number in dict.fromkeys(numbers) if kind in ("integer", "number") and _fits(number, schema)]
-    return {"enum": fits} if fits else schema
+    fitting = [number for number in dict.fromkeys(numbers) if kind in ("integer", "number") and fits(number, schema)]
+    return {"enum": fitting} if fitting else schema
 
 
 def says(value: Any, text: str) -> bool:
-    """Whether a text (in lower case) names a choice."""
-    return isinstance(value, str) and len(value) > 1 and bool(re.search(rf"(?<![a-z]){re.escape(value.lower())}(?![a-z])", text))
+    """Whether a text names a choice. A single letter says nothing, a single kanji something where it stands alone."""
+    if not isinstance(value, str) or (len(value) == 1 and not LONE.match(value)):
+        return False
+    beside = "a-z" if len(value) > 1 else "\u4e00-\u9fff"
+    name, text = (unicodedata.normalize("NFKC", one).lower() for one in (value, text))
+    return bool(re.search(rf"(?<![{beside}]){re.escape(name)}(?![{beside}])", text))
 
 
-def _fits(number: int | float, schema: Schema) -> bool:
+def fits(number: int | float, schema: Schema) -> bool:
+    """Whether an enforceable schema of a number allows it."""
     low, high = schema.get("minimum", number), schema.get("maximum", number)
     strictly = schema.get("exclusiveMinimum", number - 1) < number < schema.get("exclusiveMaximum", number + 1)
     return (schema["type"] == "number" or isinstance(number, int)) and low <= number <= high and strictly

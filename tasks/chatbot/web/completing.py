@@ -121,7 +121,7 @@ class Completing:
         """A call of one of the client's tools, or else the answer. Runs in the answer's own thread."""
         engine, asked = self.engine, self.dialogue.question
         talk = [*self.dialogue.turns, {"role": "user", "content": asked}]
-        call = None if self.tools is None else next_call(engine.backend, talk, self.tools, asked, self.made, self.forced)
+        call = None if self.tools is None else next_call(engine.backend, talk, self.tools, asked, self.made, self.forced, engine.weak_in)
         if call is None and self.forced:
             raise MigakiError("a call was required, and the model could not give its arguments")
         if call is not None:

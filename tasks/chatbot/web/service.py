@@ -40,6 +40,7 @@ class Engine(Protocol):
     backend: Backend
     settings: ChatSettings
     retriever: Any  # None without an index
+    weak_in: tuple[str, ...]
 
     def answer(
         self,
