@@ -56,7 +56,7 @@ class ScriptedEngine:
         if "too much" in question:
             raise MigakiError("the question takes 9000 tokens: ask in fewer words")
         if "nobody home" in question:
-            raise Unavailable("no server answers: start it")
+            raise Unavailable("no server answers at http://10.0.0.7/v1")
         if "bomb" in question:
             yield from self._refuse(turn)
             return

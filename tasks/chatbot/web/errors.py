@@ -24,6 +24,7 @@ class ApiError(Exception):
 
 
 FAILED = ApiError(500, "answer_failed", "the answer failed; the server's log has the reason")
+UNAVAILABLE = ApiError(503, "unavailable", "the model cannot answer at the moment: ask again later; the server's log has the reason", retry_after=5.0)
 
 
 def in_words(problems: list[dict]) -> tuple[str, str | None]:

@@ -1,5 +1,6 @@
 """What the routes share: the engine, the keeper of conversations, and who is being answered just now."""
 
+import logging
 import threading
 import time
 import uuid
@@ -17,14 +18,14 @@ from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.web.about import About
 from tasks.chatbot.web.answering import answering
 from tasks.chatbot.web.auth import User
-from tasks.chatbot.web.errors import ApiError
+from tasks.chatbot.web.errors import UNAVAILABLE, ApiError
 from tasks.chatbot.web.limits import Slots
 from tasks.chatbot.web.metrics import Metrics
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
 
 TITLE = 60  # characters of the first question
-RETRY_AFTER = 5.0  # seconds after which to ask again where the model answers nobody
+log = logging.getLogger("migaki.web")
 
 
 def user_of(request: Request) -> User:
@@ -131,7 +132,8 @@ class Service:
                 async for event in events:
                     yield event
         except Unavailable as error:
-            raise ApiError(503, "unavailable", str(error), retry_after=RETRY_AFTER) from error
+            log.warning("no answer: %s", error)  # which may name addresses that are nothing to those who ask
+            raise UNAVAILABLE from error
         except MigakiError as error:
             raise ApiError(400, "cannot_answer", str(error)) from error
 

@@ -14,7 +14,7 @@ function say(text) {
 
 function wordsOf(error) {
   if (!(error instanceof ApiError)) throw error;
-  return ["offline", "broken"].includes(error.code) ? t(error.code) : error.message;
+  return ["offline", "broken", "unavailable", "answer_failed"].includes(error.code) ? t(error.code) : error.message;
 }
 
 /** Do something with the server; a token that is missing or wrong is asked for, other trouble is told. Returns whether it was done. */

@@ -59,6 +59,8 @@ const TEXTS = {
     answered: "The answer is complete.",
     offline: "The server cannot be reached. Is it still running?",
     broken: "The connection broke off before the answer was complete.",
+    unavailable: "The model cannot answer at the moment. Please ask again later.",
+    answer_failed: "The answer failed. Please ask again.",
   },
   ja: {
     skip: "質問欄へ移動",
@@ -119,6 +121,8 @@ const TEXTS = {
     answered: "回答が完了しました。",
     offline: "サーバーに接続できません。起動しているか確認してください。",
     broken: "回答の途中で接続が切れました。",
+    unavailable: "ただいまモデルが応答できません。しばらくしてからもう一度お試しください。",
+    answer_failed: "回答に失敗しました。もう一度お試しください。",
   },
 };
 
