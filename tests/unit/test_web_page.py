@@ -2,12 +2,17 @@
 
 import asyncio
 import json
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+import tasks.chatbot.web
 from tests.web import EN, MemoryChats, ScriptedEngine, app, ask, client
+
+WEB = Path(tasks.chatbot.web.__file__).parent
 
 
 def test_a_turn_streams_in_order_and_is_kept_before_its_end_is_told():
@@ -190,6 +195,17 @@ def test_the_page_and_its_parts_are_served_and_run_no_inline_script():
     for name in ("app.js", "api.js", "i18n.js", "markdown.js", "theme.js", "style.css", "icon.svg"):
         assert http.get(f"/static/{name}").status_code == 200, name
     assert http.get("/docs").status_code == 404 and http.get("/static/../app.py").status_code == 404
+
+
+def test_what_goes_wrong_is_told_in_japanese_too():
+    codes = set()
+    for module in WEB.glob("*.py"):
+        if "v1" not in module.name and module.name != "completing.py":  # those are for programs
+            codes |= set(re.findall(r'ApiError\(\s*\d{3},\s*"(\w+)"', module.read_text(encoding="utf-8")))
+    words = (WEB / "static" / "i18n.js").read_text(encoding="utf-8").partition("const ERRORS")[2].partition("  ja: {")[2]
+    told = dict(re.findall(r'^    (\w+): "(.+)",$', words, re.M))
+    assert codes - {"invalid_token", "unsupported_media_type"} <= told.keys()  # the first opens the sign-in, the second no page meets
+    assert not any(text.isascii() for text in told.values())
 
 
 def test_what_is_served_is_told():

@@ -1,6 +1,6 @@
 // The page: conversations on the left, one of them open, a question at the bottom. What is kept lives on the server; the address says which is open.
 import { ApiError, ask, call, setToken, token } from "./api.js";
-import { language, setLanguage, t, translate } from "./i18n.js";
+import { explained, language, setLanguage, t, translate } from "./i18n.js";
 import { Answer, button, icon, make, question } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
@@ -14,7 +14,7 @@ function say(text) {
 
 function wordsOf(error) {
   if (!(error instanceof ApiError)) throw error;
-  return ["offline", "broken", "unavailable", "answer_failed"].includes(error.code) ? t(error.code) : error.message;
+  return explained(error.code, error.message);
 }
 
 /** Do something with the server; a token that is missing or wrong is asked for, other trouble is told. Returns whether it was done. */

@@ -57,10 +57,6 @@ const TEXTS = {
     index: "index {version}",
     noIndex: "no index",
     answered: "The answer is complete.",
-    offline: "The server cannot be reached. Is it still running?",
-    broken: "The connection broke off before the answer was complete.",
-    unavailable: "The model cannot answer at the moment. Please ask again later.",
-    answer_failed: "The answer failed. Please ask again.",
   },
   ja: {
     skip: "質問欄へ移動",
@@ -119,10 +115,37 @@ const TEXTS = {
     index: "索引 {version}",
     noIndex: "索引なし",
     answered: "回答が完了しました。",
+  },
+};
+
+// What went wrong, by the code of the error. `{message}` is what the server says of it, in English.
+const ERRORS = {
+  en: {
+    offline: "The server cannot be reached. Is it still running?",
+    broken: "The connection broke off before the answer was complete.",
+    unavailable: "The model cannot answer at the moment. Please ask again later.",
+    answer_failed: "The answer failed. Please ask again.",
+  },
+  ja: {
     offline: "サーバーに接続できません。起動しているか確認してください。",
     broken: "回答の途中で接続が切れました。",
     unavailable: "ただいまモデルが応答できません。しばらくしてからもう一度お試しください。",
     answer_failed: "回答に失敗しました。もう一度お試しください。",
+    busy: "ただいま混み合っています。少し待ってからもう一度お試しください。",
+    timeout: "回答に時間がかかりすぎたため、打ち切りました。",
+    rate_limit_exceeded: "質問の回数が多すぎます。少し待ってからもう一度お試しください。",
+    request_too_large: "質問が長すぎます。短くしてお試しください。",
+    body_timeout: "質問の送信に時間がかかりすぎました。通信状況を確認してください。",
+    cannot_answer: "この質問には答えられませんでした({message})。",
+    empty_question: "質問を入力してください。",
+    invalid_request: "この内容は受け付けられませんでした({message})。",
+    conversation_busy: "この会話では、まだ前の回答が続いています。終わるまで待つか、停止してください。",
+    question_too_long: "質問が長すぎます。短くしてお試しください。",
+    wrong_host: "このアドレスからは利用できません。このサーバーの正しいアドレスを開いてください。",
+    unknown_conversation: "この会話は見つかりません。削除された可能性があります。",
+    unknown_turn: "この回答は見つかりません。削除された可能性があります。",
+    unknown_answer: "この回答はすでに終わっています。",
+    wrong_origin: "別のサイトのページからは利用できません。このサーバーのページを開いてください。",
   },
 };
 
@@ -133,6 +156,11 @@ export const language = () => current;
 
 export function t(key, values = {}) {
   return TEXTS[current][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+/** What an error says to people; in the server's words where this page has none. */
+export function explained(code, message) {
+  return (ERRORS[current][code] ?? "{message}").replace("{message}", () => message);
 }
 
 export function setLanguage(name) {
