@@ -1,5 +1,6 @@
 """Prefect for runs in this process: a home of its own under MIGAKI_HOME, whatever profile or server the user has."""
 
+import logging
 import os
 import signal
 import socket
@@ -97,6 +98,7 @@ def local_server(home: Home) -> Iterator[None]:
     end_orphans(home)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupted)
+    from prefect.events.worker import EventsWorker
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     port = free_port()
@@ -105,6 +107,9 @@ def local_server(home: Home) -> Iterator[None]:
         wait_for_server(server, port, home.prefect / "server.log")
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
             yield
+            # What is told too late ends up on the terminal, as errors; that something is still to be told is no news.
+            logging.getLogger(EventsWorker.__name__).setLevel(logging.ERROR)
+            EventsWorker.drain_all(timeout=5)
     finally:
         server.terminate()
         try:
