@@ -62,6 +62,11 @@ MAIL = tool("メールを送る", {"to": ("string", "宛先"), "subject": ("stri
         (tool("QRコードを作る", {"url": ("string", "リンク先")}), "https://例.jpではなくhttps://example.jp/a?b=1のQRコード", {"url": "https://example.jp/a?b=1"}),
         (tool("在庫を調べる", {"item": ("string", "商品名")}, colour=("string", "色")), "ABC商事の万年筆の在庫は?", {"item": "ABC商事"}),
         (tool("確率を小数で扱う", {"p": ("number", "確率(小数)")}), "確率20%で", {"p": 0.2}),
+        (
+            tool("列車を探す", {"from": ("string", "出発駅"), "to": ("string", "到着駅")}, people=("integer", "人数"), days=("integer", "日数")),
+            "博多発広島行きで2名分お願いします",
+            {"from": "博多", "to": "広島", "people": 2},
+        ),
         (tool("天気", {"city": ("string", "都市名")}), "?", {}),
     ],
 )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from tasks.chatbot.tools.schema import Schema
+from tasks.chatbot.tools.schema import Schema, kind_of
 from tasks.chatbot.tools.values import COUNTERS, KANJI, MIXED, NUMBER, NUMERALS, fits, numbers_in
 
 COUNT = rf"(?:\d|{NUMERALS}){{1,3}}"
@@ -34,7 +34,7 @@ FORMS = {  # of those that begin at one place, the first is taken
 # and one behind.
 WORDLIKE = rf"(?:{CHARACTER}|(?<=[\u4e00-\u9fff])[きぎしじちみりびいけげせてれねめえべむわも]{{1,2}}(?=[\u4e00-\u9fff]))"
 ENDING = r"[わもりみげしきせえけれめち]{1,2}(?=[をのはがにで、。]|$)"
-FORMS["name"] = rf"[A-Za-z0-9]*(?:(?!宛|{COUNTED}|{FORMS['date']}|{FORMS['time']}){WORDLIKE})+(?:さん|さま|[A-Z](?![A-Za-z0-9-])|{ENDING})?"
+FORMS["name"] = rf"[A-Za-z0-9]*(?:(?!宛|行き|発{CHARACTER}{{1,8}}[行着]|{COUNTED}|{FORMS['date']}|{FORMS['time']}){WORDLIKE})+(?:さん|さま|[A-Z](?![A-Za-z0-9-])|{ENDING})?"
 SPAN = re.compile("|".join(f"(?P<{name}>{form})" for name, form in FORMS.items()))
 QUANTITY = re.compile("|".join(pattern.pattern for pattern in (MIXED, NUMBER, KANJI)))
 # The form that a parameter wants, by its name and description; of all others, a name.
@@ -59,7 +59,7 @@ GENERAL = frozenset(["名前", "種類", "省略時", "指定", "任意", "対�
 UNITS = {
     **{"yen": "円", "金額": "円", "dollar": "ドル", "euro": "ユーロ", "people": "人", "person": "人", "metre": "メートル", "meter": "メートル"},
     **{"gram": "グラム", "hour": "時間", "minute": "分", "day": "日", "year": "年", "percent": "パーセント", "ohm": "オーム", "ampere": "アンペア"},
-    **{"night": "泊", "page": "ページ", "年齢": "歳"},
+    **{"night": "泊", "page": "ページ", "年齢": "歳", "人数": "名"},
 }
 # What may stand behind a name. Other kana go on with a verb (入れて); and what is to be done is no value (予約をお願い).
 AFTER = re.compile(r"(?!でき|を?お願い|を?し[てた]|をする)(?:[^\u3041-\u3096]|$|[のをはがにへでともやかな]|から|まで|より|って|だけ|くらい|ぐらい|など|さん|さま|あたり)")
@@ -70,7 +70,8 @@ READ = 1000  # characters of a question that are looked at: the patterns are not
 NEAR = 8  # characters in which a label stands before its value
 EARLY, ORDER = 0.05, 0.01  # what it is worth to come early, and to come in the order of the parameters
 NUMERIC = ("integer", "number")
-NEVER, LEAST = -9.0, 0.4  # worth of what cannot be; worth below which a parameter that may be left out is
+NEVER = -9.0  # worth of what cannot be
+LEAST = {"string": 0.4, "integer": 1.5, "number": 1.5}  # worth below which a parameter that may be left out is
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,12 @@ def copied(schema: Schema, parameters: Schema, topic: str, question: str, doubtf
 
 
 def spoken_of(parameters: Schema, question: str) -> frozenset[str]:
-    """The optional parameters of whose descriptions a question has a word."""
+    """The optional parameters of whose descriptions a question has a word, and numbers, which may be known by what they count."""
     text = unicodedata.normalize("NFKC", question[:READ])[:READ]
     optional = [(name, part) for name, part in parameters.get("properties", {}).items() if name not in parameters.get("required", [])]
-    return frozenset(name for name, part in optional if any(word in text for word in parameter(name, part, part).words))
+    return frozenset(
+        name for name, part in optional if kind_of(part) in NUMERIC or any(word in text for word in parameter(name, part, part).words)
+    )
 
 
 def parameter(name: str, schema: Schema, described: Schema, topic: str = "", doubtful: bool = False) -> Parameter:
@@ -168,7 +171,7 @@ def matched(wanted: Sequence[Parameter], spans: Sequence[Span], worth: Callable[
     worths = np.array([[worth(one, span) for span in spans] for one in wanted])
     rows, columns = np.arange(len(wanted))[:, None], np.arange(len(spans))[None]
     pairs = zip(*linear_sum_assignment(worths - EARLY * columns + ORDER * rows * columns, maximize=True), strict=True)
-    least = [LEAST if one.doubtful else NEVER for one in wanted]
+    least = [LEAST[one.schema["type"]] if one.doubtful else NEVER for one in wanted]
     return {wanted[row].name: _typed(wanted[row], spans[column].value) for row, column in pairs if worths[row, column] > least[row]}
 
 
