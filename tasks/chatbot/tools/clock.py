@@ -37,7 +37,7 @@ ASKS = re.compile(
 class Clock:
     """The time, for people who live in the zone `home`: theirs is meant where none is named, whatever zone the server runs in."""
 
-    def __init__(self, home: str = "Asia/Tokyo"):
+    def __init__(self, home: str):
         self.home = home
 
     def today(self) -> date:

@@ -55,7 +55,7 @@ ENDS = re.compile(r"\b(to|destination|arrival|drop.?off|target|recipient)\b|到�
 FROM, TO = re.compile(r"から|より|発|を.+に"), re.compile(r"まで|へ|に(?!つ)|行き|宛")
 LIST = re.compile(r"と|や|、|,|・|および")
 WORD = re.compile(r"[\u4e00-\u9fff]{2,}|[\u30a1-\u30fc]{2,}|[\u4e00-\u9fff]さ|[A-Za-z]{3,}")
-GENERAL = frozenset(["名前", "種類", "省略時", "指定", "任意", "対象", "単位", "数値", "リスト", "配列", "the", "name", "for", "number", "list"])
+GENERAL = frozenset(["名前", "種類", "指定", "任意", "対象", "単位", "数値", "リスト", "配列", "the", "name", "for", "number", "list"])
 UNITS = {
     **{"yen": "円", "金額": "円", "dollar": "ドル", "euro": "ユーロ", "people": "人", "person": "人", "metre": "メートル", "meter": "メートル"},
     **{"gram": "グラム", "hour": "時間", "minute": "分", "day": "日", "year": "年", "percent": "パーセント", "ohm": "オーム", "ampere": "アンペア"},

@@ -30,7 +30,7 @@ class ToolSettings(StageSettings):
 
     @field_validator("timezone")
     @classmethod
-    def _is_one(cls, timezone: str) -> str:
+    def _is_a_zone(cls, timezone: str) -> str:
         try:
             clock.read(timezone)
         except MigakiError as error:

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from tasks.chatbot.events import Ended, Event
 from tasks.chatbot.web.auth import User
-from tasks.chatbot.web.errors import FAILED, ApiError
+from tasks.chatbot.web.errors import ApiError, failed
 from tasks.chatbot.web.service import Asker, Service, kept, title_of
 
 log = logging.getLogger("migaki.web")
@@ -137,7 +137,7 @@ async def turn(service: Service, asked: Question, user: User, earlier: list[dict
         yield ServerSentEvent(json.dumps(error.body()["error"], ensure_ascii=False), event="error")
     except Exception:
         log.exception("the answer to a question of the page failed")
-        yield ServerSentEvent(json.dumps(FAILED.body()["error"]), event="error")
+        yield ServerSentEvent(json.dumps(failed().body()["error"]), event="error")
 
 
 def produced(

@@ -18,7 +18,7 @@ from tasks.chatbot.events import Called, Ended, Event, Piece, Reason, Returned, 
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.chatbot.web.auth import User
-from tasks.chatbot.web.errors import FAILED, ApiError
+from tasks.chatbot.web.errors import ApiError, failed
 from tasks.chatbot.web.request_v1 import Completion, FunctionCall, NamedTool, dialogue
 from tasks.chatbot.web.service import Service
 from tasks.chatbot.web.stops import StopAt
@@ -73,7 +73,7 @@ class Completing:
             raise
         except Exception as error:
             log.exception("a completion failed")
-            raise FAILED from error
+            raise failed() from error
         message["content"] = message["content"] or None if "tool_calls" in message else message["content"]
         choice = {"index": 0, "message": message, "finish_reason": self.finish, "logprobs": None}
         return self.head | {"object": "chat.completion", "choices": [choice], "usage": self.usage, "migaki": extras(self.turn)}
@@ -92,7 +92,7 @@ class Completing:
             yield data(error.body())
         except Exception:
             log.exception("a streamed completion failed")
-            yield data(FAILED.body())
+            yield data(failed().body())
         yield ServerSentEvent("[DONE]", sep="\n")
 
     def _chunk(self, delta: dict[str, Any], finish: str | None = None, **more: Any) -> ServerSentEvent:

@@ -23,8 +23,15 @@ class ApiError(Exception):
         return JSONResponse(self.body(), self.status, headers)
 
 
-FAILED = ApiError(500, "answer_failed", "the answer failed; the server's log has the reason")
-UNAVAILABLE = ApiError(503, "unavailable", "the model cannot answer at the moment: ask again later; the server's log has the reason", retry_after=5.0)
+# A new one each time: an exception that is raised again keeps the frames of every time before.
+def failed() -> ApiError:
+    """Something went wrong that whoever asked can do nothing about."""
+    return ApiError(500, "answer_failed", "the answer failed; the server's log has the reason")
+
+
+def unavailable() -> ApiError:
+    """The model answers nobody at the moment."""
+    return ApiError(503, "unavailable", "the model cannot answer at the moment: ask again later; the server's log has the reason", retry_after=5)
 
 
 def in_words(problems: list[dict]) -> tuple[str, str | None]:

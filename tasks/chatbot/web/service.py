@@ -18,7 +18,7 @@ from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.web.about import About
 from tasks.chatbot.web.answering import answering
 from tasks.chatbot.web.auth import User
-from tasks.chatbot.web.errors import UNAVAILABLE, ApiError
+from tasks.chatbot.web.errors import ApiError, unavailable
 from tasks.chatbot.web.limits import Slots
 from tasks.chatbot.web.metrics import Metrics
 from tasks.chatbot.web.settings import ServeSettings
@@ -133,7 +133,7 @@ class Service:
                     yield event
         except Unavailable as error:
             log.warning("no answer: %s", error)  # which may name addresses that are nothing to those who ask
-            raise UNAVAILABLE from error
+            raise unavailable() from error
         except MigakiError as error:
             raise ApiError(400, "cannot_answer", str(error)) from error
 
