@@ -23,7 +23,7 @@ from tasks.errors import MigakiError
 from tasks.settings import StageSettings
 from tasks.stage import STAGES, Context, Work, models_of
 
-JOB, RESULT, MISTAKE = "job.json", "result.json", "mistake.txt"
+JOB, RESULT, MISTAKES = "job.json", "result.json", "mistakes"
 PATIENCE = 30  # seconds for the launcher to end its children
 LAST_WORDS = 2000  # characters of a failed launch's error output that its message quotes
 
@@ -51,6 +51,7 @@ def run_in_processes(settings: StageSettings, inputs: dict[str, ArtifactRef], wo
             "context": {"home": str(context.home.root), "model": context.model, "embedder": context.embedder, "device": context.device},
         }
         (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
+        (folder / MISTAKES).mkdir()
         _launch(config, folder, work)
         work.take_figures(json.loads((folder / RESULT).read_text(encoding="utf-8")))
 
@@ -66,8 +67,8 @@ def _launch(config: Path, folder: Path, work: Work) -> None:
         finally:
             _end(process)
     if process.returncode:
-        if (folder / MISTAKE).exists():
-            raise MigakiError((folder / MISTAKE).read_text(encoding="utf-8"))
+        for mistake in sorted((folder / MISTAKES).glob("*.txt")):
+            raise MigakiError(mistake.read_text(encoding="utf-8"))
         words = (folder / "errors.log").read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
         raise MigakiError(f"`accelerate launch --config_file {config.name}` ended with {process.returncode}:\n{words}")
 
@@ -95,7 +96,7 @@ def _hand_on(line: str, work: Work) -> None:
 
 
 def main(folder: Path) -> None:
-    """One of the processes. The first reports; the others keep quiet and write aside."""
+    """One of the processes. The first reports; the others keep quiet and write aside, and each tells what it fails of."""
     from accelerate import PartialState
 
     job = json.loads((folder / JOB).read_text(encoding="utf-8"))
@@ -122,13 +123,19 @@ def main(folder: Path) -> None:
     try:
         stage.body(stage.settings.model_validate(job["settings"]), inputs, work)
     except MigakiError as error:
-        if first:
-            (folder / MISTAKE).write_text(str(error), encoding="utf-8")
+        _tell(str(error), folder / MISTAKES, state.process_index)
         raise
     if first:
         (folder / RESULT).write_text(json.dumps(work.figures()), encoding="utf-8")
     state.wait_for_everyone()
     state.destroy_process_group()
+
+
+def _tell(mistake: str, folder: Path, process: int) -> None:
+    """Whichever process made it: the launcher kills the others at once, often before they can tell the same. So none is read half written either."""
+    draft = folder / f"{process:05}.draft"
+    draft.write_text(mistake, encoding="utf-8")
+    draft.rename(draft.with_suffix(".txt"))
 
 
 def _leave_with(pid: int) -> None:
@@ -143,4 +150,6 @@ def _say(*what: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    record(main)(Path(sys.argv[1]))  # the launcher quotes the traceback of an error that is no mistake of the user's

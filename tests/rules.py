@@ -1,5 +1,13 @@
-"""A rule reward for tests."""
+"""Rule rewards for tests."""
+
+from accelerate import PartialState
 
 
 def exclaims(prompts: list[str], answers: list[str]) -> list[float]:
     return [float(answer.count("!")) for answer in answers]
+
+
+def stumbles_in_the_second_process(prompts: list[str], answers: list[str]) -> list[float]:
+    if PartialState().process_index == 1:
+        raise ValueError("no more answers, please")
+    return [0.0] * len(answers)

@@ -119,6 +119,7 @@ def test_mistakes_in_a_process_are_told_as_they_are(tmp_path, config):
     for settings, words in (
         ({"algorithm": "grpo"}, r"align\.algorithm = 'grpo' runs in one process"),
         ({"episodes": 999}, r"\d+ prompts of at most 256 tokens.*fewer than align\.episodes = 999"),
+        ({"rule_rewards": ["tests.rules:stumbles_in_the_second_process"]}, r"raised ValueError: no more answers, please, on row"),
     ):
         with place.draft("adapter") as folder, pytest.raises(MigakiError, match=words):
             work = place.work(folder)
