@@ -4,7 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from tests.models import save_tiny
 
@@ -123,3 +128,17 @@ def migaki(home: Path, *words: str, check: bool = True) -> dict:
     answer = json.loads(done.stdout.strip().splitlines()[-1])
     assert not check or answer["status"] == "ok", done.stderr[-3000:]
     return answer | {"exit_code": done.returncode, "stderr": done.stderr}
+
+
+def still_running(processes: Iterable[psutil.Process], seconds: float = 30) -> list[psutil.Process]:
+    """Those that have not come to an end within that time; one that nobody has fetched the exit status of has ended."""
+    alive, until = list(processes), time.monotonic() + seconds
+    while (alive := [process for process in alive if _runs(process)]) and time.monotonic() < until:
+        time.sleep(0.1)
+    return alive
+
+
+def _runs(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

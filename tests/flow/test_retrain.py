@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from storage import ArtifactStore, Catalog, Home
-from tests.small import ROOT, SETTINGS, arguments, environment, migaki, project, tiny_model
+from tests.small import ROOT, SETTINGS, arguments, environment, migaki, project, still_running, tiny_model
 
 CHAIN = ["prepare", "tune", "reward", "align", "quantize", "index", "evaluate"]
 
@@ -141,7 +141,7 @@ def test_ctrl_c_in_a_stage_costs_that_stage_alone(place, tmp_path, stage):
     os.killpg(process.pid, signal.SIGINT)
     said = process.stderr.read()
     assert process.wait(60) == 130, said[-4000:]
-    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert not still_running(children, 5)
     runs = Catalog.of(Home(home)).query("SELECT flow, status FROM runs")
     assert {row["status"] for row in runs if row["flow"] in (stage, "retrain")} == {"cancelled"}
     assert not list((home / "objects").glob("*/*.tmp-*"))

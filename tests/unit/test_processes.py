@@ -18,6 +18,7 @@ from tasks.processes import run_in_processes
 from tasks.rlhf.settings import PPOSettings, RewardSettings
 from tasks.stage import STAGES
 from tests.place import FREE, PAIRS, SMALL, Place
+from tests.small import still_running
 from tests.unit.test_training_task import TUNE, Project
 
 CONFIG = """
@@ -157,7 +158,7 @@ with place.draft("adapter") as folder:
     assert len(children) >= 3  # the launcher and two workers
     ours.send_signal(number)
     ours.wait(60)
-    _, alive = psutil.wait_procs(children, timeout=30)
+    alive = still_running(children)
     for process in alive:
         process.kill()
     assert not alive
