@@ -79,8 +79,8 @@ class Alone:
             if len(self._live) > self.max_waiting:
                 raise Unavailable(CROWDED.format(self.max_waiting))
             self._live[request] = thread
+            self.tally.add(requests=1, prompt_tokens=len(request.row.prompt))
             thread.start()
-        self.tally.add(requests=1, prompt_tokens=len(request.row.prompt))
 
     def close(self) -> None:
         with self._guard:
@@ -91,23 +91,30 @@ class Alone:
             thread.join()
 
     def _run(self, request: Request) -> None:
+        """What became of a request is counted before it is told."""
         try:
-            while not self._turn.acquire(timeout=POLL):
-                if request.unwanted:
-                    return request.end("stopped")
-            try:
-                self._generate(request)
-            finally:
-                self._turn.release()
+            reason = self._in_turn(request)
         except Exception as error:
-            self.tally.add(failed=1)
+            self.tally.add(tokens=len(request.row.answer), failed=1)
             request.fail(error)
-        finally:
+        else:
             self.tally.add(tokens=len(request.row.answer))
+            request.end(reason)
+        finally:
             with self._guard:
                 del self._live[request]
 
-    def _generate(self, request: Request) -> None:
+    def _in_turn(self, request: Request) -> str:
+        while not self._turn.acquire(timeout=POLL):
+            if request.unwanted:
+                return "stopped"
+        try:
+            return self._generate(request)
+        finally:
+            self._turn.release()
+
+    def _generate(self, request: Request) -> str:
+        """Why it ended."""
         row, beams = request.row, request.row.sampling.num_beams
         out = self.model.generate(
             torch.tensor([row.prompt], device=self.model.device),
@@ -127,4 +134,4 @@ class Alone:
                 if not row.reason:
                     row.add(token)
                     request.add(token)
-        request.end(row.reason or "stopped")
+        return row.reason or "stopped"

@@ -164,11 +164,11 @@ class Decoding:
             return
         with self.turns.priority():
             given = self.batch.step()
+        self.tally.add(tokens=len(given), steps=1)  # before any of it is told
         for row, token in given:
             self.running[row].add(token)
         for row in [row for row in self.running if row.reason]:
             self._let_go(row)
-        self.tally.add(tokens=len(given), steps=1)
 
     def _let_go(self, row: Row) -> None:
         self.batch.leave(row)

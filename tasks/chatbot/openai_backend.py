@@ -63,7 +63,7 @@ class OpenAIServer:
             timeout=httpx.Timeout(silence, connect=min(5.0, silence)),
             limits=httpx.Limits(max_connections=None),
         )
-        self._silence, self._tally, self._running = silence, Tally(), 0
+        self._silence, self._tally = silence, Tally()
         self._refused: set[str] = set()  # extensions of the protocol that this server does not take
 
     @classmethod
@@ -86,7 +86,7 @@ class OpenAIServer:
 
     @property
     def stats(self) -> BackendStats:
-        return self._tally.stats(running=self._running)
+        return self._tally.stats()
 
     def count_tokens(self, messages: list[Message]) -> int:
         return len(encode_prompt(self.tokenizer, messages)) if self.tokenizer else estimated_tokens(messages)
@@ -185,18 +185,23 @@ class OpenAIServer:
         return []
 
     def _read(self, body: dict[str, Any], extensions: dict[str, Any], out: queue.SimpleQueue, left: threading.Event) -> None:
-        """Put the deltas of an answer into `out`, or the error it ended with."""
+        """Put the deltas of an answer into `out`, or the error it ended with. Its end is told when all is counted and closed."""
+        end = None
         try:
             with self._counted(), self._asked(body, extensions, left) as response:
                 for delta in self._deltas(response):
                     self._tally.add(tokens=delta.tokens)
-                    out.put(delta)
+                    if delta.reason:
+                        end = delta
+                    else:
+                        out.put(delta)
                     if left.is_set():
                         return
         except httpx.HTTPError as error:
-            out.put(self._broken(error))
+            end = self._broken(error)
         except Exception as error:
-            out.put(error)
+            end = error
+        out.put(end)
 
     def _deltas(self, response: httpx.Response) -> Iterator[Delta]:
         """A token is counted for each piece of text, until the server says how many there were."""
@@ -223,15 +228,14 @@ class OpenAIServer:
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        self._tally.add(requests=1)
-        self._running += 1
+        self._tally.add(requests=1, running=1)
         try:
             yield
         except Exception:
             self._tally.add(failed=1)
             raise
         finally:
-            self._running -= 1
+            self._tally.add(running=-1)
 
     @contextmanager
     def _asked(self, body: dict[str, Any], extensions: dict[str, Any], left: threading.Event) -> Iterator[httpx.Response | None]:

@@ -104,6 +104,7 @@ def test_an_end_token_ends_an_answer_and_is_not_text(local):
 
 
 def test_stop_and_a_closed_iterator_end_an_answer_and_free_its_row(local):
+    local._ends.clear()
     stop = threading.Event()
     long = Sampling(max_new_tokens=400, temperature=0.0)
     deltas = local.stream(ask("hello"), long, stop)
@@ -196,14 +197,17 @@ def test_a_backend_that_nobody_uses_takes_its_thread_with_it():
 @pytest.mark.slow
 def test_a_program_that_ends_in_the_middle_of_an_answer_ends():
     code = """
-import threading
+import threading, time
 from tasks.chatbot.backends import Sampling
 from tasks.chatbot.local_backend import LocalModel
 from tests.models import tiny_llama, tiny_tokenizer
 backend = LocalModel(tiny_llama(), tiny_tokenizer(), "tiny")
+backend._ends.clear()
 for beams in (1, 2):
     how = Sampling(max_new_tokens=500, num_beams=beams)
     threading.Thread(target=lambda: list(backend.stream([{"role": "user", "content": "x"}], how, threading.Event())), daemon=True).start()
+while not (backend.stats.tokens and backend._alone._live):
+    time.sleep(0.01)
 print("over")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250)
@@ -226,6 +230,7 @@ def test_an_architecture_with_a_cache_of_its_own_kind_answers():
     assert not backend.batched
     _, tokens, reason = answer(backend, "hello")
     assert tokens <= 12 and reason in ("stop", "length")
+    backend._ends.clear()
     stop = threading.Event()
     deltas = backend.stream(ask("hello"), Sampling(max_new_tokens=400), stop)
     next(deltas)
