@@ -264,6 +264,7 @@ class ChatLog:
         self.home, self.delay, self.enough, self.limit, self.on_log = home, delay, enough, limit, on_log
         self.lost = 0  # rows given up because the catalog could not be written
         self._waiting, self._lock, self._writing = Batch(), threading.Lock(), threading.Lock()
+        self._on_the_way = 0  # rows that are being written: they come back where that fails
         self._some, self._now, self._ending = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write_on, name="chat log", daemon=True)
         self._thread.start()
@@ -300,6 +301,7 @@ class ChatLog:
         with self._writing:
             with self._lock:
                 batch, self._waiting = self._waiting, Batch()
+                self._on_the_way = len(batch)
                 self._some.clear()
                 self._now.clear()
             if not batch:
@@ -309,9 +311,11 @@ class ChatLog:
             except BaseException:
                 with self._lock:
                     batch.extend(self._waiting)
-                    self._waiting = batch
+                    self._waiting, self._on_the_way = batch, 0
                     self._some.set()
                 raise
+            with self._lock:
+                self._on_the_way = 0
 
     def close(self) -> None:
         """Write what waits and end the thread."""
@@ -331,7 +335,7 @@ class ChatLog:
 
     def _take(self, batch: Batch) -> None:
         with self._lock:
-            if len(self._waiting) + len(batch) > self.limit:
+            if self._on_the_way + len(self._waiting) + len(batch) > self.limit:
                 self.lost += len(batch)
                 return
             self._waiting.extend(batch)

@@ -178,6 +178,28 @@ def test_a_catalog_that_cannot_be_written_costs_no_turn_when_it_can_again(home, 
     assert told[-1] == "2 rows of chats could not be kept"
 
 
+def test_what_is_being_written_counts_as_waiting(home, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def fail(*_):
+        begun.set()
+        go_on.wait(30)
+        raise OSError("disk full")
+
+    monkeypatch.setattr(chats.Batch, "write", fail)
+    log = ChatLog(home, delay=0.01, limit=5, on_log=lambda _: None)
+    name = log.begin_conversation("m", "i", "web")
+    log.keep_turn(name, turn("t1"))
+    assert begun.wait(30)
+    log.keep_turn(name, turn("t2"))
+    log.keep_turn(name, turn("t3"))
+    assert log.lost == 2
+    monkeypatch.undo()
+    go_on.set()
+    log.close()
+    assert [row["turn_id"] for row in chats.messages(home, name, "")] == ["t1", "t1", "t2", "t2"]
+
+
 def test_rated_conversations_have_every_turn_with_its_rating_and_flags(home):
     talked, silent = (chats.begin_conversation(home, "m", "i", "web", "ann") for _ in range(2))
     chats.keep_turn(home, silent, turn("s1"))
