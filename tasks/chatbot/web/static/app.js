@@ -4,7 +4,7 @@ import { explained, language, setLanguage, t, translate } from "./i18n.js";
 import { Answer, button, icon, make, question } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { about: null, conversation: null, title: "", list: [], lists: 0, answering: null };
+const state = { about: null, conversation: null, title: "", list: [], lists: 0, looks: "", answering: null };
 
 // Words for ears and errors.
 
@@ -208,6 +208,10 @@ function drawList() {
     const day = dayOf(one.last);
     groups.set(day, [...(groups.get(day) ?? []), one]);
   }
+  // What looks the same stays: a click on a link that is replaced between press and release is lost.
+  const looks = JSON.stringify([t("none"), [...groups].map(([day, ones]) => [day, ones.map(({ id, title }) => [id, title])])]);
+  if (looks === state.looks) return markOpen();
+  state.looks = looks;
   const drawn = [...groups].map(([day, ones]) => make("section", "", make("h2", "", t(day)), make("ul", "", ...ones.map(entry))));
   $("list").replaceChildren(...(drawn.length ? drawn : [make("p", "none", t("none"))]));
   markOpen();
