@@ -27,6 +27,8 @@ UNSET = (
     "PREFECT_SERVER_DATABASE_CONNECTION_URL",
 )
 
+RUN = "MIGAKI_RUN_PID"  # in the environment of a server: the process it serves
+
 interruption = threading.Event()  # somebody asked this process to end its run
 
 
@@ -50,14 +52,13 @@ def isolate(home: Home) -> None:
 
 
 def end_orphans(home: Home) -> None:
-    """End servers of this home whose parent was killed: they serve nobody and hold the home's Prefect database."""
-    for process in psutil.process_iter(["cmdline", "ppid"]):
+    """End servers of this home whose run was killed: they serve nobody and hold the home's Prefect database."""
+    for process in psutil.process_iter(["cmdline"]):
         with suppress(psutil.Error):
-            if (
-                process.info["ppid"] == 1
-                and any("prefect.server" in part for part in process.info["cmdline"] or ())
-                and process.environ().get("PREFECT_HOME") == str(home.prefect)
-            ):
+            if not any("prefect.server" in part for part in process.info["cmdline"] or ()):
+                continue
+            told = process.environ()
+            if told.get("PREFECT_HOME") == str(home.prefect) and RUN in told and not psutil.pid_exists(int(told[RUN])):
                 process.kill()
 
 
@@ -81,7 +82,7 @@ def start_server(home: Home, port: int) -> subprocess.Popen:
         "prefect.server.api.server:create_app",
     ]
     options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
-    quiet = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    quiet = {RUN: str(os.getpid()), "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     with (home.prefect / "server.log").open("wb") as log:
         return subprocess.Popen([*command, *options], env=os.environ | quiet, stdout=log, stderr=log, start_new_session=True)
 
@@ -116,6 +117,7 @@ def local_server(home: Home) -> Iterator[None]:
             server.wait(5)
         except subprocess.TimeoutExpired:
             server.kill()
+            server.wait()
 
 
 def wait_for_server(server: subprocess.Popen, port: int, log: Path, seconds: float = 120) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from storage import Catalog, Home
@@ -26,6 +27,16 @@ def align(home, *options) -> subprocess.Popen:
         text=True,
         start_new_session=True,
     )
+
+
+def learning(process: subprocess.Popen) -> list[str]:
+    """What it says until PPO begins."""
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if "align: PPO" in line:
+            break
+    return told
 
 
 def result(home) -> tuple[dict, list, list]:
@@ -49,16 +60,17 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path):
     migaki(start, "tune", *model, *settings)
     migaki(start, "align", *model, *settings, "--set", "align.updates=1")  # the reward models, which all runs share
     homes = [shutil.copytree(start, tmp_path / name) for name in ("whole", "killed")]
-    migaki(homes[0], "align", *model, *settings)
+    whole = align(homes[0], *model, *settings)
+    learning(whole)
+    beginning = time.monotonic()
+    whole.stderr.read()
+    assert whole.wait(60) == 0
+    seconds = time.monotonic() - beginning
     kills, resumed, generator = 0, 0, random.Random(0)
     while kills < 10:
         process = align(homes[1], *model, *settings)
-        told = []
-        for line in process.stderr:
-            told.append(line)
-            if "align: PPO" in line:
-                break
-        time.sleep(generator.uniform(0.0, 0.5))
+        told = learning(process)
+        time.sleep(generator.uniform(0, seconds / 6))
         os.killpg(process.pid, signal.SIGKILL)
         process.stderr.read()
         process.wait(30)
@@ -68,3 +80,5 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path):
     for whole, killed in zip(result(homes[0]), result(homes[1]), strict=True):
         assert whole == killed
     assert not list((homes[1] / "checkpoints").glob("*"))
+    own = {"PREFECT_HOME": str(Home(homes[1]).prefect)}.items()
+    assert not [found for found in psutil.process_iter(["environ"]) if own <= (found.info["environ"] or {}).items()]  # servers of killed runs
