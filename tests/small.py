@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.embedder import save_tiny_embedder
 from tests.models import save_tiny
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,6 +89,7 @@ SETTINGS = {
         "reward_answer_tokens": 6,
     },
     "quantize": {"eval_tokens": 400},
+    "index": {"chunk_tokens": 60},  # what the embedder reads
     "evaluate": {
         "loss_items": 8,
         "prompts": 8,
@@ -104,9 +106,14 @@ def tiny_model(folder: Path, family: str = "llama") -> str:
     return str(save_tiny(folder / family, family, hidden=64, layers=3))
 
 
+def tiny_embedder(model: str) -> str:
+    folder = Path(model).parent / "embedder"
+    return str(folder if folder.exists() else save_tiny_embedder(folder))
+
+
 def arguments(files: dict[str, list[str]], model: str) -> list[str]:
-    """The options of `migaki retrain` for this project."""
-    found = ["--model", model]
+    """The options of `migaki retrain` for this project, with an embedder beside the model."""
+    found = ["--model", model, "--set", f"run.embedder={tiny_embedder(model)}"]
     for kind, paths in files.items():
         found += [f"--{kind}", *paths]
     for stage, values in SETTINGS.items():

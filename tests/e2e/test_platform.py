@@ -9,7 +9,7 @@ import pytest
 from flows import platform
 from flows.local import wait_for_server
 from storage import Catalog, Home
-from tests.small import SETTINGS, project, tiny_model
+from tests.small import SETTINGS, project, tiny_embedder, tiny_model
 
 PORT = 4317
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -44,7 +44,7 @@ def served(tmp_path, monkeypatch):
 def test_retrain_over_the_api_with_both_limits_at_one(served, tmp_path):
     home, log = served
     files = project(tmp_path / "data")
-    parameters = {"run": {"where": "prefect", "model": tiny_model(tmp_path)}, "prepare": files, **SETTINGS}
+    parameters = {"run": {"where": "prefect", "model": (model := tiny_model(tmp_path)), "embedder": tiny_embedder(model)}, "prepare": files, **SETTINGS}
     deployment = api("/deployments/name/retrain/retrain")
     assert deployment["schedules"][0]["active"] is False and deployment["schedules"][0]["schedule"]["timezone"] == "Asia/Tokyo"
     run = api(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters, "state": {"type": "SCHEDULED"}})

@@ -1,5 +1,6 @@
 """The terminal chat: what is typed, what is shown, what is kept, and that Ctrl-C costs an answer and not the program."""
 
+import codecs
 import io
 import json
 import os
@@ -294,6 +295,7 @@ class Pseudo:
             env=os.environ | {"PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"},
         )
         os.close(slave)
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a read may end inside a character
         self.seen, self.read = "", 0  # all that was shown, and how far it has been waited for
 
     def type(self, text: str) -> None:
@@ -306,7 +308,7 @@ class Pseudo:
             assert time.monotonic() < until, self.seen
             if select.select([self.master], [], [], 0.1)[0]:
                 try:
-                    self.seen += os.read(self.master, 4096).decode(errors="replace")
+                    self.seen += self.decoder.decode(os.read(self.master, 4096))
                 except OSError as error:  # the program has ended
                     raise AssertionError(self.seen) from error
         self.read = found + len(text)
@@ -315,7 +317,7 @@ class Pseudo:
         """The prompt, and the program asleep behind it: a signal just before it reads would be seen only with the next key."""
         self.wait_for("you> ")
         program, before = psutil.Process(self.process.pid), None
-        while before != (before := (program.cpu_times()[:2], program.num_ctx_switches())):
+        while before != (before := (program.cpu_times()[:2], program.num_ctx_switches())) or program.status() != psutil.STATUS_SLEEPING:
             time.sleep(0.3)
 
     def close(self) -> None:

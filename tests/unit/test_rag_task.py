@@ -1,7 +1,7 @@
 """The stage index: every document is indexed or skipped with a reason, and what it wrote opens and answers."""
 
 import json
-import os
+import random
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -83,7 +83,7 @@ def test_an_int8_embedder_is_made_in_the_home_and_its_loss_is_a_figure_of_the_in
 
 def test_every_document_is_indexed_or_skipped_with_a_reason(project, folder):
     (folder / "empty.md").write_text("", encoding="utf-8")
-    (folder / "picture.md").write_bytes(os.urandom(5000))
+    (folder / "picture.md").write_bytes(random.Random(0).randbytes(5000))
     (folder / "photo.jpg").write_bytes(b"\xff\xd8")
     (folder / "blank.html").write_text("<p> </p>", encoding="utf-8")
     (folder / "sjis.txt").write_bytes("銅の琴が冬の庭で鳴る。とても静かな夜です。".encode("shift_jis"))

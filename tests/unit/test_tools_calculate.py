@@ -248,7 +248,7 @@ def test_the_hostile_ones_are_many():
 
 
 @pytest.mark.parametrize("expression", HOSTILE, ids=lambda text: ascii(text)[:24])
-def test_nothing_hostile_is_executed_or_hangs(expression):
+def test_nothing_hostile_is_executed_or_hangs(expression, without_collection):
     start = time.thread_time()
     with pytest.raises(MigakiError) as caught:
         calculate(expression)

@@ -141,7 +141,7 @@ def test_a_new_champion_model_answers_and_the_old_one_is_freed_after_its_last_an
     for name in ("first001", "second02"):
         register(home, commit_model(home, name))
     promote(home, "first001")
-    opened = open_engine(home, None, {"chat": {"max_new_tokens": 40, "safety": False, "max_calls": 0}})
+    opened = open_engine(home, None, {"chat": {"max_new_tokens": 40, "temperature": 0.0, "safety": False, "max_calls": 0}})
     service = create_app(opened.engine, SimpleNamespace(index_id=None, model_id="first001"), opened.about, ServeSettings()).state.service
     old = weakref.ref(opened.engine.backend)
     del opened
