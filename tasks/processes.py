@@ -67,8 +67,8 @@ def _launch(config: Path, folder: Path, work: Work) -> None:
         finally:
             _end(process)
     if process.returncode:
-        for mistake in sorted((folder / MISTAKES).glob("*.txt")):
-            raise MigakiError(mistake.read_text(encoding="utf-8"))
+        if mistakes := sorted((folder / MISTAKES).glob("*.txt")):
+            raise MigakiError(mistakes[0].read_text(encoding="utf-8"))
         words = (folder / "errors.log").read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
         raise MigakiError(f"`accelerate launch --config_file {config.name}` ended with {process.returncode}:\n{words}")
 
@@ -132,7 +132,7 @@ def main(folder: Path) -> None:
 
 
 def _tell(mistake: str, folder: Path, process: int) -> None:
-    """Whichever process made it: the launcher kills the others at once, often before they can tell the same. So none is read half written either."""
+    """Whichever process made it: the launcher kills the others at once, often before they can tell the same. Renamed, as a kill may fall into the writing."""
     draft = folder / f"{process:05}.draft"
     draft.write_text(mistake, encoding="utf-8")
     draft.rename(draft.with_suffix(".txt"))

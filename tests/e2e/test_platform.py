@@ -44,7 +44,8 @@ def served(tmp_path, monkeypatch):
 def test_retrain_over_the_api_with_both_limits_at_one(served, tmp_path):
     home, log = served
     files = project(tmp_path / "data")
-    parameters = {"run": {"where": "prefect", "model": (model := tiny_model(tmp_path)), "embedder": tiny_embedder(model)}, "prepare": files, **SETTINGS}
+    model = tiny_model(tmp_path)
+    parameters = {"run": {"where": "prefect", "model": model, "embedder": tiny_embedder(model)}, "prepare": files, **SETTINGS}
     deployment = api("/deployments/name/retrain/retrain")
     assert deployment["schedules"][0]["active"] is False and deployment["schedules"][0]["schedule"]["timezone"] == "Asia/Tokyo"
     run = api(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters, "state": {"type": "SCHEDULED"}})

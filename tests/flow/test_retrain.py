@@ -59,7 +59,9 @@ def test_every_stage_runs_and_leaves_its_account(place):
 def test_overhead_is_small(place):
     """Orchestration costs at most 5 % of a run of minutes; on this run of seconds, at most a second a stage."""
     _, _, answer = place
-    assert sum(stage["seconds"] - stage["body_seconds"] for stage in answer["stages"]) < 1.0 * len(CHAIN)
+    bodies = sum(stage["body_seconds"] for stage in answer["stages"])
+    assert sum(stage["seconds"] for stage in answer["stages"]) - bodies < 1.0 * len(CHAIN)
+    assert answer["seconds"] - bodies < 1.5 * len(CHAIN)  # with the gate and the report
 
 
 def test_a_second_run_reuses_everything_but_the_gate(place):
@@ -139,7 +141,7 @@ def test_ctrl_c_in_a_stage_costs_that_stage_alone(place, tmp_path, stage):
     os.killpg(process.pid, signal.SIGINT)
     said = process.stderr.read()
     assert process.wait(60) == 130, said[-4000:]
-    assert not still_running(children, 5)
+    assert not still_running(children, 0)
     runs = Catalog.of(Home(home)).query("SELECT flow, status FROM runs")
     assert {row["status"] for row in runs if row["flow"] in (stage, "retrain")} == {"cancelled"}
     assert not list((home / "objects").glob("*/*.tmp-*"))

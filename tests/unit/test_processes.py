@@ -18,7 +18,6 @@ from tasks.processes import run_in_processes
 from tasks.rlhf.settings import PPOSettings, RewardSettings
 from tasks.stage import STAGES
 from tests.place import FREE, PAIRS, SMALL, Place
-from tests.small import still_running
 from tests.unit.test_training_task import TUNE, Project
 
 CONFIG = """
@@ -158,7 +157,7 @@ with place.draft("adapter") as folder:
     assert len(children) >= 3  # the launcher and two workers
     ours.send_signal(number)
     ours.wait(60)
-    alive = still_running(children)
+    _, alive = psutil.wait_procs(children, timeout=30)
     for process in alive:
         process.kill()
     assert not alive
