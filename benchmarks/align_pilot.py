@@ -99,7 +99,17 @@ def main() -> None:
     for name, gain in gains.items():
         print(f"{name}: aligned - tuned on {len(asked)} held-out prompts {gain.value:+.3f} ({gain.low:.3f} to {gain.high:.3f})")
     if chosen.json:
-        chosen.json.write_text(json.dumps({"settings": settings.model_dump(), "rounds": rounds, "loss": [before, after], "ending": ending, "gains": {name: asdict(gain) for name, gain in gains.items()}}))
+        chosen.json.write_text(
+            json.dumps(
+                {
+                    "settings": settings.model_dump(),
+                    "rounds": rounds,
+                    "loss": [before, after],
+                    "ending": ending,
+                    "gains": {name: asdict(gain) for name, gain in gains.items()},
+                }
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -212,7 +212,11 @@ def profile(trainer: "PPOTrainer", prompts: list[list[int]]) -> None:
             wall = time.perf_counter() - start
         kernels = [event for event in seen.key_averages() if event.self_device_time_total > 0]
         busy = sum(event.self_device_time_total for event in kernels) / 1e6
-        print(json.dumps({"half": name, "seconds": round(wall, 3), "kernel_seconds": round(busy, 3), "kernels": sum(e.count for e in kernels)}))
+        print(
+            json.dumps(
+                {"half": name, "seconds": round(wall, 3), "kernel_seconds": round(busy, 3), "kernels": sum(e.count for e in kernels)}
+            )
+        )
         for event in sorted(kernels, key=lambda event: -event.self_device_time_total)[:6]:
             print(f"  {event.self_device_time_total / 1e6 / busy:5.1%} {event.count:6} x {event.key[:100]}")
         return found

@@ -43,7 +43,9 @@ QUOTING_BECAUSE = {
 HELD = 8  # tokens that wait for the output filter at most: it must see what is shown before it is shown
 DEFINES = 2.0  # how much more a sentence is worth that begins with what the question asks about
 WHAT_IS = {
-    "en": re.compile(r"(?:what(?:'s|\s+is|\s+are|\s+does)|define|explain)\s+(?:an?\s+|the\s+)?([\w .-]{2,40}?)(?:\s+mean)?\s*[?.!]*$", re.I),
+    "en": re.compile(
+        r"(?:what(?:'s|\s+is|\s+are|\s+does)|define|explain)\s+(?:an?\s+|the\s+)?([\w .-]{2,40}?)(?:\s+mean)?\s*[?.!]*$", re.I
+    ),
     "ja": re.compile(r"([^、。?!\s]{2,20}?)(?:とは|って)(?:(?:何|なに|なん)(?:のこと)?(?:です|でしょう)?か?)?[。?]*$"),
 }
 BOUNDARY = re.compile("[.!?。\uff01\uff1f\n]")
@@ -241,7 +243,9 @@ class ChatEngine:
 
     def _plain(self, message: Message) -> Message:
         """Nobody but the program opens or closes a message of the prompt."""
-        return message if message["role"] == "system" else message | {"content": without_delimiters(message["content"], self.backend.specials)}
+        return (
+            message if message["role"] == "system" else message | {"content": without_delimiters(message["content"], self.backend.specials)}
+        )
 
     def _shown(self, turn: Turn, deltas: Iterator[Delta]) -> Iterator[Event]:
         """The pieces of an answer. With filters, each is shown after they have read everything up to it, and without personal data that comes
@@ -302,7 +306,10 @@ def definition(question: str) -> re.Pattern[str] | None:
     if not found:
         return None
     thing = re.escape(found[1])
-    return re.compile(rf"(?:(?:an?|the)\s+)?{thing}(?:\s*[(\uff08][^)\uff09]*[)\uff09])?(?:とは|は|って|、|\s+(?:is|are|means?|stands?|refers?|\w+s)\b)", re.I)
+    return re.compile(
+        rf"(?:(?:an?|the)\s+)?{thing}(?:\s*[(\uff08][^)\uff09]*[)\uff09])?(?:とは|は|って|、|\s+(?:is|are|means?|stands?|refers?|\w+s)\b)",
+        re.I,
+    )
 
 
 def best_sentence(question: str, sources: list[Source], rarity: Callable[[str], float]) -> tuple[Source, str]:

@@ -20,10 +20,16 @@ class ChatSettings(StageSettings):
     max_turns: int = Field(10, ge=1, description="Questions and answers that are remembered")
     chunks: int = Field(2, ge=0, le=20, description="Chunks looked up for an answer; 0 answers without documents")
     min_confidence: float = Field(
-        0.3, ge=0, le=1, description="Below this probability that the chunks found answer the question, the chat says that the documents do not"
+        0.3,
+        ge=0,
+        le=1,
+        description="Below this probability that the chunks found answer the question, the chat says that the documents do not",
     )
     support: float = Field(
-        0.6, ge=0, le=1, description="Share of a sentence's character n-grams that a chunk must hold to be cited for it; with less, it is marked"
+        0.6,
+        ge=0,
+        le=1,
+        description="Share of a sentence's character n-grams that a chunk must hold to be cited for it; with less, it is marked",
     )
     max_calls: int = Field(3, ge=0, le=10, description="Tools called for one question; 0 offers none")
     safety: bool = Field(True, description="Whether the safety filters read questions, answers and documents")
@@ -34,6 +40,7 @@ class ChatSettings(StageSettings):
         description="What the model computes in; auto is bfloat16 on a GPU and where the processor multiplies it, else float32; int8 and nf4 on a CPU always float32",
     )
     server: str = Field(
-        "", description="Address of a server that speaks OpenAI's protocol (vLLM), which answers in the champion's place. Key: MIGAKI_SERVER_KEY"
+        "",
+        description="Address of a server that speaks OpenAI's protocol (vLLM), which answers in the champion's place. Key: MIGAKI_SERVER_KEY",
     )
     server_model: str = Field("", description="Name of the model that chat.server is to answer with")

@@ -22,7 +22,9 @@ class PrepareSettings(StageSettings):
     feedback: bool = Field(
         True, description="Add what people said here to the files: comparisons (`migaki label`) and what chats gave (`migaki harvest`)"
     )
-    documents: list[str] = Field(["examples/documents"], description="Files, folders and globs of txt, md, html, pdf, docx, csv and jsonl for the index")
+    documents: list[str] = Field(
+        ["examples/documents"], description="Files, folders and globs of txt, md, html, pdf, docx, csv and jsonl for the index"
+    )
     questions: list[str] = Field(
         ["examples/questions.en.jsonl", "examples/questions.ja.jsonl"], description=f"Held-out question files ({FILES}: qa, squad)"
     )

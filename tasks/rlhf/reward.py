@@ -87,7 +87,9 @@ class SequenceRewardModel:
                 f"the reward model in {folder.name!r} has another tokenizer ({len(vocabulary)} tokens) than the policy ({len(tokenizer)}), "
                 "so that one's tokens mean nothing to the other; accepted is a reward model trained from the policy's own family of models"
             )
-        model = sped_up(AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)).to(device).eval().requires_grad_(False)
+        model = (
+            sped_up(AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)).to(device).eval().requires_grad_(False)
+        )
         if model.config.num_labels != 1:
             raise MigakiError(f"the reward model in {folder.name!r} has {model.config.num_labels} labels; a reward model has one")
         if not isinstance(getattr(model, "score", None), nn.Linear):

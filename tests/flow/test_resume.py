@@ -81,4 +81,6 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path):
         assert whole == killed
     assert not list((homes[1] / "checkpoints").glob("*"))
     own = {"PREFECT_HOME": str(Home(homes[1]).prefect)}.items()
-    assert not [found for found in psutil.process_iter(["environ"]) if own <= (found.info["environ"] or {}).items()]  # servers of killed runs
+    assert not [
+        found for found in psutil.process_iter(["environ"]) if own <= (found.info["environ"] or {}).items()
+    ]  # servers of killed runs

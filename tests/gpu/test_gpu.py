@@ -35,7 +35,14 @@ def place(tmp_path_factory):
     """(home, options, answer) of a finished run."""
     folder = tmp_path_factory.mktemp("gpu")
     options = arguments(project(folder / "data"), str(save_tiny(folder / "llama", "llama", hidden=64, layers=3)))
-    options += ["--set", f"run.embedder={save_tiny_embedder(folder / 'embedder')}", "--set", "index.chunk_tokens=60", "--set", "run.device=cuda"]
+    options += [
+        "--set",
+        f"run.embedder={save_tiny_embedder(folder / 'embedder')}",
+        "--set",
+        "index.chunk_tokens=60",
+        "--set",
+        "run.device=cuda",
+    ]
     return folder / "home", options, migaki(folder / "home", "retrain", *options)
 
 

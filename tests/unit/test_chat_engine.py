@@ -202,7 +202,12 @@ def test_personal_data_that_nobody_gave_is_not_shown_however_it_is_cut():
     text = "Write to bob.smith@example.com or to ann@example.org today. Call 090-1234-5678 too."
     question = "Who is it? I am ann@example.org"
     events, turn = ask(engine(Letters(text), guard=Guard()), question)
-    assert "bob" not in said(events) and "1234" not in said(events) and "ann@example.org" in said(events) and said(events).strip() == turn.answer
+    assert (
+        "bob" not in said(events)
+        and "1234" not in said(events)
+        and "ann@example.org" in said(events)
+        and said(events).strip() == turn.answer
+    )
     assert said(ask(engine(Letters(text)), question)[0]) == text
 
 

@@ -150,7 +150,9 @@ with place.draft("adapter") as folder:
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests that a shell runs in the background ignore it, and so would this
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # tests that a shell runs in the background ignore it, and so would this
     )
     assert any("align: PPO" in line for line in ours.stdout)  # until it is under way
     children = psutil.Process(ours.pid).children(recursive=True)

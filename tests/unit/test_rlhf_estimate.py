@@ -50,7 +50,9 @@ def test_four_bits_take_an_eighth_of_the_matrices():
 
 def test_adapters_of_a_narrow_trunk_keep_a_copy_of_what_enters_them():
     model = FAMILIES["llama"](layers=3, hidden=32)
-    full, half = (estimate(model, AlignSettings(trunk=trunk), 20, "cuda").phases["learning"]["activations"] for trunk in ("float32", "bfloat16"))
+    full, half = (
+        estimate(model, AlignSettings(trunk=trunk), 20, "cuda").phases["learning"]["activations"] for trunk in ("float32", "bfloat16")
+    )
     tokens = AlignSettings().micro_batch * (20 + AlignSettings().answer_tokens)
     assert half == full / 2 + 4 * tokens * (6 * 32 + 64)  # query, key, value, output, gate and up take 32 numbers each, down takes 64
 

@@ -184,10 +184,7 @@ def test_services_are_asked_and_their_answers_become_sentences(service, monkeypa
         "/search": {"results": [{"title": f"T{i}", "url": f"u{i}", "content": "c" * 900} for i in range(9)]},
     }
     box = over_http(service)
-    assert (
-        box.call("get_weather", {"city": "東京 & 横浜"}).content
-        == f"東京都の{TODAY}の天気は雨、最高12.5度、最低7度です(現在9.5度)。"
-    )
+    assert box.call("get_weather", {"city": "東京 & 横浜"}).content == f"東京都の{TODAY}の天気は雨、最高12.5度、最低7度です(現在9.5度)。"
     assert box.call("get_weather", {"city": "Tokyo", "date": "2026-08-01"}).content == "東京都 on 2026-08-01: rain, 7 to 12.5 °C."
     found = box.call("search_web", {"query": "a&b=c d"}).content
     assert found.startswith("1. T0 (u0): ccc") and found.count("\n") == 2 and len(found) < 1000

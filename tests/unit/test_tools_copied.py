@@ -29,8 +29,13 @@ def values(tool: Tool, question: str) -> dict:
     return {name: part["enum"][0] for name, part in schema["properties"].items() if "enum" in part}
 
 
-TRAIN = tool("列車の運賃を調べる", {"from_station": ("string", "出発駅"), "to_station": ("string", "到着駅")}, reserved=("boolean", "指定席かどうか"))
-LOAN = tool("毎月の返済額を計算する", {"amount": ("integer", "借入額(円)"), "rate": ("number", "年利(パーセント)"), "years": ("integer", "返済期間(年)")})
+TRAIN = tool(
+    "列車の運賃を調べる", {"from_station": ("string", "出発駅"), "to_station": ("string", "到着駅")}, reserved=("boolean", "指定席かどうか")
+)
+LOAN = tool(
+    "毎月の返済額を計算する",
+    {"amount": ("integer", "借入額(円)"), "rate": ("number", "年利(パーセント)"), "years": ("integer", "返済期間(年)")},
+)
 MAIL = tool("メールを送る", {"to": ("string", "宛先"), "subject": ("string", "件名"), "body": ("string", "本文")})
 
 
@@ -59,11 +64,20 @@ MAIL = tool("メールを送る", {"to": ("string", "宛先"), "subject": ("stri
         ),
         (tool("平均を求める", {"numbers": (["number"], "数値のリスト")}), "12、1,500と3.5の平均は?", {"numbers": [12, 1500, 3.5]}),
         (tool("レシピを探す", {"foods": (["string"], "食材のリスト")}), "豆腐とナスとひき肉で作れるレシピは?", {"foods": ["豆腐", "ナス"]}),
-        (tool("QRコードを作る", {"url": ("string", "リンク先")}), "https://例.jpではなくhttps://example.jp/a?b=1のQRコード", {"url": "https://example.jp/a?b=1"}),
+        (
+            tool("QRコードを作る", {"url": ("string", "リンク先")}),
+            "https://例.jpではなくhttps://example.jp/a?b=1のQRコード",
+            {"url": "https://example.jp/a?b=1"},
+        ),
         (tool("在庫を調べる", {"item": ("string", "商品名")}, colour=("string", "色")), "ABC商事の万年筆の在庫は?", {"item": "ABC商事"}),
         (tool("確率を小数で扱う", {"p": ("number", "確率(小数)")}), "確率20%で", {"p": 0.2}),
         (
-            tool("列車を探す", {"from": ("string", "出発駅"), "to": ("string", "到着駅")}, people=("integer", "人数"), days=("integer", "日数")),
+            tool(
+                "列車を探す",
+                {"from": ("string", "出発駅"), "to": ("string", "到着駅")},
+                people=("integer", "人数"),
+                days=("integer", "日数"),
+            ),
             "博多発広島行きで2名分お願いします",
             {"from": "博多", "to": "広島", "people": 2},
         ),
@@ -76,7 +90,14 @@ def test_values_are_found_by_their_form_the_particles_and_the_words_around_them(
 
 def test_a_question_is_cut_at_particles_and_not_within_words():
     found = [(span.form, span.value) for span in spans_in("田中さんとの打ち合わせを六本木の第二会議室で1月5日、午後3時に")]
-    assert found == [("name", "田中さん"), ("name", "打ち合わせ"), ("name", "六本木"), ("name", "第二会議室"), ("date", "1月5日"), ("time", "午後3時")]
+    assert found == [
+        ("name", "田中さん"),
+        ("name", "打ち合わせ"),
+        ("name", "六本木"),
+        ("name", "第二会議室"),
+        ("date", "1月5日"),
+        ("time", "午後3時"),
+    ]
     assert [span.value for span in quantities_in("品番X-770を2個、1万5千円で")] == [2, 15000]
 
 

@@ -59,7 +59,8 @@ def mentioned(parameters: Schema, question: str) -> frozenset[str]:
     return frozenset(
         name
         for name, part in parameters.get("properties", {}).items()
-        if name not in parameters.get("required", []) and (_named(name, asked) or any(says(value, question) for value in part.get("enum", ())))
+        if name not in parameters.get("required", [])
+        and (_named(name, asked) or any(says(value, question) for value in part.get("enum", ())))
     )
 
 

@@ -34,7 +34,9 @@ FORMS = {  # of those that begin at one place, the first is taken
 # and one behind.
 WORDLIKE = rf"(?:{CHARACTER}|(?<=[\u4e00-\u9fff])[きぎしじちみりびいけげせてれねめえべむわも]{{1,2}}(?=[\u4e00-\u9fff]))"
 ENDING = r"[わもりみげしきせえけれめち]{1,2}(?=[をのはがにで、。]|$)"
-FORMS["name"] = rf"[A-Za-z0-9]*(?:(?!宛|行き|発{CHARACTER}{{1,8}}[行着]|{COUNTED}|{FORMS['date']}|{FORMS['time']}){WORDLIKE})+(?:さん|さま|[A-Z](?![A-Za-z0-9-])|{ENDING})?"
+FORMS["name"] = (
+    rf"[A-Za-z0-9]*(?:(?!宛|行き|発{CHARACTER}{{1,8}}[行着]|{COUNTED}|{FORMS['date']}|{FORMS['time']}){WORDLIKE})+(?:さん|さま|[A-Z](?![A-Za-z0-9-])|{ENDING})?"
+)
 SPAN = re.compile("|".join(f"(?P<{name}>{form})" for name, form in FORMS.items()))
 QUANTITY = re.compile("|".join(pattern.pattern for pattern in (MIXED, NUMBER, KANJI)))
 # The form that a parameter wants, by its name and description; of all others, a name.
@@ -46,9 +48,13 @@ WANTS = {
         re.I,
     ),
     "code": re.compile(
-        r"\b(id|code|sku|user.?name|isbn|ticker|host.?name|server)\b|\b(tracking|order|flight|part|serial|model) number\b|品番|番号|型番|コード", re.I
+        r"\b(id|code|sku|user.?name|isbn|ticker|host.?name|server)\b|\b(tracking|order|flight|part|serial|model) number\b|品番|番号|型番|コード",
+        re.I,
     ),
-    "quote": re.compile(r"\b(message|body|text|subject|title|keyword|content|phrase|word|sentence)\b|本文|件名|題名|メッセージ|文章|キーワード|語|内容", re.I),
+    "quote": re.compile(
+        r"\b(message|body|text|subject|title|keyword|content|phrase|word|sentence)\b|本文|件名|題名|メッセージ|文章|キーワード|語|内容",
+        re.I,
+    ),
 }
 BEGINS = re.compile(r"\b(from|origin|departure|pick.?up|source)\b|出発|発送元|乗車|換算元|変換元", re.I)
 ENDS = re.compile(r"\b(to|destination|arrival|drop.?off|target|recipient)\b|到着|目的地|行き先|宛先|降車|換算先|変換先|翻訳先|送り先", re.I)
@@ -57,12 +63,32 @@ LIST = re.compile(r"と|や|、|,|・|および")
 WORD = re.compile(r"[\u4e00-\u9fff]{2,}|[\u30a1-\u30fc]{2,}|[\u4e00-\u9fff]さ|[A-Za-z]{3,}")
 GENERAL = frozenset(["名前", "種類", "指定", "任意", "対象", "単位", "数値", "リスト", "配列", "the", "name", "for", "number", "list"])
 UNITS = {
-    **{"yen": "円", "金額": "円", "dollar": "ドル", "euro": "ユーロ", "people": "人", "person": "人", "metre": "メートル", "meter": "メートル"},
-    **{"gram": "グラム", "hour": "時間", "minute": "分", "day": "日", "year": "年", "percent": "パーセント", "ohm": "オーム", "ampere": "アンペア"},
+    **{
+        "yen": "円",
+        "金額": "円",
+        "dollar": "ドル",
+        "euro": "ユーロ",
+        "people": "人",
+        "person": "人",
+        "metre": "メートル",
+        "meter": "メートル",
+    },
+    **{
+        "gram": "グラム",
+        "hour": "時間",
+        "minute": "分",
+        "day": "日",
+        "year": "年",
+        "percent": "パーセント",
+        "ohm": "オーム",
+        "ampere": "アンペア",
+    },
     **{"night": "泊", "page": "ページ", "年齢": "歳", "人数": "名"},
 }
 # What may stand behind a name. Other kana go on with a verb (入れて); and what is to be done is no value (予約をお願い).
-AFTER = re.compile(r"(?!でき|を?お願い|を?し[てた]|をする)(?:[^\u3041-\u3096]|$|[のをはがにへでともやかな]|から|まで|より|って|だけ|くらい|ぐらい|など|さん|さま|あたり)")
+AFTER = re.compile(
+    r"(?!でき|を?お願い|を?し[てた]|をする)(?:[^\u3041-\u3096]|$|[のをはがにへでともやかな]|から|まで|より|って|だけ|くらい|ぐらい|など|さん|さま|あたり)"
+)
 BOUNDS = frozenset(["以上", "以下", "以内", "未満", "合計", "最新", "最大", "最小"])
 NEGATED = re.compile(r"\s*[をはもが]?\s*(?:オフ|なし|無し|不要|しない|せず|いら|要ら|では?な|じゃな)")
 FRACTION = re.compile("小数|割合|fraction|decimal", re.I)
@@ -143,7 +169,8 @@ def parameter(name: str, schema: Schema, described: Schema, topic: str = "", dou
 def spans_in(text: str) -> list[Span]:
     """The pieces that may be values, in order; a quotation is what stands inside."""
     return [
-        _span(text, str(found.lastgroup), found, found[0][1:-1] if found.lastgroup == "quote" else found[0]) for found in SPAN.finditer(text)
+        _span(text, str(found.lastgroup), found, found[0][1:-1] if found.lastgroup == "quote" else found[0])
+        for found in SPAN.finditer(text)
     ]
 
 
@@ -161,7 +188,9 @@ def quantities_in(text: str) -> list[Span]:
 
 
 def _span(text: str, form: str, found: re.Match[str], value: Any) -> Span:
-    return Span(form, value, found.start(), found.end(), text[max(0, found.start() - NEAR) : found.start()], text[found.end() : found.end() + NEAR])
+    return Span(
+        form, value, found.start(), found.end(), text[max(0, found.start() - NEAR) : found.start()], text[found.end() : found.end() + NEAR]
+    )
 
 
 def matched(wanted: Sequence[Parameter], spans: Sequence[Span], worth: Callable[[Parameter, Span], float]) -> dict[str, Any]:
@@ -200,7 +229,11 @@ def number_worth(one: Parameter, span: Span) -> float:
     if not fits(_typed(one, span.value), one.schema):
         return NEVER
     behind = span.behind.strip()
-    units = [*re.findall(r"\(([^)]{1,8})\)", one.about), *re.findall("(.)数", one.about), *(unit for word, unit in UNITS.items() if word in one.about.lower())]
+    units = [
+        *re.findall(r"\(([^)]{1,8})\)", one.about),
+        *re.findall("(.)数", one.about),
+        *(unit for word, unit in UNITS.items() if word in one.about.lower()),
+    ]
     worth = 1.0 + 2.0 * any(word in span.before for word in one.words) + 2.0 * any(behind.startswith(unit) for unit in units)
     worth += 3.0 * bool(re.search(rf"(?<![A-Za-z]){re.escape(one.name)}\s*=\s*$", span.before))
     return worth - 0.5 * bool(re.match("[年月日時]", behind))

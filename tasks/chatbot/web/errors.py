@@ -31,7 +31,9 @@ def failed() -> ApiError:
 
 def unavailable() -> ApiError:
     """The model answers nobody at the moment."""
-    return ApiError(503, "unavailable", "the model cannot answer at the moment: ask again later; the server's log has the reason", retry_after=5)
+    return ApiError(
+        503, "unavailable", "the model cannot answer at the moment: ask again later; the server's log has the reason", retry_after=5
+    )
 
 
 def in_words(problems: list[dict]) -> tuple[str, str | None]:

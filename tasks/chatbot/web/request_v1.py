@@ -72,7 +72,9 @@ class Completion(BaseModel):
     @classmethod
     def known_choice(cls, value: Any) -> Any:
         if not (value is None or value in ("auto", "none", "required") or isinstance(value, dict)):
-            raise ValueError(f"{value!r} is no way of choosing; expected 'auto', 'none', 'required' or {{'type': 'function', 'function': {{'name': ...}}}}")
+            raise ValueError(
+                f"{value!r} is no way of choosing; expected 'auto', 'none', 'required' or {{'type': 'function', 'function': {{'name': ...}}}}"
+            )
         return value
 
     def stops(self) -> list[str]:
