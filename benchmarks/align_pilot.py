@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
-from flows.dispatch import newest_inputs
-from flows.params import BUNDLED_MODEL, parse_assignment
-from storage import ArtifactStore, Home
+from flows.running.dispatch import newest_inputs
+from flows.running.parameters import BUNDLED_MODEL, parse_assignment
+from storage.artifacts import ArtifactStore
+from storage.home import Home
 from tasks.data.records import load_instructions, load_preferences
-from tasks.evaluation.metrics import Interval, mean_interval
+from tasks.inference.sampling import sample
 from tasks.models.batching import Example
-from tasks.models.decode import sample
 from tasks.models.likelihood import mean_per_character, score_examples
 from tasks.models.reference import resolve
 from tasks.prompts.template import encode_prompt, end_ids
@@ -33,7 +33,8 @@ from tasks.rlhf.roles import Roles
 from tasks.rlhf.rollout import POLICY
 from tasks.rlhf.settings import PPOSettings
 from tasks.rlhf.task import prompts_for
-from tasks.stage import STAGES, Context, Work
+from tasks.stages.stage import STAGES, Context, Work
+from tasks.statistics import Interval, mean_interval
 from tasks.training.examples import encode_instructions
 
 FIGURES = ("score", "second_score", "kl", "length", "finished", "distinct_2", "first_ratio_error")

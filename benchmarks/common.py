@@ -15,8 +15,8 @@ GPU_PEAK = "peak_gpu_mib"
 
 
 def bundled_model() -> Path:
-    from flows.params import BUNDLED_MODEL
-    from storage import Home
+    from flows.running.parameters import BUNDLED_MODEL
+    from storage.home import Home
     from tasks.models.reference import resolve
 
     return resolve(BUNDLED_MODEL, Home.current(), print).path

@@ -27,20 +27,20 @@ import jsonschema
 import torch
 from common import bundled_model
 from sklearn.linear_model import LogisticRegression
+from tasks.chatbot.tools.calls import Called
 
-from flows.params import BUNDLED_MODEL
-from tasks.chatbot.events import Called
-from tasks.chatbot.local_backend import LocalModel
+from flows.running.parameters import BUNDLED_MODEL
 from tasks.chatbot.tools.arguments import decode_arguments
 from tasks.chatbot.tools.relevance import Weights, features, name_lifts
 from tasks.chatbot.tools.schema import TYPES
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
-from tasks.data.language import detect
+from tasks.inference.local import LocalModel
+from tasks.inference.sampling import sample
 from tasks.models.catalogue import weak_languages
-from tasks.models.decode import sample
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.prompts.template import encode_prompt, end_ids
+from tasks.text.detection import detect
 
 FREE = (
     "You are a helpful assistant with access to the following functions:\n{functions}\n\nUser query: {question}\n\n"

@@ -24,11 +24,12 @@ import sentence_transformers  # noqa: F401
 
 import tasks.rag.incremental
 import tasks.rag.task  # noqa: F401  (registers the stage)
-from flows.params import BUNDLED_EMBEDDER
-from storage import ArtifactRef, ArtifactStore, Home
+from flows.running.parameters import BUNDLED_EMBEDDER
+from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.home import Home
 from storage.registry import register
 from tasks.rag.settings import IndexSettings
-from tasks.stage import Context, Work, key_of, models_of
+from tasks.stages.stage import Context, Work, key_of, models_of
 
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = {"emit": lambda text, final: None, "log": lambda text: None}
@@ -66,7 +67,7 @@ def change(files: list[Path], share: float, number: int) -> int:
 
 
 def build(context: Context, settings: IndexSettings, dataset: ArtifactRef) -> tuple[ArtifactRef, float]:
-    """The stage's artifact, found or made, and the seconds that took; as `tasks.stage.execute` does it, without Prefect's own time."""
+    """The stage's artifact, found or made, and the seconds that took; as `tasks.stages.stage.execute` does it, without Prefect's own time."""
     start, store = time.perf_counter(), ArtifactStore(context.home)
     stage, key = key_of("index", settings, {"dataset": dataset}, context)
     found = store.find("index", key)
@@ -97,7 +98,11 @@ def command(home: Home, documents: Path, backend: str) -> float:
     words = ["index", "--documents", str(documents), "--home", str(home.root), "--set", f"index.embedder_backend={backend}"]
     start = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "flows.cli", *words], cwd=ROOT, check=True, capture_output=True, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+        [sys.executable, "-m", "flows.commands.main", *words],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
     )
     return time.perf_counter() - start
 

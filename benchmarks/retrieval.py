@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from storage import Home
+from storage.home import Home
+from tasks.documents.parsed import Parsed, Section
 from tasks.models.reference import resolve
 from tasks.rag.chunking import chunk_documents
 from tasks.rag.embedding import Embedder
-from tasks.rag.parsed import Parsed, Section
 from tasks.rag.retrieval import Hit, Retriever, document_rank, retrieval_figures, write_index
 from tasks.rag.settings import IndexSettings
 

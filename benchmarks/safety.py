@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from flows.params import BUNDLED_EMBEDDER
-from storage import Home
+from flows.running.parameters import BUNDLED_EMBEDDER
+from storage.home import Home
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.settings import SafetySettings
 from tasks.chatbot.safety.training import Example, Rate, read_examples, train
@@ -119,7 +119,7 @@ def milliseconds(guard: Guard, prompts: list[str]) -> float:
 def ask_model(prompts: list[str]) -> list[str]:
     """The bundled model's answers, greedily, of at most 48 tokens."""
     from benchmarks.common import bundled_model
-    from tasks.models.decode import sample
+    from tasks.inference.sampling import sample
     from tasks.models.loader import load_model, load_tokenizer
     from tasks.prompts.template import encode_prompt, end_ids
 
@@ -132,7 +132,7 @@ def ask_model(prompts: list[str]) -> list[str]:
 
 def measure_model(sets: list[tuple[str, list[Example]]], guard: Guard, count: int) -> None:
     """The model alone, and behind the filter, on the first `count` requests (by hash) of the sets that the bar names."""
-    from tasks.evaluation.metrics import is_refusal
+    from tasks.text.measures import is_refusal
 
     named = [(name, examples) for name, examples in sets if name.startswith(("en all", "en XSTest", "ja"))]
     for name, examples in named:

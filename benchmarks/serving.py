@@ -29,8 +29,8 @@ import torch
 from common import bundled_model
 from transformers import PreTrainedTokenizerBase
 
-from tasks.chatbot.backends import Sampling
-from tasks.chatbot.local_backend import LocalModel
+from tasks.inference.backend import Sampling
+from tasks.inference.local import LocalModel
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.packed import pack_linear
 from tasks.prompts.context import Message, with_context

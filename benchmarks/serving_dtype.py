@@ -18,8 +18,8 @@ from common import bundled_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from tasks.chatbot.backends import Sampling
-from tasks.chatbot.batching import Batch, Row
+from tasks.inference.backend import Sampling
+from tasks.inference.batching import Batch, Row
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.packed import multiplies_bfloat16, pack_linear
 from tasks.prompts.template import encode_prompt

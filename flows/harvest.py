@@ -7,13 +7,14 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
-from flows.dispatch import recorded
-from flows.feedback import harvested
-from flows.params import RunSettings
-from flows.show import console, table
-from storage import ArtifactStore, Catalog, Home
-from storage.catalog import insert, utc_now
+from flows.commands.show import console, table
+from flows.running.dispatch import recorded
+from flows.running.feedback import harvested
+from flows.running.parameters import RunSettings
+from storage.artifacts import ArtifactStore
+from storage.catalog import Catalog, insert, utc_now
 from storage.chats import rated_conversations
+from storage.home import Home
 from storage.registry import champion_index
 from tasks.flywheel.harvest import Harvest
 from tasks.flywheel.settings import HarvestSettings

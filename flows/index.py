@@ -5,9 +5,10 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from flows.dispatch import print_line, stage_flow
-from flows.params import RunSettings
-from storage import ArtifactRef, ArtifactStore, Home
+from flows.running.dispatch import print_line, stage_flow
+from flows.running.parameters import RunSettings
+from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.home import Home
 from storage.registry import champion_index, set_champion_index
 from tasks.rag.settings import IndexSettings
 

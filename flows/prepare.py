@@ -5,9 +5,9 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from flows.dispatch import stage_flow
-from flows.feedback import with_feedback
-from flows.params import RunSettings
+from flows.running.dispatch import stage_flow
+from flows.running.feedback import with_feedback
+from flows.running.parameters import RunSettings
 from tasks.data.settings import PrepareSettings
 
 

@@ -3,10 +3,11 @@
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
-from flows.dispatch import Recorder, newest_inputs, recorded
 from flows.index import go_live
-from flows.params import RunSettings
-from storage import ArtifactRef, ArtifactStore, Home
+from flows.running.dispatch import Recorder, newest_inputs, recorded
+from flows.running.parameters import RunSettings
+from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.home import Home
 from storage.registry import champion
 from tasks.evaluation.settings import PromoteSettings
 

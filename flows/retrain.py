@@ -2,11 +2,11 @@
 
 from prefect import flow
 
-from flows.dispatch import recorded
-from flows.feedback import with_feedback
-from flows.params import RunSettings
 from flows.promote import decide, reigning
-from flows.report import write_report
+from flows.running.dispatch import recorded
+from flows.running.feedback import with_feedback
+from flows.running.parameters import RunSettings
+from flows.running.report import write_report
 from tasks.data.settings import PrepareSettings
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
 from tasks.quantization.settings import QuantizeSettings

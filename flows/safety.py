@@ -5,8 +5,8 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from flows.dispatch import stage_flow
-from flows.params import RunSettings
+from flows.running.dispatch import stage_flow
+from flows.running.parameters import RunSettings
 from tasks.chatbot.safety.settings import SafetySettings
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from storage.files import sha256_of
 from storage.home import Home, StorageError
 from storage.locks import locked, try_lock
 
@@ -43,11 +44,6 @@ def canonical_json(value: Any) -> str:
 def content_key(value: Any) -> str:
     """SHA-256 of the canonical JSON of `value`, in hexadecimal."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class ArtifactStore:
@@ -135,7 +131,7 @@ class ArtifactStore:
         for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != WRITER_LOCK):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-            files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         key = folder.name.partition(".tmp-")[0]
         manifest = manifest | {"id": key, "kind": folder.parent.name, "uri": f"objects/{folder.parent.name}/{key}", "files": files}
         with (folder / MANIFEST).open("w", encoding="utf-8") as file:
@@ -174,7 +170,7 @@ def holds(folder: Path, manifest: dict[str, Any]) -> bool:
     """Whether every file that the manifest lists is there with its size and checksum."""
     for name, fact in manifest["files"].items():
         path = folder / name
-        if not path.is_file() or path.stat().st_size != fact["bytes"] or file_sha256(path) != fact["sha256"]:
+        if not path.is_file() or path.stat().st_size != fact["bytes"] or sha256_of(path) != fact["sha256"]:
             return False
     return True
 

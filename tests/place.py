@@ -8,13 +8,14 @@ import pyarrow.parquet as pq
 import torch
 
 import tasks.rlhf.task  # noqa: F401  (registers the stage)
-from storage import ArtifactRef, ArtifactStore, Home
+from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.home import Home
 from tasks.data.records import Instruction, Preference, save
 from tasks.models.reference import resolve
 from tasks.rlhf.reward import FACTS, MODELS, RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
 from tasks.rlhf.settings import PPOSettings
-from tasks.stage import STAGES, Context, Work
+from tasks.stages.stage import STAGES, Context, Work
 from tests.models import tiny_llama, tiny_tokenizer
 
 IDS = torch.arange(2 * 9).reshape(2, 9)

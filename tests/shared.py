@@ -1,10 +1,10 @@
 """The real data sets that may lie beside the repository."""
 
-from pathlib import Path
-
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+from tests import ROOT
+
+SHARED = ROOT.parent / "shared" / "data"
 
 
 def needs_shared(test):

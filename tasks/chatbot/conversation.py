@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-Message = dict[str, str]
+from tasks.text.messages import Message
 
 
 @dataclass

@@ -14,22 +14,24 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Protocol
 
-from tasks.chatbot.backends import Backend, Delta, Sampling
 from tasks.chatbot.citations import cite
-from tasks.chatbot.conversation import Conversation, Message
-from tasks.chatbot.events import Called, Ended, Event, Found, Piece, Refused, Returned, Sentence, Source, Turn
+from tasks.chatbot.conversation import Conversation
+from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Source, Turn
 from tasks.chatbot.followup import standalone
 from tasks.chatbot.safety.guard import Guard, as_data, refusal, without_delimiters
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.smalltalk import GREETING, is_small_talk
+from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import ToolBox
-from tasks.data.language import detect
 from tasks.errors import MigakiError
+from tasks.inference.backend import Backend, Delta, Sampling
 from tasks.prompts.context import with_context
 from tasks.rag.bm25 import subject, terms
 from tasks.rag.chunking import sentences
 from tasks.rag.retrieval import Hit
+from tasks.text.detection import detect
+from tasks.text.messages import Message
 
 if TYPE_CHECKING:
     from tasks.chatbot.safety.guard import Decision

@@ -7,7 +7,8 @@ A refusal is `Refused` (why) followed by the pieces of what is said instead.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Reason = Literal["stop", "length", "timeout", "stopped", "refused", "unanswered"]
+from tasks.chatbot.tools.calls import Called, Returned
+from tasks.inference.backend import Reason
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,6 @@ class Found:
 
     sources: tuple[Source, ...]
     confidence: float
-
-
-@dataclass(frozen=True)
-class Called:
-    """The model calls a tool."""
-
-    name: str
-    arguments: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Returned:
-    """What a tool gave, or, not `ok`, the message about what went wrong that the model sees in its place."""
-
-    name: str
-    ok: bool
-    content: str
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ the terms of both count.
 import re
 from collections.abc import Sequence
 
-from tasks.data.language import detect
+from tasks.text.detection import detect
 
 REFERRING = {
     "en": re.compile(r"\b(it|its|they|them|their|he|him|his|she|her|this|that|these|those|there|the (former|latter|same))\b", re.I),

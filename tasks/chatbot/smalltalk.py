@@ -2,7 +2,7 @@
 
 import re
 
-from tasks.data.language import detect
+from tasks.text.detection import detect
 
 TALK = {
     "en": re.compile(

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from tasks.chatbot.conversation import Conversation
-from tasks.chatbot.events import Called, Ended, Event, Piece, Refused, Returned, Source, Turn
+from tasks.chatbot.events import Ended, Event, Piece, Refused, Source, Turn
+from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.transcript import save
 from tasks.errors import MigakiError
 

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from tasks.data.language import detect
-from tasks.data.records import Document, Instruction, Message, Preference, Question, content_id
+from tasks.data.records import Document, Instruction, Preference, Question, content_id
+from tasks.text.detection import detect
+from tasks.text.messages import Message
 
 HH_TURN = re.compile(r"\n\n(Human|Assistant):[ \n]?")
 ROLES = {"Human": "user", "Assistant": "assistant"}

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-Message = dict[str, str]
+from tasks.text.messages import Message
 
 
 @dataclass(frozen=True)

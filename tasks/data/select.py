@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tasks.data.duplicates import near_duplicates, normalised, quotes
-from tasks.data.records import Message, content_id
+from tasks.data.records import content_id
+from tasks.text.messages import Message
 
 EVAL_BUCKETS = 10_000
 Dropped = list[tuple[Any, str, str]]  # record, reason, detail

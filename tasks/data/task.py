@@ -10,15 +10,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import ArtifactRef
+from storage.artifacts import ArtifactRef
 from tasks.data import normalise, select
-from tasks.data.language import detect
 from tasks.data.records import Document, Question, Text, content_id, save
 from tasks.data.settings import PrepareSettings
-from tasks.data.sources import BadRow, existing, find_documents, fingerprint, keep_rules, read_rows, read_text, split_format
+from tasks.data.sources import existing, fingerprint, read_rows, read_text, split_format
+from tasks.documents.finding import find_documents, keep_rules
+from tasks.documents.parsed import SUFFIXES
+from tasks.documents.tables import BadRow
 from tasks.errors import MigakiError
-from tasks.rag.parsed import SUFFIXES
-from tasks.stage import Work, stage
+from tasks.stages.stage import Work, stage
+from tasks.text.detection import detect
 
 KINDS = ("instructions", "preferences", "documents", "questions", "text")
 BLOCK = 2000  # characters of a row of raw text

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.data.records import Message, load_instructions, load_preferences, load_questions
+from tasks.data.records import load_instructions, load_preferences, load_questions
 from tasks.data.select import balanced
+from tasks.text.messages import Message
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from tasks.evaluation.items import Item, Items
-from tasks.evaluation.metrics import chrf, is_refusal
 from tasks.evaluation.settings import EvaluateSettings
+from tasks.inference.sampling import sample
 from tasks.models.batching import Example
-from tasks.models.decode import sample
 from tasks.models.likelihood import score_examples
 from tasks.progress import Bar
 from tasks.prompts.context import with_context
 from tasks.prompts.template import encode_example, encode_prompt, end_ids
 from tasks.rag.retrieval import Retriever
+from tasks.text.measures import chrf, is_refusal
 
 Row = dict[str, Any]
 CONTEXT_CHUNKS = 2

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tasks.evaluation.metrics import Interval, distinct_n, mean_interval, median, percentile, ratio_difference, ratio_interval
+from tasks.statistics import Interval, mean_interval, median, percentile, ratio_difference, ratio_interval
+from tasks.text.measures import distinct_n
 
 Row = dict[str, Any]
 

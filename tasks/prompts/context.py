@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tasks.data.language import detect
+from tasks.text.detection import detect
 
 Message = dict[str, str]
 WORDING = {

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-Message = dict[str, str]
+from tasks.text.messages import Message
+
 SENTINEL = "\u2603"  # stands for an answer when asking a template what follows one
 
 

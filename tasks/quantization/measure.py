@@ -13,7 +13,7 @@ from tasks.errors import MigakiError
 from tasks.models.batching import Example
 from tasks.models.likelihood import Score, mean_per_character, score_examples
 from tasks.models.loader import load_model
-from tasks.quantization.variants import ORDER, TEXTBOOK_SAVING, disk_bytes
+from tasks.models.quantized import ORDER, TEXTBOOK_SAVING, disk_bytes
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage import ArtifactRef
+from storage.artifacts import ArtifactRef
 from tasks.errors import MigakiError
 from tasks.quantization.settings import QuantizeSettings
-from tasks.stage import Work, require, stage
+from tasks.stages.stage import Work, require, stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @stage("quantize", kind="model", settings=QuantizeSettings)
 def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
     """Merge the chain of adapters, write and measure the variants, and put the picked one into `model/`."""
+    from tasks.models.quantized import save_model
     from tasks.quantization.measure import choose
-    from tasks.quantization.variants import save_model
     from tasks.training.examples import within_context
 
     dataset = work.open(require(inputs, "dataset", "prepare"))
@@ -62,8 +62,8 @@ def measure_all(
     variants: Path, tokenizer: "PreTrainedTokenizerBase", examples: "list[Example]", settings: QuantizeSettings, work: Work
 ) -> "tuple[dict[str, Measurement], dict[str, str]]":
     """(measurement by variant, reason by variant that could not be made), from the largest to the smallest."""
+    from tasks.models.quantized import ORDER, make_variant, save_model
     from tasks.quantization.measure import measure
-    from tasks.quantization.variants import ORDER, make_variant, save_model
 
     problems: dict[str, str] = {}
     with work.progress("quantize: fp32", len(examples)) as bar:

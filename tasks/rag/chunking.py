@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tasks.data.language import detect
-from tasks.rag.parsed import ITEM, Parsed, Section
+from tasks.documents.parsed import ITEM, Parsed, Section
+from tasks.text.detection import detect
 
 CountAll = Callable[[list[str]], list[int]]
 

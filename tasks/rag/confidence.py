@@ -18,9 +18,9 @@ from typing import Protocol
 
 import numpy as np
 
-from tasks.data.language import detect
 from tasks.rag.bm25 import HIRAGANA, subject, terms
 from tasks.rag.chunking import sentences
+from tasks.text.detection import detect
 
 READ = 2  # hits that are looked into, as many as the chat shows its model: with more asked for the signs stay the same
 WIDEST_GAP = 0.5  # of two scores, as a share of the first

@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tasks.data.language import detect
-from tasks.data.sources import DocumentFile
+from tasks.documents.finding import DocumentFile
+from tasks.documents.parsed import Parsed, Unreadable
 from tasks.errors import MigakiError
 from tasks.rag.bm25 import TermCounts
 from tasks.rag.chunking import Chunk, CountAll
-from tasks.rag.parsed import Parsed, Unreadable
 from tasks.rag.postings import ChunkTerms
+from tasks.text.detection import detect
 
 AT_ONCE = 2000  # documents or chunks whose work a killed run loses at most
 Value = tuple[bytes, ...]

@@ -11,20 +11,21 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from storage import ArtifactRef, Catalog, Home
-from storage.artifacts import content_key
+from storage.artifacts import ArtifactRef, content_key
+from storage.catalog import Catalog
+from storage.home import Home
 from storage.segments import Segments
-from tasks.code import code_hash
 from tasks.errors import MigakiError
 from tasks.rag.settings import IndexSettings
-from tasks.stage import Work, require, stage
+from tasks.stages.code import code_hash
+from tasks.stages.stage import Work, require, stage
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from tasks.documents.parsed import Parsed, Unreadable
     from tasks.rag.embedding import Embedder
     from tasks.rag.incremental import Cut, Entry
-    from tasks.rag.parsed import Parsed, Unreadable
     from tasks.rag.postings import ChunkTerms
 
 Rows = list[dict[str, Any]]
@@ -35,7 +36,7 @@ QUESTIONS = 500  # stored questions asked of a new index
 
 def named_documents(settings: IndexSettings) -> list[Any]:
     """What the documents named in the settings hold, for the key."""
-    from tasks.data.sources import find_documents
+    from tasks.documents.finding import find_documents
 
     files = find_documents([spec for spec in settings.documents if not spec.startswith(TABLE)])
     tables = [spec for spec in settings.documents if spec.startswith(TABLE)]
@@ -71,7 +72,7 @@ class Caches:
     @cached_property
     def reading(self) -> str:
         """All that decides what is read of a file."""
-        return content_key([self.settings.encoding, code_hash("tasks.rag.reading")])
+        return content_key([self.settings.encoding, code_hash("tasks.documents.reading")])
 
     @cached_property
     def cutting(self) -> str:
@@ -158,10 +159,10 @@ def _read(
 ) -> "tuple[list[Entry], dict[str, int], dict[str, Parsed]]":
     """All documents in order, the bytes of each file, and what the documents hold that were not known, by the hash of their text."""
     from tasks.data.records import load_documents
-    from tasks.data.sources import find_documents
+    from tasks.documents.finding import find_documents
+    from tasks.documents.parsed import Parsed, Section
+    from tasks.documents.reading import read_all
     from tasks.rag.incremental import Entry, read_new, text_hash
-    from tasks.rag.parsed import Parsed, Section
-    from tasks.rag.reading import read_all
 
     named, own = settings.documents, folder / "documents"
     files = find_documents([spec for spec in named if not spec.startswith(TABLE)] or ([str(own)] if own.is_dir() and not named else []))
@@ -193,8 +194,8 @@ def _table_documents(spec: str, home: Home) -> "list[tuple[str, Parsed | Unreada
     Raises:
         MigakiError: there is no such table, or the columns are said in another form.
     """
-    from tasks.data.sources import split_columns
-    from tasks.rag.rows import Columns, row_documents
+    from tasks.documents.finding import split_columns
+    from tasks.documents.rows import Columns, row_documents
 
     place, columns = split_columns(spec)
     table, catalog = place.removeprefix(TABLE), Catalog.of(home)

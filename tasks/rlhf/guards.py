@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tasks.evaluation.metrics import is_refusal
 from tasks.rlhf.settings import PPOSettings
+from tasks.text.measures import is_refusal
 
 WINDOW = 4  # rounds that a mean is taken over: one round of 16 answers is too noisy to stop a run
 

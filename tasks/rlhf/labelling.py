@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tasks.data.records import Message
+from tasks.text.messages import Message
 
 Choice = Literal["first", "second", "tie", "skip"]
 TIE = "tie"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from tasks.inference.sampling import Answer, sample
 from tasks.models.batching import Batch, Example, collate
-from tasks.models.decode import Answer, sample
 from tasks.models.likelihood import target_logprobs, target_logprobs_and_entropy
 from tasks.models.parallel import in_turn, own
 from tasks.models.trunk import layer_count

@@ -4,10 +4,10 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from storage import ArtifactRef
+from storage.artifacts import ArtifactRef
 from tasks.errors import MigakiError
 from tasks.rlhf.settings import PPOSettings, RewardSettings
-from tasks.stage import Work, require, stage
+from tasks.stages.stage import Work, require, stage
 
 NORMALISING_PROMPTS = 64  # whose answers by the tuned model give a separate reward model its mean and standard deviation
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from tasks.data.records import Preference
+    from tasks.inference.sampling import Answer
     from tasks.models.batching import Example
-    from tasks.models.decode import Answer
     from tasks.progress import Bar
     from tasks.rlhf.guards import Guards
     from tasks.rlhf.pairs import PairSet
@@ -77,8 +77,8 @@ def _own_answers(model: Any, tokenizer: "PreTrainedTokenizerBase", folder: "Path
     """Answers of the tuned model itself: the scale of every score."""
     from tasks.data.records import load_preferences
     from tasks.data.select import balanced
+    from tasks.inference.sampling import sample
     from tasks.models.batching import Example
-    from tasks.models.decode import sample
     from tasks.models.parallel import in_turn, own
     from tasks.prompts.template import encode_prompt, end_ids
 
@@ -170,7 +170,7 @@ def _normalise(reward_model: "RewardModel", answers: "list[Example]", which: str
 
 def named_rewards(settings: PPOSettings) -> dict[str, Any]:
     """What the modules of rule rewards and the folder of a separate reward model hold: another rule or model makes another artifact."""
-    from storage import Home
+    from storage.home import Home
     from tasks.models.reference import resolve
     from tasks.rlhf.rules import rule_sources
 
@@ -229,8 +229,8 @@ def _separate_reward(
     settings: PPOSettings, model: Any, tokenizer: "PreTrainedTokenizerBase", prompts: list[list[int]], work: Work
 ) -> "SequenceRewardModel":
     """The reward model of `align.reward_model`, normalised on answers of the tuned model as Migaki's own are."""
+    from tasks.inference.sampling import sample
     from tasks.models.batching import Example
-    from tasks.models.decode import sample
     from tasks.models.reference import resolve
     from tasks.prompts.template import end_ids
     from tasks.rlhf.reward import SequenceRewardModel, normalise

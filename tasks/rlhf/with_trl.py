@@ -25,8 +25,8 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, KTOConfig, KTOTr
 
 from tasks.data.records import Preference
 from tasks.errors import MigakiError
+from tasks.inference.sampling import sample
 from tasks.models.batching import Batch, Example, collate
-from tasks.models.decode import sample
 from tasks.models.likelihood import target_logprobs, target_logprobs_and_entropy
 from tasks.prompts.template import encode_example, end_ids
 from tasks.rlhf.guards import Guards

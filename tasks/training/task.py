@@ -3,9 +3,9 @@
 import math
 from typing import TYPE_CHECKING
 
-from storage import ArtifactRef
+from storage.artifacts import ArtifactRef
 from tasks.errors import MigakiError
-from tasks.stage import Work, require, stage
+from tasks.stages.stage import Work, require, stage
 from tasks.training.settings import PretrainSettings, TrainingSettings, TuneSettings
 
 if TYPE_CHECKING:

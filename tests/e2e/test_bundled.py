@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import Catalog, Home
+from storage.catalog import Catalog
+from storage.home import Home
 from tests.small import ROOT, migaki
 
 SMALL = [
@@ -62,7 +63,7 @@ def test_the_champion_answers_in_both_languages(home):
     model = Catalog.of(Home(folder)).query("SELECT model_id FROM models LIMIT 1")[0]["model_id"]
     said = "What does LoRA train?\nLoRAとは何ですか?\n/sources\n/quit\n"
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "chat", "--artifact", model, "--set", "chat.max_new_tokens=24"],
+        [sys.executable, "-m", "flows.commands.main", "chat", "--artifact", model, "--set", "chat.max_new_tokens=24"],
         cwd=ROOT,
         input=said,
         text=True,

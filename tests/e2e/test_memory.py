@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from flows.params import BUNDLED_MODEL
-from storage import Home
+from flows.running.parameters import BUNDLED_MODEL
+from storage.home import Home
 from tasks.models.reference import resolve
 from tasks.rlhf.estimate import MIB, estimate, model_of_shapes
 from tasks.rlhf.settings import AlignSettings

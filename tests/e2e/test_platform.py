@@ -6,9 +6,10 @@ import urllib.request
 
 import pytest
 
-from flows import platform
-from flows.local import wait_for_server
-from storage import Catalog, Home
+from flows.commands import platform
+from flows.running.local import wait_for_server
+from storage.catalog import Catalog
+from storage.home import Home
 from tests.small import SETTINGS, project, tiny_embedder, tiny_model
 
 PORT = 4317

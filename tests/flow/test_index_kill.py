@@ -10,10 +10,11 @@ from contextlib import suppress
 
 import pytest
 
-from flows.live_index import open_champion
-from flows.params import RunSettings
-from flows.verify import verify_index
-from storage import ArtifactStore, Home
+from flows.commands.verify import verify_index
+from flows.running.parameters import RunSettings
+from flows.serving.live_index import open_champion
+from storage.artifacts import ArtifactStore
+from storage.home import Home
 from tests.embedder import save_tiny_embedder
 from tests.small import ROOT, environment, migaki, subject
 
@@ -22,7 +23,7 @@ SETTINGS = ["--set", "index.chunk_tokens=60"]
 
 
 def start(home, *words) -> subprocess.Popen:
-    command = [sys.executable, "-m", "flows.cli", "index", *words]
+    command = [sys.executable, "-m", "flows.commands.main", "index", *words]
     return subprocess.Popen(command, cwd=ROOT, env=environment(home), stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 

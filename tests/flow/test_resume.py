@@ -12,7 +12,8 @@ import time
 import psutil
 import pytest
 
-from storage import Catalog, Home
+from storage.catalog import Catalog
+from storage.home import Home
 from tests.small import ROOT, arguments, environment, migaki, project, tiny_model
 
 LONGER = ["--set", "align.updates=25", "--set", "align.episodes=8", "--set", "align.length_limit=9", "--set", "align.distinct_limit=1"]
@@ -20,7 +21,7 @@ LONGER = ["--set", "align.updates=25", "--set", "align.episodes=8", "--set", "al
 
 def align(home, *options) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "align", *options],
+        [sys.executable, "-m", "flows.commands.main", "align", *options],
         cwd=ROOT,
         env=environment(home),
         stderr=subprocess.PIPE,

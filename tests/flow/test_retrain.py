@@ -9,7 +9,9 @@ import time
 import psutil
 import pytest
 
-from storage import ArtifactStore, Catalog, Home
+from storage.artifacts import ArtifactStore
+from storage.catalog import Catalog
+from storage.home import Home
 from tests.small import ROOT, SETTINGS, arguments, environment, migaki, project, still_running, tiny_model
 
 CHAIN = ["prepare", "tune", "reward", "align", "quantize", "index", "evaluate"]
@@ -125,7 +127,7 @@ def test_ctrl_c_in_a_stage_costs_that_stage_alone(place, tmp_path, stage):
     _, options, _ = place
     home = tmp_path / "home"
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "retrain", *options],
+        [sys.executable, "-m", "flows.commands.main", "retrain", *options],
         cwd=ROOT,
         env=environment(home),
         stderr=subprocess.PIPE,

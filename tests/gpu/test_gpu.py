@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from flows.engine import open_engine
-from storage import Catalog, Home
-from tasks.chatbot.backends import Sampling
+from flows.serving.engine import open_engine
+from storage.catalog import Catalog
+from storage.home import Home
 from tasks.chatbot.events import Ended
-from tasks.chatbot.local_backend import LocalModel
+from tasks.inference.backend import Sampling
+from tasks.inference.local import LocalModel
+from tasks.inference.sampling import sample
 from tasks.models.beside import load_beside
-from tasks.models.decode import sample
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.trunk import split_layer
 from tasks.rlhf.estimate import MIB, estimate

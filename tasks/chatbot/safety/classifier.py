@@ -20,8 +20,8 @@ from tasks.chatbot.safety.meaning import Meaning
 from tasks.chatbot.safety.rules import code_of, signals
 from tasks.chatbot.safety.text import plain
 from tasks.chatbot.safety.words_en import FORM
-from tasks.data.language import detect
 from tasks.errors import MigakiError
+from tasks.text.detection import detect
 
 if TYPE_CHECKING:  # help and settings do not wait for numpy
     import numpy as np

@@ -13,7 +13,7 @@ from tasks.chatbot.safety.injection import as_data, without_delimiters
 from tasks.chatbot.safety.personal import redact
 from tasks.chatbot.safety.rules import certain, code_of, harmful_answer, signals, topic
 from tasks.chatbot.safety.settings import GuardSettings
-from tasks.data.language import detect
+from tasks.text.detection import detect
 
 __all__ = ["Decision", "Guard", "as_data", "redact", "refusal", "without_delimiters"]
 

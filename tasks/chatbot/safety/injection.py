@@ -9,7 +9,7 @@ from collections.abc import Collection
 from functools import cache
 
 from tasks.chatbot.safety.text import plain
-from tasks.data.language import detect
+from tasks.text.detection import detect
 
 BAR, OPEN, CLOSE = "[|｜]", "[<＜]", "[>＞]"
 DELIMITERS = re.compile(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tasks.chatbot.safety.text import half_width
-from tasks.data.language import detect
+from tasks.text.detection import detect
 
 PLACEHOLDERS = {
     "private.email": {"en": "[email]", "ja": "[メールアドレス]"},

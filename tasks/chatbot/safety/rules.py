@@ -9,7 +9,7 @@ from functools import cache
 
 from tasks.chatbot.safety import words_en, words_ja
 from tasks.chatbot.safety.text import plain
-from tasks.data.language import detect
+from tasks.text.detection import detect
 
 LEXICONS = {"en": words_en, "ja": words_ja}
 # What these excuses do not cover; defence and facts excuse every act.

@@ -3,12 +3,13 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from storage import ArtifactRef, ArtifactStore, Home
+from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.home import Home
 from storage.registry import newest_classifier
 from tasks.chatbot.safety.settings import ClassifierSettings, GuardSettings
 from tasks.errors import MigakiError
 from tasks.models.reference import resolve
-from tasks.stage import Work, stage
+from tasks.stages.stage import Work, stage
 
 if TYPE_CHECKING:
     from tasks.chatbot.safety.classifier import Classifier
@@ -20,10 +21,11 @@ LABELS = {True: "refused", False: "over_refused"}
 
 def training_files(settings: ClassifierSettings) -> dict[str, Any]:
     """What the stage reads, by content: enters the key in place of the paths."""
-    from tasks.chatbot.safety.training import located
-    from tasks.data.sources import file_digest
+    from storage.files import sha256_of
 
-    return {kind: [file_digest(located(path)) for path in getattr(settings, kind)] for kind in sorted(settings.PATHS)}
+    from tasks.chatbot.safety.training import located
+
+    return {kind: [sha256_of(located(path)) for path in getattr(settings, kind)] for kind in sorted(settings.PATHS)}
 
 
 @stage("safety", kind="classifier", settings=ClassifierSettings, uses=("embedder",), fingerprint=training_files)

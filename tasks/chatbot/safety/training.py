@@ -13,11 +13,12 @@ from tasks.chatbot.safety.classifier import Classifier, features, is_form
 from tasks.chatbot.safety.meaning import Meaning, fit_meaning, stacked
 from tasks.chatbot.safety.rules import certain, signals
 from tasks.chatbot.safety.settings import ClassifierSettings
-from tasks.code import ROOT
-from tasks.data.language import detect
-from tasks.data.sources import BadRow, read_rows
+from tasks.data.sources import read_rows
+from tasks.documents.tables import BadRow
 from tasks.errors import MigakiError
-from tasks.evaluation.metrics import is_refusal
+from tasks.stages.code import ROOT
+from tasks.text.detection import detect
+from tasks.text.measures import is_refusal
 
 if TYPE_CHECKING:
     from tasks.rag.embedding import Embedder

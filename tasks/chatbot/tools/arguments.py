@@ -4,14 +4,14 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from tasks.chatbot.backends import Backend
-from tasks.chatbot.events import Called, Returned
+from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.tools.copied import copied, spoken_of
 from tasks.chatbot.tools.relevance import content, name_words
 from tasks.chatbot.tools.schema import Schema, enforceable
 from tasks.chatbot.tools.toolbox import Tool
 from tasks.chatbot.tools.values import narrowed, says
-from tasks.data.language import detect
+from tasks.inference.backend import Backend
+from tasks.text.detection import detect
 
 Message = dict[str, str]
 MAX_TOKENS = 160

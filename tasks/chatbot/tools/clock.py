@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
-from tasks.data.language import detect
 from tasks.errors import MigakiError
+from tasks.text.detection import detect
 
 DAYS = "月火水木金土日"
 ZONES = {

@@ -12,11 +12,11 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.chatbot.backends import Backend
 from tasks.chatbot.tools.toolbox import Tool
 from tasks.chatbot.tools.values import numbers_in, numbers_needed
-from tasks.data.language import detect
+from tasks.inference.backend import Backend
 from tasks.rag.bm25 import HIRAGANA, terms
+from tasks.text.detection import detect
 
 NAME_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\x00-\x7f]+")
 STOP = frozenset(

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection
 
-from tasks.chatbot.backends import Backend
-from tasks.chatbot.events import Called, Returned
 from tasks.chatbot.tools.arguments import decode_arguments
+from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.tools.relevance import closest, most_relevant
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
+from tasks.inference.backend import Backend
 
 Message = dict[str, str]
 THRESHOLD = 0.5  # least probability that a tool is wanted

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.chatbot.events import Returned
+from tasks.chatbot.tools.calls import Returned
 from tasks.chatbot.tools.schema import Schema, arguments_model, enforceable, parameters_schema
 from tasks.errors import MigakiError
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from tasks.chatbot.tools.clock import Clock
 from tasks.chatbot.tools.http import get_json
-from tasks.data.language import detect
 from tasks.errors import MigakiError
+from tasks.text.detection import detect
 
 # WMO code table 4677 as such services group it: up to which code, in English, in Japanese.
 CONDITIONS = [

@@ -12,9 +12,9 @@ from typing import Any
 
 from sse_starlette import ServerSentEvent
 
-from tasks.chatbot.backends import Sampling
-from tasks.chatbot.conversation import Conversation, Message
-from tasks.chatbot.events import Called, Ended, Event, Piece, Reason, Returned, Turn
+from tasks.chatbot.conversation import Conversation
+from tasks.chatbot.events import Ended, Event, Piece, Turn
+from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.chatbot.web.auth import User
@@ -23,6 +23,8 @@ from tasks.chatbot.web.request_v1 import Completion, FunctionCall, NamedTool, di
 from tasks.chatbot.web.service import Service
 from tasks.chatbot.web.stops import StopAt
 from tasks.errors import MigakiError
+from tasks.inference.backend import Reason, Sampling
+from tasks.text.messages import Message
 
 log = logging.getLogger("migaki.web")
 FINISH: dict[Reason, str] = {

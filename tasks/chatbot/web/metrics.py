@@ -7,9 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from tasks.chatbot.backends import BackendStats
 from tasks.chatbot.events import Ended, Event, Piece, Refused
 from tasks.chatbot.web.limits import Slots
+from tasks.inference.backend import BackendStats
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
-from tasks.chatbot.backends import Backend, Sampling, Unavailable
 from tasks.chatbot.conversation import Conversation
-from tasks.chatbot.events import Called, Ended, Event, Returned, Turn
+from tasks.chatbot.events import Ended, Event, Turn
 from tasks.chatbot.settings import ChatSettings
+from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.web.about import About
 from tasks.chatbot.web.answering import answering
 from tasks.chatbot.web.auth import User
@@ -23,6 +23,7 @@ from tasks.chatbot.web.limits import Slots
 from tasks.chatbot.web.metrics import Metrics
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
+from tasks.inference.backend import Backend, Sampling, Unavailable
 
 TITLE = 60  # characters of the first question
 log = logging.getLogger("migaki.web")

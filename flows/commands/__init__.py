@@ -1,0 +1,1 @@
+"""The `migaki` command, a file for each group of commands."""

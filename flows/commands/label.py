@@ -1,0 +1,174 @@
+"""A person compares answers of the champion with those of a challenger, in the terminal; the next run learns from it."""
+
+import json
+import random
+import textwrap
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.catalog import Catalog, insert, utc_now
+from storage.home import Home
+from storage.registry import champion
+from tasks.errors import MigakiError
+from tasks.rlhf.labelling import TIE, Comparison, Decision, Session, hide
+
+KEYS = {"1": "first", "2": "second", "t": "tie", "s": "skip"}
+HELP = "1 or 2: which answer is better; t: a tie; s: skip; u: undo the last; q: leave (everything said is kept)"
+ANSWER_TOKENS = 96
+
+
+def label(home: Home, count: int, seed: int, artifact: str | None, prompts: Path | None, out: TextIO) -> dict[str, Any]:
+    """Ask for up to `count` comparisons. Each decision is kept at once.
+
+    Raises:
+        MigakiError: there is no champion, or nothing is left to compare.
+    """
+    models = contestants(home, artifact)
+    names = (models[0].id, models[1].id)
+    asked = unseen(home, prompts_from(home, prompts), names)
+    generator = random.Random(seed)
+    chosen = generator.sample(asked, min(count, len(asked)))
+    if not chosen:
+        raise MigakiError(
+            "every prompt has been compared for these two models: name others with --prompts FILE, or another model with --artifact ID"
+        )
+    print(f"sampling {len(chosen)} answers of each model", file=out)
+    pairs = zip(*[answers_of(home, model, chosen, seed + i) for i, model in enumerate(models)], strict=True)
+    comparisons = [hide(messages, pair, names, generator) for messages, pair in zip(chosen, pairs, strict=True) if pair[0] != pair[1]]
+    session, kept = Session(comparisons), Feedback(home)
+    ask(session, kept, input, out)
+    return {"session": kept.session_id, "compared": len(session.decisions), "counts": session.counts()}
+
+
+def contestants(home: Home, artifact: str | None) -> tuple[ArtifactRef, ArtifactRef]:
+    """The champion, and the model named, or the newest other release, or the champion once more."""
+    now = champion(home)
+    if now is None:
+        raise MigakiError("there is no champion yet to compare with: run `migaki retrain` first")
+    store = ArtifactStore(home)
+    others = Catalog.of(home).query("SELECT artifact_id FROM models WHERE model_id <> ? ORDER BY created DESC LIMIT 1", [now["model_id"]])
+    other = store.get(artifact or (others[0]["artifact_id"] if others else now["artifact_id"]))
+    if other.kind != "model":
+        raise MigakiError(f"{other.id[:12]} is of kind {other.kind!r}; only models can be compared, which `migaki quantize` makes")
+    return store.get(now["artifact_id"]), other
+
+
+def prompts_from(home: Home, path: Path | None) -> list[list[dict[str, str]]]:
+    """Conversations to answer: the lines of a file, or the training prompts of the newest dataset."""
+    if path is not None:
+        if not path.is_file():
+            raise MigakiError(f"--prompts {str(path)!r} is no file; a text file with a prompt on each line is expected")
+        return [[{"role": "user", "content": line}] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    from tasks.data.records import load_instructions, load_preferences
+
+    rows = Catalog.of(home).query("SELECT artifact_id FROM artifacts WHERE kind = 'dataset' ORDER BY created DESC LIMIT 1")
+    if not rows:
+        raise MigakiError("there is no dataset to take prompts from: run `migaki prepare` first, or give --prompts FILE")
+    folder = ArtifactStore(home).path(ArtifactStore(home).get(rows[0]["artifact_id"]))
+    found = {json.dumps(row.messages): row.messages for row in [*load_preferences(folder, "train"), *load_instructions(folder, "train")]}
+    return list(found.values())
+
+
+def unseen(home: Home, prompts: list[list[dict[str, str]]], models: tuple[str, str]) -> list[list[dict[str, str]]]:
+    """The prompts that these two models have not been compared on."""
+    rows = Catalog.of(home).query(
+        "SELECT messages FROM feedback WHERE choice IS NOT NULL AND (model_a, model_b) IN ((?, ?), (?, ?))", [*models, *models[::-1]]
+    )
+    known = {json.dumps(json.loads(row["messages"])) for row in rows}
+    return [messages for messages in prompts if json.dumps(messages) not in known]
+
+
+def answers_of(home: Home, model: ArtifactRef, prompts: list[list[dict[str, str]]], seed: int) -> list[str]:
+    """One sampled answer to each conversation. One model is in memory at a time."""
+    from tasks.inference.sampling import sample
+    from tasks.models.loader import load_model, load_tokenizer
+    from tasks.prompts.template import encode_prompt, end_ids
+
+    folder = ArtifactStore(home).path(model) / model.meta["model"]
+    loaded, tokenizer = load_model(folder), load_tokenizer(folder)
+    encoded = [encode_prompt(tokenizer, messages) for messages in prompts]
+    answers = sample(loaded, encoded, max_new_tokens=ANSWER_TOKENS, end_ids=end_ids(tokenizer), temperature=0.7, seed=seed)
+    return [tokenizer.decode(answer.ids, skip_special_tokens=True).strip() for answer in answers]
+
+
+class Feedback:
+    """Where decisions go: a row each in `feedback`, at once."""
+
+    def __init__(self, home: Home):
+        self.home, self.session_id, self._ids = home, str(uuid.uuid4()), []
+
+    def keep(self, decision: Decision) -> None:
+        """A skipped comparison says nothing and leaves no row, but undo counts it."""
+        self._ids.append(str(uuid.uuid4()))
+        if decision.choice == "skip":
+            return
+        compared = decision.comparison
+        row = {
+            "feedback_id": self._ids[-1],
+            "session_id": self.session_id,
+            "messages": json.dumps(compared.messages, ensure_ascii=False),
+            "answer_a": compared.answers[0],
+            "answer_b": compared.answers[1],
+            "model_a": compared.models[0],
+            "model_b": compared.models[1],
+            "choice": TIE if decision.better is None else "ab"[decision.better],
+            "ts": utc_now(),
+        }
+        with Catalog.of(self.home).write() as connection:
+            insert(connection, "feedback", [row])
+
+    def forget(self) -> None:
+        with Catalog.of(self.home).write() as connection:
+            connection.execute("DELETE FROM feedback WHERE feedback_id = ?", [self._ids.pop()])
+
+
+def ask(session: Session, kept: Feedback, read: Callable[[str], str], out: TextIO) -> None:
+    """Show and ask until everything is compared, q, or the end of the input."""
+    print(HELP, file=out)
+    while (comparison := session.current) is not None:
+        show(comparison, len(session.decisions) + 1, len(session.comparisons), out)
+        try:
+            key = read("better? ").strip().lower()
+        except (EOFError, KeyboardInterrupt):
+            break
+        if key == "q":
+            break
+        if key == "u":
+            if session.undo() is None:
+                print("nothing to undo", file=out)
+            else:
+                kept.forget()
+        elif key in KEYS:
+            kept.keep(session.say(KEYS[key]))
+        else:
+            print(f"{key!r} is none of the keys. {HELP}", file=out)
+
+
+def show(comparison: Comparison, number: int, total: int, out: TextIO) -> None:
+    print(f"\n[{number}/{total}]", file=out)
+    for message in comparison.messages:
+        print(textwrap.indent(message["content"], {"user": "> ", "assistant": "  ", "system": "# "}[message["role"]]), file=out)
+    for place in (0, 1):
+        print(f"\n({place + 1})\n{textwrap.indent(comparison.at(place) or '(no answer)', '    ')}", file=out)
+
+
+def export(home: Home, path: Path) -> int:
+    """Write all comparisons as preference pairs, one JSON object a line: messages, chosen, rejected, and `tie` where neither was better.
+
+    Returns how many there are; for none, no file is written.
+    """
+    rows = Catalog.of(home).query(
+        "SELECT messages, answer_a, answer_b, choice FROM feedback WHERE choice IS NOT NULL ORDER BY ts, feedback_id"
+    )
+    lines = []
+    for row in rows:
+        chosen, rejected = (row["answer_b"], row["answer_a"]) if row["choice"] == "b" else (row["answer_a"], row["answer_b"])
+        pair = {"messages": json.loads(row["messages"]), "chosen": chosen, "rejected": rejected}
+        lines.append(json.dumps(pair | ({"tie": True} if row["choice"] == TIE else {}), ensure_ascii=False))
+    if lines:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return len(lines)

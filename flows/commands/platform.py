@@ -1,0 +1,127 @@
+"""A whole platform on one machine: the Prefect server, the work pools, a worker for each, and every deployment. For a team's server, see README."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from flows.commands.show import console
+from flows.running.local import wait_for_server
+from storage.home import Home
+from tasks.errors import MigakiError
+
+ROOT = Path(__file__).resolve().parents[2]
+POOLS = {"cpu": 2, "gpu": 1}  # runs at once: a waiting parent holds a cpu slot, never a gpu slot
+QUEUES = {"interactive": 1, "batch": 2}  # priorities in the gpu pool
+
+
+def environment(home: Home, port: int) -> dict[str, str]:
+    """What the server and the workers see: this home's own Prefect folder, whatever profile the user has."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    folder = home.root / "platform"
+    folder.mkdir(exist_ok=True)
+    return clean | {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "MIGAKI_HOME": str(home.root),
+        "MIGAKI_CODE": str(ROOT),
+        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+def prefect(*arguments: str, env: dict[str, str]) -> str:
+    """Run one `prefect` command to its end.
+
+    Raises:
+        MigakiError: it failed; the message is its own.
+    """
+    done = subprocess.run([sys.executable, "-m", "prefect", "--no-prompt", *arguments], env=env, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise MigakiError(f"`prefect {' '.join(arguments)}` failed: {(done.stderr or done.stdout).strip()[-800:]}")
+    return done.stdout
+
+
+def start(home: Home, port: int, log: Path, *arguments: str) -> subprocess.Popen:
+    """A long-lived `prefect` command in a process group of its own, so that it and its children can be ended together."""
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+            env=environment(home, port),
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+
+
+def set_up(home: Home, port: int, limits: dict[str, int] | None = None) -> None:
+    """Pools, queues and deployments; doing it again changes nothing."""
+    env = environment(home, port)
+    for pool, limit in (limits or POOLS).items():
+        prefect("work-pool", "create", pool, "--type", "process", "--overwrite", env=env)
+        prefect("work-pool", "set-concurrency-limit", pool, str(limit), env=env)
+    known = prefect("work-queue", "ls", "--pool", "gpu", env=env)
+    for queue, priority in QUEUES.items():
+        if queue not in known:
+            prefect("work-queue", "create", queue, "--pool", "gpu", "--priority", str(priority), env=env)
+    prefect("deploy", "--all", env=env)
+
+
+def start_worker(home: Home, port: int, pool: str, log: Path) -> subprocess.Popen:
+    queues = [part for queue in QUEUES for part in ("--work-queue", queue)] if pool == "gpu" else []
+    return start(home, port, log, "worker", "start", "--pool", pool, "--name", f"{pool}-worker", "--type", "process", *queues)
+
+
+def end(processes: list[subprocess.Popen]) -> None:
+    """End each process and everything it started."""
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+    until = time.monotonic() + 20
+    for process in processes:
+        try:
+            process.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def refuse_taken_port(port: int) -> None:
+    """Raises MigakiError where something listens already: its answers would be taken for our server's."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise MigakiError(f"port {port} is taken, perhaps by another platform: end that one, or choose with --port")
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def serve(home: Home, port: int) -> dict[str, Any]:
+    """Run the platform until Ctrl-C or SIGTERM, then end the server, the workers and what they run."""
+    refuse_taken_port(port)
+    signal.signal(signal.SIGTERM, _interrupted)
+    folder = home.root / "platform"
+    folder.mkdir(exist_ok=True)
+    log = folder / "platform.log"
+    console.print("starting the Prefect server ...")
+    processes = [start(home, port, log, "server", "start", "--host", "127.0.0.1", "--port", str(port))]
+    try:
+        wait_for_server(processes[0], port, log)
+        set_up(home, port)
+        processes += [start_worker(home, port, pool, log) for pool in POOLS]
+        console.print(f"Prefect is at http://127.0.0.1:{port} with the pools cpu and gpu; log: {log}\nCtrl-C ends it", soft_wrap=True)
+        while all(process.poll() is None for process in processes):
+            time.sleep(1)
+        raise MigakiError(f"a part of the platform ended by itself; see {log}")
+    except KeyboardInterrupt:
+        return {"status": "ended"}
+    finally:
+        end(processes)

@@ -1,0 +1,225 @@
+"""Serve the champion over HTTP: the page, the API for OpenAI's clients, and its conversations in the catalog."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.commands.show import console
+from flows.running.local import interrupted
+from flows.serving.engine import Opened, open_champion_index, open_engine, with_champion
+from storage.chats import ChatLog, UnknownChat
+from storage.home import Home
+from storage.registry import champion, champion_index, newest_classifier
+from tasks.chatbot.web.auth import NO_TOKENS, Tokens, check_exposure, is_loopback, read_tokens
+from tasks.chatbot.web.settings import ServeSettings
+from tasks.errors import MigakiError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from tasks.chatbot.events import Turn
+    from tasks.chatbot.web.service import Service
+
+LOOK = 2.0  # seconds between looks for other champions
+
+
+def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, token_file: Path | None, show: bool) -> dict[str, Any]:
+    """Serve until interrupted.
+
+    Raises:
+        MigakiError: a setting or the token file is wrong, the address is taken, or there is nothing to serve.
+    """
+    settings = ServeSettings.build("serve", said.get("serve", {}))
+    tokens = read_tokens(token_file) if token_file else NO_TOKENS
+    check_exposure(settings.host, tokens)
+    with listening(settings) as sockets, ChatLog(home, on_log=console.print) as log:
+        opened = open_engine(home, artifact, said)
+        server, service = make_server(opened, settings, tokens, log)
+        url = address(settings, sockets)
+        announce(url, settings, tokens, opened)
+        del opened  # when the champion changes, nothing but the answers being made may hold the model
+        fixed, over = artifact is not None or bool(service.engine.settings.server), threading.Event()
+        follower = threading.Thread(target=follow_champions, args=(home, service, not fixed, over), daemon=True)
+        follower.start()
+        if show:
+            threading.Thread(target=show_page, args=(server, url), daemon=True).start()
+        for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises what ended it again: by then it must not end the process
+            signal.signal(number, interrupted)
+        try:
+            server.run(sockets=sockets)
+        except KeyboardInterrupt:
+            console.print("stopped")
+        finally:
+            over.set()
+            follower.join()  # a thread inside DuckDB or torch must not outlive the program
+            service.engine.backend.close()
+    return {"url": url}
+
+
+def make_server(opened: Opened, settings: ServeSettings, tokens: Tokens, log: ChatLog) -> "tuple[uvicorn.Server, Service]":
+    import uvicorn
+
+    from tasks.chatbot.web.app import create_app
+
+    chats = KeptChats(log, opened.about.version, opened.about.index or None)
+    app = create_app(opened.engine, chats, opened.about, settings, tokens)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        ssl_certfile=settings.tls_certificate or None,
+        ssl_keyfile=settings.tls_key or None,
+    )
+    return uvicorn.Server(config), app.state.service
+
+
+class KeptChats:
+    """Conversations in the catalog, as `tasks.chatbot.web.service.Chats` wants them."""
+
+    def __init__(self, log: ChatLog, model_id: str, index_id: str | None):
+        self.log, self.model_id, self.index_id = log, model_id, index_id
+
+    def begin(self, owner: str, title: str) -> str:
+        return self.log.begin_conversation(self.model_id, self.index_id, "page", owner, title)
+
+    def keep(self, conversation_id: str, turn: "Turn") -> None:
+        self.log.keep_turn(conversation_id, asdict(turn))
+        self.note(turn)
+
+    def note(self, turn: "Turn") -> None:
+        self.log.keep_decisions([{"turn_id": turn.turn_id} | decision for decision in turn.decisions])
+
+    def conversations(self, owner: str) -> list[dict[str, Any]]:
+        return [
+            {"id": row["conversation_id"], "title": row["title"], "last": row["last"].isoformat()} for row in self.log.conversations(owner)
+        ]
+
+    def messages(self, conversation_id: str, owner: str) -> list[dict[str, Any]]:
+        with _unknown_is_lookup():
+            return [_as_shown(row) for row in self.log.messages(conversation_id, owner)]
+
+    def delete(self, conversation_id: str, owner: str) -> None:
+        with _unknown_is_lookup():
+            self.log.delete_conversation(conversation_id, owner)
+
+    def rate(self, turn_id: str, owner: str, rating: int, correction: str | None) -> None:
+        with _unknown_is_lookup():
+            self.log.rate(turn_id, owner, rating, correction)
+
+
+@contextmanager
+def _unknown_is_lookup() -> Iterator[None]:
+    try:
+        yield
+    except UnknownChat as error:
+        raise LookupError(str(error)) from error
+
+
+def _as_shown(row: dict[str, Any]) -> dict[str, Any]:
+    """A message without what only the catalog needs; calls as the events have them: what was called, and what came back."""
+    if row["role"] == "user":
+        return {"role": "user", "content": row["content"]}
+    calls = [
+        ({"name": call["name"], "arguments": call["arguments"]}, {"name": call["name"], "ok": call["ok"], "content": call["content"]})
+        for call in row["calls"]
+    ]
+    return {name: value for name, value in row.items() if name not in ("message_id", "ordinal", "ts")} | {"calls": calls}
+
+
+@contextmanager
+def listening(settings: ServeSettings) -> Iterator[list[socket.socket]]:
+    """The socket, taken before a model is loaded: that an address is in use should not take a minute to learn.
+
+    Raises:
+        MigakiError: the address is taken or not this machine's, or one half of the TLS pair is missing.
+    """
+    for name in ("tls_certificate", "tls_key"):
+        path = getattr(settings, name)
+        if bool(path) != bool(settings.tls_certificate or settings.tls_key) or (path and not Path(path).is_file()):
+            raise MigakiError(f"serve.{name} = {path!r}: HTTPS needs both serve.tls_certificate and serve.tls_key, PEM files that exist")
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        found = socket.create_server((settings.host, settings.port), family=family, backlog=512)
+    except OSError as error:
+        raise MigakiError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; name others with --host and --port (0 takes a free one)"
+        ) from error
+    with found:
+        yield [found]
+
+
+def address(settings: ServeSettings, sockets: list[socket.socket]) -> str:
+    """Where a browser on this machine finds the page."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, f"[{settings.host}]" if ":" in settings.host else settings.host)
+    return f"http{'s' if settings.tls_certificate else ''}://{host}:{sockets[0].getsockname()[1]}/"
+
+
+def announce(url: str, settings: ServeSettings, tokens: Tokens, opened: Opened) -> None:
+    about = opened.about
+    index = f"index {about.index[:12]}, {about.documents} documents" if about.index else "no index"
+    console.print(f"{url}  ({about.model} {about.version[:12]} {about.precision}; {index}); Ctrl-C ends")
+    if tokens and not is_loopback(settings.host) and not settings.tls_certificate:
+        console.print("tokens travel unencrypted: set serve.tls_certificate and serve.tls_key, or put a proxy with HTTPS before this")
+
+
+def show_page(server: "uvicorn.Server", url: str) -> None:
+    """Open the page in a browser once it is there; without a display the address printed has to do."""
+    while not server.started and not server.should_exit:
+        time.sleep(0.1)
+    if sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(url)
+
+
+def follow_champions(home: Home, service: "Service", model: bool, over: threading.Event) -> None:
+    """Answer from another index, with another classifier of requests, and where `model` says so with another model, once it is the
+    champion (of classifiers: the newest). One that cannot be opened is not tried twice.
+    """
+    guard = service.engine.guard
+    follow = [(champion_index, take_index)] + [(newest_classifier, take_guard)] * (guard is not None) + [(champion, take_model)] * model
+    seen = {take_index: service.about.index, take_model: service.about.version, take_guard: guard and guard.version}
+    while not over.wait(LOOK):
+        for now, take in follow:
+            try:
+                row = now(home)
+                if row is not None and row["artifact_id"] != seen[take]:
+                    seen[take] = row["artifact_id"]
+                    take(home, service, row)
+            except Exception as error:
+                console.print(f"another champion cannot be opened, what served before goes on: {error}")
+
+
+def take_index(home: Home, service: "Service", row: dict[str, Any]) -> None:
+    """The index changes by itself (`LiveIndex`), unless it is the first: this says which it is."""
+    if service.engine.retriever is None:
+        service.engine.retriever = open_champion_index(home)
+    service.about = replace(service.about, index=row["artifact_id"], documents=row["documents"])
+    service.chats.index_id = row["artifact_id"]
+    console.print(f"answering from index {row['artifact_id'][:12]} now, {row['documents']} documents")
+
+
+def take_guard(home: Home, service: "Service", row: dict[str, Any]) -> None:
+    """What is asked and said from now on is judged by this classifier; the settings of the filters stay."""
+    from tasks.chatbot.safety.task import open_guard
+
+    engine = service.engine
+    engine.guard = open_guard(home, engine.guard.settings, engine.retriever and engine.retriever.embedder)
+    console.print(f"requests are judged by classifier {row['artifact_id'][:12]} now")
+
+
+def take_model(home: Home, service: "Service", row: dict[str, Any]) -> None:
+    """Questions from now on go to the champion; answers being made end with the model they began with, which is freed after the last of them."""
+    engine, about = with_champion(home, service.engine)
+    service.about = replace(about, index=service.about.index, documents=service.about.documents)
+    service.engine, service.chats.model_id = engine, about.version
+    console.print(f"answering with {about.model} {about.version[:12]} {about.precision} now")

@@ -1,0 +1,191 @@
+"""What the command prints: tables read from the catalog."""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from storage.artifacts import ArtifactStore
+from storage.catalog import Catalog
+from storage.home import Home, StorageError
+from storage.prune import prune, unneeded
+from storage.registry import champion, rebuild
+from tasks.models.catalogue import CATALOGUE, weight_memory
+
+console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140)
+
+
+def table(title: str, columns: list[str], rows: list[list[Any]], right: tuple[str, ...] = ()) -> None:
+    shown = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        shown.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*["" if value is None else str(value) for value in row])
+    console.print(shown)
+
+
+def number(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def stages_of(home: Home, run_id: str) -> list[dict[str, Any]]:
+    """The stages of a run in their order, each with its key figure."""
+    rows = Catalog.of(home).query(
+        """SELECT r.flow AS stage, r.status, r.seconds, r.artifact_id, a.meta::VARCHAR AS meta, a.seconds AS body_seconds FROM runs r
+           LEFT JOIN artifacts a USING (artifact_id) WHERE r.parent_run_id = ? ORDER BY r.started""",
+        [run_id],
+    )
+
+    for row in rows:
+        headlines = (json.loads(row.pop("meta") or "{}")).get("headlines") or [{"label": "", "before": None, "after": None}]
+        row |= headlines[0]
+    return rows
+
+
+def run_table(home: Home, run_id: str) -> dict[str, Any]:
+    """The table at the end of `retrain`; returns the same for --json."""
+    stages = stages_of(home, run_id)
+    run = Catalog.of(home).query("SELECT * FROM runs WHERE run_id = ?", [run_id])[0]
+    decision = Catalog.of(home).query("SELECT decision, reason FROM promotions WHERE run_id = ?", [run_id])
+    decided = decision[0] if decision else {"decision": "unchanged", "reason": "keep: unchanged, the release is the champion already"}
+    rows = [
+        [
+            stage["stage"],
+            "reused" if stage["status"] == "reused" else "done",
+            f"{stage['seconds']:.1f}",
+            stage["label"],
+            number(stage["before"]),
+            number(stage["after"]),
+        ]
+        for stage in stages
+    ]
+    table(
+        f"retrain ({run['profile']}), {run['seconds']:.0f} s",
+        ["stage", "", "seconds", "key figure", "before", "after"],
+        rows,
+        right=("seconds", "before", "after"),
+    )
+    report = home.reports / f"{run_id}.html"
+    console.print(f"[bold]{decided['decision']}[/bold]: {decided['reason']}")
+    console.print(f"report: {report}", soft_wrap=True)
+    return {"run_id": run_id, "seconds": run["seconds"], "stages": stages, "report": str(report), **decided}
+
+
+def stage_lines(home: Home, name: str, answer: str) -> dict[str, Any]:
+    """What one stage came to."""
+    if name == "promote":
+        console.print(f"promote: {answer}")
+        return {"decision": answer}
+    ref = ArtifactStore(home).get(answer)
+    for line in ref.meta["headlines"]:
+        console.print(f"{line['label']}: {number(line['before'])} -> {number(line['after'])}")
+    console.print(f"{ref.kind} {ref.id[:12]}")
+    return {"artifact": ref.model_dump()}
+
+
+def status_tables(home: Home, *, rebuild_first: bool = False) -> dict[str, Any]:
+    """Champion, models, indexes and the last runs."""
+    if rebuild_first:
+        console.print(f"{rebuild(home)} artifacts entered into the catalog")
+    query = Catalog.of(home).query
+    now = champion(home)
+    models = query("SELECT model_id, stage, base, precision, bytes, created FROM models ORDER BY created DESC LIMIT 10")
+    indexes = query(
+        "SELECT artifact_id, i.stage, embedder, documents, chunks, skipped, hit_at_5, created FROM indexes i JOIN artifacts USING (artifact_id) ORDER BY created DESC LIMIT 5"
+    )
+    runs = query(
+        "SELECT run_id, flow, status, profile, seconds, started, error FROM runs WHERE parent_run_id IS NULL ORDER BY started DESC LIMIT 10"
+    )
+    console.print(f"home: {home.root}", soft_wrap=True)
+    console.print(f"champion: {now['model_id'][:12]} ({now['precision']})" if now else "champion: none yet; `migaki retrain` makes one")
+    table(
+        "models",
+        ["id", "stage", "base", "precision", "MiB", "made (UTC)"],
+        [
+            [m["model_id"][:12], m["stage"], m["base"], m["precision"], f"{m['bytes'] / 2**20:.0f}", f"{m['created']:%Y-%m-%d %H:%M}"]
+            for m in models
+        ],
+        right=("MiB",),
+    )
+    table(
+        "indexes",
+        ["id", "stage", "embedder", "documents", "chunks", "skipped", "hit@5"],
+        [
+            [i["artifact_id"][:12], i["stage"], i["embedder"], i["documents"], i["chunks"], i["skipped"], number(i["hit_at_5"])]
+            for i in indexes
+        ],
+        right=("documents", "chunks", "skipped"),
+    )
+    table(
+        "last runs",
+        ["id", "flow", "status", "profile", "seconds", "started (UTC)", "error"],
+        [
+            [
+                r["run_id"][:8],
+                r["flow"],
+                r["status"],
+                r["profile"],
+                r["seconds"] and f"{r['seconds']:.0f}",
+                f"{r['started']:%Y-%m-%d %H:%M}",
+                (r["error"] or "")[:80],
+            ]
+            for r in runs
+        ],
+        right=("seconds",),
+    )
+    return {"champion": now, "models": models, "indexes": indexes, "runs": runs}
+
+
+def prune_table(home: Home, keep_runs: int, dry_run: bool) -> dict[str, Any]:
+    """What goes, or with `dry_run` would go, and the room that it took. Raises what `storage.prune.prune` raises."""
+    going = unneeded(home, keep_runs) if dry_run else prune(home, keep_runs)
+    size = sum(one.bytes for one in going) / 2**20
+    if going:
+        rows = [[one.ref.id[:12], one.ref.kind, one.stage, f"{one.created:%Y-%m-%d %H:%M}", f"{one.bytes / 2**20:.1f}"] for one in going]
+        table("not needed", ["id", "kind", "stage", "made (UTC)", "MiB"], rows, right=("MiB",))
+    console.print(f"{len(going)} artifacts {'would be' if dry_run else 'are'} removed, {size:.1f} MiB")
+    return {"artifacts": [one.ref.id for one in going], "bytes": sum(one.bytes for one in going), "dry_run": dry_run}
+
+
+def models_table() -> dict[str, Any]:
+    """The catalogue of models with the memory of their weights."""
+    rows = [
+        [
+            m.reference,
+            m.family,
+            f"{m.parameters:,}",
+            f"{m.context:,}",
+            m.licence,
+            " ".join(m.languages),
+            *[f"{weight_memory(m.parameters, p):.2f}" for p in ("fp32", "fp16", "8bit", "4bit")],
+            m.note,
+        ]
+        for m in CATALOGUE
+    ]
+    table(
+        "models (memory of the weights in GiB)",
+        ["reference", "family", "parameters", "context", "licence", "languages", "fp32", "fp16", "8-bit", "4-bit", ""],
+        rows,
+        right=("parameters", "context", "fp32", "fp16", "8-bit", "4-bit"),
+    )
+    return {"models": [vars(model) for model in CATALOGUE]}
+
+
+def sql_table(home: Home, query: str) -> dict[str, Any]:
+    """The rows of a query, as a table and as JSON.
+
+    Raises:
+        StorageError: the query is no SELECT that the catalog can answer.
+    """
+    import duckdb
+
+    try:
+        rows = Catalog.of(home).query(query)
+    except duckdb.Error as error:
+        raise StorageError(f"the catalog did not answer: {error}") from error
+    if rows:
+        table("", list(rows[0]), [[number(value) if isinstance(value, float) else value for value in row.values()] for row in rows])
+    console.print(f"{len(rows)} rows")
+    return {"rows": rows}

@@ -1,0 +1,1 @@
+"""How flows run: here or on a work pool, with which parameters, on which device, and what is written down of it."""

@@ -1,0 +1,138 @@
+"""Prefect for runs in this process: a home of its own under MIGAKI_HOME, whatever profile or server the user has."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from storage.home import Home
+from tasks.errors import MigakiError
+
+UNSET = (
+    "PREFECT_API_URL",
+    "PREFECT_API_KEY",
+    "PREFECT_PROFILE",
+    "PREFECT_API_DATABASE_CONNECTION_URL",
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+)
+
+RUN = "MIGAKI_RUN_PID"  # in the environment of a server: the process it serves
+
+interruption = threading.Event()  # somebody asked this process to end its run
+
+
+def isolate(home: Home) -> None:
+    """Point this process's Prefect at the home's own folder. Call before Prefect is imported: it reads its environment then."""
+    for name in [*UNSET, *[name for name in os.environ if name.startswith("PREFECT__")]]:
+        os.environ.pop(name, None)
+    home.prefect.mkdir(exist_ok=True)
+    os.environ |= {
+        "PREFECT_HOME": str(home.prefect),
+        "PREFECT_PROFILES_PATH": str(home.prefect / "profiles.toml"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        "PREFECT_CLI_COLORS": "false",
+    }
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # our own bars are enough
+
+
+def end_orphans(home: Home) -> None:
+    """End servers of this home whose run was killed: they serve nobody and hold the home's Prefect database."""
+    for process in psutil.process_iter(["cmdline"]):
+        with suppress(psutil.Error):
+            if not any("prefect.server" in part for part in process.info["cmdline"] or ()):
+                continue
+            told = process.environ()
+            if told.get("PREFECT_HOME") == str(home.prefect) and RUN in told and not psutil.pid_exists(int(told[RUN])):
+                process.kill()
+
+
+def interrupted(*_: object) -> None:
+    """Ctrl-C and SIGTERM end a run alike: children gone, the run marked as cancelled, whatever error follows from ending it midway."""
+    interruption.set()
+    raise KeyboardInterrupt
+
+
+def start_server(home: Home, port: int) -> subprocess.Popen:
+    """A Prefect API for this run alone, in a session of its own: Ctrl-C reaches the run, which still needs the server to say how it ended."""
+    import prefect
+
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--app-dir",
+        str(Path(prefect.__file__).parent.parent),
+        "--factory",
+        "prefect.server.api.server:create_app",
+    ]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    quiet = {RUN: str(os.getpid()), "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    with (home.prefect / "server.log").open("wb") as log:
+        return subprocess.Popen([*command, *options], env=os.environ | quiet, stdout=log, stderr=log, start_new_session=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def local_server(home: Home) -> Iterator[None]:
+    """A server for the flows inside, and no heartbeat: a thread of about a second for every flow, of use only where somebody watches for dead runs."""
+    end_orphans(home)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupted)
+    from prefect.events.worker import EventsWorker
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    port = free_port()
+    server = start_server(home, port)
+    try:
+        wait_for_server(server, port, home.prefect / "server.log")
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+            yield
+            # What is told too late ends up on the terminal, as errors; that something is still to be told is no news.
+            logging.getLogger(EventsWorker.__name__).setLevel(logging.ERROR)
+            EventsWorker.drain_all(timeout=5)
+    finally:
+        server.terminate()
+        try:
+            server.wait(5)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def wait_for_server(server: subprocess.Popen, port: int, log: Path, seconds: float = 120) -> None:
+    """Return when the server answers.
+
+    Raises:
+        MigakiError: it ended, or did not answer in time; names its log.
+    """
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            raise MigakiError(f"the Prefect server ended at once; its last words are in {log} (is port {port} taken?)")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2):
+                return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(0.2)
+    raise MigakiError(f"the Prefect server did not answer within {seconds:.0f} s; see {log}")

@@ -1,0 +1,115 @@
+"""The index that serves, for programs that run for long: a newly promoted one takes its place within seconds, at once and as a whole."""
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flows.running.parameters import BUNDLED_EMBEDDER
+from storage.artifacts import ArtifactStore
+from storage.home import Home
+from storage.registry import champion_index
+from tasks.models.reference import resolve
+
+if TYPE_CHECKING:
+    from tasks.rag.embedding import Embedder
+    from tasks.rag.retrieval import Hit, Retriever, Where
+
+EVERY = 1.0  # seconds between two looks at the catalog
+
+
+@dataclass(frozen=True)
+class Serving:
+    """An opened index with its artifact id; "" and None before there is one."""
+
+    id: str = ""
+    retriever: "Retriever | None" = None
+
+
+def open_champion(home: Home, loaded: "Embedder | None" = None, log: Callable[[str], None] = print) -> Serving:
+    """The index that serves, with the embedder it was built with; `loaded` is taken if it is that one.
+
+    Raises:
+        MigakiError, StorageError: it cannot be opened; the message says what to do.
+    """
+    now = champion_index(home)
+    if now is None:
+        return Serving()
+    from tasks.rag.retrieval import open_index
+
+    store = ArtifactStore(home)
+    embedder = resolve(now["embedder"] or BUNDLED_EMBEDDER, home, log)
+    retriever = open_index(store.path(store.get(now["artifact_id"])), embedder.path, embedder.checksum, loaded=loaded, exports=home.exports)
+    return Serving(now["artifact_id"], retriever)
+
+
+class LiveIndex:
+    """Searches whatever index serves at the moment. A search takes the index once, so it never sees two of them or half of one.
+
+    The catalog's file is looked at no more than once in `every` seconds, when somebody searches; a new champion is opened by a thread in
+    the background while the former one goes on answering, also if the new one cannot be opened (`error` then says why).
+    """
+
+    def __init__(self, home: Home, every: float = EVERY):
+        """Raises what `open_champion` raises."""
+        self.home, self.every, self.error = home, every, ""
+        self._state = self._catalog_state()
+        self._serving = open_champion(home)
+        self._next_look, self._lock = time.monotonic() + every, threading.Lock()
+
+    @property
+    def serving(self) -> Serving:
+        """What serves now."""
+        self._look()
+        return self._serving
+
+    @property
+    def embedder(self) -> "Embedder | None":
+        """Of the index that serves."""
+        return self._serving.retriever.embedder if self._serving.retriever else None
+
+    def search(self, query: str, k: int = 5, groups: Collection[str] = frozenset(), where: "Where" = {}) -> "list[Hit]":
+        """As `Retriever.search`; nothing before there is an index."""
+        retriever = self.serving.retriever
+        return retriever.search(query, k, groups, where) if retriever else []
+
+    def confidence(self, query: str, hits: "list[Hit]") -> float:
+        """As `Retriever.confidence`."""
+        retriever = self._serving.retriever
+        return retriever.confidence(query, hits) if retriever else 0.0
+
+    def rarity(self, term: str) -> float:
+        """As `Retriever.rarity`."""
+        retriever = self._serving.retriever
+        return retriever.rarity(term) if retriever else 0.0
+
+    def _look(self) -> None:
+        """See whether the catalog has changed, and if so let a thread see whether the champion has."""
+        if time.monotonic() < self._next_look or not self._lock.acquire(blocking=False):
+            return
+        self._next_look = time.monotonic() + self.every
+        if (state := self._catalog_state()) == self._state:
+            self._lock.release()
+            return
+        threading.Thread(target=self._reopen, args=[state], name="live index", daemon=True).start()
+
+    def _reopen(self, state: Any) -> None:
+        try:
+            now = champion_index(self.home)
+            if now is not None and now["artifact_id"] != self._serving.id:
+                former = self._serving.retriever
+                self._serving = open_champion(self.home, former.embedder if former else None)
+            self._state, self.error = state, ""
+        except Exception as error:  # whatever is wrong with the new one, the former one serves; the next look tries again
+            self.error = f"{type(error).__name__}: {error}"
+        finally:
+            self._lock.release()
+
+    def _catalog_state(self) -> tuple[int, int] | None:
+        """Changes with every write: the catalog's file is replaced as a whole."""
+        try:
+            found = self.home.warehouse.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns

@@ -1,0 +1,160 @@
+"""Documents to sections of plain text under a path of headings. What cannot be read is `Unreadable`, which names the reason.
+
+Each format has a module of its own; here the bytes become text and the reader is chosen. Readers of libraries are loaded when a file needs them.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from charset_normalizer import from_bytes
+
+from tasks.documents.access import groups_of, settle
+from tasks.documents.markup import parse_html, parse_markdown, parse_text
+from tasks.documents.parsed import SUFFIXES, Parsed, Section, Unreadable
+from tasks.documents.rows import Columns, Document, row_documents
+from tasks.errors import MigakiError
+
+__all__ = [
+    "Parsed",
+    "Section",
+    "Unreadable",
+    "decode",
+    "known_encoding",
+    "parse_html",
+    "parse_markdown",
+    "parse_text",
+    "read_document",
+    "read_file",
+]
+
+MAX_BYTES = {"pdf": 200_000_000, "word": 200_000_000, "rows": 200_000_000}
+MAX_TEXT_BYTES = 20_000_000
+ENCODINGS = ["cp932", "euc_jp", "cp1252", "utf_16", "utf_16_le", "utf_16_be"]  # what English and Japanese files come in
+DECLARED = re.compile(rb"""<(?:meta\s[^>]*|\?xml\s[^>]*)(?:charset|encoding)\s*=\s*["']?([\w.:-]+)""", re.I)
+BINARY = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))  # control characters that no text holds
+
+
+def read_file(name: str, path: Path, columns: str = "", label: str | None = None, encoding: str | None = None) -> Iterator[Document]:
+    """(name, document) of a file: one, or one for each row of a table.
+
+    Args:
+        columns: for tables, as `Columns.of` takes it.
+        label: who may see what says nothing about it itself, as it stands in the folder's `.allowed`.
+        encoding: of text files; None tells it from the bytes.
+    """
+    try:
+        folder = groups_of(label, "the file .allowed that holds for it") if label is not None else ()
+        if SUFFIXES.get(path.suffix.lower()) == "rows":
+            yield from row_documents(name, _rows(path, encoding), Columns.of(columns), folder)
+            return
+        parsed = read_document(path, encoding)
+        parsed.allowed = settle(parsed.allowed, folder)
+        yield name, parsed
+    except Unreadable as reason:
+        yield name, reason
+
+
+def read_document(path: Path, encoding: str | None = None) -> Parsed:
+    """Title and sections of a file that is one document; `allowed` is what it says itself.
+
+    Raises:
+        Unreadable: another kind of file, too large, damaged, encrypted, empty, without text, or not in that encoding.
+    """
+    kind, data = _contents(path)
+    if kind == "pdf":
+        from tasks.documents.pdf import parse_pdf
+
+        parsed = parse_pdf(data)
+    elif kind == "word":
+        from tasks.documents.word import parse_word
+
+        parsed = parse_word(data)
+    elif kind == "rows":
+        raise Unreadable("it is a table, not one document")
+    else:
+        parse = {"text": parse_text, "markdown": parse_markdown, "html": parse_html}[kind]
+        parsed = parse(decode(data, encoding, markup=kind == "html"))
+    parsed.sections = [section for section in parsed.sections if section.paragraphs]
+    if not parsed.sections:
+        raise Unreadable("there is no text in it")
+    parsed.title = parsed.title or path.stem
+    return parsed
+
+
+def _contents(path: Path) -> tuple[str, bytes]:
+    """(kind, bytes)"""
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise Unreadable(f"files of kind {path.suffix or 'without suffix'!r} are not read; {', '.join(SUFFIXES)} are")
+    most = MAX_BYTES.get(kind, MAX_TEXT_BYTES)
+    try:
+        if (size := path.stat().st_size) > most:
+            raise Unreadable(f"{size:,} bytes; at most {most:,} are read")
+        data = path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"it cannot be opened: {error.strerror}") from error
+    if not data.strip():
+        raise Unreadable("the file is empty")
+    return kind, data
+
+
+def _rows(path: Path, encoding: str | None) -> Iterator[dict | Unreadable]:
+    from tasks.documents.tables import BadRow, parse_csv, parse_json_lines
+
+    _, data = _contents(path)
+    parse = parse_csv if path.suffix.lower() == ".csv" else parse_json_lines
+    for row in parse(path.name, decode(data, encoding)):
+        yield Unreadable(row.detail) if isinstance(row, BadRow) else row.value
+
+
+def known_encoding(encoding: str | None) -> None:
+    """Check a setting.
+
+    Raises:
+        MigakiError: there is no such encoding of text.
+    """
+    try:
+        b"a".decode(encoding or "utf-8", errors="ignore")
+    except LookupError as error:
+        raise MigakiError(f"index.encoding = {encoding!r} is no encoding of text; utf-8, cp932 (Shift JIS) and euc_jp are some") from error
+
+
+def decode(data: bytes, encoding: str | None = None, markup: bool = False) -> str:
+    """Text in the encoding given, or else in UTF-8, what the file declares (`markup`) or what the bytes look like: Shift JIS, EUC-JP,
+    ISO-2022-JP, UTF-16 or Windows-1252.
+
+    Raises:
+        Unreadable: empty, binary, not in the encoding given, or of no known one.
+    """
+    if not data.strip():
+        raise Unreadable("the file is empty")
+    if encoding is not None:
+        try:
+            return data.decode(encoding).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            raise Unreadable(f"it is not in {encoding} (index.encoding): byte {data[error.start]:#04x} at {error.start:,}") from error
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if not wide and len(data) - len(data.translate(None, BINARY)) > len(data) // 1000:
+        raise Unreadable("the file is binary, not text")
+    if b"\x1b$" in data[:10_000]:  # ISO-2022-JP is made of ASCII bytes, so it would pass for UTF-8
+        return data.decode("iso2022_jp", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return (_as_declared(data) if markup else None) or _as_it_looks(data)
+
+
+def _as_declared(data: bytes) -> str | None:
+    found = DECLARED.search(data[:4096])
+    try:
+        return data.decode(found[1].decode()) if found else None
+    except (LookupError, UnicodeDecodeError):
+        return None
+
+
+def _as_it_looks(data: bytes) -> str:
+    best = from_bytes(data, cp_isolation=ENCODINGS).best()
+    if best is None:
+        raise Unreadable("its character encoding was not recognised; save it as UTF-8, or say it as index.encoding")
+    return str(best)

@@ -1,0 +1,72 @@
+"""Rows of CSV and of JSON lines. A row that cannot be read is a `BadRow`, with its line and the reason: one broken line costs one row."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+MAX_LINE = 5_000_000  # characters; a longer line is a broken file, not a row
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row as it stood in a file."""
+
+    source: str
+    line: int  # line of the file, or number of the row where the format has no lines
+    value: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be used, why, and all of it."""
+
+    source: str
+    line: int
+    detail: str
+    text: str
+
+
+def parse_json_lines(source: str, text: str) -> Iterator[Row | BadRow]:
+    """The rows of JSON lines; `source` names the file."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        if len(line) > MAX_LINE:
+            yield BadRow(source, number, f"a line of {len(line):,} characters; at most {MAX_LINE:,} are accepted", line)
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError, too many brackets are the other
+            yield BadRow(source, number, f"broken JSON: {error}", line)
+            continue
+        yield (
+            Row(source, number, value)
+            if isinstance(value, dict)
+            else BadRow(source, number, f"a JSON object was expected, this is a {type(value).__name__}", line)
+        )
+
+
+def parse_csv(source: str, text: str) -> Iterator[Row | BadRow]:
+    """The rows of a CSV file, whose first line names the columns."""
+    csv.field_size_limit(MAX_LINE)
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield BadRow(
+                source, reader.line_num, f"broken CSV: {error}", "\n".join(text.split("\n")[reader.line_num - 1 : reader.line_num])
+            )
+            continue
+        if None in row or None in row.values():
+            cells = [cell for value in row.values() for cell in (value if isinstance(value, list) else [value])]
+            yield BadRow(
+                source, reader.line_num, f"{len(reader.fieldnames or [])} columns were expected", json.dumps(cells, ensure_ascii=False)
+            )
+        else:
+            yield Row(source, reader.line_num, row)

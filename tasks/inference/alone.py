@@ -1,0 +1,137 @@
+"""Answers that cannot be decoded together, one at a time through transformers' `generate`.
+
+Beam search knows what it says only at its end, and some architectures keep a cache of their own kind. The passes take turns with those of
+the batch, whose answers go on.
+"""
+
+import threading
+
+import torch
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from tasks.inference.backend import Tally, Unavailable
+from tasks.inference.batching import Row, next_tokens, repeats
+from tasks.inference.decoding import CLOSED, CROWDED, Request
+
+POLL = 0.1  # seconds
+
+
+class _Restrain(LogitsProcessor):
+    """No run of tokens twice in an answer, for `generate`: transformers' own counts the prompt's too, which forbids quoting it."""
+
+    def __init__(self, prompt: int, size: int):
+        self.prompt, self.size = prompt, size
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        scores = scores.clone()
+        for ids, line in zip(input_ids[:, self.prompt :].tolist(), scores, strict=True):
+            line[repeats(ids, self.size)] = float("-inf")
+        return scores
+
+
+class _Draw(LogitsProcessor):
+    """The next token as a batch draws it, made the only one that is possible."""
+
+    def __init__(self, row: Row):
+        self.row = row
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        (token,) = next_tokens(scores.float().clone(), [self.row])
+        return torch.full_like(scores, float("-inf")).index_fill_(1, torch.tensor([token], device=scores.device), 0.0)
+
+
+class _Tell(StoppingCriteria):
+    """Hands on each token, and stops when nobody wants more."""
+
+    def __init__(self, request: Request, streams: bool):
+        self.request, self.streams = request, streams
+
+    def __call__(self, input_ids: Tensor, *_: object, **__: object) -> Tensor:
+        if self.streams:
+            token = int(input_ids[0, -1])
+            self.request.row.add(token)
+            self.request.add(token)
+        return torch.full((len(input_ids),), self.request.unwanted or self.request.row.reason is not None, device=input_ids.device)
+
+
+class Alone:
+    """A thread for each answer, of which one works. All have ended when `close` returns: a thread inside torch must not outlive the program."""
+
+    def __init__(self, model: PreTrainedModel, pad_id: int, max_waiting: int, tally: Tally):
+        self.model, self.pad_id, self.max_waiting, self.tally = model, pad_id, max_waiting, tally
+        self._guard, self._turn = threading.Lock(), threading.Lock()
+        self._live: dict[Request, threading.Thread] = {}
+        self._closed = False
+
+    def submit(self, request: Request) -> None:
+        thread = threading.Thread(target=self._run, args=(request,), name="generate", daemon=True)
+        with self._guard:
+            if self._closed:
+                raise Unavailable(CLOSED)
+            if len(self._live) > self.max_waiting:
+                raise Unavailable(CROWDED.format(self.max_waiting))
+            self._live[request] = thread
+            self.tally.add(requests=1, prompt_tokens=len(request.row.prompt))
+            thread.start()
+
+    def close(self) -> None:
+        with self._guard:
+            self._closed = True
+            live = dict(self._live)
+        for request, thread in live.items():
+            request.left.set()
+            thread.join()
+
+    def _run(self, request: Request) -> None:
+        """What became of a request is counted before it is told."""
+        try:
+            reason = self._in_turn(request)
+        except Exception as error:
+            self.tally.add(tokens=len(request.row.answer), failed=1)
+            request.fail(error)
+        else:
+            self.tally.add(tokens=len(request.row.answer))
+            request.end(reason)
+        finally:
+            with self._guard:
+                del self._live[request]
+
+    def _in_turn(self, request: Request) -> str:
+        while not self._turn.acquire(timeout=POLL):
+            if request.unwanted:
+                return "stopped"
+        try:
+            return self._generate(request)
+        finally:
+            self._turn.release()
+
+    def _generate(self, request: Request) -> str:
+        """Why it ended."""
+        row, beams = request.row, request.row.sampling.num_beams
+        out = self.model.generate(
+            torch.tensor([row.prompt], device=self.model.device),
+            attention_mask=torch.ones(1, len(row.prompt), dtype=torch.long, device=self.model.device),
+            generation_config=GenerationConfig(
+                max_new_tokens=row.limit,
+                num_beams=beams,
+                do_sample=False,
+                eos_token_id=sorted(row.ends),
+                pad_token_id=self.pad_id,
+            ),
+            logits_processor=LogitsProcessorList([_Draw(row) if beams == 1 else _Restrain(len(row.prompt), row.sampling.no_repeat_ngram)]),
+            stopping_criteria=StoppingCriteriaList([_Tell(request, beams == 1)]),
+        )
+        if beams > 1:
+            for token in out[0, len(row.prompt) :].tolist():
+                if not row.reason:
+                    row.add(token)
+                    request.add(token)
+        return row.reason or "stopped"

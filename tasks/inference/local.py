@@ -1,0 +1,131 @@
+"""A model of this process behind the chatbot: many users at once, their answers decoded together (`tasks.inference.batching`)."""
+
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tasks.errors import MigakiError
+from tasks.inference.alone import Alone
+from tasks.inference.backend import BackendStats, Delta, Sampling, Tally
+from tasks.inference.batching import Batch, Row, can_batch
+from tasks.inference.decoding import Decoding, Pieces, Request
+from tasks.inference.grammar import JsonGrammar, complete_json, option_logprobs
+from tasks.inference.turns import OneAtATime
+from tasks.prompts.template import encode_prompt, end_ids
+from tasks.text.messages import Message
+
+CLOSING = 64  # tokens that a JSON text may take to its end at least
+
+
+class LocalModel:
+    """A causal language model of transformers, of any precision, that many threads may ask at once.
+
+    At most `max_batch` answers are decoded together and `max_waiting` questions wait, first come first served. See `Batch` for the other
+    sizes. A model belongs to one `LocalModel`: passes by others must not run beside it.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        name: str,
+        *,
+        max_batch: int = 16,
+        max_waiting: int = 256,
+        chunk: int = 512,
+        cache_bytes: int = 2 << 30,
+        kept_tokens: int = 4096,
+    ):
+        self.model, self.tokenizer, self.name = model, tokenizer, name
+        self.context = getattr(model.config.get_text_config(), "max_position_embeddings", 2048)
+        self.specials = tuple(tokenizer.all_special_tokens)
+        self.batched = can_batch(model)
+        self._ends = end_ids(tokenizer)
+        self._turns = OneAtATime(model)
+        self._tally = Tally()
+        self._decoding = Decoding(Batch(model, max_batch, chunk, cache_bytes, kept_tokens), self._turns, max_waiting, self._tally)
+        self._alone = Alone(model, tokenizer.pad_token_id, max_waiting, self._tally)
+        self._end = weakref.finalize(self, _end, self._decoding, self._alone, self._turns)  # also at the end of the program
+
+    @property
+    def stats(self) -> BackendStats:
+        return self._tally.stats(waiting=len(self._decoding.waiting), running=len(self._decoding.running))
+
+    def count_tokens(self, messages: list[Message]) -> int:
+        return len(encode_prompt(self.tokenizer, messages))
+
+    def stream(self, messages: list[Message], sampling: Sampling, stop: threading.Event) -> Iterator[Delta]:
+        """See `Backend`. An answer that reaches the end of the context ends there, with the reason `length`.
+
+        Raises:
+            MigakiError: the prompt alone fills the context; too many wait; the model broke off.
+        """
+        prompt = self._fitting(messages, [])
+        limit = min(sampling.max_new_tokens, self.context - len(prompt))
+        request = Request(Row(prompt, sampling, limit, self._ends), Pieces(self.tokenizer), stop)
+        lane = self._decoding if self.batched and sampling.num_beams == 1 else self._alone
+        lane.submit(request)
+        yield from request.deltas()
+
+    def choose(self, messages: list[Message], options: list[str]) -> list[float]:
+        """See `Backend`. The messages are read once for all options, and not at all where another request has begun with them.
+
+        Raises:
+            MigakiError: an option is empty; and as `stream`.
+        """
+        prompt = self._fitting(messages, [], max((len(self._tokens(option)) for option in options), default=0))
+        if not self.batched or not all(options):
+            return option_logprobs(self.model, self.tokenizer, prompt, options)
+        answers = [self._tokens(option) for option in options]
+        rows = [Row(prompt + answer, Sampling(), 0, self._ends, scored=len(answer)) for answer in answers]
+        self._decode(rows[:1])  # the others find what it has read
+        self._decode(rows[1:])
+        return [row.logprob for row in rows]
+
+    def complete_json(self, messages: list[Message], schema: dict[str, Any], prefix: str, max_new_tokens: int) -> str:
+        """See `Backend`. Past `max_new_tokens` the text is brought to its end.
+
+        Raises:
+            MigakiError: the schema cannot be enforced; and as `stream`.
+        """
+        limit = 2 * max_new_tokens + CLOSING
+        prompt = self._fitting(messages, self._tokens(prefix), limit)
+        if not self.batched:
+            return complete_json(self.model, self.tokenizer, prompt, schema, max_new_tokens)
+        grammar = JsonGrammar(self.tokenizer, schema, max_new_tokens)
+        grammar.add(grammar.forced())
+        if not grammar.whole:
+            greedy = Sampling(temperature=0.0, no_repeat_ngram=0)
+            self._decode([Row(prompt + grammar.answer, greedy, limit - len(grammar.answer), self._ends, grammar)])
+        return grammar.text
+
+    def _decode(self, rows: list[Row]) -> None:
+        """Wait until rows that nobody reads have ended."""
+        requests = [Request(row, Pieces(self.tokenizer), threading.Event()) for row in rows]
+        for request in requests:
+            self._decoding.submit(request)
+        for request in requests:
+            list(request.deltas())
+
+    def _fitting(self, messages: list[Message], begun: list[int], room: int = 1) -> list[int]:
+        """Tokens of messages and of the answer's beginning, after which there is `room` for more."""
+        prompt = encode_prompt(self.tokenizer, messages) + begun
+        if len(prompt) + room > self.context:
+            raise MigakiError(f"the prompt takes {len(prompt)} tokens of the {self.context} that {self.name} can read: shorten it")
+        return prompt
+
+    def _tokens(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def close(self) -> None:
+        """Free the model; answers in flight fail."""
+        self._end()
+
+
+def _end(decoding: Decoding, alone: Alone, turns: OneAtATime) -> None:
+    decoding.close()
+    alone.close()
+    turns.remove()

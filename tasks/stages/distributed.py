@@ -1,0 +1,165 @@
+"""A stage body in several processes at once, as a configuration file of accelerate says: data parallel, on several GPUs or on CPUs.
+
+The stage stays one Prefect task. Its process starts `accelerate launch`, hands on what the first process has to say, and takes its figures
+over; that one alone writes into the artifact. Where the body trains, `tasks.models.parallel` shares out the rows and adds up the gradients.
+"""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+
+from storage.artifacts import ArtifactRef
+from storage.home import Home
+from tasks.errors import MigakiError
+from tasks.settings import StageSettings
+from tasks.stages.stage import STAGES, Context, Work, models_of
+
+JOB, RESULT, MISTAKES = "job.json", "result.json", "mistakes"
+PATIENCE = 30  # seconds for the launcher to end its children
+LAST_WORDS = 2000  # characters of a failed launch's error output that its message quotes
+
+
+def run_in_processes(settings: StageSettings, inputs: dict[str, ArtifactRef], work: Work, context: Context) -> None:
+    """Run the body of `work.stage` in the processes of `context.accelerate`.
+
+    Raises:
+        MigakiError: the configuration file is missing, the body raised one, or a process failed; all of them have ended.
+    """
+    config = Path(context.accelerate).expanduser()
+    if not config.is_file():
+        raise MigakiError(
+            f"run.accelerate = {context.accelerate!r} is no file; make one with `accelerate config --config_file {config.name}`"
+        )
+    with TemporaryDirectory(dir=context.home.root, prefix=".processes-") as scratch:
+        folder = Path(scratch)
+        job = {
+            "stage": work.stage.name,
+            "module": work.stage.module,
+            "settings": settings.model_dump(mode="json"),
+            "inputs": {role: ref.model_dump(mode="json") for role, ref in inputs.items()},
+            "path": str(work.path),
+            "waits": os.getpid(),
+            "context": {"home": str(context.home.root), "model": context.model, "embedder": context.embedder, "device": context.device},
+        }
+        (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
+        (folder / MISTAKES).mkdir()
+        _launch(config, folder, work)
+        work.take_figures(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+
+
+def _launch(config: Path, folder: Path, work: Work) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        str(config),
+        "-m",
+        "tasks.stages.distributed",
+        str(folder),
+    ]
+    with (folder / "errors.log").open("wb") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8", start_new_session=True)
+        try:
+            for line in process.stdout:
+                _hand_on(line, work)
+            process.wait()
+        finally:
+            _end(process)
+    if process.returncode:
+        if mistakes := sorted((folder / MISTAKES).glob("*.txt")):
+            raise MigakiError(mistakes[0].read_text(encoding="utf-8"))
+        words = (folder / "errors.log").read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
+        raise MigakiError(f"`accelerate launch --config_file {config.name}` ended with {process.returncode}:\n{words}")
+
+
+def _end(launcher: subprocess.Popen) -> None:
+    """After an interruption: the launcher ends its children when told to; those that stay notice by themselves that nobody waits for them."""
+    if launcher.poll() is None:
+        launcher.terminate()
+        try:
+            launcher.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(launcher.pid, signal.SIGKILL)
+
+
+def _hand_on(line: str, work: Work) -> None:
+    """What the first process says: one JSON array a line, [what, ...]. Other output is some library's."""
+    try:
+        what, *words = json.loads(line)
+    except (ValueError, TypeError):
+        return
+    if what == "log":
+        work.log(*words)
+    elif what == "progress":
+        work.emit(*words)
+
+
+def main(folder: Path) -> None:
+    """One of the processes. The first reports; the others keep quiet and write aside, and each tells what it fails of."""
+    from accelerate import PartialState
+
+    job = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    threading.Thread(target=_leave_with, args=(job["waits"],), daemon=True).start()
+    state = PartialState(cpu=job["context"]["device"] == "cpu")
+    importlib.import_module(job["module"])
+    stage, first = STAGES[job["stage"]], state.process_index == 0
+    say = _say if first else lambda *_: None
+    facts = job["context"]
+    home = Home(Path(facts["home"]))
+    context = Context(
+        home,
+        facts["model"],
+        facts["embedder"],
+        facts["device"],
+        lambda text, last: say("progress", text, last),
+        lambda text: say("log", text),
+    )
+    path = Path(job["path"])
+    own = path if first else folder / f"{path.name}-{state.process_index}"
+    own.mkdir(exist_ok=True)
+    inputs = {role: ArtifactRef.model_validate(ref) for role, ref in job["inputs"].items()}
+    work = Work(stage, own, inputs, context, models_of(stage, context), keeps=first)
+    try:
+        stage.body(stage.settings.model_validate(job["settings"]), inputs, work)
+    except MigakiError as error:
+        _tell(str(error), folder / MISTAKES, state.process_index)
+        raise
+    if first:
+        (folder / RESULT).write_text(json.dumps(work.figures()), encoding="utf-8")
+    state.wait_for_everyone()
+    state.destroy_process_group()
+
+
+def _tell(mistake: str, folder: Path, process: int) -> None:
+    """Whichever process made it: the launcher kills the others at once, often before they can tell the same. Renamed, as a kill may fall into the writing."""
+    draft = folder / f"{process:05}.draft"
+    draft.write_text(mistake, encoding="utf-8")
+    draft.rename(draft.with_suffix(".txt"))
+
+
+def _leave_with(pid: int) -> None:
+    """End this process when that one is gone, however it ended: a launcher puts its children into sessions of their own, out of any group's reach."""
+    while psutil.pid_exists(pid):
+        time.sleep(1)
+    os._exit(1)
+
+
+def _say(*what: Any) -> None:
+    print(json.dumps(what, ensure_ascii=False), flush=True)
+
+
+if __name__ == "__main__":
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    record(main)(Path(sys.argv[1]))  # the launcher quotes the traceback of an error that is no mistake of the user's

@@ -1,0 +1,251 @@
+"""`migaki serve`: conversations in the catalog, the address, and an index that changes while people ask."""
+
+import gc
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import weakref
+from datetime import datetime
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from flows.commands import serve
+from flows.serving.engine import open_engine
+from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.catalog import Catalog
+from storage.chats import ChatLog
+from storage.home import Home
+from storage.registry import record_promotion, register
+from tasks.chatbot.events import Piece
+from tasks.chatbot.safety.settings import ClassifierSettings
+from tasks.chatbot.safety.training import Example, train
+from tasks.chatbot.web.app import create_app
+from tasks.chatbot.web.settings import ServeSettings
+from tasks.errors import MigakiError
+from tests.models import save_tiny
+from tests.small import ROOT, environment
+from tests.web import ABOUT, ScriptedEngine, ask, client, read_sse
+
+
+@pytest.fixture
+def kept(tmp_path):
+    home = Home(tmp_path)
+    with ChatLog(home) as log:
+        yield home, serve.KeptChats(log, "model", "index")
+
+
+def test_conversations_are_in_the_catalog_and_come_back_whole(kept):
+    home, chats = kept
+    http = client(None, chats)
+    events = ask(http, "please reckon 「量子化」")
+    conversation, told = events[0][1]["conversation"], events[-1][1]["turn"]
+    assert http.post("/api/rate", json={"turn": told["turn_id"], "rating": -1, "correction": "短く。"}).status_code == 204
+    ask(http, "a bomb", conversation)
+
+    chats.log.flush()
+    rows = Catalog.of(home).query("SELECT model_id, index_id, channel, owner, title FROM conversations")
+    assert rows == [{"model_id": "model", "index_id": "index", "channel": "page", "owner": "", "title": "please reckon 「量子化」"}]
+    listed = http.get("/api/conversations").json()["conversations"]
+    assert [(one["id"], one["title"]) for one in listed] == [(conversation, "please reckon 「量子化」")]
+    messages = http.get(f"/api/conversations/{conversation}").json()["messages"]
+    answer = messages[1]
+    assert [m["role"] for m in messages] == ["user", "assistant"] * 2 and messages[3]["refused"] == "harm.weapons"
+    assert answer["sentences"] == told["sentences"] and answer["calls"] == told["calls"] and answer["content"] == told["answer"].strip()
+    assert [source["title"] for source in answer["sources"]] == ["Fine-tuning", "量子化"]
+    assert (answer["rating"], answer["correction"], answer["tokens"]) == (-1, "短く。", told["tokens"])
+
+
+def test_a_conversation_of_the_catalog_goes_on_without_what_was_refused(kept):
+    _, chats = kept
+    engine = ScriptedEngine()
+    http = client(engine, chats)
+    conversation = ask(http, "a bomb")[0][1]["conversation"]
+    ask(http, "hello", conversation)
+    ask(http, "again", conversation)
+    assert engine.heard[2][0].turns[0]["content"] == "hello"
+    assert http.delete(f"/api/conversations/{conversation}").status_code == 204
+    for answer in (http.get(f"/api/conversations/{conversation}"), http.post("/api/rate", json={"turn": "none", "rating": 1})):
+        assert answer.status_code == 404
+
+
+def test_a_taken_address_is_told_before_anything_is_loaded(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(MigakiError, match=f"port {port}"):
+            serve.serve(Home(tmp_path), {"serve": {"port": port}}, artifact=None, token_file=None, show=False)
+    with pytest.raises(MigakiError, match="--token-file"):
+        serve.serve(Home(tmp_path), {"serve": {"host": "0.0.0.0"}}, artifact=None, token_file=None, show=False)
+    with pytest.raises(MigakiError, match=r"serve\.prot is no setting; did you mean serve\.port"):
+        serve.serve(Home(tmp_path), {"serve": {"prot": 1}}, artifact=None, token_file=None, show=False)
+    with pytest.raises(MigakiError, match="no champion"):
+        serve.serve(Home(tmp_path), {"serve": {"port": 0}}, artifact=None, token_file=None, show=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("127.0.0.1", "http://127.0.0.1:"), ("0.0.0.0", "http://127.0.0.1:"), ("localhost", "http://localhost:")]
+)
+def test_the_address_is_one_that_a_browser_can_open(host, url):
+    settings = ServeSettings(host=host, port=0)
+    with serve.listening(settings) as sockets:
+        assert serve.address(settings, sockets) == f"{url}{sockets[0].getsockname()[1]}/"
+
+
+def test_half_a_tls_pair_is_refused(tmp_path):
+    with pytest.raises(MigakiError, match="tls_key"), serve.listening(ServeSettings(port=0, tls_certificate=__file__)):
+        pass
+
+
+def test_a_new_champion_index_answers_without_a_restart(tmp_path, monkeypatch, capsys):
+    chats = SimpleNamespace(index_id="old")
+    service = create_app(ScriptedEngine(), chats, ABOUT, ServeSettings()).state.service
+    champions, opened = iter([None, "broken", "first", "first", "second"]), iter([MigakiError("another embedder"), "index"])
+    over = threading.Event()
+
+    def looks(home):
+        artifact = next(champions)
+        if artifact == "second":
+            over.set()
+        return artifact and {"artifact_id": artifact, "documents": 20}
+
+    def open_index(home):
+        index = next(opened)
+        if isinstance(index, MigakiError):
+            raise index
+        return index
+
+    monkeypatch.setattr(serve, "LOOK", 0)
+    monkeypatch.setattr(serve, "champion_index", looks)
+    monkeypatch.setattr(serve, "open_champion_index", open_index)
+    serve.follow_champions(Home(tmp_path), service, False, over)
+    assert service.engine.retriever == "index"
+    assert (service.about.index, service.about.documents, chats.index_id) == ("second", 20, "second")
+    assert "another embedder" in capsys.readouterr().err
+
+
+def commit_model(home: Home, name: str) -> ArtifactRef:
+    store = ArtifactStore(home)
+    with store.draft("model", name) as folder:
+        save_tiny(folder / "model", "llama")
+        manifest = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "seconds": 0.0}
+        return store.commit(folder, manifest | {"meta": {"model": "model", "precision": "fp32"}, "created": datetime.now().isoformat()})
+
+
+def promote(home: Home, name: str) -> None:
+    record_promotion(home, {"promotion_id": name, "model_id": name, "decision": "promote", "reason": "test"})
+
+
+def test_a_new_champion_model_answers_and_the_old_one_is_freed_after_its_last_answer(tmp_path, monkeypatch, capsys):
+    home = Home(tmp_path)
+    for name in ("first001", "second02"):
+        register(home, commit_model(home, name))
+    promote(home, "first001")
+    opened = open_engine(home, None, {"chat": {"max_new_tokens": 40, "temperature": 0.0, "safety": False, "max_calls": 0}})
+    service = create_app(opened.engine, SimpleNamespace(index_id=None, model_id="first001"), opened.about, ServeSettings()).state.service
+    old = weakref.ref(opened.engine.backend)
+    del opened
+    answer = service.engine.answer(service.conversation([]), "hello")
+    assert isinstance(next(answer), Piece)
+    over = threading.Event()
+    monkeypatch.setattr(serve, "LOOK", 0)
+    monkeypatch.setattr(serve, "champion_index", lambda _: over.set())
+
+    def follow(model):
+        over.clear()
+        serve.follow_champions(home, service, model, over)
+
+    follow(True)
+    assert service.about.version == "first001"
+    promote(home, "second02")
+    follow(False)
+    assert service.about.version == "first001"  # a model that was named stays
+    follow(True)
+    assert (service.about.version, service.chats.model_id, service.engine.backend.name) == ("second02", "second02", "second02")
+    assert "answering with" in capsys.readouterr().err
+
+    assert list(answer)[-1].turn.tokens > 1  # to its end, with the model it began with
+    del answer
+    gc.collect()
+    assert old() is None
+    service.engine.backend.close()
+
+
+def test_a_champion_that_cannot_be_opened_leaves_the_one_before(tmp_path, monkeypatch, capsys):
+    engine, over = ScriptedEngine(), threading.Event()
+    service = create_app(engine, SimpleNamespace(index_id="old"), ABOUT, ServeSettings()).state.service
+    looked = []
+
+    def look(_):
+        looked.append(1)
+        if len(looked) == 2:
+            over.set()
+        return {"artifact_id": "gone"}
+
+    monkeypatch.setattr(serve, "LOOK", 0)
+    monkeypatch.setattr(serve, "champion_index", lambda home: None)
+    monkeypatch.setattr(serve, "champion", look)
+    serve.follow_champions(Home(tmp_path), service, True, over)
+    assert service.engine is engine and service.about is ABOUT
+    assert capsys.readouterr().err.count("what served before goes on") == 1
+
+
+def classifier_of(home: Home, name: str, word: str) -> None:
+    """Registers a classifier to which requests with `word` are harmful."""
+    rows = [Example(f"{verb} the {what}", verb == word) for verb in ("zap", "paint") for what in "abcdefgh"]
+    store = ArtifactStore(home)
+    with store.draft("classifier", name) as folder:
+        train(rows, ClassifierSettings(folds=2, min_count=1)).save(folder)
+        manifest = {"stage": "safety", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "seconds": 0.0, "meta": {}}
+        register(home, store.commit(folder, manifest | {"created": datetime.now().isoformat()}))
+
+
+def test_a_classifier_trained_anew_judges_without_a_restart(tmp_path, monkeypatch, capsys):
+    home, over = Home(tmp_path), threading.Event()
+    register(home, commit_model(home, "first001"))
+    classifier_of(home, "old00001", "paint")
+    opened = open_engine(home, "first001", {"chat": {"max_new_tokens": 4, "max_calls": 0}, "safety": {"personal": "block"}})
+    service = create_app(opened.engine, SimpleNamespace(index_id=None), opened.about, ServeSettings()).state.service
+    monkeypatch.setattr(serve, "LOOK", 0)
+    monkeypatch.setattr(serve, "champion_index", lambda _: over.set())
+
+    def refused(question):
+        over.clear()
+        serve.follow_champions(home, service, False, over)
+        return list(service.engine.answer(service.conversation([]), question))[-1].turn.reason == "refused"
+
+    assert refused("paint the c") and not refused("zap the c") and service.engine.guard.version == "old00001"
+    classifier_of(home, "new00002", "zap")
+    assert refused("zap the c") and not refused("paint the c")
+    assert service.engine.guard.settings.personal == "block" and "classifier new00002" in capsys.readouterr().err
+    service.engine.backend.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_a_model_and_keeps_what_was_said_when_it_is_ended(tmp_path, number):
+    commit_model(Home(tmp_path), "tiny0001")
+    command = [
+        sys.executable,
+        "-m",
+        "flows.commands.main",
+        "serve",
+        "--port",
+        "0",
+        "--artifact",
+        "tiny0001",
+        "--set",
+        "chat.max_new_tokens=8",
+    ]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            url = next(line.split()[0] for line in process.stderr if line.startswith("http"))
+            asked = httpx.post(f"{url}api/chat", json={"question": "こんにちは、世界"}, timeout=60)
+            assert read_sse(asked.text)[-1][0] == "ended"
+        finally:
+            process.send_signal(number)
+        assert process.wait(60) == 0
+    rows = Catalog.of(Home(tmp_path)).query("SELECT content FROM messages WHERE role = 'user'")
+    assert rows == [{"content": "こんにちは、世界"}]

@@ -1,0 +1,58 @@
+"""Settings: precedence, and errors that help."""
+
+import pytest
+
+from flows.running.parameters import STAGE_SETTINGS, RunParams, merge, parse_assignment, read_config
+from tasks.errors import MigakiError
+from tasks.training.settings import TuneSettings
+
+
+def test_said_wins_over_file_over_profile_over_default(tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("run: {profile: quick}\ntune: {epochs: 7, batch_size: 3}\n")
+    stage, field, value = parse_assignment("tune.epochs=9")
+    tune = RunParams(merge(read_config(config), {stage: {field: value}})).stages["tune"]
+    assert (tune.epochs, tune.batch_size, tune.max_rows, tune.seed) == (9, 3, TuneSettings.QUICK["max_rows"], 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"tune": {"epoch": 1}}, r"tune\.epoch is no setting; did you mean tune\.epochs\?"),
+        ({"tune": {"epochs": "many"}}, r"tune\.epochs = 'many'.*Passes over"),
+        ({"tune": {"epochs": -1}}, r"tune\.epochs = -1.*greater than 0"),
+        ({"tunes": {"epochs": 1}}, "no stage is named tunes; stages are"),
+        ({"tune": {"method": "lorra"}}, "lora"),
+    ],
+)
+def test_wrong_settings_are_refused_with_help(said, words):
+    with pytest.raises(MigakiError, match=words):
+        RunParams(said).stages  # noqa: B018
+
+
+@pytest.mark.parametrize("text", ["tune.epochs", "epochs=1", "=1", "tune.=1"])
+def test_malformed_assignments_are_refused(text):
+    with pytest.raises(MigakiError, match="stage.field=value"):
+        parse_assignment(text)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "tune: 3\n", "tune: {a: [}\n"])
+def test_malformed_files_are_refused(tmp_path, text):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(MigakiError, match=r"c\.yaml"):
+        read_config(path)
+    with pytest.raises(MigakiError, match=r"absent\.yaml"):
+        read_config(tmp_path / "absent.yaml")
+
+
+def test_every_setting_is_described_and_every_profile_valid():
+    for name, model in STAGE_SETTINGS.items():
+        assert all(field.description for field in model.model_fields.values()), name
+        assert model.build(name, {}, "quick").model_dump() != {} and set(model.QUICK) <= set(model.model_fields)
+
+
+def test_a_form_that_sends_everything_still_follows_the_profile():
+    sent = TuneSettings.model_validate(TuneSettings().model_dump() | {"batch_size": 5})
+    assert sent.with_profile("quick").model_dump() == TuneSettings.build("tune", {"batch_size": 5}, "quick").model_dump()
+    assert sent.with_profile("standard") == sent

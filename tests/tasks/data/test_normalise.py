@@ -1,0 +1,137 @@
+"""Every accepted format becomes the same record; what a row lacks is said by name."""
+
+import json
+
+import pytest
+
+from tasks.data.normalise import Malformed, instruction, preference, questions
+from tasks.data.records import Document, Question
+from tasks.text.detection import detect
+
+USER = [{"role": "user", "content": "Name a colour."}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "Name a colour.", "input": "", "output": " Red. "},
+        {"instruction": "Name a colour.", "output": "Red."},
+        {"messages": [*USER, {"role": "assistant", "content": "Red."}]},
+        {"messages": json.dumps([*USER, {"role": "assistant", "content": "Red."}])},  # as a cell of a CSV file
+        {"prompt": "Name a colour.", "completion": "Red."},
+    ],
+)
+def test_instruction_formats_agree(row):
+    record = instruction(row, "f")
+    assert (record.messages, record.answer, record.lang) == (USER, "Red.", "en")
+    assert record.id == instruction({"prompt": "Name a colour.", "completion": "Red."}, "elsewhere").id
+
+
+def test_alpaca_input_follows_the_instruction():
+    assert (
+        instruction({"instruction": "Sum up.", "input": "A long text.", "output": "Short."}, "f").messages[0]["content"]
+        == "Sum up.\n\nA long text."
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"instruction": "Name a colour.", "output": ""}, "'output' is empty"),
+        ({"instruction": "Name a colour."}, "'output' is missing"),
+        ({"instruction": "Name a colour.", "input": ["x"], "output": "Red."}, "'input' is empty or no text"),
+        ({"prompt": "Name a colour.", "completion": None}, "'completion' is empty or no text"),
+        ({"messages": []}, "no list of messages"),
+        ({"messages": "not JSON"}, "'messages' is no list"),
+        ({"messages": USER}, "the last message is not an answer"),
+        ({"messages": [{"role": "tool", "content": "x"}, {"role": "assistant", "content": "y"}]}, "a role other than"),
+        ({"text": "x"}, "belong to none of the formats alpaca, messages, prompt_completion"),
+    ],
+)
+def test_malformed_instructions(row, says):
+    with pytest.raises(Malformed, match=says):
+        instruction(row, "f")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Name a colour.", "chosen": "Red.", "rejected": "No."},
+        {"chosen": "\n\nHuman: Name a colour.\n\nAssistant: Red.", "rejected": "\n\nHuman: Name a colour.\n\nAssistant: No."},
+        {"prompt": "Name a colour.", "response_1": "Red.", "response_2": "No.", "preference": 1},
+        {"prompt": "Name a colour.", "response_1": "No.", "response_2": "Red.", "preference": "2"},
+        {"prompt": "Name a colour.", "response_1": "No.", "response_2": "Red.", "preference": 2.0},
+        {"prompt": "Name a colour.", "response_1": "No.", "response_2": "Red.", "preference": "response_2"},
+    ],
+)
+def test_preference_formats_agree(row):
+    record = preference(row, "f")
+    assert (record.messages, record.chosen, record.rejected, record.margin, record.weight) == (USER, "Red.", "No.", 0.0, 1.0)
+
+
+def test_hh_dialogue_keeps_its_turns():
+    start = "\n\nHuman: Hi\nthere\n\nAssistant: Hello.\n\nHuman: Why?\n\nAssistant:"
+    record = preference({"chosen": f"{start} Because.", "rejected": f"{start} No."}, "f")
+    assert [turn["role"] for turn in record.messages] == ["user", "assistant", "user"]
+    assert record.messages[0]["content"] == "Hi\nthere" and record.chosen == "Because."
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"prompt": "p", "response_1": "a", "response_2": "b", "preference": 3}, "preference is 3, 1 or 2 expected"),
+        ({"prompt": "p", "response_1": "a", "response_2": "b"}, "preference is None"),
+        ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: c\n\nAssistant: d"}, "differ before the last answer"),
+        ({"chosen": "Lost words\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: d"}, "does not begin with Human"),
+        ({"chosen": "\n\nHuman: a", "rejected": "\n\nHuman: a"}, "does not end with an answer"),
+        ({"prompt": "p", "chosen": "a", "rejected": "b", "weight": "heavy"}, "weight is 'heavy'"),
+        ({"prompt": "p", "chosen": "a", "rejected": "b", "margin": float("nan")}, "margin is nan"),
+    ],
+)
+def test_malformed_preferences(row, says):
+    with pytest.raises(Malformed, match=says):
+        preference(row, "f")
+
+
+def test_weight_zero_is_zero():
+    assert preference({"prompt": "p", "chosen": "a", "rejected": "b", "weight": 0}, "f").weight == 0
+
+
+def test_halves_are_even_and_do_not_move():
+    halves = [preference({"prompt": f"p{i}", "chosen": "a", "rejected": "b"}, "f").half for i in range(400)]
+    assert 140 < sum(halves) < 260
+
+
+def test_question_with_distractors():
+    row = {"question": "Who?", "answer": "Me.", "document": "en/a.md", "distractors": ["You.", "Me.", "They."]}
+    assert next(questions(row, "f")).choices == ["Me.", "You.", "They."]
+    assert next(questions(row | {"distractors": '["You."]'}, "f")).choices == ["Me.", "You."]
+    with pytest.raises(Malformed, match="is no list"):
+        next(questions(row | {"distractors": "You."}, "f"))
+
+
+def test_squad_gives_questions_and_contexts():
+    qas = [{"question": "猫はどこ?", "answers": [{"text": "庭"}, {"text": "庭です"}]}, {"question": "犬はどこ?", "answers": []}]
+    found = list(questions({"data": [{"title": "動物", "paragraphs": [{"context": "猫は庭にいる。", "qas": qas}]}]}, "q.json"))
+    document, first, unanswerable = found
+    assert isinstance(document, Document) and document.title == "動物" and document.lang == "ja"
+    assert isinstance(first, Question) and (first.answer, first.document) == ("庭", document.path)
+    assert unanswerable.answer == ""
+    with pytest.raises(Malformed, match="not in SQuAD's form"):
+        list(questions({"data": [{"title": "x"}]}, "q.json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "lang"),
+    [
+        ("What is LoRA?", "en"),
+        ("LoRAとは何ですか", "ja"),
+        ("漢字", "ja"),
+        ("", "en"),
+        ("AutoModelForCausalLM.from_pretrainedの引数", "ja"),
+        ("ｶﾀｶﾅ", "ja"),
+        ("The word 猫 means cat, and this page is about how English dictionaries write such foreign words down.", "en"),
+    ],
+)
+def test_language(text, lang):
+    assert detect(text) == lang

@@ -1,0 +1,130 @@
+"""Figures, intervals and decisions, against values worked out by hand."""
+
+import json
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from tasks.evaluation.promotion import METRIC, decide
+from tasks.evaluation.report import build_report, table
+from tasks.evaluation.settings import PromoteSettings
+from tasks.evaluation.summary import comparison_figures, figure, model_figures
+from tasks.rag.retrieval import retrieval_figures
+from tasks.statistics import bootstrap, mean_interval, ratio_difference, ratio_interval
+from tasks.text.measures import chrf, distinct_n, is_refusal
+
+
+def test_distinct_counts_words_and_characters():
+    assert distinct_n(["a b a b"], ["en"]) == pytest.approx(2 / 3)  # ab ba ab
+    assert distinct_n(["ああああ"], ["ja"]) == pytest.approx(1 / 3)
+    assert distinct_n(["", "x"], ["en", "en"]) == 0
+
+
+def test_chrf_is_one_for_equals_in_both_languages():
+    assert chrf("the cat sat", "the cat sat") == chrf("猫が座った。", "猫が座った。") == 1
+    assert chrf("dog", "猫が座った。") == 0 and 0 < chrf("猫が寝た。", "猫が座った。") < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("I cannot help with that.", True),
+        ("I'm sorry, but no.", True),
+        ("申し訳ありませんが、お答えできません。", True),
+        ("You can do it.", False),
+        ("メモリを減らせます。", False),
+    ],
+)
+def test_refusals_are_told(text, refusal):
+    assert is_refusal(text) is refusal
+
+
+def test_bootstrap_intervals_hold_what_they_promise():
+    generator = np.random.default_rng(1)
+    hits = sum(
+        low <= 0 <= high for low, high in ((i.low, i.high) for i in (mean_interval(generator.normal(size=40), 400) for _ in range(200)))
+    )
+    assert 0.88 <= hits / 200 <= 0.99
+    exact = ratio_interval([2.0, 4.0], [1.0, 1.0], 100)
+    assert exact.value == 3.0 and exact.low == 2.0 and exact.high == 4.0
+
+
+def test_paired_differences_ignore_what_items_have_in_common():
+    generator = np.random.default_rng(2)
+    hard, n = generator.exponential(10, 60), [10.0] * 60
+    paired = ratio_difference(hard - 0.5, hard, n, 500)
+    assert paired.high < 0 and paired.value == pytest.approx(-0.05)
+    alone = ratio_interval(hard - 0.5, n, 500)
+    assert alone.high - alone.low > 10 * (paired.high - paired.low)
+
+
+def test_bootstrap_is_repeatable():
+    statistic = lambda rows: np.arange(10.0)[rows].mean(-1)
+    assert bootstrap(statistic, 10, 100) == bootstrap(statistic, 10, 100)
+
+
+def test_retrieval_figures_by_hand():
+    assert retrieval_figures([1, 2, 0, 6]) == {"hit@1": 0.25, "hit@5": 0.5, "mrr@10": pytest.approx((1 + 1 / 2 + 1 / 6) / 4)}
+
+
+def figures(difference, low, high, **guards):
+    rows = [{"model": "release - base", "metric": METRIC, "lang": "all", "value": difference, "low": low, "high": high, "items": 50}]
+    standard = {"refusals": (0.1, 0.1), "median_tokens": (20, 20), "distinct_2": (0.8, 0.8), "latency_p50": (1.0, 1.0)} | guards
+    for metric, (new, old) in standard.items():
+        rows += [figure("release", metric, "all", new), figure("base", metric, "all", old)]
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "decision", "words"),
+    [
+        (figures(-0.2, -0.3, -0.1), "promote", "better"),
+        (figures(0.2, 0.1, 0.3), "keep", "worse"),
+        (figures(-0.1, -0.3, 0.1), "inconclusive", "holds zero"),
+        (figures(-0.2, -0.3, -0.1, refusals=(0.5, 0.1)), "keep", "refuses 50%"),
+        (figures(-0.2, -0.3, -0.1, median_tokens=(60, 20)), "keep", "60 tokens"),
+        (figures(-0.2, -0.3, -0.1, distinct_2=(0.3, 0.8)), "keep", "vary less"),
+        (figures(-0.2, -0.3, -0.1, latency_p50=(5.0, 1.0)), "keep", "5.0 s"),
+    ],
+)
+def test_decisions_and_their_reasons(rows, decision, words):
+    found = decide(rows, "base", PromoteSettings())
+    assert found.decision == decision and words in found.reason
+
+
+def test_summary_of_rows():
+    rows = [
+        {"model": m, "suite": "loss", "item_id": str(i), "lang": "ja" if i % 2 else "en", "loss": 10.0 + i - shift, "characters": 10}
+        for m, shift in (("base", 0), ("tuned", 2))
+        for i in range(6)
+    ]
+    found = {
+        (r["model"], r["lang"]): r["value"] for r in [*model_figures("base", rows, 100), *comparison_figures("tuned", "base", rows, 100)]
+    }
+    assert found[("base", "all")] == pytest.approx(1.25) and found[("tuned - base", "ja")] == pytest.approx(-0.2)
+
+
+def test_report_escapes_what_models_say():
+    assert "&lt;script&gt;" in table(["a"], [["<script>"]])
+    run = {"started": __import__("datetime").datetime(2026, 1, 1), "profile": "quick"}
+    page = build_report(lambda sql, values=(): [run] if "FROM runs WHERE run_id" in sql else [], "r")
+    assert page.startswith("<!doctype html>") and "unchanged" in page
+
+
+def test_report_says_whether_the_reward_models_can_be_believed_and_shows_the_alarm():
+    accuracy = {"value": 0.8, "low": 0.6, "high": 0.9, "pairs": 20, "length_correlation": 0.9}
+    accuracy |= {"by_length": {"longer": [1.0, 12], "shorter": [0.5, 8]}, "calibration": [[0.6, 0.5, 8], [0.9, 1.0, 12]]}
+    metas = {"reward": {"first_accuracy": accuracy}, "align": {"alarm": "reward hacking: <b>", "ending": "all updates done"}}
+    run = {"run_id": "r", "started": datetime(2026, 1, 1), "profile": "quick"}
+    stages = [
+        {"stage": name, "status": "done", "seconds": 1.0, "meta": json.dumps(meta), "made_by": "x", "artifact_id": "a"}
+        for name, meta in metas.items()
+    ]
+
+    def query(sql, values=()):
+        return [run] if "FROM runs WHERE run_id" in sql else stages if "FROM runs r" in sql else []
+
+    page = build_report(query, "r")
+    assert "Calibration, first model" in page and "1.00 of 12" in page and "counts length" in page
+    assert "reward hacking: &lt;b&gt;" in page

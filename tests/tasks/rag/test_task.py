@@ -1,0 +1,176 @@
+"""The stage index: every document is indexed or skipped with a reason, and what it wrote opens and answers."""
+
+import json
+import random
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import tasks.data.task
+import tasks.rag.task  # noqa: F401  (both register their stages)
+from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.home import Home
+from tasks.data.settings import PrepareSettings
+from tasks.errors import MigakiError
+from tasks.models.reference import resolve
+from tasks.rag.retrieval import open_index
+from tasks.rag.settings import IndexSettings
+from tasks.stages.stage import STAGES, Context, Work, stage_key
+from tests.embedder import LIMIT, save_tiny_embedder
+
+SETTINGS = {"chunk_tokens": 60, "overlap_sentences": 1}
+
+
+class Project:
+    """A home with a tiny embedder; stage bodies run in it without Prefect."""
+
+    def __init__(self, root: Path):
+        self.home, self.log, self.count = Home(root / "home"), [], 0
+        self.home.root.mkdir()
+        self.context = Context(
+            self.home, "", str(save_tiny_embedder(root / "embedder")), emit=lambda text, final: None, log=self.log.append
+        )
+        self.embedder = resolve(self.context.embedder, self.home)
+
+    def run(self, name: str, settings, **inputs: ArtifactRef) -> ArtifactRef:
+        self.count += 1
+        store = ArtifactStore(self.home)
+        with store.draft(STAGES[name].kind, f"{self.count:064}") as folder:
+            work = Work(STAGES[name], folder, inputs, self.context, {"embedder": self.embedder})
+            STAGES[name].body(settings, inputs, work)
+            work.write_tables()
+            return store.commit(folder, self.manifest(name, settings, inputs) | {"meta": work.meta})
+
+    def manifest(self, name: str, settings, inputs: dict[str, ArtifactRef]) -> dict:
+        return {"inputs": {}}
+
+    def dataset(self, documents: list[str], questions: list[str] = ()) -> ArtifactRef:
+        return self.run(
+            "prepare", PrepareSettings(instructions=[], preferences=[], documents=documents, questions=list(questions), text=[])
+        )
+
+    def table(self, ref: ArtifactRef, name: str) -> list[dict]:
+        return pq.read_table(ArtifactStore(self.home).path(ref) / f"tables/{name}.parquet").to_pylist()
+
+    def open(self, ref: ArtifactRef):
+        return open_index(ArtifactStore(self.home).path(ref), self.embedder.path, self.embedder.checksum)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    return Project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    docs = tmp_path / "docs"
+    (docs / "ja").mkdir(parents=True)
+    (docs / "cat.md").write_text("# Cats\n\nA cat sleeps in the garden. It wakes at night.\n\n## Food\n\nIt eats fish.", encoding="utf-8")
+    (docs / "ja/inu.txt").write_text("犬は港へ走る。\n\n" + "石の庭に灯がともる。" * 30, encoding="utf-8")
+    (docs / "page.html").write_text("<title>Copper</title><p>Copper lasts for ages.</p>", encoding="utf-8")
+    return docs
+
+
+def test_an_int8_embedder_is_made_in_the_home_and_its_loss_is_a_figure_of_the_index(project, folder):
+    index = project.run("index", IndexSettings(**SETTINGS, embedder_backend="onnx-int8"), dataset=project.dataset([str(folder)]))
+    figures = {row["name"]: row["value"] for row in project.table(index, "metrics")}
+    assert all(0.5 < figures[f"index.cosine.{what}.{lang}"] <= 1 for what in ("mean", "min") for lang in ("en", "ja"))
+    assert list(project.home.exports.rglob("model.onnx")) and not list(project.embedder.path.parent.glob("onnx-int8"))
+    path = ArtifactStore(project.home).path(index)
+    found = open_index(path, project.embedder.path, project.embedder.checksum, exports=project.home.exports).search("犬は港へ", 3)
+    assert found and not list(project.embedder.path.parent.glob("onnx-int8"))
+
+
+def test_every_document_is_indexed_or_skipped_with_a_reason(project, folder):
+    (folder / "empty.md").write_text("", encoding="utf-8")
+    (folder / "picture.md").write_bytes(random.Random(0).randbytes(5000))
+    (folder / "photo.jpg").write_bytes(b"\xff\xd8")
+    (folder / "blank.html").write_text("<p> </p>", encoding="utf-8")
+    (folder / "sjis.txt").write_bytes("銅の琴が冬の庭で鳴る。とても静かな夜です。".encode("shift_jis"))
+    (folder / "line.txt").write_text("x" * 200_000, encoding="utf-8")
+    index = project.run("index", IndexSettings(**SETTINGS | {"chunk_tokens": 62}), dataset=project.dataset([str(folder)]))
+    documents = {row["path"]: row for row in project.table(index, "documents")}
+    skipped = {path: row["reason"] for path, row in documents.items() if row["status"] == "skipped"}
+    assert set(documents) == {
+        "cat.md",
+        "ja/inu.txt",
+        "page.html",
+        "empty.md",
+        "picture.md",
+        "photo.jpg",
+        "blank.html",
+        "sjis.txt",
+        "line.txt",
+    }
+    assert set(skipped) == {"empty.md", "picture.md", "photo.jpg", "blank.html"}
+    assert (
+        "empty" in skipped["empty.md"]
+        and "binary" in skipped["picture.md"]
+        and "not read" in skipped["photo.jpg"]
+        and "no text" in skipped["blank.html"]
+    )
+    assert (
+        sum(len(row["text"]) for row in project.table(index, "chunks") if row["document_id"] == documents["line.txt"]["document_id"])
+        == 200_000
+    )
+    assert index.meta["skipped"] == 4 and index.meta["documents"] == 5
+    assert project.open(index).search("銅の琴")[0].document == "sjis.txt"
+    assert any("empty.md was skipped" in line for line in project.log)
+
+
+def test_chunks_fit_the_embedder_and_lose_nothing(project, folder):
+    index = project.run(
+        "index", IndexSettings(**SETTINGS, dense_weight_en=0), dataset=project.dataset([str(folder)])
+    )  # to a random embedder all is alike
+    chunks = project.table(index, "chunks")
+    assert all(row["tokens"] <= LIMIT - 2 for row in chunks)
+    japanese = [row["text"] for row in chunks if row["lang"] == "ja"]
+    assert len(japanese) > 2 and all(text.endswith("。") for text in japanese)
+    retriever = project.open(index)
+    assert retriever.search("fish")[0].heading == "Cats > Food"
+    assert [hit.document for hit in retriever.search("copper")] == ["page.html"]
+    assert len({row["chunk_id"] for row in chunks}) == len(chunks)
+
+
+def test_stored_questions_are_the_smoke_check(project, folder, tmp_path):
+    rows = [
+        {"question": "Where does the cat sleep?", "answer": "in the garden", "document": "cat.md"},
+        {"question": "犬はどこへ走る?", "answer": "港", "document": "ja/inu.txt"},
+    ]
+    questions = tmp_path / "q.jsonl"
+    questions.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    index = project.run("index", IndexSettings(**SETTINGS), dataset=project.dataset([str(folder)], [str(questions)]))
+    assert index.meta["hit@1"] == 1.0
+    assert project.table(index, "indexes")[0]["hit_at_5"] == 1.0
+
+
+def test_documents_named_for_the_index_take_the_place_of_the_datasets(project, folder, tmp_path):
+    dataset = project.dataset([str(folder)])
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    (newer / "falcon.md").write_text("The falcon is back.", encoding="utf-8")
+    index = project.run("index", IndexSettings(**SETTINGS, documents=[str(newer)]), dataset=dataset)
+    assert [row["path"] for row in project.table(index, "documents")] == ["falcon.md"]
+    settings = IndexSettings(documents=[str(newer)])
+    before = stage_key(STAGES["index"], settings, {}, {})
+    (newer / "falcon.md").write_text("The falcon left.", encoding="utf-8")
+    assert stage_key(STAGES["index"], settings, {}, {}) != before
+
+
+def test_chunk_longer_than_the_embedder_reads_is_refused(project, folder):
+    with pytest.raises(MigakiError, match=rf"index.chunk_tokens = {LIMIT}, but .* reads {LIMIT - 2} tokens at most"):
+        project.run("index", IndexSettings(chunk_tokens=LIMIT), dataset=project.dataset([str(folder)]))
+
+
+def test_nothing_to_index_says_why(project, tmp_path):
+    with pytest.raises(MigakiError, match="the dataset has none"):
+        project.run("index", IndexSettings(**SETTINGS), dataset=project.dataset([]))
+    (tmp_path / "empty.md").write_text("", encoding="utf-8")
+    with pytest.raises(MigakiError, match=r"empty\.md: the file is empty"):
+        project.run("index", IndexSettings(**SETTINGS), dataset=project.dataset([str(tmp_path / "empty.md")]))
+
+
+def test_index_without_a_dataset_names_the_command(project):
+    with pytest.raises(MigakiError, match="run `migaki prepare` first"):
+        project.run("index", IndexSettings(**SETTINGS))

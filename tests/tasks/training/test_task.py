@@ -1,0 +1,194 @@
+"""The stages pretrain, tune and quantize one after the other, in every family: what they write opens again and is what was trained."""
+
+import math
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import tasks.quantization.task
+import tasks.training.task  # noqa: F401  (both register their stages)
+from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.home import Home
+from tasks.data.records import Instruction, Text, save
+from tasks.errors import MigakiError
+from tasks.models.loader import load_model
+from tasks.models.reference import resolve
+from tasks.quantization.settings import QuantizeSettings
+from tasks.stages.stage import STAGES, Context, Work
+from tasks.training.settings import PretrainSettings, TuneSettings
+from tests.models import FAMILIES, save_tiny
+
+QUESTIONS = ["What is a token?", "Why mask the prompt?", "What does a rank do?", "Name a scale.", "Who pads?", "When to stop?"]
+TUNE = TuneSettings(top_fraction=0.5, lora_r=8, epochs=6, learning_rate=2e-2, batch_size=4, max_tokens=120)
+QUANTIZE = QuantizeSettings(pick="int8", eval_tokens=300, max_loss=0.5)
+IDS = torch.arange(2 * 9).reshape(2, 9)
+
+
+def instruction(question: str, answer: str, lang: str) -> Instruction:
+    return Instruction(f"{question}{lang}", [{"role": "user", "content": question}], answer, lang, "test")
+
+
+class Project:
+    """A home with a tiny base model and a small dataset; stage bodies run in it without Prefect."""
+
+    def __init__(self, root: Path, family: str = "llama", chat_template: bool = True):
+        self.home = Home(root / "home")
+        self.home.root.mkdir()
+        self.log: list[str] = []
+        self.context = Context(
+            self.home,
+            str(save_tiny(root / "base", family, chat_template, hidden=64)),
+            "",
+            emit=lambda text, final: None,
+            log=self.log.append,
+        )
+        with ArtifactStore(self.home).draft("dataset", "d" * 64) as folder:
+            rows = [
+                instruction(question, answer, lang)
+                for question in QUESTIONS
+                for answer, lang in (("It is a piece of text.", "en"), ("文の一部です。", "ja"))
+            ]
+            save(folder / "instructions/train.parquet", rows[:8])
+            save(folder / "instructions/eval.parquet", rows[8:])
+            save(
+                folder / "text/train.parquet",
+                [Text("a", "the cat sat on the mat. " * 40, "en", ""), Text("b", "猫が座る。" * 40, "ja", "")],
+            )
+            save(
+                folder / "text/eval.parquet", [Text("c", "the cat sat on the mat. " * 10, "en", ""), Text("d", "猫が座る。" * 20, "ja", "")]
+            )
+            self.dataset = self.commit(folder, {})
+
+    def commit(self, folder: Path, meta: dict) -> ArtifactRef:
+        return ArtifactStore(self.home).commit(folder, {"inputs": {}, "meta": meta})
+
+    def work(self, name: str, folder: Path, inputs: dict[str, ArtifactRef]) -> Work:
+        return Work(STAGES[name], folder, inputs, self.context, {"model": resolve(self.context.model, self.home)})
+
+    def run(self, name: str, settings, **inputs: ArtifactRef) -> ArtifactRef:
+        """What `execute` does around a body, without the Prefect task."""
+        key = f"{name}{len(list(self.home.objects.rglob('manifest.json')))}"
+        inputs = {"dataset": self.dataset, **inputs}
+        with ArtifactStore(self.home).draft(STAGES[name].kind, key) as folder:
+            work = self.work(name, folder, inputs)
+            STAGES[name].body(settings, inputs, work)
+            work.write_tables()
+            return self.commit(folder, work.meta | {"adapters": [*work.meta["adapters"], key], "headlines": work.headlines})
+
+    def folder(self, ref: ArtifactRef) -> Path:
+        return ArtifactStore(self.home).path(ref)
+
+    def metrics(self, ref: ArtifactRef) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {}
+        for row in pq.read_table(self.folder(ref) / "tables/metrics.parquet").to_pylist():
+            found.setdefault(row["name"], []).append(row["value"])
+        return found
+
+    def logits(self, ref: ArtifactRef | None) -> torch.Tensor:
+        with torch.no_grad():
+            return self.work("tune", self.home.root, {}).load(ref)[0](IDS).logits
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tune_then_quantize(family, tmp_path):
+    project = Project(tmp_path, family, chat_template=family == "llama")
+    tuned = project.run("tune", TUNE)
+    metrics = project.metrics(tuned)
+    for lang in ("en", "ja"):
+        assert metrics[f"tune.loss_per_character_after.{lang}"][0] < metrics[f"tune.loss_per_character_before.{lang}"][0]
+        assert metrics[f"tune.perplexity_after.{lang}"][0] == pytest.approx(math.exp(metrics[f"tune.loss_per_token_after.{lang}"][0]))
+    assert len(metrics["tune.loss"]) == 12
+    assert (tuned.meta["rows"], tuned.meta["rows_shortened"], tuned.meta["held_out_rows"]) == (8, 0, 4)
+    assert (project.logits(tuned) - project.logits(None)).abs().max() > 1e-3
+
+    release = project.run("quantize", QUANTIZE, aligned=tuned)
+    assert release.meta["precision"] == ("fp16" if "no layer" in str(release.meta["passed_over"]) else "int8")
+    served = load_model(project.folder(release) / "model")
+    with torch.no_grad():
+        assert (served(IDS).logits - project.logits(tuned)).std() < 0.1 * project.logits(tuned).std()
+    torch.testing.assert_close(project.logits(release), served(IDS).logits)
+    assert not (project.folder(release) / "variants").exists()
+
+
+def test_artifacts_are_complete_and_say_nothing_of_this_machine(tmp_path):
+    project = Project(tmp_path)
+    tuned = project.run("tune", TUNE)
+    whole = project.run("tune", TUNE.model_copy(update={"method": "full"}))
+    release = project.run("quantize", QUANTIZE, aligned=tuned)
+    for ref, wanted in (
+        (tuned, "adapter/adapter_model.safetensors"),
+        (whole, "model/tokenizer.json"),
+        (release, "model/model.safetensors"),
+    ):
+        files = [file for file in project.folder(ref).rglob("*") if file.is_file()]
+        assert wanted in {file.relative_to(project.folder(ref)).as_posix() for file in files}
+        assert not [file.name for file in files if str(tmp_path).encode() in file.read_bytes()]
+
+
+def test_pretrain_feeds_tune(tmp_path):
+    project = Project(tmp_path)
+    settings = PretrainSettings(block_tokens=64, epochs=3, learning_rate=1e-2, top_fraction=1.0)
+    pretrained = project.run("pretrain", settings)
+    metrics = project.metrics(pretrained)
+    for lang in ("en", "ja"):
+        assert metrics[f"pretrain.perplexity_after.{lang}"][0] < 0.8 * metrics[f"pretrain.perplexity_before.{lang}"][0]
+    tuned = project.run("tune", TUNE, pretrained=pretrained)
+    assert tuned.meta["adapters"] == [pretrained.id, tuned.id]
+    start = project.metrics(tuned)["tune.loss"][0]
+    assert start != project.metrics(project.run("tune", TUNE))["tune.loss"][0]
+
+
+def test_full_fine_tuning_begins_a_new_chain(tmp_path):
+    project = Project(tmp_path, "gpt2")
+    pretrained = project.run("pretrain", PretrainSettings(method="full", block_tokens=64, epochs=1))
+    adapter = project.run("tune", TUNE, pretrained=pretrained)
+    assert adapter.meta["adapters"] == [pretrained.id, adapter.id]
+    whole = project.run("tune", TUNE.model_copy(update={"method": "full", "learning_rate": 1e-3}), pretrained=pretrained)
+    assert (whole.meta["adapters"], whole.meta["model"]) == ([whole.id], "model")
+    for ref in (pretrained, adapter, whole):
+        assert (project.logits(ref) - project.logits(None)).abs().max() > 1e-3
+    assert project.run("quantize", QUANTIZE, aligned=whole).meta["precision"] == "int8"
+
+
+def test_variant_that_loses_too_much_is_passed_over_and_said(tmp_path):
+    project = Project(tmp_path)
+    release = project.run(
+        "quantize", QuantizeSettings(pick="nf4", eval_tokens=200, max_loss=0.0, keep_all=True), aligned=project.run("tune", TUNE)
+    )
+    table = {row["variant"]: row for row in release.meta["variants"]}
+    assert list(table) == ["fp32", "fp16", "int8", "nf4"]
+    allowed = [variant for variant in ("nf4", "int8", "fp16") if table[variant]["extra_loss"] <= 0]
+    assert release.meta["precision"] == (allowed[0] if allowed else "fp32")
+    assert release.meta["passed_over"] == [line.partition("not picked, ")[2] for line in project.log if "not picked" in line]
+    assert table["fp32"]["disk_bytes"] > table["fp16"]["disk_bytes"] > table["int8"]["disk_bytes"] > table["nf4"]["disk_bytes"]
+    kept = {path.name for path in (project.folder(release) / "variants").iterdir()}
+    assert kept == {"fp32", "fp16", "int8", "nf4"} - {release.meta["precision"]}
+
+
+def test_rows_longer_than_the_context_are_measured_as_far_as_it_goes(tmp_path):
+    project = Project(tmp_path, "gpt2")
+    with ArtifactStore(project.home).draft("dataset", "l" * 64) as folder:
+        save(folder / "instructions/eval.parquet", [instruction("Why?", "because " * 200, "en")])
+        long = project.commit(folder, {})
+    release = project.run(
+        "quantize", QuantizeSettings(pick="int8", eval_tokens=4000, max_loss=0.5), dataset=long, aligned=project.run("tune", TUNE)
+    )
+    assert release.meta["precision"] == "int8"
+
+
+def test_empty_dataset_is_refused(tmp_path):
+    project = Project(tmp_path)
+    with ArtifactStore(project.home).draft("dataset", "e" * 64) as folder:
+        project.dataset = project.commit(folder, {})
+    for name, settings, message in (("tune", TUNE, "--instructions"), ("pretrain", PretrainSettings(), "--text")):
+        with pytest.raises(MigakiError, match=message):
+            project.run(name, settings)
+    with pytest.raises(MigakiError, match="migaki align"):
+        project.run("quantize", QUANTIZE)
+
+
+def test_limit_that_cuts_every_answer_is_refused_before_training(tmp_path):
+    with pytest.raises(MigakiError, match=r"tune.max_tokens = 8 cuts away all 8 answers"):
+        Project(tmp_path).run("tune", TUNE.model_copy(update={"max_tokens": 8}))
