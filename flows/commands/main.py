@@ -1,6 +1,7 @@
 """The `migaki` command. Heavy modules are imported by the commands that need them, so that help and errors come at once."""
 
 import argparse
+import importlib.metadata
 import json
 import os
 import sys
@@ -38,6 +39,17 @@ EXAMPLES = """examples:
 """
 
 
+class ShowVersion(argparse.Action):
+    """Looks the version up only when it is asked for: other commands run without an installed package too, such as in a bare checkout."""
+
+    def __init__(self, option_strings: list[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print("migaki", importlib.metadata.version("migaki"))
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line: stages, then talking, then looking."""
     root = argparse.ArgumentParser(
@@ -46,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    root.add_argument("--version", action=ShowVersion, help="show the version of the package that is installed")
     commands = root.add_subparsers(dest="command", metavar="command", required=True)
     common, running, data = common_options(), running_options(), data_options()
 
