@@ -27,10 +27,10 @@ import jsonschema
 import torch
 from common import bundled_model
 from sklearn.linear_model import LogisticRegression
-from tasks.chatbot.tools.calls import Called
 
 from flows.running.parameters import BUNDLED_MODEL
 from tasks.chatbot.tools.arguments import decode_arguments
+from tasks.chatbot.tools.calls import Called
 from tasks.chatbot.tools.relevance import Weights, features, name_lifts
 from tasks.chatbot.tools.schema import TYPES
 from tasks.chatbot.tools.select import next_call

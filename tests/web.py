@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Iterator
 
 from starlette.testclient import TestClient
-from tasks.chatbot.tools.calls import Called, Returned
 
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Source, Turn
 from tasks.chatbot.settings import ChatSettings
+from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.web.about import About
 from tasks.chatbot.web.app import create_app
 from tasks.chatbot.web.auth import Tokens

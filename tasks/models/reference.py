@@ -21,9 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.files import sha256_of
-
 from storage.artifacts import content_key
+from storage.files import sha256_of
 from storage.home import Home
 from storage.locks import locked
 from tasks.errors import MigakiError

@@ -7,7 +7,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # What these do never changes what a stage computes, only when and where it runs and how it is shown.
-PLUMBING = {"tasks/__init__.py", "tasks/stages/stage.py", "tasks/progress.py", "tasks/errors.py", "tasks/stages/code.py", "tasks/settings.py"}
+PLUMBING = {
+    "tasks/__init__.py",
+    "tasks/stages/stage.py",
+    "tasks/progress.py",
+    "tasks/errors.py",
+    "tasks/stages/code.py",
+    "tasks/settings.py",
+}
 
 
 def code_hash(module: str) -> str:

@@ -22,7 +22,6 @@ LABELS = {True: "refused", False: "over_refused"}
 def training_files(settings: ClassifierSettings) -> dict[str, Any]:
     """What the stage reads, by content: enters the key in place of the paths."""
     from storage.files import sha256_of
-
     from tasks.chatbot.safety.training import located
 
     return {kind: [sha256_of(located(path)) for path in getattr(settings, kind)] for kind in sorted(settings.PATHS)}

@@ -5,7 +5,6 @@ import time
 from typing import Annotated
 
 import pytest
-from tasks.chatbot.tools.calls import Called, Returned
 
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.engine import HELD, NOTHING_FOUND, ChatEngine, best_sentence, source_of
@@ -13,6 +12,7 @@ from tasks.chatbot.events import Ended, Found, Piece, Refused
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.smalltalk import is_small_talk
+from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.tools.schema import Given
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.errors import MigakiError

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from tasks.chatbot.tools.calls import Called, Returned
 
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Source, Turn
 from tasks.chatbot.terminal import Terminal, read_question, stop_on_interrupt
+from tasks.chatbot.tools.calls import Called, Returned
 from tasks.data.normalise import instruction
 from tasks.errors import MigakiError
 from tests import ROOT

@@ -8,10 +8,10 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tasks.documents.finding import find_documents
-from tasks.documents.tables import MAX_LINE, BadRow, Row
 
 from tasks.data.sources import existing, fingerprint, read_rows, split_format
+from tasks.documents.finding import find_documents
+from tasks.documents.tables import MAX_LINE, BadRow, Row
 from tasks.errors import MigakiError
 
 ROWS = [{"question": "What is a token?", "answer": "A piece of text."}, {"question": "トークンとは?", "answer": "文の\n一部, です。"}]

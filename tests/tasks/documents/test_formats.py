@@ -9,9 +9,9 @@ import docx
 import pytest
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
-from tasks.documents.finding import find_documents, keep_rules
 
 from tasks.documents.access import EVERYONE, groups_of
+from tasks.documents.finding import find_documents, keep_rules
 from tasks.documents.formats import Unreadable, decode, known_encoding, parse_html, parse_markdown, parse_text, read_document, read_file
 from tasks.documents.rows import Columns, row_documents
 from tasks.errors import MigakiError

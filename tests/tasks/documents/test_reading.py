@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tasks.documents.finding import DocumentFile, find_documents
 
+from tasks.documents.finding import DocumentFile, find_documents
 from tasks.documents.formats import read_file
 from tasks.documents.parsed import Parsed, Section, Unreadable
 from tasks.documents.reading import ROOT, read_all

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tasks.documents.finding import DocumentFile
 
 import tasks.documents.reading
 import tasks.rag.chunking
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.catalog import Catalog, insert
 from storage.segments import MOST
+from tasks.documents.finding import DocumentFile
 from tasks.errors import MigakiError
 from tasks.rag.embedding import Embedder
 from tasks.rag.incremental import embed_new, read_new

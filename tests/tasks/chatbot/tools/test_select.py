@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from tasks.chatbot.tools.calls import Called, Returned
 
 from tasks.chatbot.tools.arguments import mentioned
+from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.tools.relevance import WEIGHTS, features, most_relevant
 from tasks.chatbot.tools.schema import enforceable
 from tasks.chatbot.tools.select import next_call

@@ -1,8 +1,8 @@
 """The API that OpenAI's clients speak: shapes, streaming, usage, stop strings, errors."""
 
 import pytest
-from tasks.chatbot.tools.calls import Called
 
+from tasks.chatbot.tools.calls import Called
 from tasks.chatbot.web import completing
 from tasks.chatbot.web.stops import StopAt
 from tests.web import EN, MemoryChats, ScriptedEngine, client, read_sse
