@@ -40,6 +40,7 @@ from tasks.inference.sampling import sample
 from tasks.models.catalogue import weak_languages
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.prompts.template import encode_prompt, end_ids
+from tasks.statistics import wilson_interval
 from tasks.text.detection import detect
 
 FREE = (
@@ -79,15 +80,8 @@ def split(cases: list[Case], measured: int, seed: int) -> tuple[list[Case], list
     return [cases[i] for i in sorted(order[:measured])], [cases[i] for i in sorted(order[measured:])]
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927)."""
-    z, share = 1.96, hits / n
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-
-
 def show(figure: str, outcomes: list[bool], **more: object) -> None:
-    low, high = wilson(sum(outcomes), len(outcomes))
+    low, high = wilson_interval(sum(outcomes), len(outcomes))
     share = round(sum(outcomes) / len(outcomes), 3)
     print(
         json.dumps({"figure": figure, "share": share, "low": round(low, 3), "high": round(high, 3), "n": len(outcomes)} | more), flush=True

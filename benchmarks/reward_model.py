@@ -60,9 +60,10 @@ def migaki(chosen: argparse.Namespace) -> None:
     from tasks.models.loader import load_model, load_tokenizer
     from tasks.models.trunk import split_layer
     from tasks.rlhf.pairs import PairSet
-    from tasks.rlhf.reward import RewardModel, accuracy_interval, pair_scores, train_reward_model
+    from tasks.rlhf.reward import RewardModel, pair_scores, train_reward_model
     from tasks.rlhf.roles import Roles, scalar_head
     from tasks.rlhf.settings import RewardSettings
+    from tasks.statistics import wilson_interval
 
     model, tokenizer = load_model(chosen.model), load_tokenizer(chosen.model)
     same = chosen.placement == "same"
@@ -79,7 +80,7 @@ def migaki(chosen: argparse.Namespace) -> None:
     right = int((scores[:, 0] > scores[:, 1]).sum())
     result = {"pairs_per_s": round(len(train) * chosen.epochs / seconds, 3), "seconds": round(seconds, 1)}
     result["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    result |= {"held_out_accuracy": round(right / len(held_out), 4), "interval": accuracy_interval(right, len(held_out))}
+    result |= {"held_out_accuracy": round(right / len(held_out), 4), "interval": wilson_interval(right, len(held_out))}
     print(json.dumps({"side": "migaki", **result}))
 
 

@@ -144,9 +144,9 @@ def migaki(chosen: argparse.Namespace) -> None:
     """One run of Migaki's side: one line of JSON in the peer's form."""
     import torch
 
-    from tasks.models.beside import load_beside
     from tasks.models.loader import load_model, load_tokenizer
     from tasks.models.trunk import split_layer
+    from tasks.models.unmerged import load_unmerged
     from tasks.prompts.template import encode_prompt, end_ids
     from tasks.rlhf.guards import Guards
     from tasks.rlhf.ppo import PPOTrainer, run_ppo
@@ -156,7 +156,7 @@ def migaki(chosen: argparse.Namespace) -> None:
 
     device, tokenizer = "cuda" if torch.cuda.is_available() else "cpu", load_tokenizer(chosen.model)
     plain = chosen.trunk == "float32"
-    model = load_model(chosen.model, device=device) if plain else load_beside(chosen.model, [], chosen.trunk, device)
+    model = load_model(chosen.model, device=device) if plain else load_unmerged(chosen.model, [], chosen.trunk, device)
     same = chosen.placement == "same"
     roles, targets = Roles(model, 0 if same else split_layer(model, 1 / 3)), "q_proj,v_proj" if same else "all-linear"
     if chosen.reward:

@@ -35,6 +35,7 @@ from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.packed import pack_linear
 from tasks.prompts.context import Message, with_context
 from tasks.prompts.template import encode_prompt
+from tasks.statistics import percentile
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NOTE_TOKENS = 150  # of each of two documents
@@ -127,10 +128,6 @@ def figures(answers: list[Asked], errors: list[str], seconds: float, memory: lis
         "answer_p95_s": round(percentile([answer.whole for answer in answers], 0.95), 2),
         "rss_mib_start_half_end": [round(memory[0]), round(memory[half]), round(memory[-1])],
     }
-
-
-def percentile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 @torch.no_grad()

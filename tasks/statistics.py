@@ -1,5 +1,6 @@
 """Intervals and quantiles, as pure functions."""
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,13 @@ def ratio_difference(a: Sequence[float], b: Sequence[float], sizes: Sequence[flo
 
 def ratio_interval(values: Sequence[float], sizes: Sequence[float], resamples: int) -> Interval:
     return ratio_difference(values, [0.0] * len(sizes), sizes, resamples)
+
+
+def wilson_interval(count: int, items: int) -> tuple[float, float]:
+    """The 95 % interval of the proportion `count` of `items` (Wilson 1927)."""
+    z, p = 1.959964, count / items
+    middle, half = p + z * z / (2 * items), z * math.sqrt(p * (1 - p) / items + z * z / (4 * items * items))
+    return (middle - half) / (1 + z * z / items), (middle + half) / (1 + z * z / items)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -117,12 +117,12 @@ def sample(
     seed: int = 0,
     batch: int = 16,
     states_at: int | None = None,
-    numbers: Sequence[int] | None = None,
+    indices: Sequence[int] | None = None,
     on_progress: Callable[[int], object] | None = None,
 ) -> list[Answer]:
     """Sample an answer to each prompt, in the prompts' order; with `states_at`, keep the states that enter that layer.
 
-    Each draws by the seed and its number: its place among the prompts, or among those of all processes where `numbers` say so.
+    Each draws by the seed and its index: its place among the prompts, or among those of all processes where `indices` are given.
 
     Raises:
         MigakiError: a prompt leaves no room for an answer in the model's context.
@@ -135,8 +135,8 @@ def sample(
         )
     answers = [Answer() for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
-    numbers = range(len(prompts)) if numbers is None else numbers
-    generators = [torch.Generator().manual_seed(seed * 1_000_003 + number) for number in numbers]
+    indices = range(len(prompts)) if indices is None else indices
+    generators = [torch.Generator().manual_seed(seed * 1_000_003 + index) for index in indices]
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
         _sample_batch(model, prompts, rows, answers, max_new_tokens, end_ids, (temperature, top_k, top_p), generators, states_at)

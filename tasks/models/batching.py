@@ -59,7 +59,7 @@ def collate(examples: Sequence[Example], rows: Sequence[int], pad_id: int, devic
     return Batch(list(rows), ids.to(device), mask.to(device), predicts.to(device), targets.to(device))
 
 
-def texts(batch: Batch) -> tuple[list[list[int]], list[list[int]]]:
+def prompts_and_answers(batch: Batch) -> tuple[list[list[int]], list[list[int]]]:
     """The prompts and the answers of a batch, as token ids."""
     starts, ends = batch.predicts.int().argmax(-1) + 1, batch.mask.sum(-1)
     cut = [(ids[:end], start) for ids, start, end in zip(batch.ids.tolist(), starts.tolist(), ends.tolist(), strict=True)]

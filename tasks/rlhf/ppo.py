@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from tasks.errors import MigakiError
-from tasks.models.batching import Batch, texts
+from tasks.models.batching import Batch, prompts_and_answers
+from tasks.models.data_parallel import all_reduce, all_reduce_gradients, shard
 from tasks.models.likelihood import target_logprobs
-from tasks.models.parallel import add_gradients, added, own
 from tasks.rlhf.guards import WINDOW, Guards
 from tasks.rlhf.kl import AdaptiveKLController, FixedKLController
 from tasks.rlhf.losses import policy_loss, value_loss
@@ -160,17 +160,17 @@ class PPOTrainer:
         """One optimizer step of policy and critic; the loss is the mean over the minibatch's tokens, however it is cut into micro-batches."""
         tokens = float(experience.mask[rows].sum())
         totals = torch.zeros(4)
-        rows = sorted(own(rows), key=lambda row: -int(experience.batch.mask[row].sum()))  # alike in length together: less padding
+        rows = sorted(shard(rows), key=lambda row: -int(experience.batch.mask[row].sum()))  # alike in length together: less padding
         for start in range(0, len(rows), self.settings.micro_batch):
             part = rows[start : start + self.settings.micro_batch]
             totals += self._accumulate(experience, part, tokens, figures, first and start == 0)
-        totals = torch.tensor(added(totals.tolist()))
+        totals = torch.tensor(all_reduce(totals.tolist()))
         if not math.isfinite(float(totals[:2].sum())):
             raise MigakiError(
                 f"the loss of policy or critic became {totals[:2].tolist()} at update {figures.step}, episodes {rows[:4]}...; the policy from before is kept. Try a lower align.learning_rate"
             )
         for parameters, optimizer in ((self.policy, self.policy_optimizer), (self.critic.parameters, self.critic_optimizer)):
-            add_gradients(parameters)
+            all_reduce_gradients(parameters)
             nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -275,7 +275,7 @@ def run_ppo(
 
 def watch(guards: Guards, figures: Round, experience: Experience) -> str | None:
     """Put the guards' measures into `figures`; says which limit is broken, if any."""
-    prompts, answers = texts(experience.batch)
+    prompts, answers = prompts_and_answers(experience.batch)
     for name, value in guards.measure(prompts, answers).items():
         setattr(figures, name, value)
     return guards.reason_to_stop({name: getattr(figures, name) for name in ("kl", "length", "distinct_2", "refused", "copied")})

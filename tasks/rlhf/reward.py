@@ -16,10 +16,9 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, by_length, collate
+from tasks.models.data_parallel import all_reduce, all_reduce_gradients, shard
 from tasks.models.linear import sped_up
 from tasks.models.loader import load_tokenizer
-from tasks.models.parallel import add_gradients, added
-from tasks.models.parallel import own as own_rows
 from tasks.models.trunk import position_ids
 from tasks.rlhf.losses import bradley_terry
 from tasks.rlhf.pairs import PairSet
@@ -182,7 +181,7 @@ def train_reward_model(
             raise MigakiError(
                 f"the reward loss became {loss} at step {step} of {steps} on the pairs {ids}; nothing was kept. Try a lower reward_learning_rate"
             )
-        add_gradients(parameters)
+        all_reduce_gradients(parameters)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -193,7 +192,7 @@ def train_reward_model(
 def _accumulate(reward: RewardModel, pairs: PairSet, rows: list[int], settings: RewardSettings) -> tuple[float, int]:
     """Add the gradient of one step, cut into micro-batches that do not change it. Returns (loss, pairs in the right order)."""
     total_weight = sum(pairs.pairs[row].weight for row in rows)
-    loss_sum, right, mine = 0.0, 0, own_rows(rows)
+    loss_sum, right, mine = 0.0, 0, shard(rows)
     for start in range(0, len(mine), settings.reward_micro_pairs):
         part = mine[start : start + settings.reward_micro_pairs]
         own = [pairs.pairs[row] for row in part]
@@ -205,7 +204,7 @@ def _accumulate(reward: RewardModel, pairs: PairSet, rows: list[int], settings: 
         loss.backward()
         loss_sum += loss.item()
         right += int((chosen > rejected).sum())
-    loss_sum, right = added([loss_sum, right])
+    loss_sum, right = all_reduce([loss_sum, right])
     return loss_sum, int(right)
 
 
@@ -216,13 +215,6 @@ def pair_scores(reward: RewardModel, pairs: PairSet, batch_size: int = 8) -> Ten
     for rows in by_length(pairs.packed, batch_size):
         scores[rows] = reward.of_pairs(pairs, rows).cpu()
     return scores
-
-
-def accuracy_interval(right: int, total: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a proportion (Wilson 1927)."""
-    z, p = 1.959964, right / total
-    middle, half = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return (middle - half) / (1 + z * z / total), (middle + half) / (1 + z * z / total)
 
 
 def calibration(scores: Tensor, bins: int = 5) -> list[tuple[float, float, int]]:

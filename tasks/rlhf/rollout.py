@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from tasks.inference.sampling import Answer, sample
 from tasks.models.batching import Batch, Example, collate
+from tasks.models.data_parallel import gather, shard
 from tasks.models.likelihood import target_logprobs, target_logprobs_and_entropy
-from tasks.models.parallel import in_turn, own
 from tasks.models.trunk import layer_count
 from tasks.rlhf.advantage import gae, token_rewards, whiten
 from tasks.rlhf.kl import kl_estimate
@@ -120,11 +120,11 @@ def make_experience(
                 seed=seed,
                 batch=max(1, len(rows)),
                 states_at=roles.layer,
-                numbers=rows,
+                indices=rows,
             )
         return _examined(roles, scorer, critic, watcher, [prompts[row] for row in rows], answers, settings.temperature, local)
 
-    episodes = in_turn(len(prompts), sampled)
+    episodes = gather(len(prompts), sampled)
     device = str(roles.device)
     batch = collate([episode.example for episode in episodes], range(len(episodes)), 0, device)
     states, critic_states = (_in_their_rows(local.get(name), batch, roles.hidden_size) for name in ("states", "critic_states"))
@@ -184,7 +184,7 @@ def _in_their_rows(states: Tensor | None, batch: Batch, hidden: int) -> Tensor:
     whole = torch.zeros(*batch.ids.shape, hidden, device=batch.ids.device)
     if states is not None:
         whole = whole.to(states.dtype)
-        whole[own(range(len(whole))), : states.shape[1]] = states
+        whole[shard(range(len(whole))), : states.shape[1]] = states
     return whole
 
 

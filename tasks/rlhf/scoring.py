@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
-from tasks.models.batching import Batch, texts
+from tasks.models.batching import Batch, prompts_and_answers
 from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.rules import Rule
 
@@ -44,7 +44,7 @@ class Scorer:
         learned = self.reward.score(batch, states)
         if not self.rules:
             return self.learned_weight * learned, {}
-        prompt_ids, answer_ids = texts(batch)
+        prompt_ids, answer_ids = prompts_and_answers(batch)
         prompts = [self.tokenizer.decode(ids) for ids in prompt_ids]
         answers = [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in answer_ids]
         parts = {LEARNED: learned} | {rule.name: learned.new_tensor(rule(prompts, answers)) for rule in self.rules}

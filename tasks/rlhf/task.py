@@ -79,7 +79,7 @@ def _own_answers(model: Any, tokenizer: "PreTrainedTokenizerBase", folder: "Path
     from tasks.data.select import balanced
     from tasks.inference.sampling import sample
     from tasks.models.batching import Example
-    from tasks.models.parallel import in_turn, own
+    from tasks.models.data_parallel import gather, shard
     from tasks.prompts.template import encode_prompt, end_ids
 
     chosen, _ = balanced(load_preferences(folder, "train"), settings.reward_normalise_prompts)
@@ -88,7 +88,7 @@ def _own_answers(model: Any, tokenizer: "PreTrainedTokenizerBase", folder: "Path
         (work.context_length() or settings.reward_max_tokens + settings.reward_answer_tokens) - settings.reward_answer_tokens,
     )
     prompts = [prompt for row in chosen if len(prompt := encode_prompt(tokenizer, row.messages)) <= room]
-    with work.progress("reward: sample answers", len(own(range(len(prompts))))) as bar:
+    with work.progress("reward: sample answers", len(shard(range(len(prompts))))) as bar:
 
         def sampled(rows: list[int]) -> "list[Answer]":
             return sample(
@@ -98,11 +98,11 @@ def _own_answers(model: Any, tokenizer: "PreTrainedTokenizerBase", folder: "Path
                 end_ids=end_ids(tokenizer),
                 seed=settings.reward_seed,
                 batch=32,
-                numbers=rows,
+                indices=rows,
                 on_progress=bar.advance,
             )
 
-        answers = in_turn(len(prompts), sampled)
+        answers = gather(len(prompts), sampled)
     return [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
@@ -125,13 +125,14 @@ def _fit(reward_model: "RewardModel", pairs: "PairSet", settings: RewardSettings
 
 def _measure(reward_model: "RewardModel", held_out: "PairSet", which: str, work: Work) -> None:
     """Held-out accuracy with its interval, by length and by confidence, and how much of the score length alone explains."""
-    from tasks.rlhf.reward import accuracy_by_length, accuracy_interval, calibration, pair_scores, rank_correlation
+    from tasks.rlhf.reward import accuracy_by_length, calibration, pair_scores, rank_correlation
+    from tasks.statistics import wilson_interval
 
     if not len(held_out):
         return
     scores = pair_scores(reward_model, held_out)
     right = int((scores[:, 0] > scores[:, 1]).sum())
-    low, high = accuracy_interval(right, len(held_out))
+    low, high = wilson_interval(right, len(held_out))
     lengths = [len(side.ids) - side.answer_start for side in held_out.sides]
     by_length = rank_correlation(scores.flatten().tolist(), [float(length) for length in lengths])
     buckets = accuracy_by_length(scores, list(zip(lengths[::2], lengths[1::2], strict=True)))
@@ -304,11 +305,11 @@ def _by_trl(
     """As `_by_ppo`, without checkpoints: a killed run starts anew."""
     from tempfile import TemporaryDirectory
 
-    from tasks.models.parallel import processes
+    from tasks.models.data_parallel import world_size
     from tasks.rlhf.with_trl import FROM_PAIRS, Learner, run_on_groups, run_on_pairs
 
     settings, rounds = guards.settings, []
-    if processes() > 1:
+    if world_size() > 1:
         raise MigakiError(
             f"align.algorithm = {settings.algorithm!r} runs in one process; with run.accelerate take ppo, or leave run.accelerate empty"
         )
@@ -383,10 +384,10 @@ def _record(
             work.metric(f"align.{name}", value, figures.step)
     for name, scores in experience.parts.items():
         work.metric(f"align.reward.{name}", float(scores.mean()), figures.step)
-    from tasks.models.batching import texts
+    from tasks.models.batching import prompts_and_answers
 
     rows = []
-    for i, (lang, prompt, answer) in enumerate(zip(languages, *texts(experience.batch), strict=True)):
+    for i, (lang, prompt, answer) in enumerate(zip(languages, *prompts_and_answers(experience.batch), strict=True)):
         rows.append(
             {
                 "step": figures.step,

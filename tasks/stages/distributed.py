@@ -1,7 +1,7 @@
 """A stage body in several processes at once, as a configuration file of accelerate says: data parallel, on several GPUs or on CPUs.
 
 The stage stays one Prefect task. Its process starts `accelerate launch`, hands on what the first process has to say, and takes its figures
-over; that one alone writes into the artifact. Where the body trains, `tasks.models.parallel` shares out the rows and adds up the gradients.
+over; that one alone writes into the artifact. Where the body trains, `tasks.models.data_parallel` shards the rows and sums the gradients.
 """
 
 import importlib

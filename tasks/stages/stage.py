@@ -186,9 +186,9 @@ class Work:
         start, adapters = self.parts(ref)
         if trunk == "float32":
             return load_merged(start, adapters, device=self.device), load_tokenizer(start)
-        from tasks.models.beside import load_beside
+        from tasks.models.unmerged import load_unmerged
 
-        return load_beside(start, adapters, trunk, self.device), load_tokenizer(start)
+        return load_unmerged(start, adapters, trunk, self.device), load_tokenizer(start)
 
     def parts(self, ref: ArtifactRef | None) -> tuple[Path, list[Path]]:
         """The model folder that an artifact starts from, and the folders of the adapters on it, first to last."""

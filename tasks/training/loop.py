@@ -19,9 +19,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Example, Tokens, collate
+from tasks.models.data_parallel import all_reduce, all_reduce_gradients, shard
 from tasks.models.likelihood import CachedTrunk, FinalStates, answer_nll, whole_model
 from tasks.models.lora import lora_config
-from tasks.models.parallel import add_gradients, added, own
 from tasks.models.trunk import lm_head, split_layer
 from tasks.training.settings import TrainingSettings
 
@@ -105,18 +105,18 @@ def accumulate(trainable: Trainable, final_states: FinalStates, examples: Sequen
     """
     head, device = lm_head(trainable.model), str(next(trainable.model.parameters()).device)
     tokens = sum(len(examples[row].ids) - max(1, examples[row].answer_start) for row in rows)
-    total, mine = 0.0, own(rows)
+    total, mine = 0.0, shard(rows)
     for start in range(0, len(mine), micro_batch):
         batch = collate(examples, mine[start : start + micro_batch], pad_id=0, device=device)
         loss = answer_nll(final_states, head, batch).sum() / tokens
         loss.backward()
         total += loss.item()
-    return added([total])[0]
+    return all_reduce([total])[0]
 
 
 def apply_gradient(trainable: Trainable, optimizer: Optimizer, max_grad_norm: float) -> float:
     """Add up over all processes, clip, step, and clear. Returns the norm before clipping; when it is not finite nothing is changed."""
-    add_gradients(trainable.parameters)
+    all_reduce_gradients(trainable.parameters)
     norm = float(nn.utils.clip_grad_norm_(trainable.parameters, max_grad_norm))
     if math.isfinite(norm):
         optimizer.step()

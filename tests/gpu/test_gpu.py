@@ -14,9 +14,9 @@ from tasks.chatbot.events import Ended
 from tasks.inference.backend import Sampling
 from tasks.inference.local import LocalModel
 from tasks.inference.sampling import sample
-from tasks.models.beside import load_beside
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.trunk import split_layer
+from tasks.models.unmerged import load_unmerged
 from tasks.rlhf.estimate import MIB, estimate
 from tasks.rlhf.guards import Guards
 from tasks.rlhf.ppo import PPOTrainer, run_ppo
@@ -97,7 +97,7 @@ def trainer(model, **settings) -> PPOTrainer:
 @pytest.mark.parametrize(("trunk", "off"), [("float32", 1e-5), ("bfloat16", 0.05), ("nf4", 0.05)])
 def test_ppo_learns_and_its_first_ratio_is_one(tmp_path, trunk, off):
     tiny_llama(layers=3, hidden=64).save_pretrained(tmp_path)
-    own = trainer(load_model(tmp_path, device="cuda") if trunk == "float32" else load_beside(tmp_path, [], trunk, "cuda"))
+    own = trainer(load_model(tmp_path, device="cuda") if trunk == "float32" else load_unmerged(tmp_path, [], trunk, "cuda"))
     rounds = []
     policy, ending = run_ppo(
         own, [[i, i + 1, i + 2] for i in range(8)], lambda figures, *_: rounds.append(figures), Guards(own.settings, str)

@@ -17,6 +17,7 @@ from tasks.data.sources import read_rows
 from tasks.documents.tables import BadRow
 from tasks.errors import MigakiError
 from tasks.stages.code import ROOT
+from tasks.statistics import wilson_interval
 from tasks.text.detection import detect
 from tasks.text.measures import is_refusal
 
@@ -219,9 +220,8 @@ class Rate:
     def interval(self) -> tuple[float, float]:
         if not self.items:
             return 0.0, 1.0
-        z, n, p = 1.959964, self.items, self.value
-        middle, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(0.0, (middle - spread) / (1 + z * z / n)), min(1.0, (middle + spread) / (1 + z * z / n))
+        low, high = wilson_interval(self.count, self.items)
+        return max(0.0, low), min(1.0, high)
 
 
 def rates(examples: Sequence[Example], refuses: Callable[[str], bool]) -> dict[tuple[str, bool], Rate]:

@@ -8,10 +8,11 @@ import torch
 from tasks.rlhf.advantage import gae, masked_mean, token_rewards, whiten
 from tasks.rlhf.kl import AdaptiveKLController, FixedKLController, kl_estimate
 from tasks.rlhf.losses import bradley_terry, policy_loss, value_loss
-from tasks.rlhf.reward import accuracy_by_length, accuracy_interval, calibration, rank_correlation
+from tasks.rlhf.reward import accuracy_by_length, calibration, rank_correlation
 from tasks.rlhf.roles import last_state, scalar_head
 from tasks.rlhf.rollout import clipped_scores
 from tasks.rlhf.settings import PPOSettings
+from tasks.statistics import wilson_interval
 
 torch.manual_seed(0)
 MASK = torch.tensor([[1.0, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]])
@@ -114,9 +115,9 @@ def test_rank_correlation_and_interval():
     assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
     assert rank_correlation([1, 1, 2, 2], [1, 1, 5, 5]) == pytest.approx(1)
     assert rank_correlation([1, 1, 1], [1, 2, 3]) == 0
-    low, high = accuracy_interval(8, 10)
+    low, high = wilson_interval(8, 10)
     assert (low, high) == (pytest.approx(0.4902, abs=1e-3), pytest.approx(0.9433, abs=1e-3))
-    assert all(accuracy_interval(k, 10)[0] - 1e-9 <= k / 10 <= accuracy_interval(k, 10)[1] + 1e-9 for k in range(11))
+    assert all(wilson_interval(k, 10)[0] - 1e-9 <= k / 10 <= wilson_interval(k, 10)[1] + 1e-9 for k in range(11))
 
 
 def test_calibration_compares_confidence_with_what_was_decided():

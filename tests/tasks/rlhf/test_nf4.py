@@ -6,9 +6,9 @@ import pytest
 import torch
 from peft import PeftModel
 
-from tasks.models.beside import load_beside
 from tasks.models.loader import load_merged
 from tasks.models.lora import save_adapter
+from tasks.models.unmerged import load_unmerged
 from tasks.rlhf.guards import Guards
 from tasks.rlhf.ppo import PPOTrainer, run_ppo
 from tasks.rlhf.reward import FACTS, RewardModel, open_reward_model
@@ -40,21 +40,21 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 
 def test_an_nf4_trunk_is_the_quantized_model_with_the_unmerged_adapter(tuned):
     base, adapter = tuned
-    apart = PeftModel.from_pretrained(load_beside(base, [], "nf4"), adapter).eval()
-    torch.testing.assert_close(logits(load_beside(base, [adapter], "nf4")), logits(apart), atol=1e-5, rtol=1e-5)
-    assert (logits(load_beside(base, [], "nf4")) - logits(apart)).abs().max() > 1e-3
+    apart = PeftModel.from_pretrained(load_unmerged(base, [], "nf4"), adapter).eval()
+    torch.testing.assert_close(logits(load_unmerged(base, [adapter], "nf4")), logits(apart), atol=1e-5, rtol=1e-5)
+    assert (logits(load_unmerged(base, [], "nf4")) - logits(apart)).abs().max() > 1e-3
 
 
 def test_a_bfloat16_trunk_is_near_the_merged_model(tuned):
     base, adapter = tuned
     merged = logits(load_merged(base, [adapter]))
-    assert (logits(load_beside(base, [adapter], "bfloat16")).float() - merged).abs().max() < 0.05 * merged.abs().max()
+    assert (logits(load_unmerged(base, [adapter], "bfloat16")).float() - merged).abs().max() < 0.05 * merged.abs().max()
 
 
 @pytest.mark.parametrize("trunk", ["nf4", "bfloat16"])
 def test_ppo_learns_on_it_and_leaves_it_as_it_was(tuned, trunk, tmp_path):
     base, adapter = tuned
-    model = load_beside(base, [adapter], trunk)
+    model = load_unmerged(base, [adapter], trunk)
     reference, before = logits(model), {name: weight.clone() for name, weight in model.state_dict().items()}
     roles = Roles(model, 2)
     roles.add("first", 4, "all-linear", 0)
@@ -77,13 +77,13 @@ def test_ppo_learns_on_it_and_leaves_it_as_it_was(tuned, trunk, tmp_path):
 
 def test_a_reward_model_comes_back_on_the_trunk_it_was_trained_on(tuned, tmp_path):
     base, adapter = tuned
-    roles = Roles(load_beside(base, [adapter], "nf4"), 2)
+    roles = Roles(load_unmerged(base, [adapter], "nf4"), 2)
     with torch.no_grad():
         for parameter in roles.add("first", 4, "all-linear", 0):
             parameter.normal_(std=0.1)
     reward = RewardModel(roles, "first", scalar_head(roles.hidden_size, 0), 0.5, 2.0)
     reward.save(tmp_path / "first")
     (tmp_path / FACTS).write_text(json.dumps({"layer": 2, "r": 4, "targets": "all-linear", "trunk": "nf4"}))
-    again = open_reward_model(tmp_path, Roles(load_beside(base, [adapter], "nf4"), 2), "reward", "first")
+    again = open_reward_model(tmp_path, Roles(load_unmerged(base, [adapter], "nf4"), 2), "reward", "first")
     states, mask = torch.randn(2, 5, 64), torch.ones(2, 5, dtype=torch.long)
     torch.testing.assert_close(again.raw(states, mask), reward.raw(states, mask))

@@ -1,4 +1,4 @@
-"""Frozen trunks in fewer bits, with supervised adapters beside their weights instead of in them.
+"""Frozen trunks in fewer bits, whose supervised adapters stay unmerged: beside the weights instead of in them.
 
 A merge into 4-bit weights (QLoRA, Dettmers et al. 2023) or into bfloat16 would round away most of what an adapter changes. What such a trunk
 learnt before RLHF is therefore added to the output of each layer it belongs to, as a fixed part of the trunk: every role acts on top of it,
@@ -18,8 +18,8 @@ from tasks.models.loader import load_model
 from tasks.models.quantized import make_variant, quantized_layers
 
 
-def load_beside(path: Path, adapters: Sequence[Path], trunk: str, device: str = "cpu") -> PreTrainedModel:
-    """The model of a folder as a frozen "bfloat16" or "nf4" trunk, with LoRA adapters (PEFT folders) beside its weights.
+def load_unmerged(path: Path, adapters: Sequence[Path], trunk: str, device: str = "cpu") -> PreTrainedModel:
+    """The model of a folder as a frozen "bfloat16" or "nf4" trunk, with LoRA adapters (PEFT folders) unmerged on it.
 
     NF4 leaves embeddings, norms and head as they are, and computes in bfloat16 on a GPU, in float32 on a CPU.
 
@@ -29,27 +29,26 @@ def load_beside(path: Path, adapters: Sequence[Path], trunk: str, device: str = 
     if trunk == "nf4":
         model = make_variant("nf4", path, 0.0, device, torch.float32 if device == "cpu" else torch.bfloat16)
         for name in quantized_layers(model):
-            model.get_submodule(
-                name
-            ).support_avx512bf16_for_cpu = False  # else inference computes in bfloat16 and training in float32: sampled is not scored
+            # Else inference computes in bfloat16 and training in float32, so that what is sampled is not what is scored.
+            model.get_submodule(name).support_avx512bf16_for_cpu = False
     else:
         model = load_model(path, trunk, device)
     for adapter in adapters:
-        model = _put_beside(model, adapter)
+        model = _attach_unmerged(model, adapter)
     return model.eval().requires_grad_(False)
 
 
-def _put_beside(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+def _attach_unmerged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     wrapped = PeftModel.from_pretrained(model, adapter)
     for layer in wrapped.modules():
         if isinstance(layer, LoraLayer):
             down, up = layer.lora_A["default"].weight.detach(), layer.lora_B["default"].weight.detach()
-            layer.get_base_layer().register_forward_hook(_adding(down, layer.scaling["default"] * up))
+            layer.get_base_layer().register_forward_hook(_adds_low_rank(down, layer.scaling["default"] * up))
     return wrapped.unload()
 
 
-def _adding(down: Tensor, up: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
-    """A hook that adds x A^T B^T to what a layer makes of x (..., in); A is (r, in), B (out, r)."""
+def _adds_low_rank(down: Tensor, up: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+    """A hook that adds x A^T B^T to what a layer makes of x (..., in); A is (rank, in), B (out, rank)."""
 
     def add(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         return output + (inputs[0].to(down.dtype) @ down.T @ up.T).to(output.dtype)
