@@ -1,7 +1,7 @@
 """Telling questions that the index answers from those whose paragraph is not in it: fits the calibration, and measures it.
 
     python ../shared/peers/make_retrieval_sets.py SETS
-    python benchmarks/answerable.py fit SETS        # prints the constants of tasks/rag/confidence.py
+    python benchmarks/answerable.py fit SETS        # prints CONFIDENCE of tasks/text/languages/LANGUAGE/text.py
     python benchmarks/answerable.py measure SETS    # AUROC, and what thresholds cost
 
 Each question is asked twice: of the whole index, and of the index without its paragraph (other paragraphs of the same article stay). Fitted
@@ -90,7 +90,7 @@ def main() -> None:
         fitted = fit(rows, labels) if given.command == "fit" else CALIBRATIONS[lang]
         scores = np.array([confidence(row, fitted) for row in rows])
         if given.command == "fit":
-            print(f'    "{lang}": {fitted},')
+            print(f"{lang}: CONFIDENCE =", {"bias": fitted.bias} | dict(zip(FEATURES, fitted.weights, strict=True)))
         print(json.dumps({"set": name, "lang": lang} | about | figures(rows, labels, scores)), flush=True)
 
 

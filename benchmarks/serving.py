@@ -33,9 +33,10 @@ from tasks.inference.backend import Sampling
 from tasks.inference.local import LocalModel
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.packed import pack_linear
-from tasks.prompts.context import Message, with_context
+from tasks.prompts.context import with_context
 from tasks.prompts.template import encode_prompt
 from tasks.statistics import percentile
+from tasks.text.messages import Message
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NOTE_TOKENS = 150  # of each of two documents

@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Sequence
 
 from tasks.chatbot.events import Sentence, Source
-from tasks.rag.chunking import sentences
 from tasks.text.detection import detect
+from tasks.text.sentences import sentences
 
 LENGTH = {"en": 4, "ja": 2}  # characters of an n-gram: about as telling as a word's stem
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

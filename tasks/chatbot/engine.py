@@ -27,11 +27,11 @@ from tasks.chatbot.tools.toolbox import ToolBox
 from tasks.errors import MigakiError
 from tasks.inference.backend import Backend, Delta, Sampling
 from tasks.prompts.context import with_context
-from tasks.rag.bm25 import subject, terms
-from tasks.rag.chunking import sentences
 from tasks.rag.retrieval import Hit
 from tasks.text.detection import detect
 from tasks.text.messages import Message
+from tasks.text.sentences import sentences
+from tasks.text.terms import subject, terms
 
 if TYPE_CHECKING:
     from tasks.chatbot.safety.guard import Decision

@@ -6,11 +6,12 @@ if every part does: two questions about one long passage are no duplicates.
 """
 
 import re
-import unicodedata
 import zlib
 from collections import Counter, defaultdict
 
 import numpy as np
+
+from tasks.text.ngrams import folded, ngrams
 
 BANDS, ROWS = 32, 4
 PRIME = (1 << 31) - 1
@@ -20,13 +21,13 @@ SHORTEST_QUOTE = 12  # a shorter question may stand inside another text by chanc
 
 def normalised(text: str) -> str:
     """One spelling for texts that differ in width, case, spaces and punctuation alone."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).lower()) or " ".join(text.split())
+    return re.sub(r"[\W_]+", "", folded(text)) or " ".join(text.split())
 
 
 def shingles(text: str) -> set[int]:
     """The character 5-grams of a normalised text, as 32-bit hashes."""
     data = normalised(text)
-    return {zlib.crc32(data[i : i + 5].encode()) for i in range(max(1, len(data) - 4))}
+    return {zlib.crc32(gram.encode()) for gram in ngrams(data, 5) or [data]}
 
 
 def near_duplicates(texts: list[tuple[str, ...]], threshold: float) -> dict[int, int]:

@@ -8,7 +8,8 @@ from markdown_it import MarkdownIt
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from tasks.documents.access import groups_of
-from tasks.documents.parsed import ITEM, Headings, Parsed, Section, Unreadable, keep_bare_headings, squeeze
+from tasks.documents.parsed import Headings, Parsed, Section, Unreadable, keep_bare_headings, squeeze
+from tasks.text.lists import ITEM
 
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 INLINE = frozenset(

@@ -16,8 +16,6 @@ SUFFIXES = {
     ".jsonl": "rows",
     ".ndjson": "rows",
 }
-# The end of a line before an item of a list.
-ITEM = re.compile(r"\n(?=[ \t\u3000]*(?:[-*+•‣・●○■◆][ \t\u3000]*(?=\S)|[(（]?\d{1,3}[.)）．][ \t\u3000]+|[①-⑳][ \t\u3000]*)\S)")
 JAPANESE_BREAK = re.compile(r"(?<=[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef])[ \t]*\r?\n\s*(?=[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef])")
 
 

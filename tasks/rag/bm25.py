@@ -6,8 +6,6 @@ A part of the texts can be scored as if there were no others: nothing that the r
 """
 
 import math
-import re
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -16,40 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import snowballstemmer
 from scipy.sparse import coo_array
 
-SCRIPT = r"\u3005\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-TOKENS = re.compile(rf"[{SCRIPT}]|[^\W_{SCRIPT}]+")
-# Runs of kanji or katakana are words, mostly, or names: matched whole they say more than the pairs they share with others.
-WHOLE = re.compile(r"[\u30a0-\u30ff]{2,}|[\u3005\u3400-\u9fff\uf900-\ufaff]{2,}")
-HIRAGANA = re.compile(r"[\u3040-\u309f]+")
-# What a term of a question counts for, chosen on JaQuAD: hiragana is mostly grammar, and rare terms deserve more than BM25 gives them.
-GRAMMAR, RARITY = 0.5, 0.2
+from tasks.text.terms import terms, weight
 
-ASKING = re.compile(
-    r"(とは|って|は)?(何|なに|なん)(のこと)?(です|でしょう)?か?[。??]*$|(について|を)?(簡単に|詳しく)?(教えて|説明して)(ください|もらえますか|くれますか)?[。??]*$"
-)
-
-_stemmer = snowballstemmer.stemmer("english")
-
-
-@lru_cache(maxsize=200_000)
-def stem(word: str) -> str:
-    return _stemmer.stemWord(word)
-
-
-def terms(text: str) -> list[str]:
-    """Stems of words; of Japanese characters, pairs of neighbours (also across scripts: 「第16回」 holds 第16 and 16回) and whole runs. After NFKC."""
-    text = unicodedata.normalize("NFKC", text).lower()
-    found, before, end = [f"|{run}|" for run in WHOLE.findall(text)], "", -1
-    for token in TOKENS.finditer(text):
-        word = token[0]
-        found.append(stem(word) if word.isascii() else word)
-        if token.start() == end:
-            found.append(before + word)
-        before, end = word, token.end()
-    return found
+RARITY = 0.2  # rare terms of a question deserve more than BM25 gives them; chosen on JaQuAD
 
 
 @lru_cache(maxsize=500_000)
@@ -104,7 +73,7 @@ class Question:
     def of(cls, text: str) -> "Question":
         found = Counter(terms(text))
         hashes = np.array([term_hash(term) for term in found], np.uint64)
-        worth = np.array([GRAMMAR if HIRAGANA.fullmatch(term) else 1.0 for term in found], np.float32)
+        worth = np.array([weight(term) for term in found], np.float32)
         return cls(hashes, np.array(list(found.values()), np.float32), worth)
 
 
@@ -127,11 +96,6 @@ class Found:
     counts: np.ndarray  # (terms,) how often it is asked for
     worth: np.ndarray  # (terms,) what it counts for by its script
     idf: np.ndarray  # (terms,)
-
-
-def subject(query: str) -> str:
-    """A question without the phrase that only makes it a question: with character pairs, 「とは何ですか」 would match every text that asks."""
-    return ASKING.sub("", query.strip()) or query
 
 
 class BM25:

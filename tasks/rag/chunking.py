@@ -4,26 +4,17 @@ A chunk is a stretch of its section, character by character: pieces are kept as 
 never written anew.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tasks.documents.parsed import ITEM, Parsed, Section
+from tasks.documents.parsed import Parsed, Section
 from tasks.text.detection import detect
+from tasks.text.language import languages
+from tasks.text.sentences import sentence_places, trimmed
 
 CountAll = Callable[[list[str]], list[int]]
 
-ENGLISH_END = re.compile(rf"""(?:(?<=[.!?])|(?<=[.!?]["')\]]))\s+(?=["'(\[]?[A-Z0-9])|\n(?=[ \t]*\n)|{ITEM.pattern}""")
-BRACKETS = dict(zip("「『【〈《〔(（[［“｢", "」』】〉》〕)）]］”｣", strict=True))
-ENDS = "。｡！？!?．."
-# An end of a sentence, a bracket, or the end of a line where a list goes on. The ? of an address and the point of a number end nothing.
-JAPANESE_MARK = re.compile(
-    rf"""(?P<end>(?:[。｡！？]|[!?](?![\w&=/%-])|[!?](?=[^\x00-\x7f])|(?<![0-9０-９])．|．(?![0-9０-９])|(?<=[a-z)\]])\.(?=\s+["'(\[]?[A-Z぀-鿿]))+["'’]*)"""
-    rf"|(?P<open>[{re.escape(''.join(BRACKETS))}])|(?P<close>[{re.escape(''.join(BRACKETS.values()))}])|(?P<line>\n(?=[ \t]*\n)|{ITEM.pattern})"
-)
-ANOTHER = re.compile(rf"\s*[{re.escape(''.join(BRACKETS))}]")
-DEEPEST = 8  # brackets inside brackets
-LONGEST_QUOTE = 400  # characters; a bracket open for longer was never closed
+BREAKS = " \n" + "".join(language.CLAUSE_MARKS for language in languages().values())
 CHARACTERS_PER_TOKEN = 8  # WordPiece makes one [UNK] of any word of more than 100 characters: a token stands for no more than this
 
 
@@ -56,48 +47,6 @@ class Piece:
     @property
     def text(self) -> str:
         return self.paragraph[self.start : self.end]
-
-
-def sentences(text: str) -> list[str]:
-    """Sentences of English or Japanese text, nothing lost; a sentence end inside Japanese brackets does not count, and items of a list end."""
-    return [text[start:end] for start, end in _sentence_places(text)]
-
-
-def _sentence_places(text: str) -> Iterator[tuple[int, int]]:
-    """(start, end) of each sentence, without the white space around it."""
-    start = 0
-    for cut in [*(_english_cuts(text) if detect(text) == "en" else _japanese_cuts(text)), len(text)]:
-        yield from _trimmed(text, start, cut)
-        start = cut
-
-
-def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The place without the white space at its ends, if there is anything else."""
-    part = text[start:end]
-    if stripped := part.strip():
-        start += len(part) - len(part.lstrip())
-        yield start, start + len(stripped)
-
-
-def _english_cuts(text: str) -> Iterator[int]:
-    return (found.end() for found in ENGLISH_END.finditer(text))
-
-
-def _japanese_cuts(text: str) -> Iterator[int]:
-    """「行く。」「待て。」 is cut between the quotes, 「行く。すぐ行く。」と言った。 nowhere."""
-    start, closing = 0, ""  # the brackets that would close what is open, the innermost last
-    for found in JAPANESE_MARK.finditer(text):
-        kind, mark = found.lastgroup, found[0]
-        if kind == "open":
-            closing = (closing + BRACKETS[mark])[-DEEPEST:]
-        elif kind == "close":
-            closing = closing[: max(closing.rfind(mark), 0)] if mark in closing else closing
-            if not closing and text[found.start() - 1] in ENDS and ANOTHER.match(text, found.end()):
-                start = found.end()
-                yield start
-        elif kind == "line" or not closing or found.end() - start > LONGEST_QUOTE:
-            start, closing = found.end(), ""
-            yield start
 
 
 def chunk_document(document: Parsed, limit: int, overlap: int, count_tokens: Callable[[str], int]) -> list[Chunk]:
@@ -137,7 +86,7 @@ def _headed(heading: str, section: Section, limit: int, size: int) -> tuple[str,
     pieces = [
         Piece(paragraph, start, end, index == 0, room)
         for paragraph in paragraphs
-        for index, (start, end) in enumerate(_sentence_places(paragraph))
+        for index, (start, end) in enumerate(sentence_places(paragraph))
     ]
     return heading if repeated else "", room, [part for piece in pieces for part in _fitting(piece)]
 
@@ -161,8 +110,8 @@ def _fitting(piece: Piece) -> list[Piece]:
     if length < 2 or max(piece.size, length // CHARACTERS_PER_TOKEN + 1) <= piece.room:
         return [piece]
     middle = piece.start + length // 2
-    cut = max(piece.paragraph.rfind(mark, piece.start + length // 4, middle) for mark in " \n、,") + 1 or middle
-    halves = [*_trimmed(piece.paragraph, piece.start, cut), *_trimmed(piece.paragraph, cut, piece.end)]
+    cut = max(piece.paragraph.rfind(mark, piece.start + length // 4, middle) for mark in BREAKS) + 1 or middle
+    halves = [*trimmed(piece.paragraph, piece.start, cut), *trimmed(piece.paragraph, cut, piece.end)]
     return [
         part
         for index, (start, end) in enumerate(halves)

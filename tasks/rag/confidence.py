@@ -9,22 +9,20 @@ asked can be answered.
 """
 
 import math
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 
-from tasks.rag.bm25 import HIRAGANA, subject, terms
-from tasks.rag.chunking import sentences
-from tasks.text.detection import detect
+from tasks.text.detection import detect, language_of
+from tasks.text.language import languages
+from tasks.text.ngrams import folded, ngrams
+from tasks.text.sentences import sentences
+from tasks.text.terms import is_function, subject, terms
 
 READ = 2  # hits that are looked into, as many as the chat shows its model: with more asked for the signs stay the same
 WIDEST_GAP = 0.5  # of two scores, as a share of the first
-PHRASE = 4  # characters of a Japanese phrase
 FEATURES = (
     "chunk_cover",  # share of the question that one chunk holds, terms weighted by rarity
     "sentence_cover",  # that one sentence of it holds
@@ -33,17 +31,6 @@ FEATURES = (
     "score_gap",  # from the first hit's score to the second's, as a share of the first
     "length",  # logarithm of the number of terms
 )
-# Stems of words that say how something is asked, not what about.
-FUNCTION_WORDS = frozenset(
-    terms(
-        "a an the of in on at to for from by with as is are was were be been do did does what which who whom whose when where why how "
-        "that this these those it he she they them his her their and or not had has have can could would will s one some many much most "
-        "name type kind call"
-    )
-)
-
-
-GRAMMAR_JA = re.compile(rf"{HIRAGANA.pattern}|[a-z0-9]+{HIRAGANA.pattern}|{HIRAGANA.pattern}[a-z0-9]+")  # and where it meets a Latin word
 
 
 class Index(Protocol):
@@ -70,8 +57,8 @@ class Calibration:
 
 
 CALIBRATIONS = {
-    "en": Calibration(bias=-7.893, weights=(3.087, 3.758, 2.436, 6.354, 5.684, -0.478)),
-    "ja": Calibration(bias=-5.267, weights=(6.915, 1.095, 0.23, 1.299, 1.776, 0.0)),
+    code: Calibration(language.CONFIDENCE["bias"], tuple(language.CONFIDENCE[name] for name in FEATURES))
+    for code, language in languages().items()
 }
 
 
@@ -96,7 +83,7 @@ def features(query: str, retriever: Index, hits: Sequence[Found]) -> np.ndarray:
 def _weights(query: str, retriever: Index) -> dict[str, float]:
     """The question's terms that say what it is about (all, where none does), with their rarity."""
     asked = set(terms(query))
-    telling = {term for term in asked if term not in FUNCTION_WORDS and not GRAMMAR_JA.fullmatch(term)}
+    telling = {term for term in asked if not is_function(term)}
     return {term: retriever.rarity(term) for term in telling or asked}
 
 
@@ -113,12 +100,11 @@ def _share(weights: dict[str, float], held: set[str]) -> float:
 
 
 def _phrases(text: str) -> set[str]:
-    """Pairs of words that follow each other, function words left out; in Japanese, four characters that do not begin and end in hiragana."""
-    if detect(text) == "en":
-        return {" ".join(pair) for pair in pairwise(term for term in terms(text) if term not in FUNCTION_WORDS)}
-    plain = unicodedata.normalize("NFKC", text).lower()
-    parts = (plain[i : i + PHRASE] for i in range(len(plain) - PHRASE + 1))
-    return {part for part in parts if not (HIRAGANA.match(part[0]) and HIRAGANA.match(part[-1]))}
+    """Words that follow each other, function words left out; where words do not stand apart, characters that do not begin and end in grammar."""
+    language = language_of(text)
+    if language.WORDS_APART:
+        return {" ".join(gram) for gram in ngrams([term for term in terms(text) if not language.is_function(term)], language.PHRASE)}
+    return {gram for gram in ngrams(folded(text), language.PHRASE) if language.weight(gram[0]) == 1 or language.weight(gram[-1]) == 1}
 
 
 def _gap(hits: Sequence[Found]) -> float:

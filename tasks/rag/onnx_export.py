@@ -1,7 +1,7 @@
 """The embedder as an ONNX graph in int8: pooling and normalisation inside, weights quantized per output channel, activations as they come.
 
 Made once per model and versions of what makes it, in a folder that appears whole or not at all. The loss is measured on sentences in
-English and Japanese and kept beside the graph. Activations share one scale per batch, so a vector depends a little on its batch.
+every language and kept beside the graph. Activations share one scale per batch, so a vector depends a little on its batch.
 """
 
 import json
@@ -19,39 +19,16 @@ from sentence_transformers import SentenceTransformer
 
 from tasks.errors import MigakiError
 from tasks.rag.unit_vectors import UnitVectors, example, quiet
+from tasks.text.language import languages
 
 GRAPH, FACTS = "model.onnx", "facts.json"
 OPSET = 17
-SAMPLE = {
-    "en": (
-        "The library opens at nine and closes at six, except on Mondays.",
-        "How long does it take to charge the battery of the small scooter?",
-        "Invoices above 5,000 dollars need the signature of two managers.",
-        "A gradient that grows without limit is clipped before the optimizer sees it.",
-        "The bridge was rebuilt in 1931 after the flood had carried off two of its piers.",
-        "Yes.",
-        "To reset the device, hold both buttons for ten seconds until the light turns red, then wait for it to restart. "
-        "Settings are lost, but recordings stay on the card.",
-        "Plants that grow in the shade have broader leaves than those in full sun.",
-    ),
-    "ja": (
-        "図書館は月曜日を除き、午前九時から午後六時まで開いています。",
-        "小型スクーターの充電にはどのくらい時間がかかりますか。",
-        "五千ドルを超える請求書には、管理者二名の署名が必要です。",
-        "勾配が大きくなりすぎたときは、最適化の前に切り詰めます。",
-        "この橋は洪水で橋脚を二本失い、1931年に架け直された。",
-        "はい。",
-        "初期化するには、赤いランプがつくまで二つのボタンを十秒間押し続け、再起動を待ちます。設定は消えますが、録音はカードに残ります。",
-        "日陰で育つ植物は、日なたで育つものより葉が広い。",
-    ),
-}
-
 Encode = Callable[[list[str]], list[list[int]]]
 log = logging.getLogger(__name__)
 
 
 class Int8Model:
-    """An exported model, opened. `facts` has its cosine with fp32: `cosine.mean.en`, `cosine.min.en`, and the same of ja."""
+    """An exported model, opened. `facts` has its cosine with fp32: `cosine.mean.LANGUAGE` and `cosine.min.LANGUAGE`."""
 
     def __init__(self, folder: Path, threads: int):
         options = onnxruntime.SessionOptions()
@@ -129,11 +106,11 @@ def _export(graph: UnitVectors, file: Path) -> None:
 
 @torch.no_grad()
 def cosine_loss(graph: torch.nn.Module, quantized: Int8Model, encode: Encode) -> dict[str, float]:
-    """Cosine of the int8 vectors with the fp32 ones, mean and least, over sentences of both languages."""
+    """Cosine of the int8 vectors with the fp32 ones, mean and least, over sentences of each language."""
     facts = {}
-    for lang, texts in SAMPLE.items():
+    for lang, language in languages().items():
         cosines = []
-        for ids in encode(list(texts)):
+        for ids in encode(list(language.SAMPLE)):
             row = np.array([ids], dtype=np.int64)
             exact = graph(torch.from_numpy(row), torch.ones(row.shape, dtype=torch.long)).numpy()
             cosines.append(float((exact * quantized.run(row, np.ones_like(row))).sum()))

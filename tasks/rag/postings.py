@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.rag.bm25 import BM25, TermCounts
-from tasks.rag.chunking import sentences
+from tasks.text.sentences import sentences
 
 LEVELS = ("bm25", "sentences", "documents")
 SENTENCE_B = 0.5  # BM25's b for single sentences

@@ -19,13 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.errors import MigakiError
-from tasks.rag.bm25 import BM25, Question, Scope, subject
+from tasks.rag.bm25 import BM25, Question, Scope
 from tasks.rag.confidence import confidence_of
 from tasks.rag.dense import Dense, build_dense
 from tasks.rag.embedding import Embedder
 from tasks.rag.postings import LEVELS, ChunkTerms, build_postings, document_numbers
 from tasks.rag.settings import IndexSettings
 from tasks.text.detection import detect
+from tasks.text.terms import subject
 
 FACTS, VECTORS, CHUNKS = "index.json", "dense.faiss", "chunks.parquet"
 COVERAGE = 0.3  # power of the share of the question's terms that a chunk holds: two terms once each beat one term twice

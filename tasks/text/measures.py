@@ -1,38 +1,30 @@
-"""Figures about texts, as pure functions. Japanese counts in characters where English counts in words."""
+"""Figures about texts, as pure functions. A language without spaces counts in characters where others count in words."""
 
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-REFUSALS = re.compile(
-    r"\b(i (can(no|')t|am (unable|not able|sorry)|do(n't| not) know)\b|i'm (sorry|unable|not able)\b|as an ai\b|sorry, (but )?i\b)|"
-    r"(できません|お答えでき(ません|かねます)|わかりません|分かりません|申し訳(ありません|ございません)|お手伝いできません)",
-    re.IGNORECASE,
-)
+from tasks.text.language import languages
+from tasks.text.ngrams import ngrams
 
 
 def units(text: str, lang: str) -> list[str]:
-    """What n-grams are made of: words, or characters for Japanese."""
-    if lang == "ja":
+    """What n-grams are made of: words and signs, or the characters of a language whose words do not stand apart."""
+    if not languages()[lang].WORDS_APART:
         return [c for c in unicodedata.normalize("NFKC", text) if not c.isspace()]
     return re.findall(r"\w+|[^\w\s]", text.lower())
 
 
 def distinct_n(texts: Sequence[str], langs: Sequence[str], n: int = 2) -> float:
     """Share of different n-grams among all n-grams of all texts (Li et al. 2016); 0 for no n-grams."""
-    grams = [
-        tuple(part[i : i + n])
-        for text, lang in zip(texts, langs, strict=True)
-        for part in [units(text, lang)]
-        for i in range(len(part) - n + 1)
-    ]
+    grams = [tuple(gram) for text, lang in zip(texts, langs, strict=True) for gram in ngrams(units(text, lang), n)]
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
 def is_refusal(text: str) -> bool:
-    """Whether an answer declines to answer, told by set phrases of both languages."""
-    return bool(REFUSALS.search(text))
+    """Whether an answer declines to answer, told by set phrases of every language."""
+    return any(language.REFUSALS.search(text) for language in languages().values())
 
 
 def chrf(answer: str, reference: str, order: int = 6, beta: float = 2.0) -> float:
@@ -40,7 +32,7 @@ def chrf(answer: str, reference: str, order: int = 6, beta: float = 2.0) -> floa
     a, r = "".join(answer.split()), "".join(reference.split())
     scores = []
     for n in range(1, order + 1):
-        own, wanted = (Counter(text[i : i + n] for i in range(len(text) - n + 1)) for text in (a, r))
+        own, wanted = (Counter(ngrams(text, n)) for text in (a, r))
         if not wanted or not own:
             continue
         common = sum((own & wanted).values())

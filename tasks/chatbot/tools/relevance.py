@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from tasks.chatbot.tools.toolbox import Tool
 from tasks.chatbot.tools.values import numbers_in, numbers_needed
 from tasks.inference.backend import Backend
-from tasks.rag.bm25 import HIRAGANA, terms
 from tasks.text.detection import detect
+from tasks.text.languages.ja.text import HIRAGANA
+from tasks.text.terms import terms
 
 NAME_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\x00-\x7f]+")
 STOP = frozenset(

@@ -17,8 +17,8 @@ from tasks.chatbot.tools.schema import Given
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.errors import MigakiError
 from tasks.inference.backend import Delta
-from tasks.rag.bm25 import subject
 from tasks.rag.retrieval import Hit
+from tasks.text.terms import subject
 
 
 def hit(text, lang="ja", number=1):

@@ -6,7 +6,6 @@ import pytest
 
 from tasks.data.normalise import Malformed, instruction, preference, questions
 from tasks.data.records import Document, Question
-from tasks.text.detection import detect
 
 USER = [{"role": "user", "content": "Name a colour."}]
 
@@ -119,19 +118,3 @@ def test_squad_gives_questions_and_contexts():
     assert unanswerable.answer == ""
     with pytest.raises(Malformed, match="not in SQuAD's form"):
         list(questions({"data": [{"title": "x"}]}, "q.json"))
-
-
-@pytest.mark.parametrize(
-    ("text", "lang"),
-    [
-        ("What is LoRA?", "en"),
-        ("LoRAとは何ですか", "ja"),
-        ("漢字", "ja"),
-        ("", "en"),
-        ("AutoModelForCausalLM.from_pretrainedの引数", "ja"),
-        ("ｶﾀｶﾅ", "ja"),
-        ("The word 猫 means cat, and this page is about how English dictionaries write such foreign words down.", "en"),
-    ],
-)
-def test_language(text, lang):
-    assert detect(text) == lang

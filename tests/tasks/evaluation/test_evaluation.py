@@ -12,32 +12,6 @@ from tasks.evaluation.settings import PromoteSettings
 from tasks.evaluation.summary import comparison_figures, figure, model_figures
 from tasks.rag.retrieval import retrieval_figures
 from tasks.statistics import bootstrap, mean_interval, ratio_difference, ratio_interval
-from tasks.text.measures import chrf, distinct_n, is_refusal
-
-
-def test_distinct_counts_words_and_characters():
-    assert distinct_n(["a b a b"], ["en"]) == pytest.approx(2 / 3)  # ab ba ab
-    assert distinct_n(["ああああ"], ["ja"]) == pytest.approx(1 / 3)
-    assert distinct_n(["", "x"], ["en", "en"]) == 0
-
-
-def test_chrf_is_one_for_equals_in_both_languages():
-    assert chrf("the cat sat", "the cat sat") == chrf("猫が座った。", "猫が座った。") == 1
-    assert chrf("dog", "猫が座った。") == 0 and 0 < chrf("猫が寝た。", "猫が座った。") < 1
-
-
-@pytest.mark.parametrize(
-    ("text", "refusal"),
-    [
-        ("I cannot help with that.", True),
-        ("I'm sorry, but no.", True),
-        ("申し訳ありませんが、お答えできません。", True),
-        ("You can do it.", False),
-        ("メモリを減らせます。", False),
-    ],
-)
-def test_refusals_are_told(text, refusal):
-    assert is_refusal(text) is refusal
 
 
 def test_bootstrap_intervals_hold_what_they_promise():

@@ -6,29 +6,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tasks.rag.bm25 import BM25, TermCounts, terms
-from tasks.rag.chunking import sentences
+from tasks.rag.bm25 import BM25, TermCounts
 from tasks.rag.postings import ChunkTerms, build_postings
+from tasks.text.sentences import sentences
+from tasks.text.terms import terms
 
 TEXTS = ["The cat sat on the mat.", "The dog sat.", "猫は庭で寝る。", "LoRAは学習を速くする", ""]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("The GPU-2 runs", ["the", "gpu", "2", "run"]),
-        ("ＬｏＲＡ", ["lora"]),
-        ("学習率", ["学", "習", "学習", "率", "習率", "|学習率|"]),
-        ("LoRAとは", ["lora", "と", "loraと", "は", "とは"]),
-        ("ｶﾀﾛｸﾞ", ["カ", "タ", "ロ", "グ", "カタ", "タロ", "ログ", "|カタログ|"]),
-        ("第16回", ["第", "16", "第16", "回", "16回"]),
-        ("人々", ["人", "々", "人々", "|人々|"]),
-        ("snake_case café", ["snake", "case", "café"]),
-        ("?!、。", []),
-    ],
-)
-def test_terms(text, expected):
-    assert sorted(terms(text)) == sorted(expected)
 
 
 def by_the_formula(query: str, k1: float, b: float) -> list[float]:

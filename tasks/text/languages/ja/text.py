@@ -1,0 +1,70 @@
+"""Japanese, as text that is read, searched, measured and prompted."""
+
+import re
+
+LETTERS = re.compile(r"[\u3005\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f]")
+ANY_LETTER = re.compile(r"[^\W\d_]")
+SHARE = 0.05  # an English page that names one Japanese word stays English; 「from_pretrainedとは」 is Japanese
+
+# The ? of an address and the point of a number end nothing.
+SENTENCE_END = r"""(?:[。｡！？]|[!?](?![\w&=/%-])|[!?](?=[^\x00-\x7f])|(?<![0-9０-９])．|．(?![0-9０-９])|(?<=[a-z)\]])\.(?=\s+["'(\[]?[A-Z぀-鿿]))+["'’]*"""
+SENTENCE_MARKS = "。｡！？!?．."
+BRACKETS = dict(zip("「『【〈《〔(（[［“｢", "」』】〉》〕)）]］”｣", strict=True))
+CLAUSE_MARKS = "、"
+
+CHARACTERS = r"\u3005\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+# Runs of kanji or katakana are words, mostly, or names: matched whole they say more than the pairs they share with others.
+WHOLE = r"[\u30a0-\u30ff]{2,}|[\u3005\u3400-\u9fff\uf900-\ufaff]{2,}"
+ASKING = re.compile(
+    r"(とは|って|は)?(何|なに|なん)(のこと)?(です|でしょう)?か?[。??]*$|(について|を)?(簡単に|詳しく)?(教えて|説明して)(ください|もらえますか|くれますか)?[。??]*$"
+)
+HIRAGANA = re.compile(r"[\u3040-\u309f]+")
+GRAMMAR = 0.5  # what hiragana counts for, mostly grammar; chosen on JaQuAD
+FUNCTION = re.compile(rf"{HIRAGANA.pattern}|[a-z0-9]+{HIRAGANA.pattern}|{HIRAGANA.pattern}[a-z0-9]+")  # and where it meets a Latin word
+
+WORDS_APART = False
+PHRASE = 4
+
+REFUSALS = re.compile(
+    r"(できません|お答えでき(ません|かねます)|わかりません|分かりません|申し訳(ありません|ございません)|お手伝いできません)"
+)
+WITH_NOTES = "次の資料をもとに質問に答えてください。\n\n{notes}\n\n質問: {question}"
+
+DENSE_WEIGHT = 0.1  # the bundled embedder hardly reads kanji
+CONFIDENCE = {
+    "bias": -5.267,
+    "chunk_cover": 6.915,
+    "sentence_cover": 1.095,
+    "phrase_cover": 0.23,
+    "cosine": 1.299,
+    "score_gap": 1.776,
+    "length": 0.0,
+}
+SAMPLE = (
+    "図書館は月曜日を除き、午前九時から午後六時まで開いています。",
+    "小型スクーターの充電にはどのくらい時間がかかりますか。",
+    "五千ドルを超える請求書には、管理者二名の署名が必要です。",
+    "勾配が大きくなりすぎたときは、最適化の前に切り詰めます。",
+    "この橋は洪水で橋脚を二本失い、1931年に架け直された。",
+    "はい。",
+    "初期化するには、赤いランプがつくまで二つのボタンを十秒間押し続け、再起動を待ちます。設定は消えますが、録音はカードに残ります。",
+    "日陰で育つ植物は、日なたで育つものより葉が広い。",
+)
+
+
+def likeness(text: str) -> float:
+    own = len(LETTERS.findall(text))
+    letters = len(ANY_LETTER.findall(text)) if own else 0
+    return min(1.0, own / max(1, letters)) if own and own >= SHARE * letters else 0.0
+
+
+def stem(word: str) -> str | None:
+    return None
+
+
+def weight(term: str) -> float:
+    return GRAMMAR if HIRAGANA.fullmatch(term) else 1.0
+
+
+def is_function(term: str) -> bool:
+    return bool(FUNCTION.fullmatch(term))
