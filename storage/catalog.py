@@ -7,7 +7,6 @@ that open, write and close one file lose rows, and a process killed while DuckDB
 a block whose checksum did not hold. A rename is whole or has not happened; copying 10 MB takes about 5 ms.
 """
 
-import json
 import os
 import shutil
 import threading
@@ -22,6 +21,7 @@ import pyarrow as pa
 
 from storage.home import Home, StorageError
 from storage.locks import locked
+from storage.rows import Rows, as_arrow
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _in_process = threading.RLock()
@@ -137,28 +137,22 @@ class Catalog:
             connection.commit()
 
 
-def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: "list[dict[str, Any]] | pa.Table", **constants: Any) -> int:
+def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Rows, **constants: str) -> int:
     """Insert rows by column name through Arrow; `constants` add a column of one value each. Columns not given are NULL. Returns the count."""
-    if not isinstance(rows, pa.Table):
-        names = dict.fromkeys(name for row in rows for name in row)
-        rows = pa.table({name: [_plain(row.get(name)) for row in rows] for name in names})
-    if rows.num_rows == 0:
+    incoming = as_arrow(rows)
+    if incoming.num_rows == 0:
         return 0
     for name, value in constants.items():
-        rows = rows.append_column(name, pa.array([value] * rows.num_rows, pa.string()))
-    columns = ", ".join(f'"{name}"' for name in rows.column_names)
-    connection.register("incoming_rows", rows)
+        incoming = incoming.append_column(name, pa.array([value] * incoming.num_rows, pa.string()))
+    columns = ", ".join(f'"{name}"' for name in incoming.column_names)
+    connection.register("incoming_rows", incoming)
     connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming_rows")
     connection.unregister("incoming_rows")
-    return rows.num_rows
+    return incoming.num_rows
 
 
 def _log_of(database: Path) -> Path:
     return database.with_name(database.name + ".wal")
-
-
-def _plain(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from storage.artifacts import MANIFEST, ArtifactRef, ArtifactStore, canonical_json
 from storage.catalog import Catalog, insert, utc_now
 from storage.home import Home
+from storage.tables import TABLES
 
 
 def begin_run(
@@ -84,8 +85,7 @@ def register(home: Home, ref: ArtifactRef) -> None:
         insert(connection, "artifacts", [artifact])
         insert(connection, "lineage", lineage)
         for name, rows in tables.items():
-            constants = {"run_id": run_id} if name == "metrics" else {"run_id": run_id, "artifact_id": ref.id}
-            insert(connection, name, rows, **constants)
+            insert(connection, name, rows, **{column: artifact[column] for column in TABLES[name].filled})
         if ref.kind == "model":
             insert(
                 connection,

@@ -1,0 +1,276 @@
+"""The tables of the catalog: the names and types of their columns. The migrations create them; a test holds this declaration to that."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+ColumnType = Literal["VARCHAR", "JSON", "TIMESTAMP", "DOUBLE", "BIGINT", "INTEGER", "BOOLEAN"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the catalog."""
+
+    columns: Mapping[str, ColumnType]
+    required: tuple[str, ...] = ()  # no value of these may be missing
+    filled: tuple[str, ...] = ()  # `registry.register` fills these for the rows of an artifact; () for tables that no artifact has rows for
+
+
+OF_ARTIFACT = ("run_id", "artifact_id")
+TABLES: Mapping[str, Table] = {
+    "schema_version": Table({"version": "INTEGER", "applied": "TIMESTAMP"}, required=("version", "applied")),
+    "runs": Table(
+        {
+            "run_id": "VARCHAR",
+            "parent_run_id": "VARCHAR",
+            "flow": "VARCHAR",
+            "status": "VARCHAR",
+            "profile": "VARCHAR",
+            "key": "VARCHAR",
+            "artifact_id": "VARCHAR",
+            "host": "VARCHAR",
+            "pid": "INTEGER",
+            "started": "TIMESTAMP",
+            "ended": "TIMESTAMP",
+            "seconds": "DOUBLE",
+            "error": "VARCHAR",
+            "settings": "JSON",
+        },
+        required=("run_id", "flow", "status"),
+    ),
+    "artifacts": Table(
+        {
+            "artifact_id": "VARCHAR",
+            "kind": "VARCHAR",
+            "stage": "VARCHAR",
+            "uri": "VARCHAR",
+            "run_id": "VARCHAR",
+            "bytes": "BIGINT",
+            "seconds": "DOUBLE",
+            "created": "TIMESTAMP",
+            "settings": "JSON",
+            "meta": "JSON",
+        },
+        required=("artifact_id", "kind", "stage", "uri"),
+    ),
+    "lineage": Table({"child_id": "VARCHAR", "parent_id": "VARCHAR", "role": "VARCHAR"}, required=("child_id", "parent_id", "role")),
+    "datasets": Table(
+        {
+            "artifact_id": "VARCHAR",
+            "run_id": "VARCHAR",
+            "kind": "VARCHAR",
+            "split": "VARCHAR",
+            "lang": "VARCHAR",
+            "reason": "VARCHAR",
+            "rows": "BIGINT",
+            "uri": "VARCHAR",
+        },
+        required=("kind", "split", "lang", "reason", "rows"),
+        filled=OF_ARTIFACT,
+    ),
+    "metrics": Table(
+        {"run_id": "VARCHAR", "name": "VARCHAR", "step": "BIGINT", "value": "DOUBLE", "ts": "TIMESTAMP"},
+        required=("run_id", "name", "step", "ts"),
+        filled=("run_id",),
+    ),
+    "models": Table(
+        {
+            "model_id": "VARCHAR",
+            "stage": "VARCHAR",
+            "artifact_id": "VARCHAR",
+            "base": "VARCHAR",
+            "precision": "VARCHAR",
+            "bytes": "BIGINT",
+            "run_id": "VARCHAR",
+            "created": "TIMESTAMP",
+            "updated": "TIMESTAMP",
+        },
+        required=("model_id", "stage"),
+    ),
+    "indexes": Table(
+        {
+            "artifact_id": "VARCHAR",
+            "run_id": "VARCHAR",
+            "stage": "VARCHAR",
+            "embedder": "VARCHAR",
+            "dimension": "INTEGER",
+            "documents": "BIGINT",
+            "chunks": "BIGINT",
+            "skipped": "BIGINT",
+            "hit_at_5": "DOUBLE",
+        },
+        filled=OF_ARTIFACT,
+    ),
+    "documents": Table(
+        {
+            "artifact_id": "VARCHAR",
+            "run_id": "VARCHAR",
+            "document_id": "VARCHAR",
+            "path": "VARCHAR",
+            "title": "VARCHAR",
+            "lang": "VARCHAR",
+            "sha256": "VARCHAR",
+            "bytes": "BIGINT",
+            "chunks": "BIGINT",
+            "status": "VARCHAR",
+            "reason": "VARCHAR",
+        },
+        required=("document_id", "path", "status"),
+        filled=OF_ARTIFACT,
+    ),
+    "chunks": Table(
+        {
+            "artifact_id": "VARCHAR",
+            "run_id": "VARCHAR",
+            "chunk_id": "VARCHAR",
+            "document_id": "VARCHAR",
+            "ordinal": "BIGINT",
+            "heading": "VARCHAR",
+            "text": "VARCHAR",
+            "tokens": "BIGINT",
+            "lang": "VARCHAR",
+        },
+        required=("chunk_id", "document_id", "ordinal", "text"),
+        filled=OF_ARTIFACT,
+    ),
+    "evaluations": Table(
+        {
+            "artifact_id": "VARCHAR",
+            "run_id": "VARCHAR",
+            "model": "VARCHAR",
+            "model_id": "VARCHAR",
+            "metric": "VARCHAR",
+            "lang": "VARCHAR",
+            "value": "DOUBLE",
+            "low": "DOUBLE",
+            "high": "DOUBLE",
+            "items": "BIGINT",
+        },
+        required=("model", "metric", "lang"),
+        filled=OF_ARTIFACT,
+    ),
+    "evaluation_answers": Table(
+        {
+            "artifact_id": "VARCHAR",
+            "run_id": "VARCHAR",
+            "model": "VARCHAR",
+            "suite": "VARCHAR",
+            "item_id": "VARCHAR",
+            "lang": "VARCHAR",
+            "prompt": "VARCHAR",
+            "reference": "VARCHAR",
+            "answer": "VARCHAR",
+            "loss": "DOUBLE",
+            "similarity": "DOUBLE",
+            "characters": "BIGINT",
+            "tokens": "BIGINT",
+            "reward": "DOUBLE",
+            "second_reward": "DOUBLE",
+            "correct": "BOOLEAN",
+            "refused": "BOOLEAN",
+            "seconds": "DOUBLE",
+            "sources": "JSON",
+        },
+        required=("model", "suite", "item_id", "lang"),
+        filled=OF_ARTIFACT,
+    ),
+    "rollouts": Table(
+        {
+            "artifact_id": "VARCHAR",
+            "run_id": "VARCHAR",
+            "step": "BIGINT",
+            "episode": "BIGINT",
+            "prompt": "VARCHAR",
+            "answer": "VARCHAR",
+            "lang": "VARCHAR",
+            "score": "DOUBLE",
+            "kl": "DOUBLE",
+            "reward": "DOUBLE",
+            "tokens": "BIGINT",
+            "finished": "BOOLEAN",
+            "parts": "JSON",
+        },
+        required=("step", "episode", "prompt", "answer"),
+        filled=OF_ARTIFACT,
+    ),
+    "promotions": Table(
+        {
+            "promotion_id": "VARCHAR",
+            "run_id": "VARCHAR",
+            "model_id": "VARCHAR",
+            "champion_id": "VARCHAR",
+            "evaluation_id": "VARCHAR",
+            "decision": "VARCHAR",
+            "reason": "VARCHAR",
+            "metric": "VARCHAR",
+            "difference": "DOUBLE",
+            "low": "DOUBLE",
+            "high": "DOUBLE",
+            "ts": "TIMESTAMP",
+        },
+        required=("decision", "reason"),
+    ),
+    "conversations": Table(
+        {
+            "conversation_id": "VARCHAR",
+            "model_id": "VARCHAR",
+            "index_id": "VARCHAR",
+            "started": "TIMESTAMP",
+            "channel": "VARCHAR",
+            "owner": "VARCHAR",
+            "title": "VARCHAR",
+        }
+    ),
+    "messages": Table(
+        {
+            "message_id": "VARCHAR",
+            "conversation_id": "VARCHAR",
+            "ordinal": "BIGINT",
+            "role": "VARCHAR",
+            "content": "VARCHAR",
+            "sources": "JSON",
+            "ts": "TIMESTAMP",
+            "turn_id": "VARCHAR",
+            "lang": "VARCHAR",
+            "reason": "VARCHAR",
+            "refused": "VARCHAR",
+            "quoted": "BOOLEAN",
+            "sentences": "JSON",
+            "calls": "JSON",
+            "tokens": "BIGINT",
+            "seconds": "DOUBLE",
+            "confidence": "DOUBLE",
+        },
+        required=("conversation_id", "ordinal", "role", "content"),
+    ),
+    "feedback": Table(
+        {
+            "feedback_id": "VARCHAR",
+            "message_id": "VARCHAR",
+            "rating": "INTEGER",
+            "correction": "VARCHAR",
+            "ts": "TIMESTAMP",
+            "session_id": "VARCHAR",
+            "messages": "JSON",
+            "answer_a": "VARCHAR",
+            "answer_b": "VARCHAR",
+            "model_a": "VARCHAR",
+            "model_b": "VARCHAR",
+            "choice": "VARCHAR",
+            "turn_id": "VARCHAR",
+        }
+    ),
+    "safety_decisions": Table(
+        {
+            "decision_id": "VARCHAR",
+            "turn_id": "VARCHAR",
+            "side": "VARCHAR",
+            "code": "VARCHAR",
+            "blocked": "BOOLEAN",
+            "score": "DOUBLE",
+            "lang": "VARCHAR",
+            "ts": "TIMESTAMP",
+        },
+        required=("decision_id", "side", "code", "blocked"),
+    ),
+}
