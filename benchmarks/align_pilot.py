@@ -25,12 +25,15 @@ from tasks.models.batching import Example
 from tasks.models.likelihood import mean_per_character, score_examples
 from tasks.models.reference import resolve
 from tasks.prompts.template import encode_prompt, end_ids
+from tasks.rlhf.critic import CriticStart
 from tasks.rlhf.guards import Guards, alarm
-from tasks.rlhf.ppo import PPOTrainer, Progress, run_ppo
+from tasks.rlhf.participants import Participants
+from tasks.rlhf.ppo import PPOTrainer, run_ppo
 from tasks.rlhf.reward import FACTS, open_reward_model
 from tasks.rlhf.reward import score_examples as score_rewards
-from tasks.rlhf.roles import Roles
-from tasks.rlhf.rollout import POLICY
+from tasks.rlhf.roles import POLICY, Roles
+from tasks.rlhf.rounds import Progress
+from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
 from tasks.rlhf.task import prompts_for
 from tasks.stages.stage import STAGES, Context, Work
@@ -78,7 +81,8 @@ def main() -> None:
     roles = Roles(model, facts["layer"])
     first, second = (open_reward_model(rewards, roles, name, which) for name, which in (("reward", "first"), ("second", "second")))
     prompts, _ = prompts_for(folder, tokenizer, settings.prompt_tokens, settings.episodes)
-    trainer = PPOTrainer(roles, first, settings, end_ids(tokenizer), facts["targets"], facts["r"], second)
+    participants = Participants(roles, Scorer(first), end_ids(tokenizer), second)
+    trainer = PPOTrainer(participants, CriticStart(first, facts["r"], facts["targets"]), settings)
     held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), 256, "pilot").examples
     with roles.acting(None):
         before = loss(model, tokenizer, held_out)

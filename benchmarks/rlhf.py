@@ -148,10 +148,13 @@ def migaki(chosen: argparse.Namespace) -> None:
     from tasks.models.trunk import split_layer
     from tasks.models.unmerged import load_unmerged
     from tasks.prompts.template import encode_prompt, end_ids
+    from tasks.rlhf.critic import CriticStart
     from tasks.rlhf.guards import Guards
+    from tasks.rlhf.participants import Participants
     from tasks.rlhf.ppo import PPOTrainer, run_ppo
     from tasks.rlhf.reward import RewardModel, SequenceRewardModel
     from tasks.rlhf.roles import Roles, scalar_head
+    from tasks.rlhf.scoring import Scorer
     from tasks.rlhf.settings import PPOSettings
 
     device, tokenizer = "cuda" if torch.cuda.is_available() else "cpu", load_tokenizer(chosen.model)
@@ -174,7 +177,8 @@ def migaki(chosen: argparse.Namespace) -> None:
     encoded = [encode_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in prompts]
     torch.manual_seed(0)
     design = joint_trainer() if chosen.design == "joint" else PPOTrainer
-    trainer = design(roles, reward, settings, end_ids(tokenizer) if chosen.stop == "eos" else set(), targets, 8)
+    participants = Participants(roles, Scorer(reward), end_ids(tokenizer) if chosen.stop == "eos" else set())
+    trainer = design(participants, CriticStart(reward, 8, targets), settings)
     if chosen.profile:
         profile(trainer, encoded[: chosen.batch])
         return
@@ -241,9 +245,9 @@ def joint_trainer() -> type:
 
     from tasks.models.likelihood import target_logprobs
     from tasks.rlhf import ppo
+    from tasks.rlhf.critic import Critic
     from tasks.rlhf.losses import policy_loss, value_loss
-    from tasks.rlhf.roles import scalar_head
-    from tasks.rlhf.rollout import POLICY, Critic
+    from tasks.rlhf.roles import POLICY, scalar_head
 
     class JointCritic(Critic):
         def states(self, trunk, mask):
@@ -253,9 +257,9 @@ def joint_trainer() -> type:
             return self.head(self.roles.final(POLICY, states, batch.mask)[batch.predicts])[:, 0]
 
     class JointTrainer(ppo.PPOTrainer):
-        def __init__(self, roles, reward, settings, *rest):
-            super().__init__(roles, reward, settings, *rest)
-            self.critic = JointCritic(roles, scalar_head(roles.hidden_size, settings.seed), 0)
+        def __init__(self, participants, critic, settings):
+            super().__init__(participants, critic, settings)
+            self.critic = JointCritic(self.roles, scalar_head(self.roles.hidden_size, settings.seed), 0)
             self.critic_optimizer = torch.optim.AdamW(
                 self.critic.head.parameters(), lr=settings.critic_learning_rate, eps=1e-5, weight_decay=0.0
             )
@@ -298,7 +302,7 @@ def timed_inside(trainer: type) -> list[float]:
 
         return call
 
-    for place, name in ((rollout, "sample"), (rollout, "_examined"), (trainer, "_accumulate")):
+    for place, name in ((rollout, "sample"), (rollout, "_episodes"), (trainer, "_accumulate")):
         setattr(place, name, timed(getattr(place, name)))
     return total
 

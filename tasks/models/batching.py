@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Tokens(Protocol):
@@ -57,6 +57,11 @@ def collate(examples: Sequence[Example], rows: Sequence[int], pad_id: int, devic
         predicts[i, max(0, example.answer_start - 1) : len(example.ids) - 1] = True
     targets = ids.roll(-1, dims=1)[predicts]
     return Batch(list(rows), ids.to(device), mask.to(device), predicts.to(device), targets.to(device))
+
+
+def as_rows(flat: Tensor, batch: Batch) -> Tensor:
+    """(N,) values of answer tokens, row by row, to (B, L), padded with zeros on the right."""
+    return nn.utils.rnn.pad_sequence(list(flat.split(batch.answer_tokens.tolist())), batch_first=True)
 
 
 def prompts_and_answers(batch: Batch) -> tuple[list[list[int]], list[list[int]]]:

@@ -17,7 +17,7 @@ from tasks.errors import MigakiError
 from tasks.models.likelihood import PART
 from tasks.models.lora import target_modules
 from tasks.models.trunk import causal_lm, layer_count, lm_head, split_layer
-from tasks.rlhf.rollout import learning_layers
+from tasks.rlhf.critic import learning_layers
 from tasks.rlhf.settings import AlignSettings
 
 MIB = 1024**2

@@ -12,6 +12,7 @@ from itertools import pairwise
 from tasks.rlhf.settings import PPOSettings
 from tasks.text.measures import is_refusal
 
+LIMITED = ("kl", "length", "distinct_2", "refused", "copied")  # figures of a round that limits are put on
 WINDOW = 4  # rounds that a mean is taken over: one round of 16 answers is too noisy to stop a run
 
 
@@ -52,7 +53,7 @@ class Guards:
         }
 
     def reason_to_stop(self, figures: dict[str, float]) -> str | None:
-        """Note a round's figures (kl, length, distinct_2, refused, copied); says which limit it breaks, if any."""
+        """Note a round's figures, those of `LIMITED`; says which limit it breaks, if any."""
         self.seen.append(figures)
         limits = self.settings
         if figures["kl"] > limits.kl_limit:

@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tasks.rlhf.settings import PPOSettings
+
 
 def kl_estimate(logprobs: Tensor, reference_logprobs: Tensor, estimator: Literal["k1", "k3"] = "k1") -> Tensor:
     """Per-token estimates (nats) from log-probabilities of sampled tokens, any shape (Schulman 2020, "Approximating KL divergence").
@@ -35,3 +37,9 @@ class AdaptiveKLController:
         """`kl` in nats per answer, over `episodes` answers."""
         error = min(0.2, max(-0.2, kl / self.target - 1))
         self.value *= 1 + error * episodes / self.horizon
+
+
+def kl_controller(settings: PPOSettings) -> FixedKLController | AdaptiveKLController:
+    if settings.kl_control == "adaptive":
+        return AdaptiveKLController(settings.kl_coef, settings.kl_target, settings.kl_horizon)
+    return FixedKLController(settings.kl_coef)

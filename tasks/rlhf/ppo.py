@@ -6,90 +6,37 @@ Policy and critic are separate adapters on one trunk, whose states come with the
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
 from tasks.errors import MigakiError
-from tasks.models.batching import Batch, prompts_and_answers
+from tasks.models.batching import Batch
 from tasks.models.data_parallel import all_reduce, all_reduce_gradients, shard
 from tasks.models.likelihood import target_logprobs
-from tasks.rlhf.guards import WINDOW, Guards
-from tasks.rlhf.kl import AdaptiveKLController, FixedKLController
+from tasks.rlhf.critic import CriticStart
+from tasks.rlhf.guards import Guards
+from tasks.rlhf.kl import kl_controller
 from tasks.rlhf.losses import policy_loss, value_loss
-from tasks.rlhf.reward import RewardModel
-from tasks.rlhf.roles import Roles, scalar_head
-from tasks.rlhf.rollout import CRITIC, POLICY, Critic, Experience, make_experience
-from tasks.rlhf.scoring import Scorer
+from tasks.rlhf.participants import Participants
+from tasks.rlhf.roles import CRITIC, POLICY
+from tasks.rlhf.rollout import Experience, make_experience
+from tasks.rlhf.rounds import Progress, Round, watch
 from tasks.rlhf.settings import PPOSettings
 
 
-@dataclass
-class Round:
-    """What a round came to, for curves and limits. KL in nats per answer, entropy in nats per token, length in tokens."""
-
-    step: int
-    score: float
-    kl: float
-    entropy: float
-    length: float
-    finished: float
-    kl_coef: float
-    first_ratio_error: float | None = 0.0  # None here and below: this algorithm has no such figure, or learnt nothing in this round
-    policy_loss: float | None = 0.0
-    value_loss: float | None = 0.0
-    clip_fraction: float | None = 0.0
-    approximate_kl: float | None = 0.0
-    second_score: float | None = None  # of a reward model that only watches
-    distinct_2: float = 1.0
-    refused: float = 0.0
-    copied: float = 0.0
-    margin: float | None = None  # of chosen over rejected answers, in rewards implied by the policy (DPO, KTO)
-
-
 class PPOTrainer:
-    """Holds policy, critic, their optimizers and the KL controller; `round` samples and learns once."""
+    """Holds policy, critic, their optimizers and the KL controller; `sample_round` and `learn` are the two halves of a round."""
 
-    def __init__(
-        self,
-        roles: Roles,
-        reward: RewardModel,
-        settings: PPOSettings,
-        end_ids: set[int],
-        critic_targets: str,
-        critic_r: int,
-        watcher: RewardModel | None = None,
-        scorer: Scorer | None = None,
-        critic_from: RewardModel | None = None,
-    ):
-        self.roles, self.reward, self.settings, self.end_ids, self.watcher = roles, reward, settings, end_ids, watcher
-        self.scorer = scorer or Scorer(reward)
-        self.policy = roles.add(POLICY, settings.lora_r, settings.lora_targets, settings.seed)
-        roles.add(CRITIC, critic_r, critic_targets, settings.seed)
-        self.critic = Critic(roles, self._critic_head(critic_from or reward), settings.critic_fraction)
+    def __init__(self, participants: Participants, critic: CriticStart, settings: PPOSettings):
+        self.participants, self.settings, self.roles = participants, settings, participants.roles
+        self.policy = self.roles.add(POLICY, settings.lora_r, settings.lora_targets, settings.seed)
+        self.critic = critic.make(self.roles, settings.critic_fraction, participants.scorer.learned_weight, settings.seed)
         self.policy_optimizer = torch.optim.AdamW(self.policy, lr=settings.learning_rate, eps=1e-5, weight_decay=0.0)
         self.critic_optimizer = torch.optim.AdamW(self.critic.parameters, lr=settings.critic_learning_rate, eps=1e-5, weight_decay=0.0)
-        adaptive = settings.kl_control == "adaptive"
-        self.controller = (
-            AdaptiveKLController(settings.kl_coef, settings.kl_target, settings.kl_horizon)
-            if adaptive
-            else FixedKLController(settings.kl_coef)
-        )
+        self.controller = kl_controller(settings)
         self.order = random.Random(settings.seed)
-
-    @torch.no_grad()
-    def _critic_head(self, reward: RewardModel) -> nn.Linear:
-        """The critic starts as a reward model, whose normalisation and weight are folded into the head."""
-        if reward.roles is self.roles:
-            self.roles.load_state(CRITIC, self.roles.state(reward.role))
-        head = scalar_head(self.roles.hidden_size, self.settings.seed).to(self.roles.device)
-        scale = self.scorer.learned_weight / reward.std
-        head.weight.copy_(reward.head.weight * scale)
-        bias = 0.0 if reward.head.bias is None else reward.head.bias
-        head.bias.fill_(float(bias - reward.mean) * scale)
-        return head
 
     def state(self) -> dict[str, Any]:
         """Everything that learning changes, to be loaded into a trainer of the same settings."""
@@ -112,17 +59,8 @@ class PPOTrainer:
         self.order.setstate(state["order"])
 
     def sample_round(self, step: int, prompts: Sequence[list[int]]) -> tuple[Experience, Round]:
-        experience = make_experience(
-            self.roles,
-            self.scorer,
-            self.critic,
-            prompts,
-            self.end_ids,
-            self.settings,
-            self.controller.value,
-            seed=self.settings.seed * 100_003 + step,
-            watcher=self.watcher,
-        )
+        seed = self.settings.seed * 100_003 + step
+        experience = make_experience(self.participants, self.critic, prompts, self.settings, self.controller.value, seed)
         mask = experience.mask
         return experience, Round(
             step=step,
@@ -132,7 +70,7 @@ class PPOTrainer:
             length=float(mask.sum(-1).mean()),
             finished=sum(experience.finished) / len(experience.finished),
             kl_coef=self.controller.value,
-            second_score=None if experience.second is None else float(experience.second.mean()),
+            second_score=None if experience.second_scores is None else float(experience.second_scores.mean()),
         )
 
     def learn(self, experience: Experience, figures: Round) -> None:
@@ -149,9 +87,9 @@ class PPOTrainer:
                 minibatch = rows[part :: self.settings.minibatches]
                 if not minibatch:
                     continue
-                found = self._step(experience, minibatch, figures, first=steps == 0)
-                totals, steps = [total + value for total, value in zip(totals, found, strict=True)], steps + 1
-            if self.settings.early_stop_kl and found[3] > self.settings.early_stop_kl:
+                losses = self._step(experience, minibatch, figures, first=steps == 0)
+                totals, steps = [total + loss for total, loss in zip(totals, losses, strict=True)], steps + 1
+            if self.settings.early_stop_kl and losses[3] > self.settings.early_stop_kl:
                 break
         figures.policy_loss, figures.value_loss, figures.clip_fraction, figures.approximate_kl = (total / steps for total in totals)
         self.controller.update(figures.kl, len(rows))
@@ -204,35 +142,6 @@ def _rows_of(experience: Experience, rows: list[int]) -> tuple[Batch, torch.Tens
     return part, experience.states[rows, :width], experience.critic_states[rows, :width]
 
 
-@dataclass
-class Progress:
-    """Where a run stands between two rounds: with the trainer's own state, all that decides what comes next."""
-
-    step: int = 1  # the round to come
-    queue: list[int] = field(default_factory=list)  # rows of prompts still to be asked in this pass over them
-    rounds: list[Round] = field(default_factory=list)
-    best: dict[str, torch.Tensor] = field(
-        default_factory=dict
-    )  # the policy whose recent rewards were highest, in case a limit ends the run
-    best_reward: float = -math.inf
-    earned: list[float] = field(default_factory=list)  # mean reward of each round, KL penalty included
-
-    def state(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> "Progress":
-        return cls(**state | {"rounds": [Round(**figures) for figures in state["rounds"]]})
-
-    def note(self, figures: Round, experience: Experience, policy: dict[str, torch.Tensor]) -> None:
-        """Keep the policy that sampled this round if its last rounds earned the most so far."""
-        self.rounds.append(figures)
-        self.earned.append(float(experience.rewards.mean()))
-        recent = sum(self.earned[-WINDOW:]) / len(self.earned[-WINDOW:])
-        if (len(self.earned) >= WINDOW and recent > self.best_reward) or not self.best:
-            self.best, self.best_reward = policy, recent if len(self.earned) >= WINDOW else -math.inf
-
-
 def run_ppo(
     trainer: PPOTrainer,
     prompts: Sequence[list[int]],
@@ -255,9 +164,9 @@ def run_ppo(
             progress.queue += trainer.order.sample(range(len(prompts)), len(prompts))
         rows, progress.queue = progress.queue[: settings.episodes], progress.queue[settings.episodes :]
         experience, figures = trainer.sample_round(progress.step, [prompts[row] for row in rows])
-        reason = watch(guards, figures, experience)
+        reason = watch(guards, figures, experience.batch)
         if not reason:
-            progress.note(figures, experience, trainer.roles.state(POLICY))
+            progress.note(figures, experience.rewards, trainer.roles.state(POLICY))
             if progress.step <= settings.updates:
                 try:
                     trainer.learn(experience, figures)
@@ -271,11 +180,3 @@ def run_ppo(
         progress.step += 1
         keep({"trainer": trainer.state(), "progress": progress.state(), "guards": guards.seen})
     return trainer.roles.state(POLICY), "all updates done"
-
-
-def watch(guards: Guards, figures: Round, experience: Experience) -> str | None:
-    """Put the guards' measures into `figures`; says which limit is broken, if any."""
-    prompts, answers = prompts_and_answers(experience.batch)
-    for name, value in guards.measure(prompts, answers).items():
-        setattr(figures, name, value)
-    return guards.reason_to_stop({name: getattr(figures, name) for name in ("kl", "length", "distinct_2", "refused", "copied")})

@@ -16,6 +16,7 @@ from tasks.models.batching import Batch
 from tasks.models.lora import lora_config
 from tasks.models.trunk import lm_head, top_model, trunk_states
 
+POLICY, CRITIC = "default", "critic"  # PEFT writes the adapter of that name into the very folder it is told, and TRL trains it
 LAYER_NUMBER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 
 
@@ -36,10 +37,10 @@ class Roles:
     def hidden_size(self) -> int:
         return self.base.get_input_embeddings().weight.shape[1]
 
-    def add(self, role: str, r: int, targets: str, seed: int) -> list[nn.Parameter]:
+    def add(self, role: str, rank: int, targets: str, seed: int) -> list[nn.Parameter]:
         """A fresh adapter (zero effect at first) and its parameters."""
         torch.manual_seed(seed)
-        config = lora_config(self.base, r, 2 * r, 0.0, self.layer, targets)
+        config = lora_config(self.base, rank, 2 * rank, 0.0, self.layer, targets)
         return self._attach(role, config)
 
     def _attach(self, role: str, config: LoraConfig) -> list[nn.Parameter]:

@@ -8,8 +8,9 @@ from transformers import PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, prompts_and_answers
-from tasks.rlhf.reward import RewardModel
+from tasks.rlhf.reward import RewardModel, SequenceRewardModel
 from tasks.rlhf.rules import Rule
+from tasks.rlhf.settings import PPOSettings
 
 LEARNED = "learned"
 
@@ -23,7 +24,7 @@ class Scorer:
 
     def __init__(
         self,
-        reward: RewardModel,
+        reward: RewardModel | SequenceRewardModel,
         rules: Sequence[Rule] = (),
         learned_weight: float = 1.0,
         tokenizer: PreTrainedTokenizerBase | None = None,
@@ -49,3 +50,9 @@ class Scorer:
         answers = [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in answer_ids]
         parts = {LEARNED: learned} | {rule.name: learned.new_tensor(rule(prompts, answers)) for rule in self.rules}
         return self.learned_weight * learned + sum(rule.weight * parts[rule.name] for rule in self.rules), parts
+
+
+def clipped_scores(scores: Tensor, finished: list[bool], settings: PPOSettings) -> Tensor:
+    """(B,) scores cut at `score_clip`, less the penalty where an answer was cut off before its end."""
+    cut_off = torch.tensor([not done for done in finished], device=scores.device)
+    return scores.clamp(-settings.score_clip, settings.score_clip) - settings.missing_end_penalty * cut_off

@@ -22,14 +22,12 @@ if TYPE_CHECKING:
     from tasks.inference.sampling import Answer
     from tasks.models.batching import Example
     from tasks.progress import Bar
+    from tasks.rlhf.dpo_kto import TokenPair
     from tasks.rlhf.guards import Guards
     from tasks.rlhf.pairs import PairSet
-    from tasks.rlhf.ppo import Round
+    from tasks.rlhf.participants import Participants
     from tasks.rlhf.reward import RewardModel, SequenceRewardModel
-    from tasks.rlhf.roles import Roles
-    from tasks.rlhf.rollout import Experience
-    from tasks.rlhf.scoring import Scorer
-    from tasks.rlhf.with_trl import Sampled, TokenPair
+    from tasks.rlhf.rounds import Round, ScoredRound
 
 
 @stage("reward", kind="reward_model", settings=RewardSettings, parallel=True)
@@ -183,10 +181,11 @@ def named_rewards(settings: PPOSettings) -> dict[str, Any]:
 def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
     """Make the tuned model's answers better by human preference, staying near the tuned model: by PPO, or another algorithm in its place."""
     from tasks.models.lora import save_adapter
+    from tasks.prompts.template import end_ids
     from tasks.rlhf.guards import Guards, alarm
+    from tasks.rlhf.participants import Participants
     from tasks.rlhf.reward import FACTS, open_reward_model
-    from tasks.rlhf.roles import Roles
-    from tasks.rlhf.rollout import POLICY
+    from tasks.rlhf.roles import POLICY, Roles
     from tasks.rlhf.rules import load_rules
     from tasks.rlhf.scoring import Scorer
 
@@ -204,11 +203,12 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     separate = _separate_reward(settings, model, tokenizer, prompts, work) if settings.reward_model else None
     scorer = Scorer(separate or first, rules, settings.learned_reward_weight, tokenizer)
     watcher = open_reward_model(reward_folder, roles, "second", "second")
+    participants = Participants(roles, scorer, end_ids(tokenizer), watcher)
     guards = Guards(settings, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
     if settings.algorithm == "ppo":
-        policy, ending, rounds = _by_ppo(roles, scorer, first, watcher, guards, facts, prompts, languages, work)
+        policy, ending, rounds = _by_ppo(participants, first, guards, facts, prompts, languages, work)
     else:
-        policy, ending, rounds = _by_trl(roles, scorer, watcher, guards, folder, prompts, languages, work)
+        policy, ending, rounds = _by_trl(participants, guards, folder, prompts, languages, work)
     roles.load_state(POLICY, policy)
     save_adapter(roles.model, POLICY, work.path / "adapter")
     work.meta |= {
@@ -264,10 +264,8 @@ def _check_memory(settings: PPOSettings, facts: dict[str, Any], longest: int, wo
 
 
 def _by_ppo(
-    roles: "Roles",
-    scorer: "Scorer",
+    participants: "Participants",
     critic_from: "RewardModel",
-    watcher: "RewardModel",
     guards: "Guards",
     facts: dict[str, Any],
     prompts: list[list[int]],
@@ -275,27 +273,24 @@ def _by_ppo(
     work: Work,
 ) -> "tuple[dict[str, Tensor], str, list[Round]]":
     """The policy's weights, why the run ended, and its rounds; goes on where a killed run left a checkpoint."""
-    from tasks.prompts.template import end_ids
-    from tasks.rlhf.ppo import PPOTrainer, Progress, run_ppo
+    from tasks.rlhf.critic import CriticStart
+    from tasks.rlhf.ppo import PPOTrainer, run_ppo
+    from tasks.rlhf.rounds import Progress
 
     settings, progress = guards.settings, Progress()
-    trainer = PPOTrainer(
-        roles, scorer.reward, settings, end_ids(scorer.tokenizer), facts["targets"], facts["r"], watcher, scorer, critic_from
-    )
+    trainer = PPOTrainer(participants, CriticStart(critic_from, facts["r"], facts["targets"]), settings)
     if kept := work.resumed():
         trainer.load_state(kept["trainer"])
         guards.seen, progress = kept["guards"], Progress.from_state(kept["progress"])
         work.log(f"align: going on from round {progress.step} of {settings.updates + 1}")
     rounds = list(progress.rounds)
     with work.progress("align: PPO", settings.updates + 1, done=len(rounds)) as bar:
-        listener = _recorder(rounds, languages, scorer.tokenizer, work, bar)
+        listener = _recorder(rounds, languages, participants.scorer.tokenizer, work, bar)
         return *run_ppo(trainer, prompts, listener, guards, progress, work.checkpoint), rounds
 
 
 def _by_trl(
-    roles: "Roles",
-    scorer: "Scorer",
-    watcher: "RewardModel",
+    participants: "Participants",
     guards: "Guards",
     folder: "Path",
     prompts: list[list[int]],
@@ -306,7 +301,10 @@ def _by_trl(
     from tempfile import TemporaryDirectory
 
     from tasks.models.data_parallel import world_size
-    from tasks.rlhf.with_trl import FROM_PAIRS, Learner, run_on_groups, run_on_pairs
+    from tasks.rlhf.dpo_kto import run_on_pairs
+    from tasks.rlhf.learner import Learner
+    from tasks.rlhf.rloo_grpo import run_on_groups
+    from tasks.rlhf.trl_plan import FROM_PAIRS
 
     settings, rounds = guards.settings, []
     if world_size() > 1:
@@ -315,17 +313,17 @@ def _by_trl(
         )
     name = settings.algorithm.upper()
     with work.progress(f"align: {name}", settings.updates + 1) as bar, TemporaryDirectory(dir=work.path) as scratch:
-        listener = _recorder(rounds, languages, scorer.tokenizer, work, bar)
-        learner = Learner(roles, scorer, watcher, guards, listener)
+        listener = _recorder(rounds, languages, participants.scorer.tokenizer, work, bar)
+        learner = Learner(participants, guards, listener)
         if settings.algorithm in FROM_PAIRS:
-            return *run_on_pairs(learner, prompts, _token_pairs(folder, settings, scorer.tokenizer, work), scratch), rounds
+            return *run_on_pairs(learner, prompts, _token_pairs(folder, settings, participants.scorer.tokenizer, work), scratch), rounds
         return *run_on_groups(learner, prompts, scratch), rounds
 
 
 def _token_pairs(folder: "Path", settings: PPOSettings, tokenizer: "PreTrainedTokenizerBase", work: Work) -> "list[TokenPair]":
     """The training pairs of both halves, those too long left out and counted."""
     from tasks.data.records import load_preferences
-    from tasks.rlhf.with_trl import encode_pairs
+    from tasks.rlhf.dpo_kto import encode_pairs
 
     pairs = [pair for pair in load_preferences(folder, "train") if not pair.tie]
     limit = min(settings.prompt_tokens + settings.answer_tokens, work.context_length() or settings.prompt_tokens + settings.answer_tokens)
@@ -343,10 +341,10 @@ def _token_pairs(folder: "Path", settings: PPOSettings, tokenizer: "PreTrainedTo
 
 def _recorder(
     rounds: "list[Round]", languages: list[str], tokenizer: "PreTrainedTokenizerBase", work: Work, bar: "Bar"
-) -> "Callable[[Round, Experience | Sampled, list[int]], None]":
+) -> "Callable[[Round, ScoredRound, list[int]], None]":
     """Hears of each round: notes its figures, records its answers, shows it."""
 
-    def on_round(figures: "Round", experience: "Experience | Sampled", rows: list[int]) -> None:
+    def on_round(figures: "Round", experience: "ScoredRound", rows: list[int]) -> None:
         rounds.append(figures)
         _record(figures, experience, [languages[row] for row in rows], tokenizer, work)
         bar.advance(score=figures.score, kl=figures.kl)
@@ -375,9 +373,7 @@ def prompts_for(folder: "Path", tokenizer: "PreTrainedTokenizerBase", room: int,
     return [prompt for prompt, _ in found], [lang for _, lang in found]
 
 
-def _record(
-    figures: "Round", experience: "Experience | Sampled", languages: list[str], tokenizer: "PreTrainedTokenizerBase", work: Work
-) -> None:
+def _record(figures: "Round", experience: "ScoredRound", languages: list[str], tokenizer: "PreTrainedTokenizerBase", work: Work) -> None:
     """Curves, and every answer of the round."""
     for name, value in asdict(figures).items():
         if name != "step" and value is not None:

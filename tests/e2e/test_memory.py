@@ -22,9 +22,12 @@ import json, re, sys
 from pathlib import Path
 from tasks.models.loader import load_model
 from tasks.models.trunk import split_layer
+from tasks.rlhf.critic import CriticStart
+from tasks.rlhf.participants import Participants
 from tasks.rlhf.ppo import PPOTrainer
 from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
+from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import AlignSettings, PPOSettings
 
 settings = AlignSettings(**json.loads(sys.argv[2]))
@@ -34,7 +37,8 @@ first, second = (RewardModel(roles, role, scalar_head(roles.hidden_size, 0)) for
 for role in ("reward", "second"):
     roles.add(role, settings.reward_lora_r, settings.reward_lora_targets, 0)
 own = PPOSettings(**{name: getattr(settings, name) for name in PPOSettings.model_fields})
-trainer = PPOTrainer(roles, first, own, set(), settings.reward_lora_targets, settings.reward_lora_r, second)
+critic = CriticStart(first, settings.reward_lora_r, settings.reward_lora_targets)
+trainer = PPOTrainer(Participants(roles, Scorer(first), set(), second), critic, own)
 prompts = [[1000 + (37 * row + 11 * i) % 40000 for i in range(int(sys.argv[3]))] for row in range(settings.episodes)]
 best = roles.state("default")
 trainer.learn(*trainer.sample_round(1, prompts))

@@ -17,11 +17,14 @@ from tasks.inference.sampling import sample
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.trunk import split_layer
 from tasks.models.unmerged import load_unmerged
+from tasks.rlhf.critic import CriticStart
 from tasks.rlhf.estimate import MIB, estimate
 from tasks.rlhf.guards import Guards
+from tasks.rlhf.participants import Participants
 from tasks.rlhf.ppo import PPOTrainer, run_ppo
 from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
+from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import AlignSettings, PPOSettings
 from tests.embedder import save_tiny_embedder
 from tests.models import save_tiny, tiny_llama
@@ -91,7 +94,8 @@ def trainer(model, **settings) -> PPOTrainer:
     chosen = PPOSettings(
         **{"updates": 3, "episodes": 8, "answer_tokens": 12, "learning_rate": 0.01, "length_limit": 99, "distinct_limit": 1} | settings
     )
-    return PPOTrainer(roles, RewardModel(roles, "reward", scalar_head(roles.hidden_size, 0)), chosen, {63}, "all-linear", 8)
+    reward = RewardModel(roles, "reward", scalar_head(roles.hidden_size, 0))
+    return PPOTrainer(Participants(roles, Scorer(reward), {63}), CriticStart(reward, 8, "all-linear"), chosen)
 
 
 @pytest.mark.parametrize(("trunk", "off"), [("float32", 1e-5), ("bfloat16", 0.05), ("nf4", 0.05)])

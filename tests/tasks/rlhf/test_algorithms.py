@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,10 @@ from safetensors.torch import load_file
 
 from tasks.errors import MigakiError
 from tasks.prompts.template import encode_example, encode_prompt
-from tasks.rlhf import with_trl
+from tasks.rlhf.dpo_kto import answer_columns
+from tasks.rlhf.learner import Learner
+from tasks.rlhf.trl_plan import FROM_GROUPS
+from tasks.rlhf.trl_trainers import TRAINERS
 from tests.models import tiny_tokenizer
 from tests.place import PAIRS, Place, question
 
@@ -34,14 +38,14 @@ def usual(place):
 def spied(monkeypatch):
     """The learner of the next run, and every batch that TRL computes a loss on."""
     seen = SimpleNamespace(learner=None, batches=[])
-    run = with_trl._run
+    run = Learner.run
 
     def keep(learner, *parts):
         seen.learner = learner
         return run(learner, *parts)
 
-    monkeypatch.setattr(with_trl, "_run", keep)
-    for _, kind in with_trl.TRAINERS.values():
+    monkeypatch.setattr(Learner, "run", keep)
+    for _, kind in TRAINERS.values():
         compute = kind._compute_loss
         monkeypatch.setattr(
             kind,
@@ -79,7 +83,13 @@ def test_it_learns_records_every_round_and_leaves_an_adapter_that_opens(place, a
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
 def test_groups_are_answers_to_one_prompt_as_the_template_encodes_it(place, algorithm, spied, monkeypatch):
     ends = {256, *range(80)}  # so many that answers end at once, early, late and not at all
-    monkeypatch.setattr(with_trl, "end_ids", lambda tokenizer: ends)
+    start = Learner.__post_init__
+
+    def with_many_ends(self):
+        self.participants = replace(self.participants, end_ids=ends)
+        start(self)
+
+    monkeypatch.setattr(Learner, "__post_init__", with_many_ends)
     made = place.align(algorithm=algorithm)
     prompts = [encode_prompt(tiny_tokenizer(), question(i)) for i in range(16)]
     for batch in spied.batches:
@@ -112,7 +122,7 @@ def test_pairs_are_the_examples_that_the_reward_model_learns_from(place, algorit
 
 def test_kl_answers_are_those_of_the_neighbours_in_a_micro_batch():
     pairs = [([i], [10 + i], [20 + i]) for i in range(4)]
-    columns = with_trl.answer_columns([(pairs[0], True), (pairs[1], False), (pairs[2], True), (pairs[3], True)], 2)
+    columns = answer_columns([(pairs[0], True), (pairs[1], False), (pairs[2], True), (pairs[3], True)], 2)
     assert columns["completion_ids"] == [[10], [21], [12], [13]] and columns["label"] == [True, False, True, True]
     assert columns["KL_completion_ids"] == [[21], [10], [13], [12]]
 
@@ -177,7 +187,7 @@ def test_a_limit_ends_the_run_with_the_policy_from_before(place, algorithm):
 
 @pytest.mark.parametrize("algorithm", ["rloo", "dpo"])
 def test_a_loss_that_is_no_number_is_refused_at_once_and_later_ends_the_run(place, algorithm, monkeypatch):
-    kind, broken_from = with_trl.TRAINERS[algorithm][1], [1]
+    kind, broken_from = TRAINERS[algorithm][1], [1]
     compute, calls = kind._compute_loss, []
 
     def broken(self, *rest):
@@ -225,7 +235,7 @@ SAMPLING = {"group_size": 2, "temperature": 0.5, "answer_tokens": 5, "score_clip
 
 
 # Half a minute for some fifty runs. GRPO divides by the deviation within a group, which takes a weight out again.
-CASES = [(a, name) for a in ALGORITHMS for name in (CHANGES | SAMPLING if a in with_trl.FROM_GROUPS else CHANGES)]
+CASES = [(a, name) for a in ALGORITHMS for name in (CHANGES | SAMPLING if a in FROM_GROUPS else CHANGES)]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from tasks.rlhf.kl import AdaptiveKLController, FixedKLController, kl_estimate
 from tasks.rlhf.losses import bradley_terry, policy_loss, value_loss
 from tasks.rlhf.reward import accuracy_by_length, calibration, rank_correlation
 from tasks.rlhf.roles import last_state, scalar_head
-from tasks.rlhf.rollout import clipped_scores
+from tasks.rlhf.scoring import clipped_scores
 from tasks.rlhf.settings import PPOSettings
 from tasks.statistics import wilson_interval
 

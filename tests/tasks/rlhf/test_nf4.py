@@ -9,11 +9,13 @@ from peft import PeftModel
 from tasks.models.loader import load_merged
 from tasks.models.lora import save_adapter
 from tasks.models.unmerged import load_unmerged
+from tasks.rlhf.critic import CriticStart
 from tasks.rlhf.guards import Guards
+from tasks.rlhf.participants import Participants
 from tasks.rlhf.ppo import PPOTrainer, run_ppo
 from tasks.rlhf.reward import FACTS, RewardModel, open_reward_model
-from tasks.rlhf.roles import Roles, scalar_head
-from tasks.rlhf.rollout import POLICY
+from tasks.rlhf.roles import POLICY, Roles, scalar_head
+from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
 from tests.models import tiny_llama
 
@@ -61,7 +63,7 @@ def test_ppo_learns_on_it_and_leaves_it_as_it_was(tuned, trunk, tmp_path):
     reward = RewardModel(roles, "first", scalar_head(roles.hidden_size, 0))
     settings = PPOSettings(updates=3, episodes=8, answer_tokens=6, learning_rate=0.01, length_limit=9, distinct_limit=1)
     rounds = []
-    trainer = PPOTrainer(roles, reward, settings, {63}, "all-linear", 4)
+    trainer = PPOTrainer(Participants(roles, Scorer(reward), {63}), CriticStart(reward, 4, "all-linear"), settings)
     policy, _ = run_ppo(trainer, [[i, i + 1] for i in range(8)], lambda figures, *_: rounds.append(figures), Guards(settings, str))
     assert abs(rounds[0].kl) < 1e-4 and rounds[-1].kl != 0
     assert max(figures.first_ratio_error for figures in rounds) < (1e-5 if trunk == "nf4" else 0.05)

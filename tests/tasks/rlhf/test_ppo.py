@@ -7,11 +7,14 @@ from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, collate
 from tasks.models.likelihood import target_logprobs
 from tasks.models.trunk import causal_lm
+from tasks.rlhf.critic import CriticStart
 from tasks.rlhf.guards import Guards, alarm
-from tasks.rlhf.ppo import PPOTrainer, Progress, run_ppo
+from tasks.rlhf.participants import Participants
+from tasks.rlhf.ppo import PPOTrainer, run_ppo
 from tasks.rlhf.reward import RewardModel
-from tasks.rlhf.roles import Roles, scalar_head
-from tasks.rlhf.rollout import POLICY
+from tasks.rlhf.roles import POLICY, Roles, scalar_head
+from tasks.rlhf.rounds import Progress
+from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
 from tests.models import FAMILIES, tiny_llama
 
@@ -33,7 +36,7 @@ def speaker() -> torch.nn.Module:
     return model
 
 
-def trainer_for(model=None, reward=CountReward, end=frozenset({63}), **settings) -> PPOTrainer:
+def trainer_for(model=None, reward=CountReward, watcher=None, end=frozenset({63}), **settings) -> PPOTrainer:
     roles = Roles(model or speaker(), 2)
     roles.add("reward", 4, "attention", 0)
     chosen = PPOSettings(
@@ -53,7 +56,9 @@ def trainer_for(model=None, reward=CountReward, end=frozenset({63}), **settings)
         }
         | settings
     )
-    return PPOTrainer(roles, reward(roles, "reward", scalar_head(32, 0)), chosen, set(end), "attention", 4)
+    first = reward(roles, "reward", scalar_head(32, 0))
+    watcher = watcher and watcher(roles, "reward", scalar_head(32, 1))
+    return PPOTrainer(Participants(roles, Scorer(first), set(end), watcher), CriticStart(first, 4, "attention"), chosen)
 
 
 def run(trainer: PPOTrainer):
@@ -207,8 +212,7 @@ class Brevity(RewardModel):
 
 def test_the_alarm_rings_for_a_planted_reward_that_can_be_hacked():
     def answers_of(reward):
-        trainer = trainer_for(reward=reward, updates=24, answer_tokens=16, learning_rate=0.05, end=range(56, 64))
-        trainer.watcher = Brevity(trainer.roles, "reward", scalar_head(32, 1))
+        trainer = trainer_for(reward=reward, watcher=Brevity, updates=24, answer_tokens=16, learning_rate=0.05, end=range(56, 64))
         rounds, _, _ = run(trainer)
         return alarm([r.score for r in rounds], [r.second_score for r in rounds])
 
