@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Two processes, a file of tests to each, in the order of collection: the file that takes longest is among the first.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install retrain test test-all platform chat lint clean
+.PHONY: install retrain test test-slow test-all platform chat lint clean
 
 install: $(READY)
 
@@ -20,7 +23,12 @@ retrain: install
 	$(BIN)/migaki retrain --profile quick
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not alone and not slow and not e2e'
+	$(BIN)/python -m pytest -m 'alone and not slow and not e2e'
+
+test-slow: install
+	$(BIN)/python -m pytest --timeout 1500 $(SIDE_BY_SIDE) -m '(slow or e2e) and not alone'
+	$(BIN)/python -m pytest --timeout 1500 -m '(slow or e2e) and alone'
 
 test-all: install
 	$(BIN)/python -m pytest -m ''

@@ -58,6 +58,7 @@ def test_every_stage_runs_and_leaves_its_account(place):
     )
 
 
+@pytest.mark.alone
 def test_overhead_is_small(place):
     """Orchestration costs at most 5 % of a run of minutes; on this run of seconds, at most a second a stage."""
     _, _, answer = place
@@ -66,6 +67,7 @@ def test_overhead_is_small(place):
     assert answer["seconds"] - bodies < 1.5 * len(CHAIN)  # with the gate and the report
 
 
+@pytest.mark.alone
 def test_a_second_run_reuses_everything_but_the_gate(place):
     home, options, first = place
     again = migaki(home, "retrain", *options)

@@ -108,6 +108,7 @@ while True:
 )
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_twenty_kills_leave_nothing_half_and_no_lock(home):
     import random

@@ -105,6 +105,7 @@ def test_closing_the_iterator_forgets_and_stopping_keeps_what_was_said():
     assert seen[-1].turn.reason == "stopped" and seen[-1].turn.answer == "one" == conversation.turns[1]["content"]
 
 
+@pytest.mark.alone
 def test_an_answer_that_takes_too_long_is_ended():
     start = time.perf_counter()
     _, turn = ask(engine(Script("a " * 500, 0.05), seconds=1), "Go on and on and on")

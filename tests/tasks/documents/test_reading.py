@@ -61,6 +61,7 @@ def zip_bomb() -> bytes:
     return out.getvalue()
 
 
+@pytest.mark.alone
 def test_files_that_hang_are_given_up_and_the_rest_goes_on(tmp_path):
     named = files(tmp_path, {"a.md": b"# first", "b.html": b"<div>" * 200_000 + b"x", "c.pdf": endless_pdf(), "e.md": b"# last"})
     os.mkfifo(tmp_path / "d.txt")  # opening it waits for somebody to write
@@ -89,6 +90,7 @@ def test_a_file_that_unpacks_to_too_much(tmp_path):
     assert "250,000,000 bytes when unpacked" in reasons["a.docx"] and reasons["b.md"] == "next"
 
 
+@pytest.mark.alone
 def test_no_process_is_left_when_nobody_wants_the_rest(tmp_path):
     os.mkfifo(tmp_path / "b.txt")
     named = [*files(tmp_path, {"a.md": b"# first"}), DocumentFile("b.txt", tmp_path / "b.txt")]

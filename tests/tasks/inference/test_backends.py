@@ -455,6 +455,7 @@ def test_nobody_there_and_nothing_said(server, monkeypatch):
     silent.set()
 
 
+@pytest.mark.alone
 def test_a_silent_server_does_not_keep_anybody_from_stopping(server):
     silent, stop = threading.Event(), threading.Event()
     server.plan += [(200, [piece("a"), lambda: silent.wait(20)])]

@@ -36,6 +36,7 @@ def test_sentences(text, expected):
     assert sentences(text) == expected
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "text", ["「あ。」" * 100_000, "「" * 200_000 + "」" * 200_000 + "。", "あ。」" * 100_000, "\n・" * 100_000 + "あ", "あ!?" * 100_000]
 )

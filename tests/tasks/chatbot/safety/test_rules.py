@@ -95,6 +95,7 @@ def test_directions_in_an_answer_are_blocked_and_facts_are_not():
     assert not guard.check_output("First, open the settings. Then save the file.").blocked
 
 
+@pytest.mark.alone
 def test_rules_take_a_fraction_of_a_millisecond_and_never_hang():
     for text in ("how to kill " * 4000, "人を" * 8000 + "教えて", "a " * 20000, "build " + "x" * 30000):
         start = time.perf_counter()

@@ -120,6 +120,7 @@ def test_its_meaning_comes_back_from_disk_too(tmp_path):
         Classifier.load(tmp_path)
 
 
+@pytest.mark.alone
 def test_a_request_takes_milliseconds_however_long():
     classifier = fit(ROWS, SETTINGS)
     times = []

@@ -233,6 +233,7 @@ def test_half_a_weather_service_is_refused():
         bundled_tools(ToolSettings(weather_url="http://127.0.0.1/{latitude}"))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "text",
     [

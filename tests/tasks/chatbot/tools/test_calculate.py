@@ -247,6 +247,7 @@ def test_the_hostile_ones_are_many():
     assert len(set(HOSTILE)) >= 200
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("expression", HOSTILE, ids=lambda text: ascii(text)[:24])
 def test_nothing_hostile_is_executed_or_hangs(expression, without_collection):
     start = time.thread_time()
