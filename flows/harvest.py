@@ -46,7 +46,8 @@ def gather(home: Home, settings: HarvestSettings) -> Harvest:
     Raises:
         MigakiError, StorageError: the index that serves cannot be read.
     """
-    from tasks.chatbot.safety import Guard, redact
+    from tasks.chatbot.safety.guard import Guard
+    from tasks.chatbot.safety.personal import redact
     from tasks.flywheel.harvest import harvest
     from tasks.rag.retrieval import standing
 

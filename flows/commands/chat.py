@@ -14,8 +14,10 @@ from flows.serving.engine import Opened, Said, open_engine
 from storage.catalog import Catalog
 from storage.chats import ChatLog
 from storage.home import Home, StorageError
+from tasks.chatbot.language import languages
 from tasks.chatbot.terminal import Terminal
 from tasks.errors import MigakiError
+from tasks.text.detection import detect
 
 if TYPE_CHECKING:
     from tasks.chatbot.engine import ChatEngine
@@ -128,4 +130,4 @@ def _plain_line(prompt: str, out: TextIO) -> str:
 def spoken() -> str:
     """The language of the terminal's own words, from the user's locale."""
     said = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
-    return "ja" if said.startswith("ja") else "en"
+    return next((code for code in languages() if said.startswith(code)), detect(""))  # as texts of no language count

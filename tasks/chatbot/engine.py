@@ -7,20 +7,23 @@ in which the catalogue calls the model weak, the engine does not let it write: i
 import re
 import threading
 import time
-import unicodedata
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from tasks.chatbot.citations import cite
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Source, Turn
 from tasks.chatbot.followup import standalone
-from tasks.chatbot.safety.guard import Guard, as_data, refusal, without_delimiters
+from tasks.chatbot.language import languages
+from tasks.chatbot.quoting import best_sentence, quoted
+from tasks.chatbot.refusals import refusal
+from tasks.chatbot.safety.guard import Decision, Guard
+from tasks.chatbot.safety.injection import as_data, without_delimiters
 from tasks.chatbot.settings import ChatSettings
-from tasks.chatbot.smalltalk import GREETING, is_small_talk
+from tasks.chatbot.smalltalk import is_small_talk
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import ToolBox
@@ -33,25 +36,10 @@ from tasks.text.messages import Message
 from tasks.text.sentences import sentences
 from tasks.text.terms import subject, terms
 
-if TYPE_CHECKING:
-    from tasks.chatbot.safety.guard import Decision
-
-NOTHING_FOUND = {"en": "The documents do not answer this.", "ja": "この質問の答えは資料の中に見つかりませんでした。"}
-QUOTED = {"en": "From “{title}”: {sentence}", "ja": "資料「{title}」より引用します: {sentence}"}
-QUOTING_BECAUSE = {
-    "en": "(This model writes this language poorly, so the source is quoted.)",
-    "ja": "(このモデルは日本語の文章が苦手なため、資料の文をそのまま引用しています。)",
-}
 HELD = 8  # tokens that wait for the output filter at most: it must see what is shown before it is shown
-DEFINES = 2.0  # how much more a sentence is worth that begins with what the question asks about
-WHAT_IS = {
-    "en": re.compile(
-        r"(?:what(?:'s|\s+is|\s+are|\s+does)|define|explain)\s+(?:an?\s+|the\s+)?([\w .-]{2,40}?)(?:\s+mean)?\s*[?.!]*$", re.I
-    ),
-    "ja": re.compile(r"([^、。?!\s]{2,20}?)(?:とは|って)(?:(?:何|なに|なん)(?:のこと)?(?:です|でしょう)?か?)?[。?]*$"),
-}
-BOUNDARY = re.compile("[.!?。\uff01\uff1f\n]")
-WHOLE = re.compile(r".*[\s。、\uff01\uff1f]", re.S)  # up to where no word, number or address is cut
+BOUNDARY = re.compile(rf"[{re.escape(''.join(language.SENTENCE_ENDS for language in languages().values()))}\n]")
+# Up to where no word, number or address is cut.
+WHOLE = re.compile(rf".*[\s{re.escape(''.join(language.WORD_ENDS for language in languages().values()))}]", re.S)
 
 
 class Index(Protocol):
@@ -113,7 +101,8 @@ class ChatEngine:
             yield from self._check(turn)
         if turn.answer and not turn.refused:
             conversation.add("user", question)
-            conversation.add("assistant", turn.answer.removesuffix(QUOTING_BECAUSE[turn.lang]).strip())  # the model would say it of itself
+            # Without why it was quoted: the model would go on to say that of its own answers.
+            conversation.add("assistant", turn.answer.removesuffix(languages()[turn.lang].QUOTING_BECAUSE).strip())
         yield Ended(turn)
 
     def _check(self, turn: Turn) -> Iterator[Event]:
@@ -124,7 +113,7 @@ class ChatEngine:
         turn.sentences = cite(turn.answer, turn.sources, self.settings.support)
         if turn.reason == "stop" and not any(sentence.supported for sentence in turn.sentences):
             source, sentence = best_sentence(turn.question, turn.sources, self.retriever.rarity)
-            quote = QUOTED[turn.lang].format(title=source.title, sentence=sentence)
+            quote = quoted(turn.lang, source, sentence)
             yield Piece(f"\n\n{quote}" if turn.answer else quote)
             turn.answer = f"{turn.answer}\n\n{quote}".strip()
             turn.sentences.append(Sentence(quote, (source.number,), True))
@@ -148,7 +137,7 @@ class ChatEngine:
             yield self._look_up(turn, query, groups)
             if not turn.sources:
                 turn.reason = "unanswered"
-                yield from self._say(turn, NOTHING_FOUND[turn.lang])
+                yield from self._say(turn, languages()[turn.lang].NOTHING_FOUND)
                 return
         if self._is_exact(turn) or (turn.lang in self.weak_in and (turn.sources or answered or talk)):
             yield from self._say(turn, self._written_for_it(turn))
@@ -159,19 +148,19 @@ class ChatEngine:
         turn.answer = text
         yield Piece(text)
 
-    def _decide(self, turn: Turn, side: str, text: str, *known: str) -> "Decision | None":
+    def _decide(self, turn: Turn, side: str, text: str, *known: str) -> Decision | None:
         """What the filters say of a text; whatever they found is kept with the turn, once."""
         if self.guard is None:
             return None
         decision = getattr(self.guard, f"check_{side}")(text, *known)
-        if decision.code and (found := {"side": side} | asdict(decision)) not in turn.decisions:
-            turn.decisions.append(found)
+        if decision.code and (kept := {"side": side} | asdict(decision)) not in turn.decisions:
+            turn.decisions.append(kept)
         return decision
 
-    def _refuse(self, turn: Turn, decision: "Decision", side: str) -> Iterator[Event]:
+    def _refuse(self, turn: Turn, decision: Decision, side: str) -> Iterator[Event]:
         turn.refused, turn.reason, turn.sources = decision.code, "refused", []
         yield Refused(decision.code, side)
-        text = refusal(replace(decision, lang=turn.lang))
+        text = refusal(decision.code, turn.lang)
         yield Piece(f"\n\n{text}" if turn.answer else text)
         turn.answer = text
 
@@ -209,10 +198,10 @@ class ChatEngine:
         if results:
             return "\n".join(results)
         if not turn.sources:
-            return GREETING[turn.lang]
+            return languages()[turn.lang].GREETING
         source, sentence = best_sentence(turn.question, turn.sources, self.retriever.rarity)
         turn.quoted, turn.sources = True, [replace(source, number=1)]
-        return f"{QUOTED[turn.lang].format(title=source.title, sentence=sentence)}\n{QUOTING_BECAUSE[turn.lang]}"
+        return f"{quoted(turn.lang, source, sentence)}\n{languages()[turn.lang].QUOTING_BECAUSE}"
 
     def _generate(self, turn: Turn, conversation: Conversation, stop: threading.Event, sampling: Sampling) -> Iterator[Event]:
         messages = self._prompt(turn, conversation, sampling)
@@ -299,30 +288,3 @@ def _time_limit(stop: threading.Event, seconds: float) -> Iterator[threading.Eve
 
 def source_of(hit: Hit, number: int) -> Source:
     return Source(number, hit.chunk_id, hit.document, hit.title, hit.heading, hit.text, hit.lang, hit.score, hit.page, hit.restricted)
-
-
-def definition(question: str) -> re.Pattern[str] | None:
-    """How a sentence begins that says what the question asks about, if it asks what something is."""
-    asked = unicodedata.normalize("NFKC", question).strip()
-    found = WHAT_IS["en"].match(asked) or WHAT_IS["ja"].match(asked)
-    if not found:
-        return None
-    thing = re.escape(found[1])
-    return re.compile(
-        rf"(?:(?:an?|the)\s+)?{thing}(?:\s*[(\uff08][^)\uff09]*[)\uff09])?(?:とは|は|って|、|\s+(?:is|are|means?|stands?|refers?|\w+s)\b)",
-        re.I,
-    )
-
-
-def best_sentence(question: str, sources: list[Source], rarity: Callable[[str], float]) -> tuple[Source, str]:
-    """The sentence of the sources that shares the rarest terms with the question; earlier ones, texts in the question's language and, where it
-    asks what something is, sentences that begin with it are favoured."""
-    asked, lang, opening = set(terms(subject(question))), detect(question), definition(question)
-
-    def worth(source: Source, rank: int, sentence: str) -> float:
-        shared = sum(rarity(term) for term in asked & set(terms(sentence)))
-        return shared / (2 + rank) * (1.0 if source.lang == lang else 0.5) * (DEFINES if opening and opening.match(sentence) else 1.0)
-
-    candidates = [(worth(source, rank, text), source, text) for rank, source in enumerate(sources) for text in sentences(source.text)]
-    _, source, sentence = max(candidates, key=lambda candidate: candidate[0])
-    return source, sentence

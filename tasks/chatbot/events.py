@@ -66,7 +66,7 @@ class Turn:
 
     turn_id: str
     question: str
-    lang: str = "en"
+    lang: str
     answer: str = ""
     sources: list[Source] = field(default_factory=list)
     sentences: list[Sentence] = field(default_factory=list)

@@ -4,28 +4,19 @@ By rule: a small model's rewriting adds more errors than it mends. What is searc
 the terms of both count.
 """
 
-import re
 from collections.abc import Sequence
 
+from tasks.chatbot.language import languages
 from tasks.text.detection import detect
 
-REFERRING = {
-    "en": re.compile(r"\b(it|its|they|them|their|he|him|his|she|her|this|that|these|those|there|the (former|latter|same))\b", re.I),
-    "ja": re.compile(r"それ|これ|あれ|その|この|あの|そこ|そちら|こちら|彼女?(?=[のはがをに])|同じ"),
-}
-CONTINUING = {
-    "en": re.compile(r"^\s*(and|but|so|then|also|what about|how about|why|how so|which one|since when|for example|tell me more)\b", re.I),
-    "ja": re.compile(r"^\s*(では|じゃあ|それでは|そして|でも|ほかに|他に|もっと|なぜ|どうして|例えば|たとえば|いつから|どこで|誰が)"),
-}
-SHORT = {"en": 18, "ja": 8}  # characters: so short a question seldom names what it is about
 LINKS = 3  # questions back that are looked at
 
 
 def needs_history(question: str) -> bool:
     """Whether a question points back at an earlier one."""
-    lang = detect(question)
-    continues = CONTINUING[lang].search(question)
-    return bool(REFERRING[lang].search(question) or (continues and len(question) < 3 * SHORT[lang]) or len(question.strip()) <= SHORT[lang])
+    language = languages()[detect(question)]
+    continues = language.CONTINUING.search(question) and len(question) < 3 * language.SHORT
+    return bool(language.REFERRING.search(question) or continues or len(question.strip()) <= language.SHORT)
 
 
 def standalone(question: str, earlier: Sequence[str]) -> str:

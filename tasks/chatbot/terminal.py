@@ -16,6 +16,7 @@ from typing import Any, Protocol, TextIO
 
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Ended, Event, Piece, Refused, Source, Turn
+from tasks.chatbot.language import languages
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.transcript import save
 from tasks.errors import MigakiError
@@ -26,64 +27,6 @@ CONTROLS = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )  # could move the cursor or turn text around
 SHOWN = 300  # characters of a tool's result
-WORDS = {
-    "en": {
-        "hint": "/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves",
-        "help": """/sources [N]    what the last answer rests on, in full
-/good, /bad     rate the last answer
-/better TEXT    say what would have been a better answer
-/model [ID]     which models there are, or talk with another one
-/reset          forget the conversation and begin a new one
-/save FILE      write the conversation: Markdown (.md) or JSON lines (.jsonl); /save! replaces a file
-/quit           leave (Ctrl-D too)
-A line that ends with \\ goes on in the next one; lines between two lines of \"\"\" are one question. Ctrl-C stops an answer.""",
-        "again": "Ctrl-C once more leaves, as /quit does",
-        "dropped": "what was typed is dropped",
-        "forgotten": "forgotten; this is a new conversation",
-        "thanks": "kept: thank you",
-        "nothing": "nothing has been answered yet",
-        "no_sources": "the last answer has no sources",
-        "no_source": "the last answer has no source {}; it has {}",
-        "unknown": "there is no command /{}",
-        "near": "did you mean /{}?",
-        "no_text": "say what would have been better after /better",
-        "no_file": "name a file after /save, such as chat.md",
-        "saved": "{} answers written to {}",
-        "talking": "now talking with {}",
-        "unsupported": "no source says this",
-        "refused": "refused ({})",
-        "page": "p. {}",
-        "reasons": {"length": "cut at its greatest length", "timeout": "cut at its time limit", "stopped": "stopped"},
-    },
-    "ja": {
-        "hint": "/help でコマンドの一覧。Ctrl-C は回答を止め、Ctrl-D は終了します",
-        "help": """/sources [番号]  直前の回答の出典を全文で表示
-/good, /bad      直前の回答を評価
-/better 文       より良い回答を教える
-/model [ID]      モデルの一覧、または別のモデルに切り替え
-/reset           会話を忘れて新しく始める
-/save ファイル   会話を保存: Markdown (.md) または JSON Lines (.jsonl)。/save! は上書き
-/quit            終了 (Ctrl-D でも)
-行末の \\ で次の行に続きます。\"\"\" だけの行で挟んだ行は一つの質問になります。Ctrl-C は回答だけを止めます。""",
-        "again": "もう一度 Ctrl-C を押すと終了します (/quit と同じ)",
-        "dropped": "入力を取り消しました",
-        "forgotten": "会話を忘れました。新しい会話です",
-        "thanks": "記録しました。ありがとうございます",
-        "nothing": "まだ回答がありません",
-        "no_sources": "直前の回答に出典はありません",
-        "no_source": "直前の回答に出典 {} はありません。あるのは {} です",
-        "unknown": "/{} というコマンドはありません",
-        "near": "/{} ですか?",
-        "no_text": "/better の後に、より良い回答を書いてください",
-        "no_file": "/save の後にファイル名を書いてください (例: chat.md)",
-        "saved": "{} 件の回答を {} に保存しました",
-        "talking": "{} に切り替えました",
-        "unsupported": "出典で確かめられません",
-        "refused": "お断りしました ({})",
-        "page": "{} ページ",
-        "reasons": {"length": "長さの上限で切れました", "timeout": "時間切れで止めました", "stopped": "停止しました"},
-    },
-}
 
 
 class Engine(Protocol):
@@ -115,10 +58,11 @@ class Host(Protocol):
 
 
 class Terminal:
-    """A conversation at a terminal; `ask` reads a line as `input` does, `lang` is what the terminal itself speaks (en, ja)."""
+    """A conversation at a terminal; `ask` reads a line as `input` does, `lang` is the language that the terminal itself speaks."""
 
-    def __init__(self, engine: Engine, host: Host, ask: Callable[[str], str], out: TextIO, lang: str = "en"):
-        self.engine, self.host, self.ask, self.out, self.words = engine, host, ask, out, WORDS[lang]
+    def __init__(self, engine: Engine, host: Host, ask: Callable[[str], str], out: TextIO, lang: str):
+        self.engine, self.host, self.ask, self.out = engine, host, ask, out
+        self.words, self.cut = languages()[lang].TERMINAL, languages()[lang].CUT
         self.conversation = engine.conversation()
         self.turns: list[Turn] = []
         self.answered = 0
@@ -175,7 +119,7 @@ class Terminal:
                 for event in events:
                     self.show(event)
             except KeyboardInterrupt:
-                self.say(f" [{self.words['reasons']['stopped']}]")
+                self.say(f" [{self.cut['stopped']}]")
 
     def show(self, event: Event) -> None:
         match event:
@@ -192,7 +136,7 @@ class Terminal:
 
     def end(self, turn: Turn) -> None:
         """What is said below an answer: how it was cut, what no source supports, and where it comes from."""
-        cut = self.words["reasons"].get(turn.reason)
+        cut = self.cut.get(turn.reason)
         self.say(f" [{cut}]" if cut else "")
         for sentence in turn.sentences:
             if not sentence.supported:
@@ -210,12 +154,12 @@ class Terminal:
         return f"{source.heading or source.title} ({', '.join([source.document, *page])})"
 
     def sources(self, number: str) -> None:
-        found = self.turns[-1].sources if self.turns else []
-        wanted = [source for source in found if number in ("", str(source.number))]
-        if not found:
+        every = self.turns[-1].sources if self.turns else []
+        wanted = [source for source in every if number in ("", str(source.number))]
+        if not every:
             self.say(self.words["no_sources"])
         elif not wanted:
-            self.say(self.words["no_source"].format(number, ", ".join(str(source.number) for source in found)))
+            self.say(self.words["no_source"].format(number, ", ".join(str(source.number) for source in every)))
         for source in wanted:
             self.say(f"[{source.number}] {self.place(source)} {source.score:.2f}\n    {source.text.strip()}")
 

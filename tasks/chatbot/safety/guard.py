@@ -9,33 +9,9 @@ from dataclasses import dataclass
 
 from tasks.chatbot.safety import injection, personal
 from tasks.chatbot.safety.classifier import Classifier
-from tasks.chatbot.safety.injection import as_data, without_delimiters
-from tasks.chatbot.safety.personal import redact
 from tasks.chatbot.safety.rules import certain, code_of, harmful_answer, signals, topic
 from tasks.chatbot.safety.settings import GuardSettings
 from tasks.text.detection import detect
-
-__all__ = ["Decision", "Guard", "as_data", "redact", "refusal", "without_delimiters"]
-
-REFUSALS = {
-    "harm": {"en": "I'm sorry, but I can't help with that.", "ja": "申し訳ありませんが、そのご依頼にはお答えできません。"},
-    "harm.self_harm": {
-        "en": "I'm sorry that you are going through this. I can't help with hurting yourself, but you do not have to be alone with it: please talk "
-        "to someone you trust, or call a crisis line where you live (in Japan 0120-783-556, in the US and Canada 988, in the UK and Ireland "
-        "116 123). If you are in danger right now, call your emergency number.",
-        "ja": "おつらい気持ちを話してくださり、ありがとうございます。自分を傷つけることのお手伝いはできませんが、一人で抱え込まないでください。"
-        "身近な信頼できる人や、いのちの電話(0120-783-556)、よりそいホットライン(0120-279-338)に話してみてください。"
-        "今すぐ危険があるときは、119番か110番に電話してください。",
-    },
-    "private": {
-        "en": "I'm sorry, but the answer held personal data that I can't show.",
-        "ja": "申し訳ありませんが、回答に個人情報が含まれていたため、表示できません。",
-    },
-    "injection": {
-        "en": "I'm sorry, but I can't use that text: it tries to give me instructions.",
-        "ja": "申し訳ありませんが、指示を紛れ込ませた文章のため、使うことができません。",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -49,12 +25,6 @@ class Decision:
     code: str
     score: float
     lang: str
-
-
-def refusal(decision: Decision) -> str:
-    """What is said in place of what was blocked, in the decision's language."""
-    said = REFUSALS.get(decision.code) or REFUSALS[decision.code.partition(".")[0]]
-    return said[decision.lang]
 
 
 class Guard:
@@ -91,7 +61,7 @@ class Guard:
 
     def clean_output(self, text: str, known: str = "") -> str:
         """An answer as it may be shown: without personal data, where the settings say so."""
-        return redact(text, known) if self.settings.personal == "redact" else text
+        return personal.redact(text, known) if self.settings.personal == "redact" else text
 
     def check_document(self, text: str) -> Decision:
         """Whether a text that was looked up tries to steer the model. `as_data` makes it harmless; blocked, it is to be left out."""

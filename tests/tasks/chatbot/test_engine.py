@@ -7,8 +7,10 @@ from typing import Annotated
 import pytest
 
 from tasks.chatbot.conversation import Conversation
-from tasks.chatbot.engine import HELD, NOTHING_FOUND, ChatEngine, best_sentence, source_of
+from tasks.chatbot.engine import HELD, ChatEngine, source_of
 from tasks.chatbot.events import Ended, Found, Piece, Refused
+from tasks.chatbot.language import languages
+from tasks.chatbot.quoting import best_sentence
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.smalltalk import is_small_talk
@@ -127,7 +129,7 @@ def test_a_weak_language_is_quoted_and_said_so():
 def test_what_the_documents_do_not_answer_is_admitted_and_nothing_guessed(question, lang):
     backend = Script()
     events, turn = ask(engine(backend, Index(hit("関係のない文です。"), confidence=0.1)), question)
-    assert turn.answer == NOTHING_FOUND[lang] and turn.reason == "unanswered" and turn.sources == [] and not backend.prompts
+    assert turn.answer == languages()[lang].NOTHING_FOUND and turn.reason == "unanswered" and turn.sources == [] and not backend.prompts
     assert events[0] == Found((), 0.1)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Source, Turn
+from tasks.chatbot.language import languages
 from tasks.chatbot.terminal import Terminal, read_question, stop_on_interrupt
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.data.normalise import instruction
@@ -37,7 +38,7 @@ class Scripted:
 
     def answer(self, conversation, question, *, stop) -> Iterator[Event]:
         self.heard.append((question, [turn["content"] for turn in conversation.turns]))
-        turn = Turn(f"t{len(self.heard)}", question, answer=f"{self.name} says: {question}")
+        turn = Turn(f"t{len(self.heard)}", question, "en", answer=f"{self.name} says: {question}")
         if question == "break":
             raise MigakiError("the model broke off")
         if question == "slow":
@@ -141,10 +142,9 @@ def test_it_speaks_japanese_where_the_user_does():
 
 
 def test_both_languages_have_the_same_words():
-    from tasks.chatbot.terminal import WORDS
-
-    assert WORDS["en"].keys() == WORDS["ja"].keys() and WORDS["en"]["reasons"].keys() == WORDS["ja"]["reasons"].keys()
-    assert all(text.count("{}") == WORDS["ja"][name].count("{}") for name, text in WORDS["en"].items() if name != "reasons")
+    english, japanese = languages()["en"], languages()["ja"]
+    assert english.TERMINAL.keys() == japanese.TERMINAL.keys() and english.CUT.keys() == japanese.CUT.keys()
+    assert all(text.count("{}") == japanese.TERMINAL[name].count("{}") for name, text in english.TERMINAL.items())
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ from tasks.chatbot.terminal import Terminal
 
 class Endless(Scripted):
     def answer(self, conversation, question, *, stop):
-        turn = Turn("t", question)
+        turn = Turn("t", question, "en")
         if question != "endless":
             yield from super().answer(conversation, question, stop=stop)
             return
@@ -275,7 +275,7 @@ class Endless(Scripted):
         turn.answer, turn.reason = "and on", "stopped"
         yield Ended(turn)
 
-print("answers:", Terminal(Endless(), Kept(), input, sys.stdout).run())
+print("answers:", Terminal(Endless(), Kept(), input, sys.stdout, "en").run())
 """
 
 

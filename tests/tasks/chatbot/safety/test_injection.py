@@ -2,7 +2,9 @@
 
 import pytest
 
-from tasks.chatbot.safety import Guard, GuardSettings, as_data
+from tasks.chatbot.safety.guard import Guard
+from tasks.chatbot.safety.injection import as_data
+from tasks.chatbot.safety.settings import GuardSettings
 from tests.models import tiny_tokenizer
 
 DELIMITERS = [

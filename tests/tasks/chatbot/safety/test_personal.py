@@ -4,8 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from tasks.chatbot.safety import Guard, GuardSettings, redact
-from tasks.chatbot.safety.personal import find, iban_holds, luhn_holds, my_number_holds
+from tasks.chatbot.safety.guard import Guard
+from tasks.chatbot.safety.personal import find, iban_holds, luhn_holds, my_number_holds, redact
+from tasks.chatbot.safety.settings import GuardSettings
 
 CARD, MY_NUMBER = "4111 1111 1111 1111", "1234-5678-9018"
 

@@ -5,9 +5,11 @@ import time
 
 import pytest
 
-from tasks.chatbot.safety import Guard, GuardSettings, refusal
+from tasks.chatbot.refusals import refusal
 from tasks.chatbot.safety.classifier import Classifier
+from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.rules import code_of, harmful_answer, signals
+from tasks.chatbot.safety.settings import GuardSettings
 from tests import ROOT
 from tests.shared import SHARED, needs_shared
 
@@ -61,10 +63,14 @@ def test_the_same_words_in_a_harmless_context_pass(text):
 
 
 def test_self_harm_gets_care_in_the_users_language():
-    english, japanese = (refusal(Guard().check_input(text)) for text in ("I want to end my life", "もう生きていたくない。"))
+    def said(text: str) -> str:
+        decision = Guard().check_input(text)
+        return refusal(decision.code, decision.lang)
+
+    english, japanese = (said(text) for text in ("I want to end my life", "もう生きていたくない。"))
     assert "988" in english and "you do not have to be alone" in english
     assert "いのちの電話" in japanese and "119" in japanese
-    assert refusal(Guard().check_input("銃の作り方を教えて。")) == "申し訳ありませんが、そのご依頼にはお答えできません。"
+    assert said("銃の作り方を教えて。") == "申し訳ありませんが、そのご依頼にはお答えできません。"
 
 
 def test_settings_decide_what_the_guard_does():
