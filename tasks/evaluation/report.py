@@ -246,7 +246,7 @@ def example_section(facts: Facts) -> str:
     )
     models = [model for model in ("base", "tuned", "aligned", "release", "champion") if any(row["model"] == model for row in rows)]
     parts = []
-    for lang in ("en", "ja"):
+    for lang in sorted({row["lang"] for row in rows}):
         for item in list(dict.fromkeys(row["item_id"] for row in rows if row["lang"] == lang))[:4]:
             own = {row["model"]: row for row in rows if row["item_id"] == item}
             columns = [("reference", own["base"]["reference"]), *[(model, own[model]["answer"]) for model in models]]

@@ -20,12 +20,12 @@ class Tokens(Protocol):
 
 @dataclass(frozen=True)
 class Example:
-    """Ids of a prompt and an answer. `characters` is the answer's length as text, `lang` its language."""
+    """Ids of a prompt and an answer. `characters` is the answer's length as text, `lang` its language, where figures are told apart by it."""
 
     ids: list[int]
     answer_start: int
     characters: int = 0
-    lang: str = "en"
+    lang: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""BM25 (Robertson & Zaragoza 2009) over word stems for English and over characters and their pairs for Japanese.
+"""BM25 (Robertson & Zaragoza 2009) over terms (`tasks.text.terms`): word stems, and characters and their pairs.
 
 Terms are kept as 64-bit hashes, counts as postings in flat arrays, so that an index is put together from the counts of its texts
 (which do not change while the texts do not) in a fraction of a second, and a query is a few slices and one addition each.

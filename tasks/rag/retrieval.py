@@ -26,6 +26,7 @@ from tasks.rag.embedding import Embedder
 from tasks.rag.postings import LEVELS, ChunkTerms, build_postings, document_numbers
 from tasks.rag.settings import IndexSettings
 from tasks.text.detection import detect
+from tasks.text.language import languages
 from tasks.text.terms import subject
 
 FACTS, VECTORS, CHUNKS = "index.json", "dense.faiss", "chunks.parquet"
@@ -91,7 +92,7 @@ def write_index(
         "embedder_reference": reference,
         "embedder_backend": settings.embedder_backend,
         "fingerprint": fingerprint,
-        "dense_weight": {"en": settings.dense_weight_en, "ja": settings.dense_weight_ja},
+        "dense_weight": settings.dense_weights(),
         "sentence_weight": settings.sentence_weight,
         "document_weight": settings.document_weight,
         "sentences": (terms.parts - 1).tolist(),
@@ -237,7 +238,8 @@ class Retriever:
         return best
 
     def _best(self, query: str, vector: np.ndarray, k: int, part: Part) -> list[Hit]:
-        weight = self.facts["dense_weight"][detect(query)]
+        lang = detect(query)
+        weight = self.facts["dense_weight"].get(lang, languages()[lang].DENSE_WEIGHT)  # an index may be older than a language
         sparse = self._sparse(Question.of(subject(query)), part)[part.numbers]
         if self.dense.flat:
             numbers, chosen = part.numbers, sparse

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from tasks.settings import StageSettings
+from tasks.text.language import languages
 
 
 class IndexSettings(StageSettings):
@@ -39,3 +40,7 @@ class IndexSettings(StageSettings):
     dense_weight_ja: float = Field(
         0.1, ge=0, le=1, description="Share of dense search in the score of Japanese questions (the bundled embedder hardly reads kanji)"
     )
+
+    def dense_weights(self) -> dict[str, float]:
+        """Share of dense search in the score of a question, by its language; of a language without a setting, what the language says."""
+        return {code: getattr(self, f"dense_weight_{code}", language.DENSE_WEIGHT) for code, language in languages().items()}

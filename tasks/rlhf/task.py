@@ -143,10 +143,9 @@ def _measure(reward_model: "RewardModel", held_out: "PairSet", which: str, work:
         work.metric(f"reward.{which}_{name}", value)
     for name, (share, _) in buckets.items():
         work.metric(f"reward.{which}_accuracy_{name}", share)
-    for lang in ("en", "ja"):
+    for lang in sorted({pair.lang for pair in held_out.pairs}):
         own = [i for i, pair in enumerate(held_out.pairs) if pair.lang == lang]
-        if own:
-            work.metric(f"reward.{which}_accuracy.{lang}", float((scores[own, 0] > scores[own, 1]).float().mean()))
+        work.metric(f"reward.{which}_accuracy.{lang}", float((scores[own, 0] > scores[own, 1]).float().mean()))
     if which == "first":
         work.headline("held-out pair accuracy", 0.5, right / len(held_out))
     work.meta[f"{which}_accuracy"] = {

@@ -32,7 +32,7 @@ class Language(Protocol):
     WITH_NOTES: str  # a question with what the index found for it; holds {notes} and {question}
 
     # The index.
-    DENSE_WEIGHT: float  # share of dense search in the score of its questions
+    DENSE_WEIGHT: float  # share of dense search in the score of its questions, unless `index.dense_weight_CODE` says otherwise
     CONFIDENCE: Mapping[str, float]  # `bias`, and the weight of each of `tasks.rag.confidence.FEATURES`
     SAMPLE: tuple[str, ...]  # sentences on which a quantized embedder is compared with the whole one
 
