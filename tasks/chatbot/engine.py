@@ -33,8 +33,6 @@ from tasks.prompts.context import with_context
 from tasks.rag.retrieval import Hit
 from tasks.text.detection import detect
 from tasks.text.messages import Message
-from tasks.text.sentences import sentences
-from tasks.text.terms import subject, terms
 
 HELD = 8  # tokens that wait for the output filter at most: it must see what is shown before it is shown
 BOUNDARY = re.compile(rf"[{re.escape(''.join(language.SENTENCE_ENDS for language in languages().values()))}\n]")

@@ -7,9 +7,9 @@ from functools import cache
 
 from tasks.chatbot.events import Source
 from tasks.chatbot.language import languages
-from tasks.rag.bm25 import subject, terms
-from tasks.rag.chunking import sentences
 from tasks.text.detection import detect
+from tasks.text.sentences import sentences
+from tasks.text.terms import subject, terms
 
 DEFINES = 2.0  # how much more a sentence is worth that begins with what the question asks about
 
