@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from tasks.inference.backend import Reason, Sampling
 from tasks.inference.sampling import choose
-from tasks.inference.slots import GRAIN, KINDS, Prefixes, SlotCache, attention_kinds, attention_mask
-from tasks.models.trunk import decoder
+from tasks.inference.slots import GRAIN, KINDS, Prefixes, SlotCache, attention_mask
+from tasks.models.families import attention_kinds
+from tasks.models.trunk import causal_lm, decoder
 
 CLOSE, CLOSE_ENOUGH = 0.001, 0.05  # relative difference of logits that rounding explains in single precision, and in a lower one
 PATIENCE = 1 / 200  # seconds that a row is read later for each token it has left to read: short prompts first, but nobody starves
@@ -296,7 +297,7 @@ class Batch:
 @torch.no_grad()
 def can_batch(model: nn.Module) -> bool:
     """Whether rows of different lengths, read in parts, get the logits that each gets alone: not where a model keeps a cache of its own kind."""
-    if not attention_kinds(model) <= KINDS:
+    if not attention_kinds(causal_lm(model).config) <= KINDS:
         return False
     batch, probes = Batch(model, chunk=8, kept_tokens=0), [_probe(length) for length in (5, 19, 11)]
     rows = list(probes)

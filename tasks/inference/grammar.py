@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicCache
 
 from tasks.errors import MigakiError
+from tasks.models.families import context_length
 from tasks.models.likelihood import target_logprobs
 from tasks.models.trunk import causal_lm, decoder, lm_head
 
@@ -143,7 +144,7 @@ def complete_json(
     Raises:
         MigakiError: the schema cannot be enforced; or prompt and answer do not fit the model's context.
     """
-    limit = getattr(causal_lm(model).config.get_text_config(), "max_position_embeddings", None)
+    limit = context_length(causal_lm(model).config)
     if limit and len(prompt_ids) + max_new_tokens >= limit:
         raise MigakiError(f"a prompt of {len(prompt_ids)} tokens and {max_new_tokens} new ones do not fit the model's context of {limit}")
     grammar, reading, head = JsonGrammar(tokenizer, schema, max_new_tokens), _Reading(model), lm_head(model)

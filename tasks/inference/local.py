@@ -14,9 +14,11 @@ from tasks.inference.batching import Batch, Row, can_batch
 from tasks.inference.decoding import Decoding, Pieces, Request
 from tasks.inference.grammar import JsonGrammar, complete_json, option_logprobs
 from tasks.inference.turns import OneAtATime
+from tasks.models.families import context_length
 from tasks.prompts.template import encode_prompt, end_ids
 from tasks.text.messages import Message
 
+CONTEXT = 2048  # tokens, where the model's configuration does not say it
 CLOSING = 64  # tokens that a JSON text may take to its end at least
 
 
@@ -40,7 +42,7 @@ class LocalModel:
         kept_tokens: int = 4096,
     ):
         self.model, self.tokenizer, self.name = model, tokenizer, name
-        self.context = getattr(model.config.get_text_config(), "max_position_embeddings", 2048)
+        self.context = context_length(model.config) or CONTEXT
         self.specials = tuple(tokenizer.all_special_tokens)
         self.batched = can_batch(model)
         self._ends = end_ids(tokenizer)

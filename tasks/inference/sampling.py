@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from tasks.errors import MigakiError
+from tasks.models.families import context_length
 from tasks.models.trunk import causal_lm, decoder, layers_of, lm_head, position_ids
 
 
@@ -127,7 +128,7 @@ def sample(
     Raises:
         MigakiError: a prompt leaves no room for an answer in the model's context.
     """
-    limit = getattr(causal_lm(model).config, "max_position_embeddings", None)
+    limit = context_length(causal_lm(model).config)
     longest = max((len(prompt) for prompt in prompts), default=0)
     if limit and longest + max_new_tokens > limit:
         raise MigakiError(

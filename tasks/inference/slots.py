@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig
 from transformers.cache_utils import Cache
 
+from tasks.models.families import attention_kinds, sliding_window
 from tasks.models.trunk import causal_lm
 
 GRAIN = 128  # slots are added by so many
@@ -89,34 +89,22 @@ class SlotCache(Cache):
         return sum(buffer[0, :, 0].numel() * buffer.element_size() for pair in self._buffers for buffer in pair)
 
 
-def attention_kinds(model: nn.Module) -> set[str]:
-    """The kinds of attention among a model's layers, by their names in transformers."""
-    config = _text_config(model)
-    if getattr(config, "layer_types", None):
-        return set(config.layer_types)
-    return {"sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"}
-
-
 def attention_mask(model: nn.Module, positions: Tensor, length: int) -> Tensor | dict[str, Tensor]:
     """What is added to attention scores (B, 1, Q, length): each query sees the slots up to its position, or the last of them in a sliding window.
 
     Models that mix kinds of attention take a mask for each.
     """
-    config, dtype = _text_config(model), model.get_input_embeddings().weight.dtype
+    config, dtype = causal_lm(model).config.get_text_config(), model.get_input_embeddings().weight.dtype
     slots, at = torch.arange(length, device=positions.device), positions[:, None, :, None]
 
-    def added(kind: str) -> Tensor:
+    def of(kind: str) -> Tensor:
         unseen = slots > at
         if kind == "sliding_attention":
-            unseen = unseen | (slots <= at - config.sliding_window)
+            unseen = unseen | (slots <= at - sliding_window(config))
         return torch.zeros(unseen.shape, dtype=dtype, device=positions.device).masked_fill_(unseen, torch.finfo(dtype).min)
 
-    kinds = attention_kinds(model)
-    return {kind: added(kind) for kind in kinds} if len(kinds) > 1 else added(*kinds)
-
-
-def _text_config(model: nn.Module) -> PretrainedConfig:
-    return causal_lm(model).config.get_text_config()
+    kinds = attention_kinds(config)
+    return {kind: of(kind) for kind in kinds} if len(kinds) > 1 else of(*kinds)
 
 
 @dataclass(eq=False)

@@ -63,6 +63,6 @@ def weight_memory(parameters: int, precision: str) -> float:
     return parameters * BYTES[precision] / GIB
 
 
-def lora_parameters(shapes: list[tuple[int, int]], r: int) -> int:
-    """Trainable parameters of LoRA on matrices of (out, in): r (out + in) each (Hu et al. 2021, section 4.1)."""
-    return sum(r * (out + into) for out, into in shapes)
+def lora_parameters(shapes: list[tuple[int, int]], rank: int) -> int:
+    """Trainable parameters of LoRA on matrices of (out, in): rank (out + in) each (Hu et al. 2021, section 4.1)."""
+    return sum(rank * (out + into) for out, into in shapes)

@@ -6,15 +6,14 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.falcon import modeling_falcon
 from transformers.utils import logging as transformers_logging
 
 from tasks.errors import MigakiError
+from tasks.models.families import let_falcon_be_quantized
 from tasks.models.linear import sped_up
 
 transformers_logging.disable_progress_bar()
-# Falcon's own linear layer computes what torch's does, but transformers 5.23 hands only torch's to bitsandbytes and would leave Falcon as it is.
-modeling_falcon.FalconLinear = torch.nn.Linear
+let_falcon_be_quantized()
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:

@@ -8,18 +8,9 @@ from peft.tuners.lora import Linear
 from torch import Tensor, nn
 
 from tasks.errors import MigakiError
+from tasks.models.families import LAYER_LISTS, family_of
 from tasks.models.linear import PLAIN, product
 from tasks.models.trunk import causal_lm, layer_count
-
-# Attention projections per family, and every linear layer of a block.
-ATTENTION = {"gpt2": ["c_attn"], "gpt_neox": ["query_key_value"], "falcon": ["query_key_value"]}
-ALL_LINEAR = {
-    "gpt2": ["c_attn", "c_proj", "c_fc"],
-    "gpt_neox": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
-    "falcon": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
-}
-LLAMA_LIKE_ATTENTION = ["q_proj", "v_proj"]
-LLAMA_LIKE_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 def target_modules(model: nn.Module, targets: str) -> list[str]:
@@ -28,30 +19,31 @@ def target_modules(model: nn.Module, targets: str) -> list[str]:
     Raises:
         MigakiError: the model has no module of a given name.
     """
-    family = causal_lm(model).config.model_type
-    named = {"attention": ATTENTION.get(family, LLAMA_LIKE_ATTENTION), "all-linear": ALL_LINEAR.get(family, LLAMA_LIKE_LINEAR)}
+    config = causal_lm(model).config
+    family = family_of(config)
+    named = {"attention": list(family.attention), "all-linear": list(family.linear)}
     wanted = named.get(targets) or [name.strip() for name in targets.split(",")]
     present = {name.rsplit(".", 1)[-1] for name, _ in causal_lm(model).named_modules()}
     if missing := [name for name in wanted if name not in present]:
         raise MigakiError(
-            f"LoRA targets {missing} are not in this {family} model; accepted: attention, all-linear, or some of {sorted(n for n in present if not n.isdigit() and n)}"
+            f"LoRA targets {missing} are not in this {config.model_type} model; accepted: attention, all-linear, or some of {sorted(n for n in present if not n.isdigit() and n)}"
         )
     return wanted
 
 
 def lora_config(
-    model: nn.Module, r: int, alpha: float, dropout: float = 0.0, from_layer: int = 0, targets: str = "attention"
+    model: nn.Module, rank: int, alpha: float, dropout: float = 0.0, from_layer: int = 0, targets: str = "attention"
 ) -> LoraConfig:
-    """A LoRA configuration for the layers `from_layer` and above: W' = W + (alpha / r) B A, with B starting at zero."""
+    """A LoRA configuration for the layers `from_layer` and above: W' = W + (alpha / rank) B A, with B starting at zero."""
     config = LoraConfig(
         task_type="CAUSAL_LM",
-        r=r,
+        r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules=target_modules(model, targets),
         layers_to_transform=None if from_layer == 0 else list(range(from_layer, layer_count(model))),
-        layers_pattern=None if from_layer == 0 else ["layers", "h"],
-        fan_in_fan_out=causal_lm(model).config.model_type == "gpt2",
+        layers_pattern=None if from_layer == 0 else list(LAYER_LISTS),
+        fan_in_fan_out=family_of(causal_lm(model).config).fan_in_fan_out,
     )
     config._register_custom_module({nn.Linear: _fused_or_none})
     return config

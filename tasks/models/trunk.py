@@ -10,17 +10,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from tasks.errors import MigakiError
-
-LAYER_LISTS = ("layers", "h")
-FINAL_NORMS = ("norm", "ln_f", "final_layer_norm")
-
-
-class _NoPositions(nn.Module):
-    """Stands in for GPT-2's position embeddings above the trunk, where they have been added already."""
-
-    def forward(self, position_ids: Tensor) -> Tensor:
-        return torch.zeros((), device=position_ids.device)
+from tasks.models.families import config_of_layers, final_norm_name, layer_list_name, without_position_embeddings
 
 
 def causal_lm(model: nn.Module) -> nn.Module:
@@ -39,16 +29,9 @@ def lm_head(model: nn.Module) -> nn.Module:
     return causal_lm(model).get_output_embeddings()
 
 
-def _child(module: nn.Module, names: tuple[str, ...], what: str) -> str:
-    for name in names:
-        if hasattr(module, name):
-            return name
-    raise MigakiError(f"{type(module).__name__} has no {what} named one of {', '.join(names)}: this architecture is not supported")
-
-
 def layers_of(model: nn.Module) -> nn.ModuleList:
     body = decoder(model)
-    return getattr(body, _child(body, LAYER_LISTS, "list of layers"))
+    return getattr(body, layer_list_name(body))
 
 
 def layer_count(model: nn.Module) -> int:
@@ -66,11 +49,9 @@ def _view(model: nn.Module, start: int, stop: int | None) -> nn.Module:
     body = decoder(model)
     view = copy.copy(body)
     view._modules = dict(body._modules)
-    layers = _child(body, LAYER_LISTS, "list of layers")
+    layers = layer_list_name(body)
     setattr(view, layers, getattr(body, layers)[start:stop])
-    view.config = copy.copy(body.config)
-    if getattr(body.config, "layer_types", None):  # architectures that mix kinds of attention look the kind up by position
-        view.config.layer_types = body.config.layer_types[start:stop]
+    view.config = config_of_layers(body.config, start, stop)
     return view
 
 
@@ -86,7 +67,7 @@ def trunk_states(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, k:
     A mask (B, 1, T, T) to be added to attention scores comes with the `positions` (B, T) of the tokens.
     """
     view = _view(model, 0, k)
-    setattr(view, _child(view, FINAL_NORMS, "final norm"), nn.Identity())
+    setattr(view, final_norm_name(view), nn.Identity())
     positions = position_ids(attention_mask) if positions is None else positions
     return view(input_ids=input_ids, attention_mask=attention_mask, position_ids=positions, use_cache=False).last_hidden_state
 
@@ -100,10 +81,9 @@ class TopModel(nn.Module):
     def __init__(self, model: nn.Module, k: int, stop: int | None = None):
         super().__init__()
         self.layers = _view(model, k, stop)
-        if hasattr(self.layers, "wpe"):
-            self.layers.wpe = _NoPositions()
+        without_position_embeddings(self.layers)
         if stop is not None:
-            setattr(self.layers, _child(self.layers, FINAL_NORMS, "final norm"), nn.Identity())
+            setattr(self.layers, final_norm_name(self.layers), nn.Identity())
 
     def forward(self, hidden: Tensor, attention_mask: Tensor, positions: Tensor | None = None) -> Tensor:
         positions = position_ids(attention_mask) if positions is None else positions

@@ -14,6 +14,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tasks.errors import MigakiError
+from tasks.models.catalogue import lora_parameters
+from tasks.models.families import family_of, key_value_width, layer_index
 from tasks.models.likelihood import PART
 from tasks.models.lora import target_modules
 from tasks.models.trunk import causal_lm, layer_count, lm_head, split_layer
@@ -78,28 +80,20 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
         prompt_tokens: of the longest prompt.
         separate: bytes of a reward model of its own.
     """
+    shapes = _Shapes(model)
     layers, layer = layer_count(model), split_layer(model, settings.reward_top_fraction)
     hidden, vocabulary = model.get_input_embeddings().weight.shape[1], lm_head(model).weight.shape[0]
     width = 2 if settings.trunk == "bfloat16" or (settings.trunk == "nf4" and device != "cpu") else 4
-    linear = [
-        (name, part)
-        for name, part in model.named_modules()
-        if _in_layers(name) and getattr(part, "weight", None) is not None and part.weight.dim() == 2
-    ]
-    wide = max(max(part.weight.shape) for _, part in linear)
-    tokens = prompt_tokens + settings.answer_tokens
-    policy, policy_bases = _adapter(model, linear, settings.lora_targets, settings.lora_r, layer)
-    reward, _ = _adapter(model, linear, settings.reward_lora_targets, settings.reward_lora_r, layer)
+    wide, tokens = shapes.widest, prompt_tokens + settings.answer_tokens
+    policy, policy_bases = shapes.adapter(settings.lora_targets, settings.lora_r, layer)
+    reward, _ = shapes.adapter(settings.reward_lora_targets, settings.reward_lora_r, layer)
     critic_layer = layers - learning_layers(layers, layers - layer, settings.critic_fraction)
-    critic, _ = _adapter(model, linear, settings.reward_lora_targets, settings.reward_lora_r, critic_layer)
-    config = model.config
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head = getattr(config, "head_dim", None) or hidden // config.num_attention_heads
+    critic, _ = shapes.adapter(settings.reward_lora_targets, settings.reward_lora_r, critic_layer)
     states = 4 * settings.episodes * tokens * hidden
     micro = min(settings.micro_batch, -(-settings.episodes // settings.minibatches))
     held = {
         "program": PROGRAM if device == "cpu" else 0,
-        "weights": _weights(model, linear, settings.trunk, width),
+        "weights": shapes.weights(settings.trunk, width),
         "reward model of its own": separate,
         "adapters": 4 * (2 * policy + 3 * reward),  # policy and the best one so far; critic and both reward models
         "optimizers": 4 * 3 * (policy + critic),  # gradients and AdamW's two moments
@@ -107,7 +101,7 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
     }
     sampling = {
         "copy of the adapted weights": 0 if settings.trunk == "nf4" else width * policy_bases,
-        "key-value cache": width * 2 * settings.episodes * tokens * layers * heads * head,
+        "key-value cache": width * 2 * settings.episodes * tokens * layers * key_value_width(model.config),
         "logits of a step": 28 * settings.episodes * vocabulary,  # float32 three times, float64 twice
     }
     scoring = {
@@ -117,9 +111,7 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
     }
     kept = width * (layers - layer) * (KEPT_HIDDEN * hidden + KEPT_WIDE * wide)  # bytes a token
     if width < 4:  # adapters are float32, and each keeps a copy of what enters it
-        kept += 4 * max(
-            _inputs(model, linear, settings.lora_targets, layer), _inputs(model, linear, settings.reward_lora_targets, critic_layer)
-        )
+        kept += 4 * max(shapes.inputs(settings.lora_targets, layer), shapes.inputs(settings.reward_lora_targets, critic_layer))
     learning = {
         "activations": kept * micro * tokens,
         "logits": 4 * 3 * min(PART, micro * settings.answer_tokens) * vocabulary,
@@ -127,34 +119,40 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
     return Need(held, {"sampling": sampling, "scoring": scoring, "learning": learning})
 
 
-def _in_layers(name: str) -> bool:
-    return any(f".{layers}." in f".{name}" for layers in ("layers", "h"))
+class _Shapes:
+    """The matrices in a model's layers, by which everything is counted."""
 
+    def __init__(self, model: nn.Module):
+        self.model = model
+        self.matrices = [
+            (name, part)
+            for name, part in model.named_modules()
+            if layer_index(name) is not None and getattr(part, "weight", None) is not None and part.weight.dim() == 2
+        ]
 
-def _adapted(model: nn.Module, linear: list[tuple[str, nn.Module]], targets: str, layer: int) -> list[nn.Module]:
-    names = target_modules(model, targets)
-    return [part for name, part in linear if name.rsplit(".", 1)[-1] in names and _number(name) >= layer]
+    @property
+    def widest(self) -> int:
+        return max(max(part.weight.shape) for _, part in self.matrices)
 
+    def weights(self, trunk: str, width: int) -> float:
+        """Bytes of all weights, those outside of NF4 `width` bytes each."""
+        everything = sum(parameter.numel() for parameter in self.model.parameters())
+        inside = sum(part.weight.numel() for _, part in self.matrices)
+        return inside * NF4_BYTES + (everything - inside) * width if trunk == "nf4" else everything * width
 
-def _adapter(model: nn.Module, linear: list[tuple[str, nn.Module]], targets: str, r: int, layer: int) -> tuple[int, int]:
-    """(parameters of a LoRA adapter in the layers from `layer` on, parameters of the matrices it is put on)."""
-    shapes = [part.weight.shape for part in _adapted(model, linear, targets, layer)]
-    return sum(r * (a + b) for a, b in shapes), sum(a * b for a, b in shapes)
+    def adapter(self, targets: str, rank: int, layer: int) -> tuple[int, int]:
+        """(parameters of a LoRA adapter in the layers from `layer` on, parameters of the matrices it is put on)."""
+        shapes = [part.weight.shape for part in self._adapted(targets, layer)]
+        return lora_parameters([(a, b) for a, b in shapes], rank), sum(a * b for a, b in shapes)
 
+    def inputs(self, targets: str, layer: int) -> int:
+        """Numbers of a token that enter the layers an adapter is put on."""
+        axis = 0 if family_of(causal_lm(self.model).config).fan_in_fan_out else 1
+        return sum(part.weight.shape[axis] for part in self._adapted(targets, layer))
 
-def _inputs(model: nn.Module, linear: list[tuple[str, nn.Module]], targets: str, layer: int) -> int:
-    """Numbers of a token that enter the layers an adapter is put on."""
-    fused = causal_lm(model).config.model_type == "gpt2"  # whose weights are (in, out)
-    return sum(part.weight.shape[0 if fused else 1] for part in _adapted(model, linear, targets, layer))
-
-
-def _number(name: str) -> int:
-    return next(int(part) for part in name.split(".") if part.isdigit())
-
-
-def _weights(model: nn.Module, linear: list[tuple[str, nn.Module]], trunk: str, width: int) -> float:
-    everything, inside = sum(parameter.numel() for parameter in model.parameters()), sum(part.weight.numel() for _, part in linear)
-    return inside * NF4_BYTES + (everything - inside) * width if trunk == "nf4" else everything * width
+    def _adapted(self, targets: str, layer: int) -> list[nn.Module]:
+        names = target_modules(self.model, targets)
+        return [part for name, part in self.matrices if name.rsplit(".", 1)[-1] in names and (layer_index(name) or 0) >= layer]
 
 
 # What makes a run smaller, in the order in which it costs least; each is a change of settings.

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from tasks.data.records import Preference
 from tasks.errors import MigakiError
 from tasks.models.batching import Example
+from tasks.models.families import has_alibi, sliding_window
 from tasks.models.trunk import causal_lm, trunk_states
 from tasks.prompts.template import encode_example
 from tasks.rlhf.roles import Roles
@@ -60,11 +61,11 @@ def window(model: nn.Module) -> float:
         MigakiError: it numbers its tokens by ALiBi, which knows no two continuations of one beginning.
     """
     config = causal_lm(model).config
-    if getattr(config, "alibi", False):
+    if has_alibi(config):
         raise MigakiError(
             f"reward models cannot be trained on this {config.model_type} model: it has ALiBi; take one with rotary or learnt positions"
         )
-    return getattr(config, "sliding_window", None) or float("inf")
+    return sliding_window(config) or float("inf")
 
 
 class PairSet:

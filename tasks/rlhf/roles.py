@@ -3,7 +3,6 @@
 Whoever needs states computes the trunk's once and passes them to every role.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,11 +12,11 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from tasks.models.batching import Batch
+from tasks.models.families import layer_index
 from tasks.models.lora import lora_config
 from tasks.models.trunk import lm_head, top_model, trunk_states
 
 POLICY, CRITIC = "default", "critic"  # PEFT writes the adapter of that name into the very folder it is told, and TRL trains it
-LAYER_NUMBER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 
 
 class Roles:
@@ -54,7 +53,7 @@ class Roles:
     def parameters(self, role: str, layer: int = 0) -> list[nn.Parameter]:
         """The role's adapter weights in the layers from `layer` on."""
         own = [(name, parameter) for name, parameter in self.model.named_parameters() if f".{role}." in name]
-        return [parameter for name, parameter in own if int(LAYER_NUMBER.search(name)[1]) >= layer]
+        return [parameter for name, parameter in own if (layer_index(name) or 0) >= layer]
 
     def state(self, role: str) -> dict[str, Tensor]:
         """The role's adapter weights by names that do not contain the role's."""

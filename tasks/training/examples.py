@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from tasks.data.records import Instruction, Text
 from tasks.errors import MigakiError
 from tasks.models.batching import Example
+from tasks.models.families import context_length
 from tasks.models.trunk import causal_lm
 from tasks.prompts.template import encode_example
 
@@ -89,4 +90,4 @@ def spread(blocks: Sequence[Example], limit: int) -> list[Example]:
 
 def within_context(model: nn.Module, tokens: int) -> int:
     """`tokens`, or the model's context length where that is less."""
-    return min(tokens, getattr(causal_lm(model).config, "max_position_embeddings", None) or tokens)
+    return min(tokens, context_length(causal_lm(model).config) or tokens)

@@ -13,7 +13,7 @@ def test_gpt2_and_its_lora():
     with torch.device("meta"):
         model = GPT2LMHeadModel(GPT2Config())
     total = sum(p.numel() for p in model.parameters())
-    adapted = get_peft_model(model, lora_config(model, r=8, alpha=32))
+    adapted = get_peft_model(model, lora_config(model, rank=8, alpha=32))
     trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     assert (total, trainable, f"{trainable / total:.2%}") == (124_439_808, 294_912, "0.24%")
     assert known("hub:openai-community/gpt2").parameters == total

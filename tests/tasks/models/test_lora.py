@@ -14,7 +14,7 @@ from tests.models import FAMILIES
 
 def tuned(model, fused, dropout=0.0, targets="all-linear"):
     torch.manual_seed(0)
-    config = lora_config(model, r=4, alpha=8, dropout=dropout, targets=targets)
+    config = lora_config(model, rank=4, alpha=8, dropout=dropout, targets=targets)
     if not fused:
         config._custom_modules = None
     model = get_peft_model(model, config)
@@ -56,7 +56,7 @@ def test_one_adapter_of_several_none_and_a_merged_one():
     plain = base(input_ids=ids).logits
     model = tuned(base, True)
     first = model(input_ids=ids).logits
-    model.add_adapter("other", lora_config(base, r=2, alpha=4))
+    model.add_adapter("other", lora_config(base, rank=2, alpha=4))
     model.set_adapter("other")
     torch.testing.assert_close(model(input_ids=ids).logits, plain)  # a fresh adapter has no effect
     model.set_adapter("default")

@@ -30,7 +30,7 @@ def test_trunk_then_top_equals_whole(family, k):
 def test_adapters_of_the_top_are_seen_and_padding_is_not(family):
     model, (ids, mask) = FAMILIES[family](), padded_batch()
     before = model(input_ids=ids, attention_mask=mask, position_ids=position_ids(mask)).logits
-    tuned = get_peft_model(model, lora_config(model, r=4, alpha=8, from_layer=2))
+    tuned = get_peft_model(model, lora_config(model, rank=4, alpha=8, from_layer=2))
     for name, weight in tuned.named_parameters():
         if "lora_B" in name:
             assert ".2." in name or ".3." in name
