@@ -71,10 +71,10 @@ def quotes(texts: list[str], questions: list[str], threshold: float) -> dict[int
         if len(normalised(question)) >= SHORTEST_QUOTE:
             for gram in grams:
                 holders[gram].append(index)
-    found = {}
+    quoted = {}
     for index, text in enumerate(texts):
         shared = Counter(question for gram in shingles(text) for question in holders.get(gram, ()))
         best = max(shared, key=lambda question: shared[question] / len(wanted[question]), default=None)
         if best is not None and shared[best] >= threshold * len(wanted[best]):
-            found[index] = best
-    return found
+            quoted[index] = best
+    return quoted

@@ -142,7 +142,7 @@ def preference(row: dict[str, Any], source: str, format: str | None = None) -> P
     chat, chosen, rejected = PREFERENCE_FORMATS[format](row)
     name = content_id(*[turn["content"] for turn in chat], chosen, rejected)
     margin, weight = _number(row, "margin", 0.0), _number(row, "weight", 1.0)
-    # Both halves see the same kinds of pairs, and a pair stays in its half when others are added.
+    # The half is decided by a hash of the content, so both see the same kinds of pairs and a pair stays in its half when others are added.
     half, tie = int(name[-1], 16) % 2, str(row.get("tie", "")).strip().lower() in ("true", "1")
     return Preference(name, chat, chosen, rejected, detect(chat[-1]["content"] + chosen), source, margin, weight, half, tie)
 

@@ -15,7 +15,7 @@ from tasks.models.likelihood import score_examples
 from tasks.progress import Bar
 from tasks.prompts.context import with_context
 from tasks.prompts.template import encode_example, encode_prompt, end_ids
-from tasks.rag.retrieval import Retriever
+from tasks.rag.retrieval import Retriever, document_rank
 from tasks.text.measures import chrf, is_refusal
 
 Row = dict[str, Any]
@@ -136,8 +136,6 @@ def context_answers(
 
 def retrieval_ranks(retriever: Retriever, items: Items) -> list[tuple[Item, int]]:
     """For each question whose document is known, the rank at which the index finds it (0: not among ten)."""
-    from tasks.rag.retrieval import document_rank
-
     return [
         (item, document_rank(retriever.search(item.messages[-1]["content"], 20), item.document))
         for item in items.questions

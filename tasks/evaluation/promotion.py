@@ -40,10 +40,10 @@ def broken_guards(figures: Sequence[dict[str, Any]], champion: str, settings: Pr
         broken.append(f"its answers vary less: distinct-2 {pair[0]:.2f} against {pair[1]:.2f}")
     if (pair := both("latency_p50")) and pair[0] > settings.max_latency_ratio * pair[1]:
         broken.append(f"it takes {pair[0]:.1f} s for an answer, the champion {pair[1]:.1f} s")
-    found = lookup(figures, "index", "hit@5")
-    if found and found["value"] < settings.min_hit_at_5:
+    hit_at_5 = lookup(figures, "index", "hit@5")
+    if hit_at_5 and hit_at_5["value"] < settings.min_hit_at_5:
         broken.append(
-            f"the index finds the right document among five for {found['value']:.0%} of the questions, {settings.min_hit_at_5:.0%} are asked for"
+            f"the index finds the right document among five for {hit_at_5['value']:.0%} of the questions, {settings.min_hit_at_5:.0%} are asked for"
         )
     return broken
 

@@ -102,25 +102,25 @@ def stage_section(facts: Facts) -> str:
 
 
 def chart_section(facts: Facts) -> str:
-    found = []
+    charts = []
     if loss := facts.metric("tune", "tune.loss"):
-        found.append(curves("Instruction tuning", "step", {"loss of a step": loss, "mean of 10": smoothed(loss, 10)}))
+        charts.append(curves("Instruction tuning", "step", {"loss of a step": loss, "mean of 10": smoothed(loss, 10)}))
     if first := facts.metric("reward", "reward.first_loss"):
-        found.append(curves("Reward models", "step", {"first": first, "second": facts.metric("reward", "reward.second_loss")}))
+        charts.append(curves("Reward models", "step", {"first": first, "second": facts.metric("reward", "reward.second_loss")}))
     if score := facts.metric("align", "align.score"):
         kl = facts.metric("align", "align.kl")
         watched = facts.metric("align", "align.second_score")
-        found.append(curves("RLHF: score and KL", "update", {"score": score}, {"KL per answer (nats)": kl}))
+        charts.append(curves("RLHF: score and KL", "update", {"score": score}, {"KL per answer (nats)": kl}))
         if watched:
-            found.append(curves("RLHF: what both reward models say", "update", {"first": score, "second": watched}))
-        found.append(
+            charts.append(curves("RLHF: what both reward models say", "update", {"first": score, "second": watched}))
+        charts.append(
             curves(
                 "RLHF: score against KL",
                 "KL per answer (nats)",
                 {"score": sorted((x, y) for (_, x), (_, y) in zip(kl, score, strict=True))},
             )
         )
-    return section("Curves", f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in found)}</div>') if found else ""
+    return section("Curves", f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in charts)}</div>') if charts else ""
 
 
 LENGTHS = ("shorter", "alike", "longer")  # the chosen answer beside the rejected one
@@ -273,11 +273,11 @@ def data_section(facts: Facts) -> str:
 
 def decision_section(facts: Facts) -> str:
     rows = facts.query("SELECT decision, reason FROM promotions WHERE run_id = ?", [facts.run_id])
-    found = rows[0] if rows else {"decision": "keep", "reason": "unchanged: the release is the champion already"}
-    return f"<div class='decision {found['decision']}'><b>{text(found['decision'])}</b><p>{text(found['reason'])}</p></div>"
+    decision = rows[0] if rows else {"decision": "keep", "reason": "unchanged: the release is the champion already"}
+    return f"<div class='decision {decision['decision']}'><b>{text(decision['decision'])}</b><p>{text(decision['reason'])}</p></div>"
 
 
-def honesty(facts: Facts) -> str:
+def caveats(facts: Facts) -> str:
     base = facts.by_stage.get("evaluate", {}).get("meta", {}).get("models", {}).get("base", "")
     lines = ["Every figure comes from the catalog of this run; intervals are percentile bootstraps over items."]
     if "smollm2" in base:
@@ -299,7 +299,7 @@ SECTIONS = (
     size_section,
     retrieval_section,
     data_section,
-    honesty,
+    caveats,
 )
 
 

@@ -35,9 +35,9 @@ def of(rows: Sequence[Row], model: str, suite: str) -> list[Row]:
 
 def model_figures(model: str, rows: Sequence[Row], resamples: int) -> list[Row]:
     """All figures of one model."""
-    found = []
+    figures = []
     for lang, own in by_language(of(rows, model, "loss")):
-        found.append(
+        figures.append(
             figure(
                 model,
                 "answer_loss_per_character",
@@ -48,22 +48,22 @@ def model_figures(model: str, rows: Sequence[Row], resamples: int) -> list[Row]:
     for lang, own in by_language(of(rows, model, "answers")):
         for metric, column in (("reward", "reward"), ("second_reward", "second_reward")):
             if own[0].get(column) is not None:
-                found.append(figure(model, metric, lang, mean_interval([r[column] for r in own], resamples)))
-        found.append(figure(model, "refusals", lang, mean_interval([float(r["refused"]) for r in own], resamples)))
-        found.append(figure(model, "median_tokens", lang, float(median([r["tokens"] for r in own])), len(own)))
-        found.append(figure(model, "distinct_2", lang, distinct_n([r["answer"] for r in own], [r["lang"] for r in own]), len(own)))
+                figures.append(figure(model, metric, lang, mean_interval([r[column] for r in own], resamples)))
+        figures.append(figure(model, "refusals", lang, mean_interval([float(r["refused"]) for r in own], resamples)))
+        figures.append(figure(model, "median_tokens", lang, float(median([r["tokens"] for r in own])), len(own)))
+        figures.append(figure(model, "distinct_2", lang, distinct_n([r["answer"] for r in own], [r["lang"] for r in own]), len(own)))
     for lang, own in by_language(of(rows, model, "choices")):
-        found.append(figure(model, "choice_accuracy", lang, mean_interval([float(r["correct"]) for r in own], resamples)))
+        figures.append(figure(model, "choice_accuracy", lang, mean_interval([float(r["correct"]) for r in own], resamples)))
     for suite, metric in (("without context", "similarity_without_context"), ("with context", "similarity_with_context")):
         for lang, own in by_language(of(rows, model, suite)):
-            found.append(figure(model, metric, lang, mean_interval([r["similarity"] for r in own], resamples)))
+            figures.append(figure(model, metric, lang, mean_interval([r["similarity"] for r in own], resamples)))
     seconds = [r["seconds"] for r in of(rows, model, "latency")]
     if seconds:
-        found += [
+        figures += [
             figure(model, "latency_p50", "all", percentile(seconds, 0.5), len(seconds)),
             figure(model, "latency_p95", "all", percentile(seconds, 0.95), len(seconds)),
         ]
-    return found
+    return figures
 
 
 def paired(
@@ -89,11 +89,11 @@ def paired(
 
 def comparison_figures(model: str, reference: str, rows: Sequence[Row], resamples: int) -> list[Row]:
     """Paired differences, `model` minus `reference`, under the name "model - reference"."""
-    name, found = f"{model} - {reference}", []
+    name, figures = f"{model} - {reference}", []
     for lang, interval in paired(rows, model, reference, "loss", lambda r: r["loss"], lambda r: r["characters"], resamples):
-        found.append(figure(name, "answer_loss_per_character", lang, interval))
+        figures.append(figure(name, "answer_loss_per_character", lang, interval))
     for column in ("reward", "second_reward"):
         if any(row.get(column) is not None for row in of(rows, model, "answers")):
             for lang, interval in paired(rows, model, reference, "answers", lambda r, column=column: r[column], lambda _: 1.0, resamples):
-                found.append(figure(name, column, lang, interval))
-    return found
+                figures.append(figure(name, column, lang, interval))
+    return figures

@@ -37,11 +37,11 @@ class TermCounts:
 
     @classmethod
     def of(cls, texts: list[str]) -> "TermCounts":
-        found = [Counter(terms(text)) for text in texts]
+        counters = [Counter(terms(text)) for text in texts]
         return cls(
-            np.array([len(counter) for counter in found], np.int32),
-            np.array([term_hash(term) for counter in found for term in counter], np.uint64),
-            np.array([n for counter in found for n in counter.values()], np.int32),
+            np.array([len(counter) for counter in counters], np.int32),
+            np.array([term_hash(term) for counter in counters for term in counter], np.uint64),
+            np.array([n for counter in counters for n in counter.values()], np.int32),
         )
 
     @classmethod
@@ -71,10 +71,10 @@ class Question:
 
     @classmethod
     def of(cls, text: str) -> "Question":
-        found = Counter(terms(text))
-        hashes = np.array([term_hash(term) for term in found], np.uint64)
-        worth = np.array([weight(term) for term in found], np.float32)
-        return cls(hashes, np.array(list(found.values()), np.float32), worth)
+        counter = Counter(terms(text))
+        hashes = np.array([term_hash(term) for term in counter], np.uint64)
+        worth = np.array([weight(term) for term in counter], np.float32)
+        return cls(hashes, np.array(list(counter.values()), np.float32), worth)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Found:
+class Matches:
     """Postings of the terms of a question that some text has."""
 
     term: np.ndarray  # (postings,) which term
@@ -114,18 +114,18 @@ class BM25:
         return cls.from_counts(TermCounts.of(texts), np.arange(len(texts)), len(texts), k1, b)
 
     @classmethod
-    def from_counts(cls, found: TermCounts, owner: np.ndarray, size: int, k1: float, b: float) -> "BM25":
+    def from_counts(cls, texts: TermCounts, owner: np.ndarray, size: int, k1: float, b: float) -> "BM25":
         """Postings of `size` texts, each the sum of the counted texts that it owns.
 
         Args:
             owner: (counted texts,) number of the text that each belongs to; -1 leaves it out.
         """
-        vocabulary, number = found.numbered
-        rows = np.repeat(owner, found.sizes)
+        vocabulary, number = texts.numbered
+        rows = np.repeat(owner, texts.sizes)
         kept = rows >= 0
-        matrix = coo_array((found.counts[kept], (rows[kept], number[kept])), shape=(size, len(vocabulary))).tocsc()
+        matrix = coo_array((texts.counts[kept], (rows[kept], number[kept])), shape=(size, len(vocabulary))).tocsc()
         counts = matrix.data.astype(np.min_scalar_type(int(matrix.data.max(initial=0))))
-        lengths = np.bincount(rows[kept], found.counts[kept], minlength=size).astype(np.float32)
+        lengths = np.bincount(rows[kept], texts.counts[kept], minlength=size).astype(np.float32)
         return cls(vocabulary, matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), counts, lengths, k1, b)
 
     def scope(self, mask: np.ndarray) -> Scope:
@@ -134,8 +134,10 @@ class BM25:
 
     def scores(self, query: "str | Question", weighted: bool = True, scope: Scope | None = None) -> np.ndarray:
         """(texts,) scores; 0 where no term of the query occurs, and outside of the scope. Not `weighted`, they are the plain formula's."""
-        found = self._found(Question.of(query) if isinstance(query, str) else query, scope)
-        return self._sum(found, found.weights * (found.counts * found.idf**RARITY * found.worth if weighted else found.counts)[found.term])
+        matches = self._matches(Question.of(query) if isinstance(query, str) else query, scope)
+        return self._sum(
+            matches, matches.weights * (matches.counts * matches.idf**RARITY * matches.worth if weighted else matches.counts)[matches.term]
+        )
 
     def coverage(self, query: "str | Question", scope: Scope | None = None) -> np.ndarray:
         """(texts,) share of the query's known terms that each text holds, weighted by their rarity."""
@@ -143,20 +145,20 @@ class BM25:
 
     def scores_and_coverage(self, asked: Question, scope: Scope | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Both, for the price of one."""
-        found = self._found(asked, scope)
-        scores = self._sum(found, found.weights * (found.counts * found.idf**RARITY * found.worth)[found.term])
-        return scores, self._sum(found, found.idf[found.term] / np.float32(found.idf.sum() + 1e-9))
+        matches = self._matches(asked, scope)
+        scores = self._sum(matches, matches.weights * (matches.counts * matches.idf**RARITY * matches.worth)[matches.term])
+        return scores, self._sum(matches, matches.idf[matches.term] / np.float32(matches.idf.sum() + 1e-9))
 
-    def _sum(self, found: "Found", values: np.ndarray) -> np.ndarray:
+    def _sum(self, matches: "Matches", values: np.ndarray) -> np.ndarray:
         """(texts,) sum of each text's values."""
-        return np.bincount(found.ids, values, minlength=self.size).astype(np.float32)
+        return np.bincount(matches.ids, values, minlength=self.size).astype(np.float32)
 
     def rarity(self, term: str) -> float:
         """The term's inverse document frequency; a term that no text has is as rare as can be."""
-        found = self._found(Question(np.array([term_hash(term)], np.uint64), np.ones(1, np.float32), np.ones(1, np.float32)), None)
-        return float(found.idf[0]) if len(found.idf) else math.log1p((self.size + 0.5) / 0.5)
+        matches = self._matches(Question(np.array([term_hash(term)], np.uint64), np.ones(1, np.float32), np.ones(1, np.float32)), None)
+        return float(matches.idf[0]) if len(matches.idf) else math.log1p((self.size + 0.5) / 0.5)
 
-    def _found(self, asked: Question, scope: Scope | None) -> "Found":
+    def _matches(self, asked: Question, scope: Scope | None) -> "Matches":
         """The postings of the question's terms in the scope, one term after the other."""
         places = np.searchsorted(self.vocabulary, asked.hashes)
         known = np.flatnonzero(self.vocabulary.take(places, mode="clip") == asked.hashes) if len(self.vocabulary) else places[:0]
@@ -166,14 +168,14 @@ class BM25:
         at = np.arange(len(term)) + np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
         ids = self.ids[at]
         if scope is None:
-            return Found(term, ids, self.weights[at], asked.counts[known], asked.worth[known], _idf(sizes, self.size))
+            return Matches(term, ids, self.weights[at], asked.counts[known], asked.worth[known], _idf(sizes, self.size))
         inside = scope.mask[ids]
         term, ids, at = term[inside], ids[inside], at[inside]
         idf = _idf(np.bincount(term, minlength=len(known)), scope.size)
         weights = self._weights(self.counts[at], idf[term], scope.norm[ids])
         held = np.bincount(term, minlength=len(known)) > 0  # a term that the scope has not is unknown in it
         number = np.cumsum(held) - 1
-        return Found(number[term], ids, weights, asked.counts[known][held], asked.worth[known][held], idf[held])
+        return Matches(number[term], ids, weights, asked.counts[known][held], asked.worth[known][held], idf[held])
 
     def _norm(self, lengths: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
         """(texts,) what lengths add to the denominator, measured by the mean length `among` some texts (all, when not given)."""

@@ -12,7 +12,7 @@ from tasks.rag.postings import LEVELS, ChunkTerms, build_postings
 from tasks.rag.retrieval import Retriever
 
 SAMPLE = 64  # chunks that are embedded again
-SAME = 0.99  # cosine of a chunk's vectors in two batches; 8-bit numbers depend on the company a text is in
+SAME = 0.99  # cosine of a chunk's vectors in two batches: onnx-int8 has one scale per batch, so a vector depends a little on its batch
 ROW = ("chunk_id", "document_id", "ordinal", "heading", "text", "tokens", "lang")
 
 
@@ -20,19 +20,19 @@ def faults(folder: Path, retriever: Retriever) -> list[str]:
     """What is wrong with an index, in plain words; nothing where all is well."""
     chunks, documents = retriever.chunks, pq.read_table(folder / "tables" / "documents.parquet").to_pylist()
     own = pq.read_table(folder / "tables" / "chunks.parquet")
-    found = []
+    problems = []
     if own.select(ROW).to_pylist() != chunks.select(ROW).to_pylist():
-        found.append("its rows for the catalog are not those of chunks.parquet")
+        problems.append("its rows for the catalog are not those of chunks.parquet")
     if (count := sum(row["chunks"] for row in documents)) != len(chunks):
-        found.append(f"its documents have {count} chunks, chunks.parquet has {len(chunks)}")
+        problems.append(f"its documents have {count} chunks, chunks.parquet has {len(chunks)}")
     if retriever.dense.size != len(chunks):
-        return [*found, f"FAISS holds {retriever.dense.size} vectors for {len(chunks)} chunks"]
+        return [*problems, f"FAISS holds {retriever.dense.size} vectors for {len(chunks)} chunks"]
     numbers = np.random.default_rng(0).choice(len(chunks), min(SAMPLE, len(chunks)), replace=False)
     again = retriever.embedder.embed(chunks["indexed"].take(numbers).to_pylist())
     likeness = (again * retriever.dense.vectors(numbers)).sum(axis=1)
     if (wrong := int((likeness < SAME).sum())) > 0:
-        found.append(f"{wrong} of {len(numbers)} vectors are not those of their chunks")
-    return found + _postings_at_fault(retriever)
+        problems.append(f"{wrong} of {len(numbers)} vectors are not those of their chunks")
+    return problems + _postings_at_fault(retriever)
 
 
 def _postings_at_fault(retriever: Retriever) -> list[str]:

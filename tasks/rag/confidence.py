@@ -1,7 +1,7 @@
 """How likely the chunks found answer a question: a logistic regression per language over signs that are cheap to compute.
 
-The hard case is a question about something that the documents treat without saying what is asked: the paragraphs beside the missing one share
-its subject and its words. So beside the cosine the signs look at how much of the question the chunks and their single sentences hold, by
+The hard case is a question about a subject that the documents treat without saying what is asked: paragraphs that do not answer share its
+subject and its words. So beside the cosine the signs look at how much of the question the chunks and their single sentences hold, by
 rarity, and whether its phrases stand there as they were asked. Looking for a number where a "when" or "how many" asks for one changed nothing.
 
 Fitted by `python benchmarks/answerable.py fit SETS` on JaQuAD dev and half of XQuAD; the probability is right where half of the questions
@@ -21,7 +21,7 @@ from tasks.text.ngrams import folded, ngrams
 from tasks.text.sentences import sentences
 from tasks.text.terms import is_function, subject, terms
 
-READ = 2  # hits that are looked into, as many as the chat shows its model: with more asked for the signs stay the same
+READ = 2  # the first hits alone are looked into, as many as the chat shows its model, so that the signs do not change with the number asked for
 WIDEST_GAP = 0.5  # of two scores, as a share of the first
 FEATURES = (
     "chunk_cover",  # share of the question that one chunk holds, terms weighted by rarity
@@ -39,7 +39,7 @@ class Index(Protocol):
     def rarity(self, term: str) -> float: ...
 
 
-class Found(Protocol):
+class Hit(Protocol):
     """What is needed of a hit."""
 
     heading: str
@@ -62,7 +62,7 @@ CALIBRATIONS = {
 }
 
 
-def confidence_of(retriever: Index, query: str, hits: Sequence[Found]) -> float:
+def confidence_of(retriever: Index, query: str, hits: Sequence[Hit]) -> float:
     """Probability that the hits, best first, answer the question; 0 without hits."""
     return confidence(features(query, retriever, hits), CALIBRATIONS[detect(query)]) if hits else 0.0
 
@@ -72,7 +72,7 @@ def confidence(values: np.ndarray, fitted: Calibration) -> float:
     return 1 / (1 + math.exp(-(fitted.bias + float(np.dot(fitted.weights, values)))))
 
 
-def features(query: str, retriever: Index, hits: Sequence[Found]) -> np.ndarray:
+def features(query: str, retriever: Index, hits: Sequence[Hit]) -> np.ndarray:
     """(len(FEATURES),) float64 signs that the hits, best first and one at least, answer the question."""
     query = subject(query)
     weights, phrases = _weights(query, retriever), _phrases(query)
@@ -87,7 +87,7 @@ def _weights(query: str, retriever: Index) -> dict[str, float]:
     return {term: retriever.rarity(term) for term in telling or asked}
 
 
-def _covers(weights: dict[str, float], phrases: set[str], hit: Found) -> tuple[float, float, float]:
+def _covers(weights: dict[str, float], phrases: set[str], hit: Hit) -> tuple[float, float, float]:
     """How much of the question one chunk holds: in terms, in terms of its best sentence, in phrases. Its heading counts for each sentence."""
     heading = set(terms(hit.heading))
     held = [heading | set(terms(part)) for part in sentences(hit.text) or [""]]
@@ -107,8 +107,8 @@ def _phrases(text: str) -> set[str]:
     return {gram for gram in ngrams(folded(text), language.PHRASE) if language.weight(gram[0]) == 1 or language.weight(gram[-1]) == 1}
 
 
-def _gap(hits: Sequence[Found]) -> float:
-    """From the first score to the second, at most `WIDEST_GAP`: a first hit alone on its field proves little. Half of it without a second."""
+def _gap(hits: Sequence[Hit]) -> float:
+    """From the first score to the second, at most `WIDEST_GAP`, since a first hit far ahead of the rest proves little; half of that without a second."""
     if not hits[1:] or hits[0].score <= 0:
         return WIDEST_GAP / 2 if hits[0].score > 0 else 0.0
     return min(WIDEST_GAP, max(0.0, 1 - hits[1].score / hits[0].score))

@@ -43,8 +43,8 @@ def _probes(index: faiss.IndexIVFFlat, vectors: np.ndarray) -> tuple[int, float]
     probes, recall = 1, 0.0
     while True:
         index.nprobe = probes
-        _, found = index.search(queries, wanted)
-        recall = float(np.mean([len(np.intersect1d(own, true)) / wanted for own, true in zip(found, nearest, strict=True)]))
+        _, neighbours = index.search(queries, wanted)
+        recall = float(np.mean([len(np.intersect1d(own, true)) / wanted for own, true in zip(neighbours, nearest, strict=True)]))
         if recall >= RECALL or probes >= index.nlist:
             return probes, recall
         probes = min(2 * probes, index.nlist)
@@ -83,13 +83,13 @@ class Dense:
     def nearest(self, vector: np.ndarray, count: int, mask: np.ndarray | None = None) -> np.ndarray:
         """Numbers of about the `count` nearest chunks, of those where `mask` (chunks,) is true."""
         if mask is None:
-            found = self._searched.search(vector[None], count)[1][0]
+            numbers = self._searched.search(vector[None], count)[1][0]
         else:  # FAISS takes selectors on the CPU alone
             bits = np.packbits(mask, bitorder="little")
             selector = faiss.IDSelectorBitmap(bits)
             parameters = faiss.SearchParametersIVF(sel=selector, nprobe=self.index.nprobe)
-            found = self.index.search(vector[None], count, params=parameters)[1][0]
-        return found[found >= 0]
+            numbers = self.index.search(vector[None], count, params=parameters)[1][0]
+        return numbers[numbers >= 0]
 
     def sample(self, mask: np.ndarray | None = None) -> np.ndarray:
         """(at most SAMPLED, dimension) vectors drawn from the chunks, or from those where `mask` is true: the same ones each time."""

@@ -64,7 +64,10 @@ class Embedder:
         self._run = self._quantized(model, cache) if backend == "onnx-int8" else _torch_runner(model)
 
     def _quantized(self, model: SentenceTransformer, cache: Path | None) -> "Callable[[np.ndarray, np.ndarray], np.ndarray]":
-        from tasks.rag.onnx_export import Int8Model, export_int8
+        from tasks.rag.onnx_export import (  # onnxruntime takes a third of a second to import, and this backend alone needs it
+            Int8Model,
+            export_int8,
+        )
 
         folder = export_int8(model, self.checksum, cache or self.path.parent / "onnx-int8", self._encode)
         quantized = Int8Model(folder, self.threads or torch.get_num_threads())
@@ -97,7 +100,7 @@ class Embedder:
             encoded = self._encode(texts[start : start + WINDOW])
             for batch in batches([len(ids) for ids in encoded], batch_tokens):
                 ids, mask = padded([encoded[i] for i in batch], self._pad)
-                # OpenMP's number is the calling thread's own, PyTorch's would be every thread's.
+                # OpenMP's limit holds for the calling thread alone; torch.set_num_threads would set that of every thread.
                 with self._pools.limit(limits=1 if ids.size <= SMALL else self.threads or None, user_api="openmp"):
                     vectors[start + batch] = self._run(ids, mask)
                 if on_batch:
@@ -143,7 +146,7 @@ def _torch_runner(model: SentenceTransformer) -> Callable[[np.ndarray, np.ndarra
 
 
 def _own_tokenizer(model: SentenceTransformer, limit: int) -> Tokenizer:
-    """A copy of the tokenizer that cuts at the limit. transformers sets limits on a shared tokenizer at each call, which threads get in each other's way with."""
+    """A copy of the tokenizer that cuts at the limit. transformers sets the limits of the shared one at each call, so threads would change them for each other."""
     backend = getattr(model.tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise MigakiError(

@@ -22,7 +22,7 @@ from tasks.rag.chunking import Chunk, CountAll
 from tasks.rag.postings import ChunkTerms
 from tasks.text.detection import detect
 
-AT_ONCE = 2000  # documents or chunks whose work a killed run loses at most
+AT_ONCE = 2000  # documents or chunks between two writes to the cache, which is what a killed run loses at most
 Value = tuple[bytes, ...]
 Document = tuple[str, Parsed | Unreadable]
 
@@ -48,10 +48,10 @@ class Entry:
     meta: Mapping[str, str] | None = None
 
     @classmethod
-    def of(cls, name: str, digest: str, found: Parsed | Unreadable) -> "Entry":
-        if isinstance(found, Unreadable):
-            return cls(name, digest, reason=str(found))
-        return cls(name, digest, "", text_hash(found), found.title, tuple(found.allowed), found.meta)
+    def of(cls, name: str, digest: str, document: Parsed | Unreadable) -> "Entry":
+        if isinstance(document, Unreadable):
+            return cls(name, digest, reason=str(document))
+        return cls(name, digest, "", text_hash(document), document.title, tuple(document.allowed), document.meta)
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,10 @@ def read_new(
     digests = {file.name: file.digest() for file in files}
     keys = {file.name: _hash(digests[file.name], PurePosixPath(file.name).suffix.lower(), recipe) for file in files}
     kept = cache.get(keys.values())
-    found = {file.name: _renamed(kept[keys[file.name]], file.name) for file in files if keys[file.name] in kept}
-    wanted = {entry.text for entries in found.values() for entry in entries if entry.text}
+    by_file = {file.name: _renamed(kept[keys[file.name]], file.name) for file in files if keys[file.name] in kept}
+    wanted = {entry.text for entries in by_file.values() for entry in entries if entry.text}
     lost = wanted - has_chunks(wanted)
-    new = [file for file in files if file.name not in found or any(entry.text in lost for entry in found[file.name])]
+    new = [file for file in files if file.name not in by_file or any(entry.text in lost for entry in by_file[file.name])]
     parsed: dict[str, Parsed] = {}
     fresh: dict[bytes, Value] = {}
     for file, documents in _by_file(new, read(new)):
@@ -119,25 +119,27 @@ def read_new(
         entries = [
             Entry.of(name, _digest(document, digests[file.name]) if rows else digests[file.name], document) for name, document in documents
         ]
-        found[file.name] = entries or [Entry(file.name, digests[file.name], "there is nothing in it")]
+        by_file[file.name] = entries or [Entry(file.name, digests[file.name], "there is nothing in it")]
         parsed |= {entry.text: document for entry, (_, document) in zip(entries, documents, strict=True) if entry.text}
-        if any(entry.text for entry in entries) and file.digest() == digests[file.name]:  # else it was written to in between
+        if (
+            any(entry.text for entry in entries) and file.digest() == digests[file.name]
+        ):  # a file written to meanwhile is not kept under its old digest
             fresh[keys[file.name]] = _kept(entries, file.name)
     cache.put(fresh)
-    return found, parsed
+    return by_file, parsed
 
 
 def cut_new(
     documents: Mapping[str, Parsed], cache: Cache, recipe: str, cut: Callable[[list[Parsed]], list[Cut]], on_done: Callable[[int], object]
 ) -> dict[str, Cut]:
     """The chunks of documents, by the hash of their text; kept as they come."""
-    found: dict[str, Cut] = {}
+    cut_documents: dict[str, Cut] = {}
     for part in _parts(list(documents)):
         cuts = dict(zip(part, cut([documents[text] for text in part]), strict=True))
         cache.put({_hash(text, recipe): own.packed() for text, own in cuts.items()})
-        found |= cuts
+        cut_documents |= cuts
         on_done(len(part))
-    return found
+    return cut_documents
 
 
 def kept_cuts(texts: Iterable[str], cache: Cache, recipe: str) -> dict[str, Cut]:

@@ -125,7 +125,8 @@ def z_scores(values: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The chunks that a search is about; its scores are those of an index that holds nothing else (but that a document counts whole)."""
+    """The chunks that a search is about; its scores are those of an index that holds nothing else, except that the score of a
+    document is that of the whole document."""
 
     mask: np.ndarray  # (chunks,) bool
     numbers: np.ndarray  # of the chunks in it
@@ -250,9 +251,9 @@ class Retriever:
             numbers, chosen = part.numbers[places], sparse[places]
             cosine, scale = self.dense.vectors(numbers) @ vector, self._sample_of(part) @ vector
         mixed = (1 - weight) * z_scores(chosen, sparse) + weight * z_scores(cosine, scale)
-        # Only where the embedder is trusted with half of the score can it find a chunk on its own.
-        found = np.flatnonzero((chosen > 0) | ((weight >= 0.5) & (cosine >= LIKE)))
-        best = found[_largest(mixed[found], k)]
+        # An embedder that counts for less than half is weak in this language, so a chunk that it alone likes is left out.
+        candidates = np.flatnonzero((chosen > 0) | ((weight >= 0.5) & (cosine >= LIKE)))
+        best = candidates[_largest(mixed[candidates], k)]
         return [self._hit(int(numbers[i]), float(mixed[i]), float(chosen[i]), float(cosine[i])) for i in best]
 
     def _hit(self, number: int, score: float, sparse: float, dense: float) -> Hit:
@@ -327,8 +328,8 @@ def standing(folder: Path) -> Callable[[Mapping[str, Any]], str]:
             public[name] = public.get(name, False) or not row["allowed"]
 
     def ask(source: Mapping[str, Any]) -> str:
-        found = public.get(source.get("text_sha256", ""), public.get(source["document"]))
-        return {True: "", False: "restricted source", None: "source gone"}[found]
+        public_now = public.get(source.get("text_sha256", ""), public.get(source["document"]))
+        return {True: "", False: "restricted source", None: "source gone"}[public_now]
 
     return ask
 

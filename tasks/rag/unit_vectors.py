@@ -17,7 +17,9 @@ class UnitVectors(torch.nn.Module):
 
     def __init__(self, model: SentenceTransformer):
         super().__init__()
-        self.steps = torch.nn.ModuleList(model)  # not the model itself: a trace reads all attributes, and some of its own complain
+        self.steps = torch.nn.ModuleList(
+            model
+        )  # not the model: a trace reads every attribute, and some of a SentenceTransformer's warn when read
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         features = {"input_ids": input_ids, "attention_mask": attention_mask}
