@@ -5,27 +5,16 @@ English and Japanese alike and forgive inflection; numbers are what a small mode
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from tasks.chatbot.events import Sentence, Source
 from tasks.text.detection import detect
+from tasks.text.ngrams import ngrams, plain
 from tasks.text.sentences import sentences
 
 LENGTH = {"en": 4, "ja": 2}  # characters of an n-gram: about as telling as a word's stem
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 MARK = re.compile(r"\s*\[(\d{1,2})\]")  # a model's own citation, which is not believed and not shown
-UNTOLD = re.compile(r"[\W_]+")
-
-
-def plain(text: str) -> str:
-    """Text as it is compared: NFKC, lower case, letters and digits alone, words apart."""
-    return UNTOLD.sub(" ", unicodedata.normalize("NFKC", text).lower()).strip()
-
-
-def ngrams(text: str, n: int) -> list[str]:
-    """Character n-grams of plain text; of a shorter one, the text itself."""
-    return [text[i : i + n] for i in range(len(text) - n + 1)] or ([text] if text else [])
 
 
 def support(sentence: str, evidence: str) -> float:
@@ -36,7 +25,7 @@ def support(sentence: str, evidence: str) -> float:
     n = LENGTH[detect(sentence)]
     if n == 2:
         wanted, given = wanted.replace(" ", ""), given.replace(" ", "")
-    parts, held = ngrams(wanted, n), set(ngrams(given, n))
+    parts, held = ngrams(wanted, n) or [wanted], set(ngrams(given, n) or [given])
     return sum(part in held for part in parts) / len(parts)
 
 

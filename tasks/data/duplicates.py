@@ -5,13 +5,12 @@ probability above 0.99999); the Jaccard similarity of the 5-gram sets decides. A
 if every part does: two questions about one long passage are no duplicates.
 """
 
-import re
 import zlib
 from collections import Counter, defaultdict
 
 import numpy as np
 
-from tasks.text.ngrams import folded, ngrams
+from tasks.text.ngrams import ngrams, plain
 
 BANDS, ROWS = 32, 4
 PRIME = (1 << 31) - 1
@@ -21,7 +20,7 @@ SHORTEST_QUOTE = 12  # a shorter question may stand inside another text by chanc
 
 def normalised(text: str) -> str:
     """One spelling for texts that differ in width, case, spaces and punctuation alone."""
-    return re.sub(r"[\W_]+", "", folded(text)) or " ".join(text.split())
+    return plain(text).replace(" ", "") or " ".join(text.split())
 
 
 def shingles(text: str) -> set[int]:

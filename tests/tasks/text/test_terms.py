@@ -1,7 +1,11 @@
 """Terms of texts in both languages."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from tasks.text.language import languages
 from tasks.text.terms import terms
 
 
@@ -21,3 +25,16 @@ from tasks.text.terms import terms
 )
 def test_terms(text, expected):
     assert sorted(terms(text)) == sorted(expected)
+
+
+def test_threads_stem_beside_each_other():
+    """The stemmer keeps the word that it is at in itself: without a lock, two questions at once get each other's stems, which are remembered."""
+    words = [stem + ending for stem in ("generaliz", "nationaliz", "relat", "operat") for ending in ("ations", "ing", "ed", "al")] * 20
+    stem = languages()["en"].stem
+    wanted, interval = [stem(word) for word in words], sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(lambda _: [stem(word) for word in words], range(4))) == [wanted] * 4
+    finally:
+        sys.setswitchinterval(interval)
