@@ -15,9 +15,8 @@ from tasks.text.sentences import sentence_places, trimmed
 CountAll = Callable[[list[str]], list[int]]
 
 BREAKS = " \n" + "".join(language.CLAUSE_MARKS for language in languages().values())
-CHARACTERS_PER_TOKEN = (
-    8  # WordPiece makes one [UNK] of any word of more than 100 characters, so a text counts for one token at least per so many characters
-)
+# WordPiece makes one [UNK] of any word of more than 100 characters, so a text counts for one token at least per so many characters.
+CHARACTERS_PER_TOKEN = 8
 
 
 @dataclass(frozen=True)

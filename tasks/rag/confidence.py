@@ -21,7 +21,8 @@ from tasks.text.ngrams import folded, ngrams
 from tasks.text.sentences import sentences
 from tasks.text.terms import is_function, subject, terms
 
-READ = 2  # the first hits alone are looked into, as many as the chat shows its model, so that the signs do not change with the number asked for
+# The first hits alone are looked into, as many as the chat shows its model, so that the signs do not change with the number asked for.
+READ = 2
 WIDEST_GAP = 0.5  # of two scores, as a share of the first
 FEATURES = (
     "chunk_cover",  # share of the question that one chunk holds, terms weighted by rarity

@@ -64,10 +64,8 @@ class Embedder:
         self._run = self._quantized(model, cache) if backend == "onnx-int8" else _torch_runner(model)
 
     def _quantized(self, model: SentenceTransformer, cache: Path | None) -> "Callable[[np.ndarray, np.ndarray], np.ndarray]":
-        from tasks.rag.onnx_export import (  # onnxruntime takes a third of a second to import, and this backend alone needs it
-            Int8Model,
-            export_int8,
-        )
+        # Here, since onnxruntime takes a third of a second to import, and this backend alone needs it.
+        from tasks.rag.onnx_export import Int8Model, export_int8
 
         folder = export_int8(model, self.checksum, cache or self.path.parent / "onnx-int8", self._encode)
         quantized = Int8Model(folder, self.threads or torch.get_num_threads())

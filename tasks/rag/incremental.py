@@ -121,9 +121,8 @@ def read_new(
         ]
         by_file[file.name] = entries or [Entry(file.name, digests[file.name], "there is nothing in it")]
         parsed |= {entry.text: document for entry, (_, document) in zip(entries, documents, strict=True) if entry.text}
-        if (
-            any(entry.text for entry in entries) and file.digest() == digests[file.name]
-        ):  # a file written to meanwhile is not kept under its old digest
+        # A file that was written to meanwhile is not kept under its old digest.
+        if any(entry.text for entry in entries) and file.digest() == digests[file.name]:
             fresh[keys[file.name]] = _kept(entries, file.name)
     cache.put(fresh)
     return by_file, parsed

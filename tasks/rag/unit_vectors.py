@@ -17,9 +17,8 @@ class UnitVectors(torch.nn.Module):
 
     def __init__(self, model: SentenceTransformer):
         super().__init__()
-        self.steps = torch.nn.ModuleList(
-            model
-        )  # not the model: a trace reads every attribute, and some of a SentenceTransformer's warn when read
+        # Not the model itself: a trace reads every attribute, and some of a SentenceTransformer's warn when read.
+        self.steps = torch.nn.ModuleList(model)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         features = {"input_ids": input_ids, "attention_mask": attention_mask}
