@@ -112,6 +112,7 @@ class ArtifactStore:
         with self._housekeeping():
             folder.mkdir()
             lock = try_lock(folder / WRITER_LOCK)
+        assert lock is not None, "nobody else knows the folder yet"
         try:
             yield folder
         except OSError as error:
@@ -161,9 +162,10 @@ class ArtifactStore:
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return manifest
 
 
 def holds(folder: Path, manifest: dict[str, Any]) -> bool:

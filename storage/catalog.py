@@ -113,8 +113,11 @@ class Catalog:
             ) from error
 
     def _version(self, connection: duckdb.DuckDBPyConnection) -> int:
-        known = connection.execute("SELECT count(*) FROM information_schema.tables WHERE table_name = 'schema_version'").fetchone()[0]
-        return connection.execute("SELECT max(version) FROM schema_version").fetchone()[0] if known else 0
+        """The newest migration that the file has had; 0 for a new file."""
+        if not connection.execute("SELECT 1 FROM information_schema.tables WHERE table_name = 'schema_version'").fetchone():
+            return 0
+        newest = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+        return int(newest[0]) if newest else 0
 
     def _refuse_newer(self, connection: duckdb.DuckDBPyConnection) -> int:
         version = self._version(connection)
@@ -140,15 +143,15 @@ class Catalog:
 def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Rows, **constants: str) -> int:
     """Insert rows by column name through Arrow; `constants` add a column of one value each. Columns not given are NULL. Returns the count."""
     incoming = as_arrow(rows)
-    if incoming.num_rows == 0:
+    if not len(incoming):
         return 0
     for name, value in constants.items():
-        incoming = incoming.append_column(name, pa.array([value] * incoming.num_rows, pa.string()))
+        incoming = incoming.append_column(name, pa.array([value] * len(incoming), pa.string()))
     columns = ", ".join(f'"{name}"' for name in incoming.column_names)
     connection.register("incoming_rows", incoming)
     connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming_rows")
     connection.unregister("incoming_rows")
-    return incoming.num_rows
+    return len(incoming)
 
 
 def _log_of(database: Path) -> Path:

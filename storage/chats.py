@@ -119,7 +119,7 @@ def begin_conversation(home: Home, model_id: str, index_id: str | None, channel:
     """Enter a conversation; returns its id. Without a title, its first question names it."""
     row = _conversation_row(model_id, index_id, channel, owner, title)
     Batch(conversations=[row]).write(home)
-    return row["conversation_id"]
+    return str(row["conversation_id"])
 
 
 def keep_turn(home: Home, conversation_id: str, turn: Mapping[str, Any]) -> None:
@@ -272,7 +272,7 @@ class ChatLog:
     def begin_conversation(self, model_id: str, index_id: str | None, channel: str, owner: str = "", title: str = "") -> str:
         row = _conversation_row(model_id, index_id, channel, owner, title)
         self._take(Batch(conversations=[row]))
-        return row["conversation_id"]
+        return str(row["conversation_id"])
 
     def keep_turn(self, conversation_id: str, turn: Mapping[str, Any]) -> None:
         self._take(Batch(messages=_message_rows(conversation_id, turn)))

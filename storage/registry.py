@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 
 from storage.artifacts import MANIFEST, ArtifactRef, ArtifactStore, canonical_json
@@ -49,7 +50,7 @@ def end_run(home: Home, run_id: str, status: str, *, ref: ArtifactRef | None = N
         )
 
 
-def mark_crashed(connection) -> None:
+def mark_crashed(connection: duckdb.DuckDBPyConnection) -> None:
     """Runs of this host whose process is gone did not end by themselves."""
     for run_id, pid in connection.execute(
         "SELECT run_id, pid FROM runs WHERE status = 'running' AND host = ?", [socket.gethostname()]

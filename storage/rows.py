@@ -6,14 +6,14 @@ Without the check a misspelt column would be found only when the finished artifa
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 from storage.home import StorageError
 from storage.tables import TABLES, ColumnType, Table
 
-Rows = Sequence[Mapping[str, Any]] | pa.Table  # by column name; cells that are dicts or lists become JSON
+Rows: TypeAlias = Sequence[Mapping[str, Any]] | pa.Table  # by column name; cells that are dicts or lists become JSON
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -35,7 +35,8 @@ class Segments:
     def get(self, keys: Collection[bytes]) -> dict[bytes, Value]:
         """The values that are there, by key."""
         self._used.update(keys)
-        wanted, found = pa.array(set(keys), pa.binary()), {}
+        wanted = pa.array(set(keys), pa.binary())
+        found: dict[bytes, Value] = {}
         for path in self._paths():
             if (table := self._read(path)) is not None:
                 part = table.filter(pc.is_in(table["key"], value_set=wanted))
