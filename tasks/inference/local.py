@@ -8,12 +8,15 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
-from tasks.inference.alone import Alone
 from tasks.inference.backend import BackendStats, Delta, Sampling, Tally
-from tasks.inference.batching import Batch, Row, can_batch
-from tasks.inference.decoding import Decoding, Pieces, Request
+from tasks.inference.batchable import can_batch
+from tasks.inference.batching import ContinuousBatch
+from tasks.inference.decoding import Decoding
 from tasks.inference.grammar import JsonGrammar, complete_json, option_logprobs
-from tasks.inference.turns import OneAtATime
+from tasks.inference.locks import ForwardLock
+from tasks.inference.request import Detokenizer, Request
+from tasks.inference.rows import Row
+from tasks.inference.unbatched import Unbatched
 from tasks.models.families import context_length
 from tasks.prompts.template import encode_prompt, end_ids
 from tasks.text.messages import Message
@@ -25,7 +28,7 @@ CLOSING = 64  # tokens that a JSON text may take to its end at least
 class LocalModel:
     """A causal language model of transformers, of any precision, that many threads may ask at once.
 
-    At most `max_batch` answers are decoded together and `max_waiting` questions wait, first come first served. See `Batch` for the other
+    At most `max_batch` answers are decoded together and `max_waiting` questions wait, first come first served. See `ContinuousBatch` for the other
     sizes. A model belongs to one `LocalModel`: passes by others must not run beside it.
     """
 
@@ -46,11 +49,11 @@ class LocalModel:
         self.specials = tuple(tokenizer.all_special_tokens)
         self.batched = can_batch(model)
         self._ends = end_ids(tokenizer)
-        self._turns = OneAtATime(model)
+        self._lock = ForwardLock(model)
         self._tally = Tally()
-        self._decoding = Decoding(Batch(model, max_batch, chunk, cache_bytes, kept_tokens), self._turns, max_waiting, self._tally)
-        self._alone = Alone(model, tokenizer.pad_token_id, max_waiting, self._tally)
-        self._end = weakref.finalize(self, _end, self._decoding, self._alone, self._turns)  # also at the end of the program
+        self._decoding = Decoding(ContinuousBatch(model, max_batch, chunk, cache_bytes, kept_tokens), self._lock, max_waiting, self._tally)
+        self._unbatched = Unbatched(model, tokenizer.pad_token_id, max_waiting, self._tally)
+        self._end = weakref.finalize(self, _end, self._decoding, self._unbatched, self._lock)  # also at the end of the program
 
     @property
     def stats(self) -> BackendStats:
@@ -67,8 +70,8 @@ class LocalModel:
         """
         prompt = self._fitting(messages, [])
         limit = min(sampling.max_new_tokens, self.context - len(prompt))
-        request = Request(Row(prompt, sampling, limit, self._ends), Pieces(self.tokenizer), stop)
-        lane = self._decoding if self.batched and sampling.num_beams == 1 else self._alone
+        request = Request(Row(prompt, sampling, limit, self._ends), Detokenizer(self.tokenizer), stop)
+        lane = self._decoding if self.batched and sampling.num_beams == 1 else self._unbatched
         lane.submit(request)
         yield from request.deltas()
 
@@ -106,7 +109,7 @@ class LocalModel:
 
     def _decode(self, rows: list[Row]) -> None:
         """Wait until rows that nobody reads have ended."""
-        requests = [Request(row, Pieces(self.tokenizer), threading.Event()) for row in rows]
+        requests = [Request(row, Detokenizer(self.tokenizer), threading.Event()) for row in rows]
         for request in requests:
             self._decoding.submit(request)
         for request in requests:
@@ -127,7 +130,7 @@ class LocalModel:
         self._end()
 
 
-def _end(decoding: Decoding, alone: Alone, turns: OneAtATime) -> None:
+def _end(decoding: Decoding, unbatched: Unbatched, lock: ForwardLock) -> None:
     decoding.close()
-    alone.close()
-    turns.remove()
+    unbatched.close()
+    lock.remove()

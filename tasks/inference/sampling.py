@@ -7,12 +7,14 @@ rows in the batch to the last and draws for all rows from one generator; it serv
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from torch.utils.hooks import RemovableHandle
 
 from tasks.errors import MigakiError
+from tasks.inference.kv_cache import preallocated_cache
 from tasks.models.families import context_length
 from tasks.models.trunk import causal_lm, decoder, layers_of, lm_head, position_ids
 
@@ -30,7 +32,7 @@ class Answer:
     states: Tensor | None = None
 
 
-def left_pad(prompts: Sequence[Sequence[int]], device: str = "cpu") -> tuple[Tensor, Tensor]:
+def left_pad(prompts: Sequence[Sequence[int]], device: str | torch.device = "cpu") -> tuple[Tensor, Tensor]:
     """(ids, mask), both (B, T), with the padding on the left."""
     width = max(len(prompt) for prompt in prompts)
     ids = torch.zeros(len(prompts), width, dtype=torch.long)
@@ -41,7 +43,9 @@ def left_pad(prompts: Sequence[Sequence[int]], device: str = "cpu") -> tuple[Ten
     return ids.to(device), mask.to(device)
 
 
-def choose(logits: Tensor, temperature: float, top_k: int, top_p: float, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+def sample_tokens(
+    logits: Tensor, temperature: float, top_k: int, top_p: float, generators: Sequence[torch.Generator]
+) -> tuple[Tensor, Tensor]:
     """One token for each row of logits (B, V), and its log-probability under softmax(logits / temperature). Temperature 0 takes the likeliest."""
     logprobs = torch.log_softmax(logits.float() / (temperature or 1.0), dim=-1)
     if temperature == 0:
@@ -59,37 +63,6 @@ def _draw(weights: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     cumulative = weights.double().cumsum(-1)
     drawn = torch.cat([torch.rand(1, dtype=torch.float64, generator=generator) for generator in generators]).to(weights.device)
     return torch.searchsorted(cumulative, drawn[:, None] * cumulative[:, -1:], right=True)[:, 0]
-
-
-class _RoomyLayer(DynamicLayer):
-    """Keys and values in a buffer with room for the tokens to come: appending one does not copy all before it."""
-
-    def __init__(self, room: int):
-        super().__init__()
-        self.room, self._buffers = room, ()
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        start = self.get_seq_length()
-        end = start + key_states.shape[-2]
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-            self._buffers = tuple(part.new_empty(*part.shape[:-2], end + self.room, part.shape[-1]) for part in (key_states, value_states))
-        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
-            buffer[..., start:end, :] = new
-        self.keys, self.values = (buffer[..., :end, :] for buffer in self._buffers)
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        length = self.get_seq_length()
-        self._buffers = tuple(buffer[indices] for buffer in self._buffers)
-        self.keys, self.values = (buffer[..., :length, :] for buffer in self._buffers)
-
-
-def roomy_cache(model: nn.Module, room: int) -> DynamicCache:
-    """A cache for a prompt and `room` more tokens. Layers that see a sliding window keep transformers' own kind."""
-    cache = DynamicCache(config=causal_lm(model).config)
-    cache.layers = [_RoomyLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
 
 
 def _truncate(logprobs: Tensor, top_k: int, top_p: float) -> Tensor:
@@ -134,16 +107,29 @@ def sample(
         raise MigakiError(
             f"a prompt of {longest} tokens and {max_new_tokens} new ones do not fit the model's context of {limit}: shorten the prompt or max_new_tokens"
         )
+    options = _Options(max_new_tokens, end_ids, temperature, top_k, top_p, states_at)
     answers = [Answer() for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
     indices = range(len(prompts)) if indices is None else indices
     generators = [torch.Generator().manual_seed(seed * 1_000_003 + index) for index in indices]
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
-        _sample_batch(model, prompts, rows, answers, max_new_tokens, end_ids, (temperature, top_k, top_p), generators, states_at)
+        _sample_batch(model, prompts, rows, answers, options, generators)
         if on_progress:
             on_progress(len(rows))
     return answers
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What all batches of a call of `sample` share."""
+
+    max_new_tokens: int
+    end_ids: set[int]
+    temperature: float
+    top_k: int
+    top_p: float
+    states_at: int | None
 
 
 def _sample_batch(
@@ -151,54 +137,55 @@ def _sample_batch(
     prompts: Sequence[Sequence[int]],
     rows: list[int],
     answers: list[Answer],
-    max_new_tokens: int,
-    end_ids: set[int],
-    how: tuple[float, int, float],
+    options: _Options,
     generators: list[torch.Generator],
-    states_at: int | None,
 ) -> None:
-    head, device = lm_head(model), next(model.parameters()).device
-    with _Decoding(model, rows, [prompts[row] for row in rows], device, max_new_tokens, states_at) as decoding:
-        for step in range(max_new_tokens):
-            tokens, logprobs = choose(head(decoding.final), *how, [generators[row] for row in decoding.rows])
+    """Fill the answers of these rows."""
+    head, keeps_states = lm_head(model), options.states_at is not None
+    with _ActiveRows(model, rows, [prompts[row] for row in rows], options) as active:
+        for step in range(options.max_new_tokens):
+            tokens, logprobs = sample_tokens(
+                head(active.final), options.temperature, options.top_k, options.top_p, [generators[row] for row in active.rows]
+            )
             alive = []
-            for i, (row, token, logprob) in enumerate(zip(decoding.rows, tokens.tolist(), logprobs.tolist(), strict=True)):
+            for i, (row, token, logprob) in enumerate(zip(active.rows, tokens.tolist(), logprobs.tolist(), strict=True)):
                 answers[row].ids.append(token)
                 answers[row].logprobs.append(logprob)
-                answers[row].finished = token in end_ids
+                answers[row].finished = token in options.end_ids
                 if not answers[row].finished:
                     alive.append(i)
-            over = not alive or step == max_new_tokens - 1
-            if states_at is not None:  # the last token has states too
-                decoding.feed(tokens)
-            if over:
+            if keeps_states:  # the last token has states too
+                active.feed(tokens)
+            if not alive or step == options.max_new_tokens - 1:
                 break
-            tokens = decoding.keep(alive, tokens)
-            if states_at is None:
-                decoding.feed(tokens)
-    for row, parts in decoding.states.items():
+            tokens = active.keep(alive, tokens)
+            if not keeps_states:
+                active.feed(tokens)
+    for row, parts in active.states.items():
         answers[row].states = torch.cat(parts)
 
 
-class _Decoding:
+class _ActiveRows:
     """Rows that are decoded together: their cache, and the final states (B, H) their next tokens come from. A prompt that several rows share
     passes the model once."""
 
-    def __init__(
-        self, model: nn.Module, rows: list[int], prompts: list[Sequence[int]], device: torch.device, room: int, states_at: int | None
-    ):
+    def __init__(self, model: nn.Module, rows: list[int], prompts: list[Sequence[int]], options: _Options):
         self.body, self.rows = decoder(model), list(rows)
-        self.cache = roomy_cache(model, room)
-        self.layer = None if states_at is None else layers_of(model)[states_at]
+        self.cache = preallocated_cache(model, options.max_new_tokens)
+        self.layer = None if options.states_at is None else layers_of(model)[options.states_at]
+        self.hook: RemovableHandle | None = None
         self.states: dict[int, list[Tensor]] = {}
-        number = {tuple(prompt): i for i, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
-        self.shared = [number[tuple(prompt)] for prompt in prompts]  # of each row, which of the different prompts is its own
-        self.ids, self.mask = left_pad(list(number), device)
+        index = {tuple(prompt): i for i, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+        self.shared: list[int] | None = [
+            index[tuple(prompt)] for prompt in prompts
+        ]  # of each row, which of the different prompts is its own
+        self.ids, self.mask = left_pad(list(index), next(model.parameters()).device)
 
-    def __enter__(self) -> "_Decoding":
-        self.hook = self.layer.register_forward_pre_hook(self._keep_states, with_kwargs=True) if self.layer else None
+    def __enter__(self) -> Self:
+        if self.layer is not None:
+            self.hook = self.layer.register_forward_pre_hook(self._keep_states, with_kwargs=True)
         self._forward(self.ids, position_ids(self.mask))
-        if len(self.ids) < len(self.rows):
+        if self.shared and len(self.ids) < len(self.rows):
             self._pick(torch.tensor(self.shared, device=self.mask.device))
         self.shared = None
         self.positions = self.mask.sum(-1, keepdim=True)
@@ -208,7 +195,7 @@ class _Decoding:
         if self.hook:
             self.hook.remove()
 
-    def _keep_states(self, _: nn.Module, arguments: tuple, named: dict) -> None:
+    def _keep_states(self, _: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         entering = arguments[0] if arguments else named["hidden_states"]
         masks = self.mask[:, -entering.shape[1] :].bool()
         for place, row in enumerate(self.rows):

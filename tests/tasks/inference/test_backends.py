@@ -14,11 +14,11 @@ from transformers import BloomConfig, BloomForCausalLM
 
 from tasks.errors import MigakiError
 from tasks.inference.backend import Sampling, Unavailable
-from tasks.inference.decoding import Pieces
 from tasks.inference.grammar import complete_json
 from tasks.inference.local import LocalModel
+from tasks.inference.locks import FairLock, ForwardLock
+from tasks.inference.request import Detokenizer
 from tasks.inference.server import OpenAIServer
-from tasks.inference.turns import OneAtATime, Turns
 from tasks.models.quantized import make_variant
 from tasks.prompts.template import encode_prompt
 from tests.models import FAMILIES, save_tiny, tiny_llama, tiny_tokenizer
@@ -59,19 +59,19 @@ def until(true, seconds=10.0):
 def test_japanese_comes_in_whole_characters():
     tokenizer = tiny_tokenizer()  # a token is a byte
     text = "磨き粉 and 猫🐈。"
-    pieces = Pieces(tokenizer)
-    said = [pieces.add(token) for token in tokenizer(text)["input_ids"]]
-    assert "".join(said) + pieces.rest() == text and all("\ufffd" not in piece for piece in said)
+    detokenizer = Detokenizer(tokenizer)
+    said = [detokenizer.add(token) for token in tokenizer(text)["input_ids"]]
+    assert "".join(said) + detokenizer.flush() == text and all("\ufffd" not in piece for piece in said)
     assert [piece for piece in said if piece][:3] == ["磨", "き", "粉"]
 
 
 def test_half_a_character_at_the_end_is_left_out_and_broken_bytes_do_not_hold_the_rest_back():
     tokenizer = tiny_tokenizer()
-    cut = Pieces(tokenizer)
+    cut = Detokenizer(tokenizer)
     said = [cut.add(token) for token in tokenizer("猫")["input_ids"][:2]]
-    assert said == ["", ""] and cut.rest() == ""
+    assert said == ["", ""] and cut.flush() == ""
     lead = tokenizer("猫")["input_ids"][0]
-    broken = Pieces(tokenizer)
+    broken = Detokenizer(tokenizer)
     said = [broken.add(lead) for _ in range(30)]
     assert any(said)
     assert broken.add(tokenizer("a")["input_ids"][0]).endswith("a")
@@ -206,7 +206,7 @@ backend._ends.clear()
 for beams in (1, 2):
     how = Sampling(max_new_tokens=500, num_beams=beams)
     threading.Thread(target=lambda: list(backend.stream([{"role": "user", "content": "x"}], how, threading.Event())), daemon=True).start()
-while not (backend.stats.tokens and backend._alone._live):
+while not (backend.stats.tokens and backend._unbatched._live):
     time.sleep(0.01)
 print("over")
 """
@@ -287,21 +287,21 @@ def test_json_is_decoded_among_others_as_it_is_alone(local):
     assert local.complete_json(ask("where?"), nothing, "", 5) == "{}"
 
 
-def test_turns_go_to_whoever_has_waited_longest():
-    turns, order = Turns(), []
-    turns.acquire()
+def test_a_fair_lock_goes_to_whoever_has_waited_longest():
+    lock, order = FairLock(), []
+    lock.acquire()
 
     def take(i):
-        turns.acquire()
+        lock.acquire()
         order.append(i)
-        turns.release()
+        lock.release()
 
     threads = []
     for i in range(5):
         threads.append(threading.Thread(target=take, args=(i,)))
         threads[-1].start()
-        until(lambda: len(turns._waiting) == i + 1)
-    turns.release()
+        until(lambda: len(lock._waiting) == i + 1)
+    lock.release()
     for thread in threads:
         thread.join()
     assert order == [0, 1, 2, 3, 4]
@@ -309,7 +309,7 @@ def test_turns_go_to_whoever_has_waited_longest():
 
 def test_passes_of_two_threads_never_overlap():
     model, inside, most = tiny_llama(), [], []
-    turns = OneAtATime(model)
+    lock = ForwardLock(model)
 
     def enter(*_):
         inside.append(1)
@@ -322,7 +322,7 @@ def test_passes_of_two_threads_never_overlap():
     def passes(priority):
         for _ in range(10):
             if priority:
-                with turns.priority():
+                with lock.priority():
                     model(torch.tensor([[1, 2]]))
             else:
                 model(torch.tensor([[1, 2]]))

@@ -15,8 +15,8 @@ from torch import nn
 from tasks.models.trunk import decoder
 
 
-class Turns:
-    """A lock that goes to whoever has waited longest."""
+class FairLock:
+    """A lock that goes to whoever has waited longest (threading's own goes to anybody)."""
 
     def __init__(self) -> None:
         self._lock, self._held, self._waiting = threading.Lock(), False, deque()
@@ -39,11 +39,11 @@ class Turns:
                 self._held = False
 
 
-class OneAtATime:
+class ForwardLock:
     """Takes turns for every pass through a model's decoder. The thread that holds a `priority` block gets every second turn; the others share the rest."""
 
     def __init__(self, model: nn.Module):
-        self._turns, self._others = Turns(), Turns()
+        self._passes, self._others = FairLock(), FairLock()
         self._holder: int | None = None
         body = decoder(model)
         self._hooks = [
@@ -54,22 +54,22 @@ class OneAtATime:
     @contextmanager
     def priority(self) -> Iterator[None]:
         """All passes within are one turn."""
-        self._turns.acquire()
+        self._passes.acquire()
         self._holder = threading.get_ident()
         try:
             yield
         finally:
             self._holder = None
-            self._turns.release()
+            self._passes.release()
 
     def _before(self, *_: object) -> None:
         if self._holder != threading.get_ident():
             self._others.acquire()
-            self._turns.acquire()
+            self._passes.acquire()
 
     def _after(self, *_: object) -> None:
         if self._holder != threading.get_ident():
-            self._turns.release()
+            self._passes.release()
             self._others.release()
 
     def remove(self) -> None:

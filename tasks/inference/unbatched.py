@@ -18,13 +18,13 @@ from transformers import (
 )
 
 from tasks.inference.backend import Tally, Unavailable
-from tasks.inference.batching import Row, next_tokens, repeats
-from tasks.inference.decoding import CLOSED, CROWDED, Request
+from tasks.inference.request import CLOSED, CROWDED, Request
+from tasks.inference.rows import Row, next_tokens, repeats
 
 POLL = 0.1  # seconds
 
 
-class _Restrain(LogitsProcessor):
+class _NoRepeatNgram(LogitsProcessor):
     """No run of tokens twice in an answer, for `generate`: transformers' own counts the prompt's too, which forbids quoting it."""
 
     def __init__(self, prompt: int, size: int):
@@ -37,7 +37,7 @@ class _Restrain(LogitsProcessor):
         return scores
 
 
-class _Draw(LogitsProcessor):
+class _DrawAsBatch(LogitsProcessor):
     """The next token as a batch draws it, made the only one that is possible."""
 
     def __init__(self, row: Row):
@@ -48,7 +48,7 @@ class _Draw(LogitsProcessor):
         return torch.full_like(scores, float("-inf")).index_fill_(1, torch.tensor([token], device=scores.device), 0.0)
 
 
-class _Tell(StoppingCriteria):
+class _Stream(StoppingCriteria):
     """Hands on each token, and stops when nobody wants more."""
 
     def __init__(self, request: Request, streams: bool):
@@ -62,7 +62,7 @@ class _Tell(StoppingCriteria):
         return torch.full((len(input_ids),), self.request.unwanted or self.request.row.reason is not None, device=input_ids.device)
 
 
-class Alone:
+class Unbatched:
     """A thread for each answer, of which one works. All have ended when `close` returns: a thread inside torch must not outlive the program."""
 
     def __init__(self, model: PreTrainedModel, pad_id: int, max_waiting: int, tally: Tally):
@@ -93,7 +93,7 @@ class Alone:
     def _run(self, request: Request) -> None:
         """What became of a request is counted before it is told."""
         try:
-            reason = self._in_turn(request)
+            reason = self._wait_and_generate(request)
         except Exception as error:
             self.tally.add(tokens=len(request.row.answer), failed=1)
             request.fail(error)
@@ -104,7 +104,7 @@ class Alone:
             with self._guard:
                 del self._live[request]
 
-    def _in_turn(self, request: Request) -> str:
+    def _wait_and_generate(self, request: Request) -> str:
         while not self._turn.acquire(timeout=POLL):
             if request.unwanted:
                 return "stopped"
@@ -126,8 +126,10 @@ class Alone:
                 eos_token_id=sorted(row.ends),
                 pad_token_id=self.pad_id,
             ),
-            logits_processor=LogitsProcessorList([_Draw(row) if beams == 1 else _Restrain(len(row.prompt), row.sampling.no_repeat_ngram)]),
-            stopping_criteria=StoppingCriteriaList([_Tell(request, beams == 1)]),
+            logits_processor=LogitsProcessorList(
+                [_DrawAsBatch(row) if beams == 1 else _NoRepeatNgram(len(row.prompt), row.sampling.no_repeat_ngram)]
+            ),
+            stopping_criteria=StoppingCriteriaList([_Stream(request, beams == 1)]),
         )
         if beams > 1:
             for token in out[0, len(row.prompt) :].tolist():
