@@ -12,10 +12,9 @@ from flows.running.dispatch import recorded
 from flows.running.feedback import harvested
 from flows.running.parameters import RunSettings
 from storage.artifacts import ArtifactStore
-from storage.catalog import Catalog, insert, utc_now
 from storage.chats import rated_conversations
 from storage.home import Home
-from storage.registry import champion_index
+from storage.registry import champion_index, record_metrics
 from tasks.flywheel.harvest import Harvest
 from tasks.flywheel.settings import HarvestSettings
 
@@ -56,7 +55,7 @@ def gather(home: Home, settings: HarvestSettings) -> Harvest:
     def unsafe(text: str) -> bool:
         return guard.check_output(text).blocked or bool(guard.check_document(text).code)
 
-    asked = standing(store.path(store.get(index["artifact_id"]))) if index else lambda source: ""
+    asked = standing(store.path(store.get(index.artifact_id))) if index else lambda source: ""
     return harvest(rated_conversations(home), settings, redact, unsafe, asked)
 
 
@@ -75,18 +74,11 @@ def write(home: Home, found: Harvest) -> None:
 
 def record(home: Home, found: Harvest, run_id: str) -> None:
     """The counts as metrics of the run."""
-    rows = [
-        {
-            "run_id": run_id,
-            "name": f"harvest.{'_'.join(count['kind'].split())}.{'_'.join(count['reason'].split())}.{count['lang']}",
-            "step": 0,
-            "value": float(count["rows"]),
-            "ts": utc_now(),
-        }
+    figures = {
+        f"harvest.{'_'.join(count['kind'].split())}.{'_'.join(count['reason'].split())}.{count['lang']}": count["rows"]
         for count in found.counts()
-    ]
-    with Catalog.of(home).write() as connection:
-        insert(connection, "metrics", rows)
+    }
+    record_metrics(home, run_id, figures)
 
 
 def show(report: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:

@@ -32,9 +32,9 @@ def index(
 def go_live(home: Home, index: ArtifactRef) -> bool:
     """Let an index serve, unless it finds the right documents clearly less often than the one that serves now (hit@5 over the stored questions)."""
     now = champion_index(home)
-    if now and now["artifact_id"] == index.id:
+    if now and now.artifact_id == index.id:
         return True
-    before, after = (now and now["hit_at_5"]), index.meta.get("hit@5")
+    before, after = (now and now.hit_at_5), index.meta.get("hit@5")
     if before is not None and after is not None and after < before - MAX_DROP:
         print_line(f"index: hit@5 fell from {before:.3f} to {after:.3f}; the former index goes on serving")
         return False

@@ -39,6 +39,6 @@ def reigning(release: ArtifactRef) -> dict[str, ArtifactRef]:
     """The champion as an input of the evaluation, when there is one and it is another model than the release."""
     home = Home.current()
     now = champion(home)
-    if now is None or now["artifact_id"] == release.id:
+    if now is None or now.artifact_id == release.id:
         return {}
-    return {"champion": ArtifactStore(home).get(now["artifact_id"])}
+    return {"champion": ArtifactStore(home).get(now.artifact_id)}

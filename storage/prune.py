@@ -75,8 +75,8 @@ def _roots(home: Home, keep_runs: int) -> set[str]:
            SELECT artifact_id FROM runs WHERE run_id IN (FROM newest) OR parent_run_id IN (FROM newest)""",
         [keep_runs],
     )
-    serving: list[dict[str, Any] | None] = [champion(home), champion_index(home), newest_classifier(home)]
-    return {row["artifact_id"] for row in [*rows, *serving] if row and row["artifact_id"]}
+    serving = [champion(home), champion_index(home), newest_classifier(home)]
+    return {row["artifact_id"] for row in rows if row["artifact_id"]} | {one.artifact_id for one in serving if one}
 
 
 def _created(manifest: dict[str, Any]) -> datetime:

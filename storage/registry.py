@@ -7,6 +7,8 @@ same registration changes nothing.
 import json
 import os
 import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,71 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from storage.artifacts import MANIFEST, ArtifactRef, ArtifactStore, canonical_json
+from storage.artifacts import MANIFEST, ArtifactRef, ArtifactStore, Kind, canonical_json
 from storage.catalog import Catalog, insert, utc_now
 from storage.home import Home
 from storage.tables import TABLES
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A row of `artifacts`."""
+
+    artifact_id: str
+    kind: Kind
+    stage: str
+    uri: str
+    run_id: str | None
+    bytes: int | None
+    seconds: float | None
+    created: datetime
+
+
+@dataclass(frozen=True)
+class Model:
+    """A row of `models`. Its stage is candidate, champion, archived or rejected."""
+
+    model_id: str
+    stage: str
+    artifact_id: str
+    base: str | None
+    precision: str | None
+    bytes: int
+    run_id: str | None
+    created: datetime
+    updated: datetime
+
+
+@dataclass(frozen=True)
+class Index:
+    """A row of `indexes`. Its stage is candidate, champion or archived."""
+
+    artifact_id: str
+    run_id: str | None
+    stage: str
+    embedder: str | None
+    dimension: int | None
+    documents: int
+    chunks: int
+    skipped: int
+    hit_at_5: float | None
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A row of `promotions`: what was decided on a model, and why. The difference of `metric` has its 95 % interval."""
+
+    promotion_id: str
+    model_id: str
+    decision: str
+    reason: str
+    run_id: str | None = None
+    champion_id: str | None = None
+    evaluation_id: str | None = None
+    metric: str | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 def begin_run(
@@ -115,21 +178,31 @@ def rebuild(home: Home) -> int:
     return len(refs)
 
 
-def champion(home: Home) -> dict[str, Any] | None:
-    """The row of `models` that serves, or None before the first promotion."""
-    rows = Catalog.of(home).query("SELECT * FROM models WHERE stage = 'champion' ORDER BY updated DESC LIMIT 1")
+def champion(home: Home) -> Model | None:
+    """The model that serves, or None before the first promotion."""
+    rows = Catalog.of(home).select(Model, "FROM models WHERE stage = 'champion' ORDER BY updated DESC LIMIT 1")
     return rows[0] if rows else None
 
 
-def champion_index(home: Home) -> dict[str, Any] | None:
-    rows = Catalog.of(home).query("SELECT * FROM indexes WHERE stage = 'champion' LIMIT 1")
+def champion_index(home: Home) -> Index | None:
+    """The index that serves, or None before the first."""
+    rows = Catalog.of(home).select(Index, "FROM indexes WHERE stage = 'champion' LIMIT 1")
     return rows[0] if rows else None
 
 
-def newest_classifier(home: Home) -> dict[str, Any] | None:
-    """The row of `artifacts` whose classifier of requests serves, or None before the first."""
-    rows = Catalog.of(home).query("SELECT * FROM artifacts WHERE kind = 'classifier' ORDER BY created DESC LIMIT 1")
+def newest_artifact(home: Home, *, stage: str | None = None, kind: Kind | None = None) -> Artifact | None:
+    """The artifact made last, of that stage and that kind where they are named, or None."""
+    rows = Catalog.of(home).select(
+        Artifact,
+        "FROM artifacts WHERE stage = coalesce(?, stage) AND kind = coalesce(?, kind) ORDER BY created DESC LIMIT 1",
+        [stage, kind],
+    )
     return rows[0] if rows else None
+
+
+def newest_classifier(home: Home) -> Artifact | None:
+    """The classifier of requests that serves, or None before the first."""
+    return newest_artifact(home, kind="classifier")
 
 
 def restore_rows(home: Home, ref: ArtifactRef, names: tuple[str, ...]) -> None:
@@ -153,17 +226,25 @@ def set_champion_index(home: Home, artifact_id: str) -> None:
         connection.execute("DELETE FROM chunks WHERE artifact_id IN (SELECT artifact_id FROM indexes WHERE stage = 'archived')")
 
 
-def record_promotion(home: Home, row: dict[str, Any]) -> None:
+def record_promotion(home: Home, promotion: Promotion) -> None:
     """Write a decision and move the stages of the models it names, in one transaction.
 
-    `row` has the columns of `promotions`; its decision `promote` makes `model_id` the champion and archives the former one,
-    `keep` rejects it, anything else (inconclusive) leaves it a candidate.
+    The decision `promote` makes `model_id` the champion and archives the former one, `keep` rejects it, anything else (inconclusive)
+    leaves it a candidate.
     """
+    model = promotion.model_id
     with Catalog.of(home).write() as connection:
-        insert(connection, "promotions", [row | {"ts": utc_now()}])
-        if row["decision"] == "promote":
+        insert(connection, "promotions", [asdict(promotion) | {"ts": utc_now()}])
+        if promotion.decision == "promote":
             connection.execute(
-                "UPDATE models SET stage = 'archived', updated = ? WHERE stage = 'champion' AND model_id <> ?", [utc_now(), row["model_id"]]
+                "UPDATE models SET stage = 'archived', updated = ? WHERE stage = 'champion' AND model_id <> ?", [utc_now(), model]
             )
-        stage = {"promote": "champion", "keep": "rejected"}.get(row["decision"], "candidate")
-        connection.execute("UPDATE models SET stage = ?, updated = ? WHERE model_id = ?", [stage, utc_now(), row["model_id"]])
+        stage = {"promote": "champion", "keep": "rejected"}.get(promotion.decision, "candidate")
+        connection.execute("UPDATE models SET stage = ?, updated = ? WHERE model_id = ?", [stage, utc_now(), model])
+
+
+def record_metrics(home: Home, run_id: str, figures: Mapping[str, float]) -> None:
+    """Figures of a run, by name, that no artifact brings along."""
+    rows = [{"run_id": run_id, "name": name, "step": 0, "value": float(value), "ts": utc_now()} for name, value in figures.items()]
+    with Catalog.of(home).write() as connection:
+        insert(connection, "metrics", rows)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from flows.commands.show import console
 from flows.serving.engine import Opened, Said, open_engine
-from storage.catalog import Catalog
 from storage.chats import ChatLog
 from storage.home import Home, StorageError
+from storage.queries.models import newest_models
 from tasks.chatbot.language import languages
 from tasks.chatbot.terminal import Terminal
 from tasks.errors import MigakiError
@@ -73,10 +73,10 @@ class Desk:
         self.conversation = None
 
     def models(self) -> list[str]:
-        rows = Catalog.of(self.home).query("SELECT model_id, stage, precision, base FROM models ORDER BY created DESC LIMIT 10")
         marks = {self.opened.model.version: "*"}
         return [
-            f"{marks.get(row['model_id'], ' ')} {row['model_id'][:12]}  {row['stage']:9}  {row['precision']}  {row['base']}" for row in rows
+            f"{marks.get(model.model_id, ' ')} {model.model_id[:12]}  {model.stage:9}  {model.precision}  {model.base}"
+            for model in newest_models(self.home, 10)
         ]
 
     def switch(self, artifact: str) -> tuple["ChatEngine", str]:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from storage.artifacts import ArtifactRef, ArtifactStore
-from storage.catalog import Catalog, insert, utc_now
+from storage.catalog import utc_now
 from storage.home import Home
-from storage.registry import champion
+from storage.queries.comparisons import ComparedPair, compared_pairs, forget_pair, keep_pair
+from storage.queries.models import newest_models
+from storage.registry import champion, newest_artifact
 from tasks.errors import MigakiError
 from tasks.rlhf.labelling import TIE, Comparison, Decision, Session, hide
 
@@ -49,11 +51,11 @@ def contestants(home: Home, artifact: str | None) -> tuple[ArtifactRef, Artifact
     if now is None:
         raise MigakiError("there is no champion yet to compare with: run `migaki retrain` first")
     store = ArtifactStore(home)
-    others = Catalog.of(home).query("SELECT artifact_id FROM models WHERE model_id <> ? ORDER BY created DESC LIMIT 1", [now["model_id"]])
-    other = store.get(artifact or (others[0]["artifact_id"] if others else now["artifact_id"]))
+    newest = [*newest_models(home, 1, but=now.model_id), now][0]
+    other = store.get(artifact or newest.artifact_id)
     if other.kind != "model":
         raise MigakiError(f"{other.id[:12]} is of kind {other.kind!r}; only models can be compared, which `migaki quantize` makes")
-    return store.get(now["artifact_id"]), other
+    return store.get(now.artifact_id), other
 
 
 def prompts_from(home: Home, path: Path | None) -> list[list[dict[str, str]]]:
@@ -64,20 +66,17 @@ def prompts_from(home: Home, path: Path | None) -> list[list[dict[str, str]]]:
         return [[{"role": "user", "content": line}] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     from tasks.data.records import load_instructions, load_preferences
 
-    rows = Catalog.of(home).query("SELECT artifact_id FROM artifacts WHERE kind = 'dataset' ORDER BY created DESC LIMIT 1")
-    if not rows:
+    newest = newest_artifact(home, kind="dataset")
+    if newest is None:
         raise MigakiError("there is no dataset to take prompts from: run `migaki prepare` first, or give --prompts FILE")
-    folder = ArtifactStore(home).path(ArtifactStore(home).get(rows[0]["artifact_id"]))
+    folder = ArtifactStore(home).path(ArtifactStore(home).get(newest.artifact_id))
     found = {json.dumps(row.messages): row.messages for row in [*load_preferences(folder, "train"), *load_instructions(folder, "train")]}
     return list(found.values())
 
 
 def unseen(home: Home, prompts: list[list[dict[str, str]]], models: tuple[str, str]) -> list[list[dict[str, str]]]:
     """The prompts that these two models have not been compared on."""
-    rows = Catalog.of(home).query(
-        "SELECT messages FROM feedback WHERE choice IS NOT NULL AND (model_a, model_b) IN ((?, ?), (?, ?))", [*models, *models[::-1]]
-    )
-    known = {json.dumps(json.loads(row["messages"])) for row in rows}
+    known = {json.dumps(pair.messages) for pair in compared_pairs(home) if {pair.model_a, pair.model_b} == set(models)}
     return [messages for messages in prompts if json.dumps(messages) not in known]
 
 
@@ -106,23 +105,19 @@ class Feedback:
         if decision.choice == "skip":
             return
         compared = decision.comparison
-        row = {
-            "feedback_id": self._ids[-1],
-            "session_id": self.session_id,
-            "messages": json.dumps(compared.messages, ensure_ascii=False),
-            "answer_a": compared.answers[0],
-            "answer_b": compared.answers[1],
-            "model_a": compared.models[0],
-            "model_b": compared.models[1],
-            "choice": TIE if decision.better is None else "ab"[decision.better],
-            "ts": utc_now(),
-        }
-        with Catalog.of(self.home).write() as connection:
-            insert(connection, "feedback", [row])
+        pair = ComparedPair(
+            self._ids[-1],
+            self.session_id,
+            *compared.answers,
+            *compared.models,
+            choice=TIE if decision.better is None else "ab"[decision.better],
+            ts=utc_now(),
+            messages=compared.messages,
+        )
+        keep_pair(self.home, pair)
 
     def forget(self) -> None:
-        with Catalog.of(self.home).write() as connection:
-            connection.execute("DELETE FROM feedback WHERE feedback_id = ?", [self._ids.pop()])
+        forget_pair(self.home, self._ids.pop())
 
 
 def ask(session: Session, kept: Feedback, read: Callable[[str], str], out: TextIO) -> None:
@@ -160,14 +155,11 @@ def export(home: Home, path: Path) -> int:
 
     Returns how many there are; for none, no file is written.
     """
-    rows = Catalog.of(home).query(
-        "SELECT messages, answer_a, answer_b, choice FROM feedback WHERE choice IS NOT NULL ORDER BY ts, feedback_id"
-    )
     lines = []
-    for row in rows:
-        chosen, rejected = (row["answer_b"], row["answer_a"]) if row["choice"] == "b" else (row["answer_a"], row["answer_b"])
-        pair = {"messages": json.loads(row["messages"]), "chosen": chosen, "rejected": rejected}
-        lines.append(json.dumps(pair | ({"tie": True} if row["choice"] == TIE else {}), ensure_ascii=False))
+    for pair in compared_pairs(home):
+        chosen, rejected = (pair.answer_b, pair.answer_a) if pair.choice == "b" else (pair.answer_a, pair.answer_b)
+        row = {"messages": pair.messages, "chosen": chosen, "rejected": rejected}
+        lines.append(json.dumps(row | ({"tie": True} if pair.choice == TIE else {}), ensure_ascii=False))
     if lines:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -18,7 +18,7 @@ from flows.running.local import interrupted
 from flows.serving.engine import Opened, open_champion_index, open_engine, with_champion
 from storage.chats import ChatLog, UnknownChat
 from storage.home import Home
-from storage.registry import champion, champion_index, newest_classifier
+from storage.registry import Artifact, Index, Model, champion, champion_index, newest_classifier
 from tasks.chatbot.web.auth import NO_TOKENS, Tokens, check_exposure, is_loopback, read_tokens
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
@@ -192,32 +192,32 @@ def follow_champions(home: Home, service: "Service", model: bool, over: threadin
         for now, take in follow:
             try:
                 row = now(home)
-                if row is not None and row["artifact_id"] != seen[take]:
-                    seen[take] = row["artifact_id"]
+                if row is not None and row.artifact_id != seen[take]:
+                    seen[take] = row.artifact_id
                     take(home, service, row)
             except Exception as error:
                 console.print(f"another champion cannot be opened, what served before goes on: {error}")
 
 
-def take_index(home: Home, service: "Service", row: dict[str, Any]) -> None:
+def take_index(home: Home, service: "Service", row: Index) -> None:
     """The index changes by itself (`LiveIndex`), unless it is the first: this says which it is."""
     if service.engine.retriever is None:
         service.engine.retriever = open_champion_index(home)
-    service.about = replace(service.about, index=row["artifact_id"], documents=row["documents"])
-    service.chats.index_id = row["artifact_id"]
-    console.print(f"answering from index {row['artifact_id'][:12]} now, {row['documents']} documents")
+    service.about = replace(service.about, index=row.artifact_id, documents=row.documents)
+    service.chats.index_id = row.artifact_id
+    console.print(f"answering from index {row.artifact_id[:12]} now, {row.documents} documents")
 
 
-def take_guard(home: Home, service: "Service", row: dict[str, Any]) -> None:
+def take_guard(home: Home, service: "Service", row: Artifact) -> None:
     """What is asked and said from now on is judged by this classifier; the settings of the filters stay."""
     from tasks.chatbot.safety.task import open_guard
 
     engine = service.engine
     engine.guard = open_guard(home, engine.guard.settings, engine.retriever and engine.retriever.embedder)
-    console.print(f"requests are judged by classifier {row['artifact_id'][:12]} now")
+    console.print(f"requests are judged by classifier {row.artifact_id[:12]} now")
 
 
-def take_model(home: Home, service: "Service", row: dict[str, Any]) -> None:
+def take_model(home: Home, service: "Service", row: Model) -> None:
     """Questions from now on go to the champion; answers being made end with the model they began with, which is freed after the last of them."""
     engine, about = with_champion(home, service.engine)
     service.about = replace(about, index=service.about.index, documents=service.about.documents)

@@ -1,16 +1,20 @@
 """What the command prints: tables read from the catalog."""
 
-import json
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from storage.artifacts import ArtifactStore
-from storage.catalog import Catalog
-from storage.home import Home, StorageError
+from storage.home import Home
 from storage.prune import prune, unneeded
+from storage.queries import runs
+from storage.queries.indexes import newest_indexes
+from storage.queries.models import newest_models
+from storage.queries.promotions import promotion_of
+from storage.queries.tables import answer
 from storage.registry import champion, rebuild
 from tasks.models.catalogue import CATALOGUE, weight_memory
 
@@ -30,26 +34,26 @@ def number(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
 
 
+def fields_of(row: object, *names: str) -> dict[str, Any]:
+    """These fields of a row."""
+    return {name: getattr(row, name) for name in names}
+
+
 def stages_of(home: Home, run_id: str) -> list[dict[str, Any]]:
     """The stages of a run in their order, each with its key figure."""
-    rows = Catalog.of(home).query(
-        """SELECT r.flow AS stage, r.status, r.seconds, r.artifact_id, a.meta::VARCHAR AS meta, a.seconds AS body_seconds FROM runs r
-           LEFT JOIN artifacts a USING (artifact_id) WHERE r.parent_run_id = ? ORDER BY r.started""",
-        [run_id],
-    )
-
-    for row in rows:
-        headlines = (json.loads(row.pop("meta") or "{}")).get("headlines") or [{"label": "", "before": None, "after": None}]
-        row |= headlines[0]
+    rows = []
+    for stage in runs.stages(home, run_id):
+        headlines = stage.meta.get("headlines") or [{"label": "", "before": None, "after": None}]
+        rows.append(fields_of(stage, "stage", "status", "seconds", "artifact_id", "body_seconds") | headlines[0])
     return rows
 
 
 def run_table(home: Home, run_id: str) -> dict[str, Any]:
     """The table at the end of `retrain`; returns the same for --json."""
-    stages = stages_of(home, run_id)
-    run = Catalog.of(home).query("SELECT * FROM runs WHERE run_id = ?", [run_id])[0]
-    decision = Catalog.of(home).query("SELECT decision, reason FROM promotions WHERE run_id = ?", [run_id])
-    decided = decision[0] if decision else {"decision": "unchanged", "reason": "keep: unchanged, the release is the champion already"}
+    stages, run, promotion = stages_of(home, run_id), runs.run(home, run_id), promotion_of(home, run_id)
+    decided = {"decision": "unchanged", "reason": "keep: unchanged, the release is the champion already"}
+    if promotion is not None:
+        decided = {"decision": promotion.decision, "reason": promotion.reason}
     rows = [
         [
             stage["stage"],
@@ -62,7 +66,7 @@ def run_table(home: Home, run_id: str) -> dict[str, Any]:
         for stage in stages
     ]
     table(
-        f"retrain ({run['profile']}), {run['seconds']:.0f} s",
+        f"retrain ({run.profile}), {run.seconds:.0f} s",
         ["stage", "", "seconds", "key figure", "before", "after"],
         rows,
         right=("seconds", "before", "after"),
@@ -70,7 +74,7 @@ def run_table(home: Home, run_id: str) -> dict[str, Any]:
     report = home.reports / f"{run_id}.html"
     console.print(f"[bold]{decided['decision']}[/bold]: {decided['reason']}")
     console.print(f"report: {report}", soft_wrap=True)
-    return {"run_id": run_id, "seconds": run["seconds"], "stages": stages, "report": str(report), **decided}
+    return {"run_id": run_id, "seconds": run.seconds, "stages": stages, "report": str(report), **decided}
 
 
 def stage_lines(home: Home, name: str, answer: str) -> dict[str, Any]:
@@ -89,33 +93,19 @@ def status_tables(home: Home, *, rebuild_first: bool = False) -> dict[str, Any]:
     """Champion, models, indexes and the last runs."""
     if rebuild_first:
         console.print(f"{rebuild(home)} artifacts entered into the catalog")
-    query = Catalog.of(home).query
-    now = champion(home)
-    models = query("SELECT model_id, stage, base, precision, bytes, created FROM models ORDER BY created DESC LIMIT 10")
-    indexes = query(
-        "SELECT artifact_id, i.stage, embedder, documents, chunks, skipped, hit_at_5, created FROM indexes i JOIN artifacts USING (artifact_id) ORDER BY created DESC LIMIT 5"
-    )
-    runs = query(
-        "SELECT run_id, flow, status, profile, seconds, started, error FROM runs WHERE parent_run_id IS NULL ORDER BY started DESC LIMIT 10"
-    )
+    now, models, indexes, last = champion(home), newest_models(home, 10), newest_indexes(home, 5), runs.newest_runs(home, 10)
     console.print(f"home: {home.root}", soft_wrap=True)
-    console.print(f"champion: {now['model_id'][:12]} ({now['precision']})" if now else "champion: none yet; `migaki retrain` makes one")
+    console.print(f"champion: {now.model_id[:12]} ({now.precision})" if now else "champion: none yet; `migaki retrain` makes one")
     table(
         "models",
         ["id", "stage", "base", "precision", "MiB", "made (UTC)"],
-        [
-            [m["model_id"][:12], m["stage"], m["base"], m["precision"], f"{m['bytes'] / 2**20:.0f}", f"{m['created']:%Y-%m-%d %H:%M}"]
-            for m in models
-        ],
+        [[m.model_id[:12], m.stage, m.base, m.precision, f"{m.bytes / 2**20:.0f}", f"{m.created:%Y-%m-%d %H:%M}"] for m in models],
         right=("MiB",),
     )
     table(
         "indexes",
         ["id", "stage", "embedder", "documents", "chunks", "skipped", "hit@5"],
-        [
-            [i["artifact_id"][:12], i["stage"], i["embedder"], i["documents"], i["chunks"], i["skipped"], number(i["hit_at_5"])]
-            for i in indexes
-        ],
+        [[i.artifact_id[:12], i.stage, i.embedder, i.documents, i.chunks, i.skipped, number(i.hit_at_5)] for i in indexes],
         right=("documents", "chunks", "skipped"),
     )
     table(
@@ -123,19 +113,27 @@ def status_tables(home: Home, *, rebuild_first: bool = False) -> dict[str, Any]:
         ["id", "flow", "status", "profile", "seconds", "started (UTC)", "error"],
         [
             [
-                r["run_id"][:8],
-                r["flow"],
-                r["status"],
-                r["profile"],
-                r["seconds"] and f"{r['seconds']:.0f}",
-                f"{r['started']:%Y-%m-%d %H:%M}",
-                (r["error"] or "")[:80],
+                r.run_id[:8],
+                r.flow,
+                r.status,
+                r.profile,
+                r.seconds and f"{r.seconds:.0f}",
+                f"{r.started:%Y-%m-%d %H:%M}",
+                (r.error or "")[:80],
             ]
-            for r in runs
+            for r in last
         ],
         right=("seconds",),
     )
-    return {"champion": now, "models": models, "indexes": indexes, "runs": runs}
+    return {
+        "champion": now and asdict(now),
+        "models": [fields_of(model, "model_id", "stage", "base", "precision", "bytes", "created") for model in models],
+        "indexes": [
+            fields_of(index, "artifact_id", "stage", "embedder", "documents", "chunks", "skipped", "hit_at_5", "created")
+            for index in indexes
+        ],
+        "runs": [asdict(run) for run in last],
+    }
 
 
 def prune_table(home: Home, keep_runs: int, dry_run: bool) -> dict[str, Any]:
@@ -174,18 +172,8 @@ def models_table() -> dict[str, Any]:
 
 
 def sql_table(home: Home, query: str) -> dict[str, Any]:
-    """The rows of a query, as a table and as JSON.
-
-    Raises:
-        StorageError: the query is no SELECT that the catalog can answer.
-    """
-    import duckdb
-
-    try:
-        rows = Catalog.of(home).query(query)
-    except duckdb.Error as error:
-        raise StorageError(f"the catalog did not answer: {error}") from error
-    if rows:
+    """The rows of a query, as a table and as JSON. Raises what `storage.queries.tables.answer` raises."""
+    if rows := answer(home, query):
         table("", list(rows[0]), [[number(value) if isinstance(value, float) else value for value in row.values()] for row in rows])
     console.print(f"{len(rows)} rows")
     return {"rows": rows}

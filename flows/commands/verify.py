@@ -4,8 +4,8 @@ The catalog says which index serves; an index is believed as far as its checksum
 again from the artifact, a damaged artifact is built again from the documents that it was built from.
 """
 
-import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from flows.running.dispatch import print_line, stage_flow
@@ -13,9 +13,10 @@ from flows.running.local import local_server
 from flows.running.parameters import RunSettings
 from flows.serving.live_index import open_champion
 from storage.artifacts import ArtifactRef, ArtifactStore, read_manifest
-from storage.catalog import Catalog
 from storage.home import Home, StorageError
-from storage.registry import champion_index, restore_rows, set_champion_index
+from storage.queries.artifacts import inputs_of, rows_of, settings_of
+from storage.queries.documents import indexed, skipped
+from storage.registry import Index, champion_index, restore_rows, set_champion_index
 from tasks.errors import MigakiError
 from tasks.rag.settings import IndexSettings
 
@@ -31,27 +32,27 @@ def verify_index(home: Home, run: RunSettings) -> dict[str, Any]:
     now = champion_index(home)
     if now is None:
         raise MigakiError("no index serves yet: run `migaki index` first")
-    found, done, failed = artifact_faults(home, now), [], ""
+    key, found, done, failed = now.artifact_id, artifact_faults(home, now.artifact_id), [], ""
     if found:
         try:
-            now = _built_again(home, now, run)
-            done.append(f"built the index again from its documents ({now['artifact_id'][:12]})")
+            key = _built_again(home, now, run)
+            done.append(f"built the index again from its documents ({key[:12]})")
         except (MigakiError, StorageError) as error:
             failed = f"the index could not be built again: {error}"
     if not failed:
-        ref = ArtifactStore(home).get(now["artifact_id"])
+        ref = ArtifactStore(home).get(key)
         if differing := row_faults(home, ref):
             found += differing
             restore_rows(home, ref, TABLES)
             done.append("entered its rows into the catalog again")
-        left = [*artifact_faults(home, now), *row_faults(home, ref)] if done else []
+        left = [*artifact_faults(home, key), *row_faults(home, ref)] if done else []
         failed = "; ".join(left)
-    return _report(home, now["artifact_id"], found, done, failed)
+    return _report(home, key, found, done, failed)
 
 
-def artifact_faults(home: Home, now: dict[str, Any]) -> list[str]:
+def artifact_faults(home: Home, key: str) -> list[str]:
     """What is wrong with the files of the index that serves."""
-    store, key = ArtifactStore(home), now["artifact_id"]
+    store = ArtifactStore(home)
     if not (home.objects / "index" / key).is_dir():
         return [f"the index that serves, {key[:12]}, is gone"]
     if not store.is_whole("index", key):
@@ -73,34 +74,29 @@ def row_faults(home: Home, ref: ArtifactRef) -> list[str]:
     found = []
     for name in TABLES:
         own = pq.read_table(ArtifactStore(home).path(ref) / "tables" / f"{name}.parquet")
-        columns = ", ".join(f'"{column}"' for column in own.column_names)
-        rows = Catalog.of(home).query(f"SELECT {columns} FROM {name} WHERE artifact_id = ?", [ref.id])
-        found.append(rows_at_fault(name, rows, own.to_pylist()))
+        found.append(rows_at_fault(name, rows_of(home, ref.id, name, own.column_names), own.to_pylist()))
     return [fault for fault in found if fault]
 
 
-def _built_again(home: Home, now: dict[str, Any], run: RunSettings) -> dict[str, Any]:
-    """Row of an index made anew with the settings and inputs of one that cannot be believed.
+def _built_again(home: Home, now: Index, run: RunSettings) -> str:
+    """The id of an index made anew with the settings and inputs of one that cannot be believed.
 
     Raises:
         MigakiError, StorageError: its documents are gone, or cannot be indexed.
     """
-    store, key = ArtifactStore(home), now["artifact_id"]
-    query = Catalog.of(home).query
+    store, key = ArtifactStore(home), now.artifact_id
     manifest = read_manifest(home.objects / "index" / key) or {}
-    rows = query("SELECT settings FROM artifacts WHERE artifact_id = ?", [key])
-    settings = manifest.get("settings") or (json.loads(rows[0]["settings"]) if rows else {})
-    parents = {row["role"]: row["parent_id"] for row in query("SELECT role, parent_id FROM lineage WHERE child_id = ?", [key])}
-    for role, artifact_id in (inputs := manifest.get("inputs") or parents).items():
+    settings = manifest.get("settings") or settings_of(home, key)
+    for role, artifact_id in (inputs := manifest.get("inputs") or inputs_of(home, key)).items():
         if not store.is_whole(store.get(artifact_id).kind, artifact_id):  # before anything is removed
             raise MigakiError(f"the {role} {artifact_id[:12]} that it was made from is damaged: run `migaki prepare`, then `migaki index`")
     store.discard("index", key)
     forget(home)
-    embedder = now["embedder"] or run.embedder
+    embedder = now.embedder or run.embedder
     with local_server(home):
         made = stage_flow("index", IndexSettings.build("index", settings), run.model_copy(update={"embedder": embedder}), inputs, "")
     set_champion_index(home, made)
-    return champion_index(home)
+    return made
 
 
 def forget(home: Home) -> None:
@@ -114,21 +110,14 @@ def forget(home: Home) -> None:
 def _report(
     home: Home, key: str, found: list[str], done: list[str], failed: str, say: Callable[[str], None] = print_line
 ) -> dict[str, Any]:
-    query = Catalog.of(home).query
-    counts = query(
-        "SELECT status, count(*) AS documents, sum(chunks) AS chunks FROM documents WHERE artifact_id = ? GROUP BY status", [key]
-    )
-    indexed = next((row for row in counts if row["status"] == "indexed"), {"documents": 0, "chunks": 0})
-    skipped = query("SELECT path, reason FROM documents WHERE artifact_id = ? AND status = 'skipped' ORDER BY path", [key])
-    say(
-        f"index {key[:12]}: {indexed['documents']} of {indexed['documents'] + len(skipped)} documents are indexed, in {indexed['chunks']} chunks"
-    )
-    for row in skipped:
-        say(f"skipped: {row['path']}: {row['reason']}")
+    inside, outside = indexed(home, key), skipped(home, key)
+    say(f"index {key[:12]}: {inside.documents} of {inside.documents + len(outside)} documents are indexed, in {inside.chunks} chunks")
+    for document in outside:
+        say(f"skipped: {document.path}: {document.reason}")
     for fault in found:
         say(f"found: {fault}")
     for repair in done:
         say(f"done: {repair}")
     say(f"not mended: {failed}" if failed else "the index is mended" if found else "the index is in order")
-    facts = {"index": key, "documents": indexed["documents"], "chunks": indexed["chunks"], "skipped": skipped}
+    facts = {"index": key} | asdict(inside) | {"skipped": [asdict(document) for document in outside]}
     return facts | {"found": found, "done": done, "failed": failed, "exit_code": int(bool(failed))}

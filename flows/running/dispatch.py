@@ -16,9 +16,8 @@ from flows.running.devices import device
 from flows.running.local import interruption
 from flows.running.parameters import RunSettings
 from storage.artifacts import ArtifactRef, ArtifactStore, read_manifest
-from storage.catalog import Catalog
 from storage.home import Home
-from storage.registry import begin_run, end_run, register
+from storage.registry import begin_run, end_run, newest_artifact, register
 from tasks.errors import MigakiError
 from tasks.progress import logged, terminal
 from tasks.settings import StageSettings
@@ -153,10 +152,10 @@ def newest_inputs(name: str) -> dict[str, ArtifactRef]:
     home = Home.current()
     store, found = ArtifactStore(home), {}
     for role, stage in NEWEST[name].items():
-        rows = Catalog.of(home).query("SELECT artifact_id FROM artifacts WHERE stage = ? ORDER BY created DESC LIMIT 1", [stage])
-        if not rows:
+        newest = newest_artifact(home, stage=stage)
+        if newest is None:
             raise MigakiError(f"{name} needs what {stage} makes, and there is nothing yet: run `migaki {COMMAND.get(stage, stage)}` first")
-        found |= ancestors(store, role, rows[0]["artifact_id"], found)
+        found |= ancestors(store, role, newest.artifact_id, found)
     return found
 
 

@@ -38,7 +38,7 @@ class Opened:
     def about(self) -> About:
         """Model and index as they are now."""
         index = champion_index(self.home) if self.engine.retriever else None
-        return replace(self.model, index=index["artifact_id"], documents=index["documents"]) if index else self.model
+        return replace(self.model, index=index.artifact_id, documents=index.documents) if index else self.model
 
     def close(self) -> None:
         """Of a server, only this program's connections end."""
@@ -88,12 +88,14 @@ def with_champion(home: Home, engine: "ChatEngine") -> "tuple[ChatEngine, About]
 
 def model_artifact(home: Home, store: ArtifactStore, artifact: str | None) -> ArtifactRef:
     """The model named, or the champion's. Raises what `open_engine` raises."""
-    now = champion(home)
-    if artifact is None and now is None:
-        raise MigakiError(
-            "there is no champion yet: run `migaki retrain` first (`migaki status` shows the models, `--artifact ID` takes one of them)"
-        )
-    ref = store.get(artifact or now["artifact_id"])
+    if artifact is None:
+        now = champion(home)
+        if now is None:
+            raise MigakiError(
+                "there is no champion yet: run `migaki retrain` first (`migaki status` shows the models, `--artifact ID` takes one of them)"
+            )
+        artifact = now.artifact_id
+    ref = store.get(artifact)
     if ref.kind != "model":
         raise MigakiError(f"{ref.id[:12]} is of kind {ref.kind!r}; chat needs a model, which `migaki quantize` makes")
     return ref

@@ -39,9 +39,9 @@ def open_champion(home: Home, loaded: "Embedder | None" = None, log: Callable[[s
     from tasks.rag.retrieval import open_index
 
     store = ArtifactStore(home)
-    embedder = resolve(now["embedder"] or BUNDLED_EMBEDDER, home, log)
-    retriever = open_index(store.path(store.get(now["artifact_id"])), embedder.path, embedder.checksum, loaded=loaded, exports=home.exports)
-    return Serving(now["artifact_id"], retriever)
+    embedder = resolve(now.embedder or BUNDLED_EMBEDDER, home, log)
+    retriever = open_index(store.path(store.get(now.artifact_id)), embedder.path, embedder.checksum, loaded=loaded, exports=home.exports)
+    return Serving(now.artifact_id, retriever)
 
 
 class LiveIndex:
@@ -97,7 +97,7 @@ class LiveIndex:
     def _reopen(self, state: Any) -> None:
         try:
             now = champion_index(self.home)
-            if now is not None and now["artifact_id"] != self._serving.id:
+            if now is not None and now.artifact_id != self._serving.id:
                 former = self._serving.retriever
                 self._serving = open_champion(self.home, former.embedder if former else None)
             self._state, self.error = state, ""

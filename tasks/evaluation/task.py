@@ -3,12 +3,13 @@
 import gc
 import json
 import uuid
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from storage.artifacts import ArtifactRef
-from storage.catalog import Catalog
 from storage.home import Home
-from storage.registry import champion, record_promotion
+from storage.queries.evaluations import figures_of
+from storage.registry import Promotion, champion, record_promotion
 from tasks.errors import MigakiError
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
 from tasks.stages.stage import Work, require, stage
@@ -136,28 +137,21 @@ def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation
     from tasks.evaluation.promotion import METRIC, Decision, decide
 
     now = champion(home)
-    if now and now["artifact_id"] == release.id:
+    if now and now.artifact_id == release.id:
         return Decision("unchanged", "keep: unchanged, the release is the champion already")
     measured = evaluation.meta["models"]
     against = "champion" if now and "champion" in measured else "base"
-    if measured.get("release") != release.id or (now and measured.get("champion") not in (None, now["artifact_id"])):
+    if measured.get("release") != release.id or (now and measured.get("champion") not in (None, now.artifact_id)):
         raise MigakiError("the newest evaluation is not of this release and this champion: run `migaki evaluate` first")
-    figures = Catalog.of(home).query("SELECT * FROM evaluations WHERE artifact_id = ?", [evaluation.id])
-    decision = decide(figures, against, settings)
-    record_promotion(
-        home,
-        {
-            "promotion_id": str(uuid.uuid4()),
-            "run_id": run_id,
-            "model_id": release.id,
-            "champion_id": now and now["model_id"],
-            "evaluation_id": evaluation.id,
-            "decision": decision.decision,
-            "reason": decision.reason,
-            "metric": METRIC,
-            "difference": decision.difference,
-            "low": decision.low,
-            "high": decision.high,
-        },
+    decision = decide([asdict(figure) for figure in figures_of(home, evaluation.id)], against, settings)
+    promotion = Promotion(
+        promotion_id=str(uuid.uuid4()),
+        run_id=run_id,
+        model_id=release.id,
+        champion_id=now and now.model_id,
+        evaluation_id=evaluation.id,
+        metric=METRIC,
+        **asdict(decision),
     )
+    record_promotion(home, promotion)
     return decision

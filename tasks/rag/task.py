@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from storage.artifacts import ArtifactRef, content_key
-from storage.catalog import Catalog
 from storage.home import Home
+from storage.queries.tables import table_names, table_rows
 from storage.segments import Segments
 from tasks.errors import MigakiError
 from tasks.rag.settings import IndexSettings
@@ -198,11 +198,10 @@ def _table_documents(spec: str, home: Home) -> "list[tuple[str, Parsed | Unreada
     from tasks.documents.rows import Columns, row_documents
 
     place, columns = split_columns(spec)
-    table, catalog = place.removeprefix(TABLE), Catalog.of(home)
-    tables = [row["table_name"] for row in catalog.query("SELECT table_name FROM information_schema.tables ORDER BY table_name")]
+    table, tables = place.removeprefix(TABLE), table_names(home)
     if table not in tables:
         raise MigakiError(f"index.documents: the catalog has no table {table!r}; it has {', '.join(tables)}")
-    return list(row_documents(place, catalog.query(f'SELECT * FROM "{table}" ORDER BY ALL'), Columns.of(columns)))
+    return list(row_documents(place, table_rows(home, table), Columns.of(columns)))
 
 
 def _rows(entries: "list[Entry]", sizes: dict[str, int], cuts: "dict[str, Cut]", documents: Rows) -> "tuple[Rows, Rows, ChunkTerms]":

@@ -9,7 +9,7 @@ from storage.artifacts import MANIFEST, ArtifactStore
 from storage.catalog import Catalog
 from storage.home import Home, StorageError
 from storage.prune import prune, unneeded
-from storage.registry import begin_run, end_run, record_promotion, register, set_champion_index
+from storage.registry import Promotion, begin_run, end_run, record_promotion, register, set_champion_index
 
 OLD = "2026-01-01T00:00:00"
 
@@ -52,7 +52,7 @@ def weeks(home):
         data = make(home, f"{week}-data", "dataset")
         adapter = make(home, f"{week}-adapter", "adapter", {"dataset": data.id})
         run(home, week, data, adapter, make(home, f"{week}-model", "model", {"adapter": adapter.id}))
-    record_promotion(home, {"promotion_id": "p", "model_id": "a-model", "decision": "promote", "reason": "test"})
+    record_promotion(home, Promotion("p", "a-model", "promote", "test"))
     return home
 
 

@@ -16,7 +16,7 @@ from storage.artifacts import MANIFEST, ArtifactStore, content_key
 from storage.catalog import Catalog, insert, newest_migration, utc_now
 from storage.checkpoints import Checkpoint
 from storage.home import Home, StorageError
-from storage.registry import begin_run, champion, end_run, rebuild, record_promotion, register
+from storage.registry import Promotion, begin_run, champion, end_run, rebuild, record_promotion, register
 
 FACTS = {
     "stage": "test",
@@ -254,9 +254,9 @@ def test_promotion_moves_the_stages_in_one_go(home):
     for ref in refs:
         register(home, ref)
     for ref, decision in zip(refs, ("promote", "keep", "promote"), strict=True):
-        record_promotion(home, {"promotion_id": ref.id, "model_id": ref.id, "decision": decision, "reason": "test"})
+        record_promotion(home, Promotion(ref.id, ref.id, decision, "test"))
     stages = {row["model_id"][0]: row["stage"] for row in Catalog.of(home).query("SELECT * FROM models")}
-    assert stages == {"0": "archived", "1": "rejected", "2": "champion"} and champion(home)["model_id"] == refs[2].id
+    assert stages == {"0": "archived", "1": "rejected", "2": "champion"} and champion(home).model_id == refs[2].id
 
 
 def test_a_killed_run_is_marked_by_the_next(home):

@@ -71,8 +71,8 @@ def open_guard(home: Home, settings: GuardSettings, loaded: "Embedder | None" = 
     if row is None:
         return Guard(settings)
     store = ArtifactStore(home)
-    classifier = Classifier.load(store.path(store.get(row["artifact_id"])))
-    return Guard(settings, _with_embedder(classifier, home, loaded), row["artifact_id"])
+    classifier = Classifier.load(store.path(store.get(row.artifact_id)))
+    return Guard(settings, _with_embedder(classifier, home, loaded), row.artifact_id)
 
 
 def _with_embedder(classifier: "Classifier", home: Home, loaded: "Embedder | None") -> "Classifier":

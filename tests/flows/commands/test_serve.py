@@ -19,7 +19,7 @@ from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.catalog import Catalog
 from storage.chats import ChatLog
 from storage.home import Home
-from storage.registry import record_promotion, register
+from storage.registry import Promotion, record_promotion, register
 from tasks.chatbot.events import Piece
 from tasks.chatbot.safety.settings import ClassifierSettings
 from tasks.chatbot.safety.training import Example, train
@@ -109,7 +109,7 @@ def test_a_new_champion_index_answers_without_a_restart(tmp_path, monkeypatch, c
         artifact = next(champions)
         if artifact == "second":
             over.set()
-        return artifact and {"artifact_id": artifact, "documents": 20}
+        return artifact and SimpleNamespace(artifact_id=artifact, documents=20)
 
     def open_index(home):
         index = next(opened)
@@ -135,7 +135,7 @@ def commit_model(home: Home, name: str) -> ArtifactRef:
 
 
 def promote(home: Home, name: str) -> None:
-    record_promotion(home, {"promotion_id": name, "model_id": name, "decision": "promote", "reason": "test"})
+    record_promotion(home, Promotion(name, name, "promote", "test"))
 
 
 def test_a_new_champion_model_answers_and_the_old_one_is_freed_after_its_last_answer(tmp_path, monkeypatch, capsys):
@@ -182,7 +182,7 @@ def test_a_champion_that_cannot_be_opened_leaves_the_one_before(tmp_path, monkey
         looked.append(1)
         if len(looked) == 2:
             over.set()
-        return {"artifact_id": "gone"}
+        return SimpleNamespace(artifact_id="gone")
 
     monkeypatch.setattr(serve, "LOOK", 0)
     monkeypatch.setattr(serve, "champion_index", lambda home: None)

@@ -135,7 +135,7 @@ def test_rows_that_differ_are_entered_again(served, mended):
 
 def spoil(served, name: str) -> None:
     """Change a byte of a file of the index that serves, and leave its manifest as it is."""
-    path = served.home.objects / "index" / champion_index(served.home)["artifact_id"] / name
+    path = served.home.objects / "index" / champion_index(served.home).artifact_id / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 255
     path.write_bytes(data)
@@ -166,7 +166,7 @@ def test_vectors_and_postings_of_other_texts_are_found_out(served, mended):
     import faiss
     import numpy as np
 
-    folder = served.home.objects / "index" / champion_index(served.home)["artifact_id"]
+    folder = served.home.objects / "index" / champion_index(served.home).artifact_id
     wrong = faiss.IndexFlatIP(16)
     wrong.add(np.eye(16, dtype=np.float32)[:2])
     faiss.write_index(wrong, str(folder / "dense.faiss"))
@@ -182,7 +182,7 @@ def test_what_cannot_be_mended_is_no_success(served, mended):
     shutil.rmtree(ArtifactStore(served.home).path(served.nothing))
     answer = mended()
     assert answer["exit_code"] == 1 and "could not be built again" in answer["failed"]
-    assert (served.home.objects / "index" / champion_index(served.home)["artifact_id"]).is_dir()  # nothing was removed
+    assert (served.home.objects / "index" / champion_index(served.home).artifact_id).is_dir()  # nothing was removed
 
 
 def test_there_must_be_an_index(served):

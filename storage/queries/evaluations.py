@@ -1,0 +1,44 @@
+"""What evaluations measured, and the answers that they sampled."""
+
+from dataclasses import dataclass
+
+from storage.catalog import Catalog
+from storage.home import Home
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric of a model, of a difference (`tuned - base`) or of the `index`; `low` and `high` bound the 95 % interval where there is one."""
+
+    model: str
+    model_id: str | None
+    metric: str
+    lang: str  # "all" for every language together
+    value: float
+    low: float | None
+    high: float | None
+    items: int
+
+
+@dataclass(frozen=True)
+class SampledAnswer:
+    """What a model said to a prompt of the evaluation."""
+
+    model: str
+    item_id: str
+    lang: str
+    prompt: str
+    reference: str | None
+    answer: str
+
+
+def figures_of(home: Home, evaluation_id: str) -> list[Figure]:
+    """All figures of an evaluation."""
+    return Catalog.of(home).select(Figure, "FROM evaluations WHERE artifact_id = ?", [evaluation_id])
+
+
+def sampled_answers(home: Home, evaluation_id: str) -> list[SampledAnswer]:
+    """The answers that were sampled from every model, by item."""
+    return Catalog.of(home).select(
+        SampledAnswer, "FROM evaluation_answers WHERE artifact_id = ? AND suite = 'answers' ORDER BY item_id", [evaluation_id]
+    )
