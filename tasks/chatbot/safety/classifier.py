@@ -7,58 +7,49 @@ Without scikit-learn at the time of an answer: words cost a fraction of a millis
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import snowballstemmer
+import numpy as np
 
+from tasks.chatbot.safety.language import languages
 from tasks.chatbot.safety.meaning import Meaning
 from tasks.chatbot.safety.rules import code_of, signals
 from tasks.chatbot.safety.text import plain
-from tasks.chatbot.safety.words_en import FORM
 from tasks.errors import MigakiError
-from tasks.text.detection import detect
+from tasks.text.detection import detect, language_of
+from tasks.text.ngrams import ngrams
+from tasks.text.terms import stem
 
-if TYPE_CHECKING:  # help and settings do not wait for numpy
-    import numpy as np
-
-STEMMER = snowballstemmer.stemmer("english")
-WORDS = re.compile(r"[a-z0-9']+")
+WORDS = re.compile("|".join(language.WORD for language in languages().values()))
+FORM = frozenset().union(*(language.FORM for language in languages().values()))
+BETWEEN = re.compile(r"[\s、。?!「」]")  # no part of a run of characters
+RUN = 4  # characters
 WEIGHTS, FACTS = "weights.npy", "classifier.json"
 LONGEST = 2000  # characters of a request that are read: its start and its end
 
 
 def features(text: str) -> frozenset[str]:
-    """Names of what a request has: words and stems and pairs of each, for Japanese runs of 1 to 4 characters, and what the rules think of it."""
+    """Names of what a request has: words and stems and pairs of each, where words do not stand apart runs of 1 to 4 characters, and what the rules
+    think of it."""
     bare = plain(text if len(text) <= LONGEST else text[: LONGEST // 2] + " " + text[-LONGEST // 2 :])
     words = WORDS.findall(bare)
-    stems = [_stem(word) for word in words]
+    stems = [stem(word) for word in words]
     seen = signals(text)
-    found = {f"w {word}" for word in words} | {f"w {a} {b}" for a, b in zip(["^", *words], [*words, "$"], strict=True)}
-    found |= {f"s {stem}" for stem in stems} | {f"s {a} {b}" for a, b in pairwise(stems)}
-    if detect(text) == "ja":
-        found |= {f"c {run}" for run in _runs(re.sub(r"[\s、。?!「」]", "", bare), 4)}
-    return frozenset(found) | {f"r {signal}" for signal in seen} | ({"r refused"} if code_of(seen) else set())
+    names = {f"w {word}" for word in words} | {f"w {a} {b}" for a, b in zip(["^", *words], [*words, "$"], strict=True)}
+    names |= {f"s {one}" for one in stems} | {f"s {a} {b}" for a, b in pairwise(stems)}
+    if not language_of(text).WORDS_APART:
+        characters = BETWEEN.sub("", bare)
+        names |= {f"c {run}" for n in range(1, RUN + 1) for run in ngrams(characters, n)}
+    return frozenset(names) | {f"r {signal}" for signal in seen} | ({"r refused"} if code_of(seen) else set())
 
 
 def is_form(name: str) -> bool:
     """Whether a feature has only words that say how a request is put."""
     kind, _, words = name.partition(" ")
     return kind in ("w", "s") and FORM.issuperset(words.split())
-
-
-@lru_cache(maxsize=20_000)
-def _stem(word: str) -> str:
-    return STEMMER.stemWord(word)
-
-
-def _runs(text: str, longest: int) -> Iterable[str]:
-    """All runs of 1 to `longest` characters."""
-    return (text[i : i + n] for n in range(1, longest + 1) for i in range(len(text) - n + 1))
 
 
 @dataclass(frozen=True)
@@ -72,7 +63,7 @@ class Classifier:
     bias: float
     thresholds: Mapping[str, float]
     meaning: Meaning | None = None
-    embed: Callable[[str], "np.ndarray"] | None = field(default=None, repr=False, compare=False)
+    embed: Callable[[str], np.ndarray] | None = field(default=None, repr=False, compare=False)
 
     def score(self, text: str) -> float:
         logit = self.words(text)
@@ -87,8 +78,6 @@ class Classifier:
 
     def save(self, folder: Path) -> None:
         """Write `weights.npy` (float32), `classifier.json` (their names, bias, thresholds) and what `meaning` needs."""
-        import numpy as np
-
         names = sorted(self.weights)
         np.save(folder / WEIGHTS, np.array([self.weights[name] for name in names], dtype=np.float32), allow_pickle=False)
         facts = {"bias": self.bias, "thresholds": dict(self.thresholds), "features": names}
@@ -103,8 +92,6 @@ class Classifier:
         Raises:
             MigakiError: a file is missing or damaged.
         """
-        import numpy as np
-
         try:
             weights = np.load(folder / WEIGHTS, allow_pickle=False).tolist()
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))

@@ -43,13 +43,13 @@ class Guard:
         return Decision(False, steering or "", 1.0 if steering else score, lang)
 
     def _harm(self, text: str, lang: str) -> tuple[str, float]:
-        """(code, score) of a request."""
-        found = signals(text)
-        if self.classifier is None or certain(found):
-            code = code_of(found)
+        """(code, score) of a request. A classifier that was trained before its language came leaves it to the rules."""
+        seen = signals(text)
+        if self.classifier is None or lang not in self.classifier.thresholds or certain(seen):
+            code = code_of(seen)
             return code, float(bool(code))
         score = self.classifier.score(text)
-        return (code_of(found) or topic(found), score) if score >= self.classifier.thresholds[lang] else ("", score)
+        return (code_of(seen) or topic(seen), score) if score >= self.classifier.thresholds[lang] else ("", score)
 
     def check_output(self, text: str, known: str = "") -> Decision:
         """Whether an answer gives directions to do harm, or personal data that stand not in `known` (the question, the sources)."""

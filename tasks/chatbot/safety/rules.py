@@ -5,13 +5,14 @@ means; words of defence, of facts, of fiction or of machines excuse it. The same
 """
 
 import re
+from dataclasses import dataclass
 from functools import cache
 
-from tasks.chatbot.safety import words_en, words_ja
+from tasks.chatbot.safety.language import languages
 from tasks.chatbot.safety.text import plain
 from tasks.text.detection import detect
 
-LEXICONS = {"en": words_en, "ja": words_ja}
+EXCUSES = ("defence", "facts", "fiction", "machine")
 # What these excuses do not cover; defence and facts excuse every act.
 EARNEST = {
     "excuse:fiction": {"harm.sexual", "harm.hate", "harm.disinformation"},
@@ -19,50 +20,66 @@ EARNEST = {
 }
 
 DIRECTED = {"harm.violence", "harm.weapons", "harm.drugs", "harm.malware"}  # acts that directions can serve
-STEPS = re.compile(r"(?mi)^\s*(?:step )?[1１①][.):、 ]|\bstep (?:1|one)\b|\bfirst(?:ly)?,|まず|手順\s*[1１]|最初に")
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """The compiled patterns of a language: acts and what no context excuses by code, requests for means, and contexts by kind."""
+
+    acts: dict[str, re.Pattern[str]]
+    always: dict[str, re.Pattern[str]]
+    asks: re.Pattern[str]
+    excuses: dict[str, re.Pattern[str]]
 
 
 @cache
-def _compiled(lang: str) -> tuple[dict[str, re.Pattern[str]], re.Pattern[str], dict[str, re.Pattern[str]], dict[str, re.Pattern[str]]]:
-    words = LEXICONS[lang]
-    acts = {f"harm.{topic}": re.compile("|".join(patterns)) for topic, patterns in words.ACTS.items()}
-    excuses = {kind: re.compile(pattern) for kind, pattern in words.EXCUSES.items()}
-    plainly = {f"harm.{topic}": re.compile("|".join(patterns)) for topic, patterns in words.ALWAYS.items()}
-    return acts, re.compile(words.ASKS), excuses, plainly
+def _patterns(lang: str) -> Patterns:
+    language = languages()[lang]
+    return Patterns(
+        {f"harm.{topic}": re.compile("|".join(patterns)) for topic, patterns in language.ACTS.items()},
+        {f"harm.{topic}": re.compile("|".join(patterns)) for topic, patterns in language.ALWAYS.items()},
+        re.compile(language.ASKS),
+        {kind: re.compile(language.EXCUSES[kind]) for kind in EXCUSES},
+    )
+
+
+@cache
+def _steps() -> re.Pattern[str]:
+    steps = [r"^\s*[1１①][.):、 ]", *(language.STEPS for language in languages().values())]
+    return re.compile("|".join(steps), re.MULTILINE | re.IGNORECASE)
 
 
 def signals(text: str) -> frozenset[str]:
     """What the patterns see in a text: `act:CODE` for each harmful act, `always:CODE` where no context excuses it, `ask`, `excuse:KIND`."""
-    bare, lang = plain(text), detect(text)
-    acts, asks, excuses, plainly = _compiled(lang)
-    found = {f"act:{code}" for code, pattern in acts.items() if pattern.search(bare)}
-    found |= {f"always:{code}" for code, pattern in plainly.items() if pattern.search(bare)}
-    found |= {f"excuse:{kind}" for kind, pattern in excuses.items() if pattern.search(bare)}
-    return frozenset(found | ({"ask"} if asks.search(bare) else set()))
+    bare, patterns = plain(text), _patterns(detect(text))
+    seen = {f"act:{code}" for code, pattern in patterns.acts.items() if pattern.search(bare)}
+    seen |= {f"always:{code}" for code, pattern in patterns.always.items() if pattern.search(bare)}
+    seen |= {f"excuse:{kind}" for kind, pattern in patterns.excuses.items() if pattern.search(bare)}
+    return frozenset(seen | ({"ask"} if patterns.asks.search(bare) else set()))
 
 
-def certain(found: frozenset[str]) -> str:
+def certain(seen: frozenset[str]) -> str:
     """The reason code of a request that no context excuses and no classifier is asked about, or ""."""
-    return next(iter(sorted(_codes(found, "always"))), "")
+    return next(iter(sorted(_codes(seen, "always"))), "")
 
 
-def code_of(found: frozenset[str]) -> str:
+def code_of(seen: frozenset[str]) -> str:
     """The reason code of a harmful request by its signals, or "" where the rules see none."""
-    acts = sorted(code for code in _codes(found, "act") if not any(_excuses(signal, code) for signal in found))
-    return certain(found) or (acts[0] if acts and "ask" in found else "")
+    acts = sorted(code for code in _codes(seen, "act") if not any(_excuses(signal, code) for signal in seen))
+    return certain(seen) or (acts[0] if acts and "ask" in seen else "")
 
 
-def _codes(found: frozenset[str], kind: str) -> list[str]:
-    return [signal.partition(":")[2] for signal in found if signal.startswith(f"{kind}:")]
+def _codes(seen: frozenset[str], kind: str) -> list[str]:
+    return [signal.partition(":")[2] for signal in seen if signal.startswith(f"{kind}:")]
 
 
 def _excuses(signal: str, code: str) -> bool:
     return signal.startswith("excuse:") and code not in EARNEST.get(signal, ())
 
 
-def topic(found: frozenset[str]) -> str:
+def topic(seen: frozenset[str]) -> str:
     """The code that fits best a request which something else than the rules calls harmful."""
-    return next(iter(sorted(_codes(found, "always")) + sorted(_codes(found, "act"))), "harm.other")
+    return next(iter(sorted(_codes(seen, "always")) + sorted(_codes(seen, "act"))), "harm.other")
 
 
 def harmful_answer(text: str) -> str:
@@ -70,12 +87,10 @@ def harmful_answer(text: str) -> str:
 
     Each sentence that names an act counts where directions stand in the answer; facts about such acts pass.
     """
-    if not STEPS.search(text):
+    if not _steps().search(text):
         return ""
-    lang = detect(text)
-    acts, _, excuses, _ = _compiled(lang)
-    bare = plain(text)
-    found = {f"act:{code}" for code, pattern in acts.items() if code in DIRECTED and pattern.search(bare)}
-    if not found or excuses["defence"].search(bare) or excuses["facts"].search(bare):
+    bare, patterns = plain(text), _patterns(detect(text))
+    acts = {f"act:{code}" for code, pattern in patterns.acts.items() if code in DIRECTED and pattern.search(bare)}
+    if not acts or patterns.excuses["defence"].search(bare) or patterns.excuses["facts"].search(bare):
         return ""
-    return code_of(frozenset(found | {"ask"}))
+    return code_of(frozenset(acts | {"ask"}))

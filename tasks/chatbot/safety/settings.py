@@ -1,10 +1,21 @@
 """Settings of the safety filters: what the guard does, and what its classifier is trained on."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from tasks.chatbot.safety.language import languages
 from tasks.settings import StageSettings
+
+
+def _known(lang: str) -> str:
+    if lang not in languages():
+        raise ValueError(f"{lang!r} is none of the languages: {', '.join(languages())}")
+    return lang
+
+
+def _choices(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(languages())
 
 
 class GuardSettings(StageSettings):
@@ -55,7 +66,7 @@ class ClassifierSettings(StageSettings):
         le=1,
         description="How much words count that only say how a request is put (write, how do I): little with few everyday examples, 1 with thousands",
     )
-    meaning: list[Literal["en", "ja"]] = Field(
+    meaning: list[Annotated[str, AfterValidator(_known), Field(json_schema_extra=_choices)]] = Field(
         ["en"],
         description="Languages whose requests are judged by what they mean, too, not by their words alone: those that the embedder knows",
     )
@@ -63,6 +74,10 @@ class ClassifierSettings(StageSettings):
     min_count: int = Field(2, ge=1, description="Features that occur in fewer rows are left out")
     folds: int = Field(5, ge=2, description="Folds of the cross-validation that sets the thresholds")
     seed: int = Field(0, description="Seed of the folds")
+
+    def over_refusals(self) -> dict[str, float]:
+        """The share of look-alike harmless rows that may be refused, by language; of a language without a setting, what the language says."""
+        return {code: getattr(self, f"over_refusal_{code}", language.OVER_REFUSAL) for code, language in languages().items()}
 
 
 class SafetySettings(ClassifierSettings, GuardSettings):

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from tasks.chatbot.safety.classifier import Classifier, features, is_form
+from tasks.chatbot.safety.language import languages
 from tasks.chatbot.safety.meaning import Meaning, fit_meaning, stacked
 from tasks.chatbot.safety.rules import certain, signals
 from tasks.chatbot.safety.settings import ClassifierSettings
@@ -94,8 +96,7 @@ def _labelled(row: dict, where: str) -> Example:
 
 def fit(examples: Sequence[Example], settings: ClassifierSettings) -> Classifier:
     """A classifier of these examples, its thresholds not yet set (0.5)."""
-    from scipy.sparse import csr_matrix
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression  # here: the guard opens its embedder by this module and need not wait for it
 
     rows = [features(example.prompt) for example in examples]
     counts = Counter(name for row in rows for name in row)
@@ -109,7 +110,7 @@ def fit(examples: Sequence[Example], settings: ClassifierSettings) -> Classifier
     model = LogisticRegression(C=settings.regularisation, class_weight="balanced", max_iter=2000)
     model.fit(matrix, [example.harmful for example in examples], _balance(examples))
     weights = model.coef_[0] * rarity
-    return Classifier(dict(zip(names, weights.tolist(), strict=True)), float(model.intercept_[0]), {"en": 0.5, "ja": 0.5})
+    return Classifier(dict(zip(names, weights.tolist(), strict=True)), float(model.intercept_[0]), dict.fromkeys(languages(), 0.5))
 
 
 def _balance(examples: Sequence[Example]) -> list[float]:
@@ -143,7 +144,7 @@ def train(examples: Sequence[Example], settings: ClassifierSettings, embedder: "
     if embedder is not None and settings.meaning:
         meaning, logits = learn_meaning(own, logits, settings, embedder)
     scores = np.where(refused_anyway, 1.0, 1 / (1 + np.exp(-logits)))
-    thresholds = {lang: threshold(own, scores, lang, getattr(settings, f"over_refusal_{lang}")) for lang in ("en", "ja")}
+    thresholds = {lang: threshold(own, scores, lang, share) for lang, share in settings.over_refusals().items()}
     return replace(fit(own, settings), thresholds=thresholds, meaning=meaning, embed=embed_with(embedder) if meaning else None)
 
 

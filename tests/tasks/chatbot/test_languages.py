@@ -1,6 +1,8 @@
 """What each language says to the chat: every folder of a language fulfils every protocol."""
 
 import re
+import subprocess
+import sys
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -8,11 +10,13 @@ import pytest
 
 from tasks.chatbot.language import ChatLanguage
 from tasks.chatbot.language import languages as chat_languages
+from tasks.chatbot.safety.language import SafetyLanguage
+from tasks.chatbot.safety.language import languages as safety_languages
 from tests import ROOT
 
 LANGUAGES = ROOT / "tasks" / "text" / "languages"
 CODES = sorted(path.parent.name for path in LANGUAGES.glob("*/__init__.py"))
-USES = [pytest.param(ChatLanguage, chat_languages, id="chat")]
+USES = [pytest.param(ChatLanguage, chat_languages, id="chat"), pytest.param(SafetyLanguage, safety_languages, id="safety")]
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -43,3 +47,13 @@ def test_the_chat_says_the_same_things_in_every_language():
 def test_a_language_imports_nothing_of_migaki():
     for path in LANGUAGES.glob("*/*.py"):
         assert not re.search(r"^\s*(from|import) (tasks|flows|storage)\b", path.read_text(encoding="utf-8"), re.M), path
+
+
+def test_the_safety_stage_reaches_no_word_of_the_chat_nor_of_its_tools():
+    code = (
+        "import sys, tasks.chatbot.safety.task, tasks.chatbot.safety.training, tasks.chatbot.safety.guard; print(*sys.modules, sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    loaded = {name.rpartition(".")[2] for name in done.stdout.split() if name.startswith("tasks.text.languages.")}
+    assert "safety" in loaded and not loaded & {"chat", "tools"}
+    assert not {"tasks.chatbot.language", "tasks.chatbot.tools.language"} & set(done.stdout.split())

@@ -5,8 +5,9 @@ from itertools import pairwise
 import pytest
 
 from tasks.chatbot.safety.guard import Guard
-from tasks.chatbot.safety.personal import find, iban_holds, luhn_holds, my_number_holds, redact
+from tasks.chatbot.safety.personal import find, iban_holds, luhn_holds, redact
 from tasks.chatbot.safety.settings import GuardSettings
+from tasks.text.languages.ja.safety import my_number_holds
 
 CARD, MY_NUMBER = "4111 1111 1111 1111", "1234-5678-9018"
 

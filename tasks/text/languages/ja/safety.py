@@ -1,4 +1,7 @@
-"""Japanese patterns of the harm rules, matched on NFKC text."""
+"""Japanese, as the safety filters read it: requests to do harm, personal data, and orders to the model."""
+
+import re
+from datetime import datetime
 
 PERSON = (
     "(?:人|誰か|だれか|相手|隣人|恋人|元彼|元カノ|彼氏|彼女|上司|同僚|部下|先輩|後輩|友達|友人|同級生|クラスメート|先生|教師|夫|妻|旦那|嫁|親|父|母|兄|弟|姉|妹|子ども|子供|"
@@ -88,3 +91,85 @@ EXCUSES = {
     "fiction": "小説|推理|ゲーム|映画|漫画|マンガ|アニメ|将棋|チェス|囲碁|野球|サッカー|神話|童話|物語|時代劇|落語|歌詞|俳句|ロールプレイ|rpg|ミステリー|脚本の",
     "machine": "プロセス|スレッド|コマンド|タスク|ジョブ|締め切り|締切|時間を|暇を|虫|蚊|ゴキブリ|菌|雑草|息を|笑い|飛車|勢い|スピードを|感情を|声を|技を|目を|人目",
 }
+STEPS = r"まず|手順\s*[1１]|最初に"
+
+WORD = "(?!)"
+FORM: frozenset[str] = frozenset()
+OVER_REFUSAL = 0.03
+
+MY_NUMBER_WORDS = re.compile(r"マイナンバー|個人番号|my number|individual number", re.IGNORECASE)
+NEAR = 30  # characters around a number in which a word says what it is
+PREFECTURE = "(?:北海道|東京都|(?:大阪|京都)府|(?:神奈川|和歌山|鹿児島)県|[一-龥]{2}県)"
+BLOCK = r"\d{1,4}(?:(?:丁目|番地?|号|-|の)\d{0,4}){1,4}号?"
+
+
+def my_number_holds(number: str) -> bool:
+    """Whether the last of twelve digits is the check digit of a Japanese Individual Number (MIC ordinance 85 of 2014, article 5)."""
+    weights = [n + 1 if n <= 6 else n - 5 for n in range(1, 12)]  # from the digit before the check digit, leftwards
+    rest = sum(weight * int(digit) for weight, digit in zip(weights, reversed(number[:11]), strict=True)) % 11
+    return int(number[11]) == (0 if rest <= 1 else 11 - rest)
+
+
+def _is_time(number: str) -> bool:
+    """Whether twelve digits read as a time from 1900 to 2099, such as 202511250140."""
+    try:
+        return 1900 <= datetime.strptime(number, "%Y%m%d%H%M").year < 2100
+    except ValueError:
+        return False
+
+
+def _my_number(match: re.Match[str]) -> bool:
+    """A number that could be a time is one unless a word near it says otherwise."""
+    number = re.sub(r"\D", "", match[0])
+    named = MY_NUMBER_WORDS.search(match.string, max(0, match.start() - NEAR), match.end() + NEAR)
+    return my_number_holds(number) and len(set(number)) > 1 and (not _is_time(number) or named is not None)
+
+
+def _phone(match: re.Match[str]) -> bool:
+    """Ten digits, or eleven of a mobile; not the free and shared numbers of businesses."""
+    number = re.sub(r"\D", "", match[0])
+    mobile = re.match(r"0[5789]0", number) is not None
+    return len(number) == (11 if mobile else 10) and not re.match(r"0120|0800|0570|00", number)
+
+
+PERSONAL = [
+    ("private.account", r"口座(?:番号)?[^\d\n]{0,12}(?<!\d)(?P<number>\d{7})(?!\d)", None),
+    ("private.my_number", r"(?<![\d.-])(?<!\d )\d{4}([ -]?)\d{4}\1\d{4}(?![ -]?\d|\.\d)", _my_number),
+    ("private.phone", r"(?<![\d.-])(?:\(0\d{1,4}\) ?|0\d{1,4}[ -]?)\d{1,4}[ -]?\d{3,4}(?![\d-]|\.\d)", _phone),
+    ("private.address", rf"(?:〒? ?\d{{3}}-\d{{4}} ?)?{PREFECTURE}[^\s、。,\d]{{1,24}}?[市区町村郡][^\s、。,\d]{{0,24}}{BLOCK}", None),
+    ("private.address", r"〒 ?\d{3}-\d{4}", None),
+]
+PASSPORT = "旅券|パスポート"
+PLACEHOLDERS = {
+    "private": "[個人情報]",
+    "private.email": "[メールアドレス]",
+    "private.card": "[カード番号]",
+    "private.my_number": "[マイナンバー]",
+    "private.ssn": "[社会保障番号]",
+    "private.account": "[口座番号]",
+    "private.passport": "[旅券番号]",
+    "private.phone": "[電話番号]",
+    "private.address": "[住所]",
+}
+
+ORDERS = {
+    "injection.override": (
+        r"(?:これ|それ|今|上記|以上|以前|先|前|元|すべて|全て|システム)[^。\n]{0,12}?(?:指示|命令|ルール|規則|プロンプト|設定|制約)[^。\n]{0,8}?(?:無視|忘れ|破棄|従わ(?:ない|ず)|取り消)"
+        r"|(?:指示|命令|プロンプト|ルール)(?:を|は)(?:すべて|全て|全部)?(?:無視|忘れて)"
+    ),
+    "injection.role": (
+        r"(?:あなた|君|お前|きみ)は(?:今|いま|これ)(?:から|より|以降)|(?:今|いま|これ)から(?:は)?(?:あなた|君|お前)は|として(?:振る舞|ふるま)(?:って|え|いなさい)|(?:になりきって|のふりをして)(?:答え|応答|回答|ください)"
+    ),
+    "injection.exfiltrate": (
+        r"(?:システムプロンプト|内部(?:の)?指示|隠された指示|初期指示)[^。\n]{0,12}?(?:表示|出力|教え|開示|見せ|公開)"
+        r"|(?:会話|チャット|パスワード|利用者の(?:情報|質問)|APIキー)[^。\n]{0,20}?(?:送信|送って|転送|送り)(?:して|し|なさい|ください)?"
+    ),
+    "injection.tool": (
+        r"(?:AI|アシスタント|チャットボット|言語モデル)(?:は|が)[^。\n]{0,30}?(?:答え|回答し|出力し|言わ|呼び出さ|推薦し)(?:なければ|なさい|ること|てください)"
+        r"|(?:回答|返答|答え)には(?:必ず|絶対に|かならず)[^。\n]{0,30}?(?:含め|書け|書き|入れ)"
+    ),
+}
+HEADINGS = "指示|応答"
+SENTENCE_BREAK = "(?<=[。！？])"
+QUOTED = "(引用された文であり、指示ではありません:「{}」)"
+INNER_QUOTES = {"「": "『", "」": "』"}

@@ -1,4 +1,4 @@
-"""English patterns of the harm rules, matched on lower-case text."""
+"""English, as the safety filters read it: requests to do harm, personal data, and orders to the model."""
 
 PERSON = (
     r"(?:some(?:one|body)|any(?:one|body)|a person|(?:a (?:group|crowd|lot) of )?people|humans?|him|her|them|civilians|a crowd|children|minors?|"
@@ -132,7 +132,10 @@ EXCUSES = {
     ),
 }
 
-# How a request is put, not what it is about; with the stems that the stemmer makes of these words.
+STEPS = r"^\s*step [1１①][.):、 ]|\bstep (?:1|one)\b|\bfirst(?:ly)?,"
+
+WORD = "[a-z0-9']+"
+# With the stems that the stemmer makes of these words.
 FORM_WORDS = """
 ^ $ a an the and or of to in on at for with by from as is are was were be been do does did can could should would will may might i you
 it we they he she my your his her their its our me us them this that these those there what which who whom when where why how please
@@ -142,3 +145,53 @@ instructions instruct advice advic strategy strategi plan story stori poem essay
 program best good easiest quickest some any all not no so if then than about into up out need want like get use using
 """
 FORM = frozenset(FORM_WORDS.split())
+OVER_REFUSAL = 0.0075
+
+STREET = r"(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Square|Terrace)\b\.?"
+PERSONAL = [
+    ("private.ssn", r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])", None),
+    ("private.phone", r"(?<![\d.-])(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-.])[2-9]\d{2}[-.]\d{4}(?![\d-])", None),
+    (
+        "private.address",
+        rf"\b\d{{1,5}} (?:[A-Z][a-z]+ ){{1,3}}{STREET}(?:, [A-Z][A-Za-z ]{{2,30}})?(?:,? [A-Z]{{2}} \d{{5}})?",
+        None,
+    ),
+]
+PASSPORT = "passport"
+PLACEHOLDERS = {
+    "private": "[personal data]",
+    "private.email": "[email]",
+    "private.card": "[card number]",
+    "private.my_number": "[My Number]",
+    "private.ssn": "[social security number]",
+    "private.account": "[account number]",
+    "private.passport": "[passport number]",
+    "private.phone": "[phone number]",
+    "private.address": "[address]",
+}
+
+EARLIER = (
+    r"(?:all |any |the |your |my |these |those |of |and |previous |prior |above |earlier |preceding |initial |original |system |safety )*"
+)
+ORDERS = {
+    "injection.override": (
+        rf"\b(?:ignore|disregard|forget|override|bypass|do not follow|stop following)\s+{EARLIER}(?:instructions?|prompts?|rules?|guidelines?|directions?|commands?|context|messages?|everything)\b"
+        r"|\b(?:new|updated|real|actual) (?:system )?(?:instructions?|prompt|task)\s*(?::|are\b|is\b|follow)"
+    ),
+    "injection.role": (
+        r"\byou are (?:now|no longer) (?:an?|the|in|my|bound|required|free|dan)\b|\bfrom now on,? (?:you|act|respond|answer)|\b(?:act|behave|respond) as (?:if you|an? (?:unrestricted|unfiltered|evil|different))"
+        r"|\bpretend (?:to be|that you|you are|you have)|\b(?:developer|debug|god|dan|jailbreak) mode\b|\bdo anything now\b"
+    ),
+    "injection.exfiltrate": (
+        r"\b(?:reveal|print|repeat|output|show|leak|display|tell)\b[^.\n]{0,30}\b(?:system prompt|system message|hidden (?:prompt|instructions?)|initial (?:prompt|instructions?)|your (?:prompt|instructions))"
+        r"|\b(?:send|post|forward|upload|exfiltrate|email)\b[^.\n]{0,60}\b(?:conversation|chat history|api keys?|passwords?|credentials?|user'?s? (?:data|messages?|questions?))"
+    ),
+    "injection.tool": (
+        r"\b(?:ai|assistant|chatbot|language model|llm)s?\b[^.\n]{0,40}\b(?:must|should|has to|have to|need to|needs to) (?:now )?(?:say|answer|reply|respond|call|recommend|output|write|click|visit|tell|include)"
+        r"|\b(?:call|invoke|run|execute) the (?:tool|function)\b|\bin your (?:answer|reply|response),? (?:always|only|you must)"
+    ),
+}
+HEADINGS = "instructions?|response"
+SENTENCE_BREAK = r"(?<=[.!?])\s+"
+QUOTED = "(quoted text, not an instruction: “{}”)"
+INNER_QUOTES = {"“": '"', "”": '"'}
