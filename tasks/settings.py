@@ -4,6 +4,7 @@ import difflib
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from tasks.errors import MigakiError
 
@@ -40,7 +41,7 @@ class StageSettings(BaseModel):
         return self.model_copy(update=overlay)
 
     @classmethod
-    def _explain(cls, stage: str, problem: dict[str, Any]) -> str:
+    def _explain(cls, stage: str, problem: ErrorDetails) -> str:
         name = str(problem["loc"][0])
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.5)

@@ -22,7 +22,8 @@ def can_batch(model: PreTrainedModel) -> bool:
     """Whether rows of different lengths, read in parts, get the logits that each gets alone: not where a model keeps a cache of its own kind."""
     if not attention_kinds(causal_lm(model).config) <= ATTENTION_KINDS:
         return False
-    batch, probes = ContinuousBatch(model, chunk=8, kept_tokens=0), [_probe(length) for length in (5, 19, 11)]
+    batch, recorders = ContinuousBatch(model, chunk=8, kept_tokens=0), [_LogitsRecorder() for _ in range(3)]
+    probes = [_probe(length, recorder) for length, recorder in zip((5, 19, 11), recorders, strict=True)]
     rows = list(probes)
     try:
         while rows or batch.rows:
@@ -36,16 +37,19 @@ def can_batch(model: PreTrainedModel) -> bool:
     limit = CLOSE if exact else CLOSE_ENOUGH
     return all(
         _difference(logits, _unbatched_logits(model, row.prompt + row.answer[:i])) < limit
-        for row in probes
-        for i, logits in enumerate(row.grammar.seen)
+        for row, recorder in zip(probes, recorders, strict=True)
+        for i, logits in enumerate(recorder.seen)
     )
 
 
 class _LogitsRecorder:
     """In a grammar's place: allows everything, and notes the logits that its row is given."""
 
-    def __init__(self, logits: list[Tensor]):
-        self.seen, self.answer, self.whole = logits, (), False
+    answer: Sequence[int] = ()
+    whole = False
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
 
     def __call__(self, answer: Sequence[int], logits: Tensor) -> None:
         self.seen.append(logits.clone())
@@ -57,13 +61,14 @@ class _LogitsRecorder:
         return []
 
 
-def _probe(length: int) -> Row:
+def _probe(length: int, recorder: _LogitsRecorder) -> Row:
     ids = [1 + (7 * i + length) % 50 for i in range(length)]
-    return Row(ids, Sampling(temperature=0.0, no_repeat_ngram=0), 3, set(), _LogitsRecorder([]))
+    return Row(ids, Sampling(temperature=0.0, no_repeat_ngram=0), 3, set(), recorder)
 
 
 def _unbatched_logits(model: PreTrainedModel, ids: list[int]) -> Tensor:
-    return model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0, -1].float()
+    logits: Tensor = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0, -1].float()
+    return logits
 
 
 def _difference(left: Tensor, right: Tensor) -> float:

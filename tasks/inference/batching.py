@@ -6,6 +6,7 @@ floating-point noise. One thread owns a batch.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,7 +111,8 @@ class ContinuousBatch:
     def _to_prefill(self) -> list[tuple[int, int]]:
         """(line, tokens) of the prompts that go on in this step: as many as `chunk` tokens allow, padding counted."""
         prefilling = [line for line, row in enumerate(self.rows) if not row.decodes]
-        chosen, width = [], 0
+        chosen: list[tuple[int, int]] = []
+        width = 0
         for line in sorted(prefilling, key=lambda line: self.rows[line].joined + PATIENCE * self.rows[line].uncached):
             row = self.rows[line]
             if not row.cached:
@@ -141,9 +143,9 @@ class ContinuousBatch:
     def _forward(self, lines: Sequence[int], ids: Tensor, positions: Tensor, wanted: int) -> Tensor:
         """Logits (B, wanted, V) after the last of ids (B, Q) at positions (B, Q; -1 is padding); the head, which is dear, runs for these only."""
         device, length = self.model.device, int(positions.max()) + 1
-        ids, positions, lines = ids.to(device), positions.to(device), torch.tensor(list(lines), device=device)
-        self.cache.aim(lines, positions, length)
-        arguments = {
+        ids, positions = ids.to(device), positions.to(device)
+        self.cache.aim(torch.tensor(list(lines), device=device), positions, length)
+        arguments: dict[str, Any] = {
             "input_ids": ids,
             "attention_mask": attention_mask(self.model, positions, length),
             "position_ids": positions.clamp(min=0),

@@ -87,7 +87,7 @@ class Decoding:
     def _let_go(self, row: Row) -> None:
         self.batch.leave(row)
         self.tally.add(reused_tokens=row.reused)
-        self.running.pop(row).end(row.reason)
+        self.running.pop(row).end(row.reason or "stopped")
 
     def _fail(self, error: Exception, everyone: bool = False) -> None:
         """Those who are being answered fail, or `everyone`, those who wait too."""

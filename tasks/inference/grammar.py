@@ -7,7 +7,7 @@ model. An answer that runs out of tokens is brought to its nearest end instead o
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import llguidance.hf
@@ -15,7 +15,7 @@ import llguidance.numpy
 import torch
 from llguidance import LLMatcher, LLTokenizer
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, TokenizersBackend
 from transformers.cache_utils import DynamicCache
 
 from tasks.errors import MigakiError
@@ -24,7 +24,8 @@ from tasks.models.likelihood import target_logprobs
 from tasks.models.trunk import causal_lm, decoder, lm_head
 
 # As json.dumps writes it, which is what models have read most; no escape that could leave half of a surrogate pair.
-STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "json_allowed_escapes": '"\\nt'}
+# (Typed as anything, since llguidance's hints do not name the last.)
+STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "json_allowed_escapes": '"\\nt'}
 CLOSERS = ("}", "]", ", ", ",")
 
 _tokenizers: "WeakKeyDictionary[PreTrainedTokenizerBase, LLTokenizer]" = WeakKeyDictionary()
@@ -33,7 +34,7 @@ _tokenizers: "WeakKeyDictionary[PreTrainedTokenizerBase, LLTokenizer]" = WeakKey
 def ll_tokenizer(tokenizer: PreTrainedTokenizerBase) -> LLTokenizer:
     """The tokenizer as llguidance needs it; made once (about a second)."""
     if tokenizer not in _tokenizers:
-        _tokenizers[tokenizer] = llguidance.hf.from_tokenizer(tokenizer)
+        _tokenizers[tokenizer] = llguidance.hf.from_tokenizer(cast(TokenizersBackend, tokenizer))
     return _tokenizers[tokenizer]
 
 

@@ -19,7 +19,8 @@ class FairLock:
     """A lock that goes to whoever has waited longest (threading's own goes to anybody)."""
 
     def __init__(self) -> None:
-        self._lock, self._held, self._waiting = threading.Lock(), False, deque()
+        self._lock, self._held = threading.Lock(), False
+        self._waiting: deque[threading.Lock] = deque()
 
     def acquire(self) -> None:
         with self._lock:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.inference.kv_cache import KeysAndValues
+from torch import Tensor
+
+from tasks.inference.kv_cache import KeysAndValues, each
 
 MIN_PREFIX = 8  # tokens: a shorter one is as quickly computed anew
 
@@ -43,7 +45,7 @@ class PrefixCache:
         if not MIN_PREFIX <= len(ids) <= self.limit or any(common(entry.ids, ids) == len(ids) for entry in self._entries):
             return
         self._entries = [entry for entry in self._entries if common(entry.ids, ids) < len(entry.ids)]
-        self._entries.append(_Prefix(list(ids), [tuple(part.clone() for part in pair) for pair in pairs]))
+        self._entries.append(_Prefix(list(ids), [each(Tensor.clone, pair) for pair in pairs]))
         while self.tokens > self.limit:
             del self._entries[0]
 

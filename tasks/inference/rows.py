@@ -15,8 +15,13 @@ from tasks.inference.sampling import sample_tokens
 class Grammar(Protocol):
     """What may come next in an answer: `tasks.inference.grammar.JsonGrammar`."""
 
-    answer: Sequence[int]
-    whole: bool  # nothing can follow
+    @property
+    def answer(self) -> Sequence[int]: ...
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing can follow."""
+        ...
 
     def __call__(self, answer: Sequence[int], logits: Tensor) -> None:
         """Put -inf into logits (V,) where the next token must not be."""

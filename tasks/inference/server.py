@@ -106,7 +106,8 @@ class OpenAIServer:
         if sampling.seed is not None:
             body["seed"] = sampling.seed
         extensions = {"stream_options": {"include_usage": True}} | ({"top_k": sampling.top_k} if sampling.top_k else {})
-        out, left = queue.SimpleQueue(), threading.Event()
+        out: queue.SimpleQueue[Delta | Exception] = queue.SimpleQueue()
+        left = threading.Event()
         threading.Thread(target=self._read, args=(body, extensions, out, left), name="reading", daemon=True).start()
         try:
             while not stop.is_set():
@@ -183,12 +184,14 @@ class OpenAIServer:
                 return self._parsed(response.content).get("data", [])
         return []
 
-    def _read(self, body: dict[str, Any], extensions: dict[str, Any], out: queue.SimpleQueue, left: threading.Event) -> None:
+    def _read(
+        self, body: dict[str, Any], extensions: dict[str, Any], out: "queue.SimpleQueue[Delta | Exception]", left: threading.Event
+    ) -> None:
         """Put the deltas of an answer into `out`, or the error it ended with. Its end is told when all is counted and closed."""
-        end = None
+        end: Delta | Exception = self._broken(None)
         try:
             with self._counted(), self._asked(body, extensions, left) as response:
-                for delta in self._deltas(response):
+                for delta in self._deltas(response) if response else ():
                     self._tally.add(tokens=delta.tokens)
                     if delta.reason:
                         end = delta

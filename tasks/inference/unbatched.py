@@ -5,6 +5,7 @@ the batch, whose answers go on.
 """
 
 import threading
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from tasks.inference.backend import Tally, Unavailable
+from tasks.inference.backend import Reason, Tally, Unavailable
 from tasks.inference.request import CLOSED, CROWDED, Request
 from tasks.inference.rows import Row, next_tokens, repeats
 
@@ -104,7 +105,7 @@ class Unbatched:
             with self._guard:
                 del self._live[request]
 
-    def _wait_and_generate(self, request: Request) -> str:
+    def _wait_and_generate(self, request: Request) -> Reason:
         while not self._turn.acquire(timeout=POLL):
             if request.unwanted:
                 return "stopped"
@@ -113,10 +114,11 @@ class Unbatched:
         finally:
             self._turn.release()
 
-    def _generate(self, request: Request) -> str:
+    def _generate(self, request: Request) -> Reason:
         """Why it ended."""
         row, beams = request.row, request.row.sampling.num_beams
-        out = self.model.generate(
+        model: Any = self.model  # its `generate` is typed for one of several mixed-in classes
+        out = model.generate(
             torch.tensor([row.prompt], device=self.model.device),
             attention_mask=torch.ones(1, len(row.prompt), dtype=torch.long, device=self.model.device),
             generation_config=GenerationConfig(

@@ -7,6 +7,7 @@ Gemma, ...), and refused by name where it turns out not to be.
 import copy
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +120,8 @@ def context_length(config: PretrainedConfig) -> int | None:
 def key_value_width(config: PretrainedConfig) -> int:
     """Numbers that the key-value cache keeps of a token in a layer, of the keys alone."""
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    return heads * (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    width: int = heads * (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    return width
 
 
 def let_falcon_be_quantized() -> None:
@@ -127,4 +129,5 @@ def let_falcon_be_quantized() -> None:
 
     Its own computes the same, but transformers 5.23 hands only torch's to bitsandbytes, so that Falcon would stay as wide as it is.
     """
-    modeling_falcon.FalconLinear = nn.Linear
+    module: Any = modeling_falcon
+    module.FalconLinear = nn.Linear

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tasks.models.batching import Batch, Example, by_length, collate
-from tasks.models.linear import PLAIN, product
-from tasks.models.trunk import decoder, lm_head, position_ids, top_model, trunk_states
+from tasks.models.linear import PLAIN, applied, product
+from tasks.models.trunk import TopModel, causal_lm, decoder, hidden_size, lm_head, position_ids, trunk_states
 
 PART = 128  # rows of logits at a time: each is as wide as the vocabulary
 FinalStates = Callable[[Batch], Tensor]  # (B, T, H) after the last norm
@@ -17,22 +18,27 @@ FinalStates = Callable[[Batch], Tensor]  # (B, T, H) after the last norm
 def whole_model(model: nn.Module) -> FinalStates:
     """Final states from all layers."""
     body = decoder(model)
-    return lambda batch: (
-        body(input_ids=batch.ids, attention_mask=batch.mask, position_ids=position_ids(batch.mask), use_cache=False).last_hidden_state
-    )
+
+    def final_states(batch: Batch) -> Tensor:
+        states: Tensor = body(
+            input_ids=batch.ids, attention_mask=batch.mask, position_ids=position_ids(batch.mask), use_cache=False
+        ).last_hidden_state
+        return states
+
+    return final_states
 
 
 class CachedTrunk:
     """Final states from the layers above `k`, with what enters them computed once per example and kept (float32, while it fits the limit)."""
 
     def __init__(self, model: nn.Module, k: int, examples: Sequence[Example], limit_bytes: int = 1 << 30):
-        self.model, self.k, self.top = model, k, top_model(model, k)
-        width = model.get_input_embeddings().weight.shape[1]
+        self.model, self.k, self.top = model, k, TopModel(model, k)
         self.kept: dict[int, Tensor] = {}
-        self.keeps = 4 * width * sum(len(example.ids) for example in examples) <= limit_bytes
+        self.keeps = 4 * hidden_size(model) * sum(len(example.ids) for example in examples) <= limit_bytes
 
     def __call__(self, batch: Batch) -> Tensor:
-        return self.top(self.states(batch), batch.mask)
+        states: Tensor = self.top(self.states(batch), batch.mask)
+        return states
 
     def states(self, batch: Batch) -> Tensor:
         """(B, T, H) states that enter layer `k`, zero where there is padding."""
@@ -41,32 +47,32 @@ class CachedTrunk:
             return trunk_states(self.model, batch.ids, batch.mask, self.k)
         lengths = batch.mask.sum(-1).tolist()
         if missing:
-            found = trunk_states(self.model, batch.ids[missing], batch.mask[missing], self.k)
-            for i, states in zip(missing, found, strict=True):
+            computed = trunk_states(self.model, batch.ids[missing], batch.mask[missing], self.k)
+            for i, states in zip(missing, computed, strict=True):
                 self.kept[batch.rows[i]] = states[: lengths[i]].clone()
         return nn.utils.rnn.pad_sequence([self.kept[row] for row in batch.rows], batch_first=True)
 
 
 class _FrozenHeadLogprobs(torch.autograd.Function):
-    """Log-probabilities of targets under a frozen head, with their gradient found on the way.
+    """Log-probabilities of targets under a frozen head, with their gradient computed on the way.
 
     Each depends on its own row of states alone, d log p(target) / d state = W[target] - sum_v p(v) W[v], so that no row of logits
     outlives its part: no second softmax, and no memory for tokens times vocabulary.
     """
 
     @staticmethod
-    def forward(ctx, states: Tensor, targets: Tensor, head: nn.Linear, temperature: float) -> Tensor:
-        found, gradients = [], []
+    def forward(ctx: Any, states: Tensor, targets: Tensor, head: nn.Linear, temperature: float) -> Tensor:
+        of_targets, gradients = [], []
         for part, wanted in zip(states.split(PART), targets.split(PART), strict=True):
             logprobs = _log_softmax(head, part, temperature)
-            found.append(logprobs.gather(1, wanted[:, None])[:, 0])
+            of_targets.append(logprobs.gather(1, wanted[:, None])[:, 0])
             expected = product(logprobs.exp_().to(head.weight.dtype), head.weight.t())
             gradients.append((head.weight[wanted] - expected).to(states.dtype) / temperature)
         ctx.save_for_backward(torch.cat(gradients))
-        return torch.cat(found)
+        return torch.cat(of_targets)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return (gradient[:, None] * ctx.saved_tensors[0]).to(ctx.saved_tensors[0].dtype), None, None, None
 
 
@@ -78,8 +84,8 @@ def _log_softmax(head: nn.Module, states: Tensor, temperature: float) -> Tensor:
 def target_logprobs(head: nn.Module, states: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
     """(N,) log-probabilities in nats of target tokens (N,), for the states (N, H) that predict them, under softmax(logits / temperature)."""
     learns = torch.is_grad_enabled() and len(targets)
-    if learns and type(head) in PLAIN and not head.weight.requires_grad:
-        return _FrozenHeadLogprobs.apply(states, targets, head, temperature)
+    if learns and isinstance(head, nn.Linear) and type(head) in PLAIN and not head.weight.requires_grad:
+        return applied(_FrozenHeadLogprobs, states, targets, head, temperature)
     size = len(targets) if learns else PART
     parts = zip(states.split(size), targets.split(size), strict=True)
     return torch.cat([_log_softmax(head, part, temperature).gather(1, wanted[:, None])[:, 0] for part, wanted in parts])
@@ -88,12 +94,12 @@ def target_logprobs(head: nn.Module, states: Tensor, targets: Tensor, temperatur
 @torch.no_grad()
 def target_logprobs_and_entropy(head: nn.Module, states: Tensor, targets: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """What `target_logprobs` gives, and the entropies (N,) of the distributions, nats."""
-    found, entropies = [], []
+    of_targets, entropies = [], []
     for part, wanted in zip(states.split(PART), targets.split(PART), strict=True):
         logprobs = _log_softmax(head, part, temperature)
-        found.append(logprobs.gather(1, wanted[:, None])[:, 0])
+        of_targets.append(logprobs.gather(1, wanted[:, None])[:, 0])
         entropies.append(-(logprobs.exp() * logprobs).sum(-1))
-    return torch.cat(found), torch.cat(entropies)
+    return torch.cat(of_targets), torch.cat(entropies)
 
 
 def answer_nll(final_states: FinalStates, head: nn.Module, batch: Batch) -> Tensor:
@@ -129,7 +135,7 @@ def score_examples(
 ) -> list[Score]:
     """The score of every example, in their order."""
     final_states = final_states or whole_model(model)
-    head, device = lm_head(model), str(model.device)
+    head, device = lm_head(model), str(causal_lm(model).device)
     scores: dict[int, Score] = {}
     for rows in by_length(examples, batch_size):
         batch = collate(examples, rows, pad_id=0, device=device)

@@ -6,6 +6,7 @@ processor's maker and never by a measurement, so that a run that goes on on the 
 """
 
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -32,21 +33,29 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W' + b for x (..., K) and W (N, K), contiguous or transposed; outside of autograd."""
     plain = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu" and x.dim() > 1 and x.numel()
     if FASTER and plain and not torch.is_autocast_enabled("cpu"):
-        found = torch.ops.mkldnn._linear_pointwise(x.reshape(-1, x.shape[-1]), weight, bias, "none", [], "")
-        return torch.ops.aten._unsafe_view(found, [*x.shape[:-1], found.shape[-1]])  # no view to autograd: some families add to it in place
+        rows = torch.ops.mkldnn._linear_pointwise(x.reshape(-1, x.shape[-1]), weight, bias, "none", [], "")
+        # No view to autograd, since some families add to the result in place.
+        out: Tensor = torch.ops.aten._unsafe_view(rows, [*x.shape[:-1], rows.shape[-1]])
+        return out
     return nn.functional.linear(x, weight, bias)
+
+
+def applied(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
+    """What a function with gradients of its own makes of the inputs (torch gives `apply` no types)."""
+    output: Tensor = function.apply(*inputs)
+    return output
 
 
 class _Product(torch.autograd.Function):
     """`product` with its gradients, which are products again."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x if weight.requires_grad else None, weight if x.requires_grad else None)
         return product(x, weight, bias)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         rows = gradient.reshape(-1, gradient.shape[-1])
         of_x = product(gradient, weight.t()) if ctx.needs_input_grad[0] else None
@@ -59,13 +68,14 @@ class FastLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         learns = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
-        return _Product.apply(x, self.weight, self.bias) if learns else product(x, self.weight, self.bias)
+        return applied(_Product, x, self.weight, self.bias) if learns else product(x, self.weight, self.bias)
 
 
+Model = TypeVar("Model", bound=nn.Module)
 PLAIN = (nn.Linear, FastLinear)  # the types, to the letter, of a layer that is nothing but a matrix (quantized ones are of subclasses)
 
 
-def sped_up(model: nn.Module) -> nn.Module:
+def sped_up(model: Model) -> Model:
     """The model with its plain linear layers computed by `product`; weights, names and what is saved stay as they are."""
     for module in model.modules():
         if type(module) is nn.Linear:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 import torch
 from peft import PeftModel
@@ -43,17 +44,24 @@ def load_model(path: Path, dtype: str = "float32", device: str = "cpu") -> PreTr
     quantized = "quantization_config" in json.loads((path / "config.json").read_text(encoding="utf-8"))
     placing = {"device_map": {"": device}} if quantized else {}
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), **placing)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), **placing)
     except (OSError, ValueError) as error:
         raise MigakiError(f"the model in {path.name!r} cannot be opened: {error}") from error
     if not quantized:
-        model = model.to(device)
-    return sped_up(model).eval().requires_grad_(False)
+        model.to(device)  # type: ignore[arg-type]  # transformers wraps `to` so that its types are lost
+    return frozen(sped_up(model))
 
 
 def load_merged(path: Path, adapters: list[Path], dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
     """The model of a folder with LoRA adapters (PEFT folders) merged into its weights, one after the other."""
     model = load_model(path, dtype, device)
     for adapter in adapters:
-        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    return model.eval().requires_grad_(False)
+        model = cast(PreTrainedModel, PeftModel.from_pretrained(model, adapter).merge_and_unload())
+    return frozen(model)
+
+
+def frozen(model: PreTrainedModel) -> PreTrainedModel:
+    """The model without dropout and without gradients of its own."""
+    model.eval()
+    model.requires_grad_(False)
+    return model

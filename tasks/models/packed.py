@@ -18,7 +18,8 @@ Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tens
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return out
 
 
 @cache
@@ -29,6 +30,9 @@ def packed_product() -> Product:
 
 class PackedLinear(nn.Module):
     """What a linear layer computes, (..., in) to (..., out), its products in `dtype` (the layer's own, if none is given), which its output has too."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype | None = None):
         super().__init__()
@@ -61,12 +65,12 @@ def pack_linear(model: nn.Module, head: nn.Module | None = None) -> int:
     Args:
         head: a layer whose products are in float32 whatever its type: logits of likely tokens differ by less than bfloat16 can tell apart.
     """
-    found = [
+    plain = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
-        if type(child) in PLAIN and child.weight.device.type == "cpu" and can_pack(child.weight.dtype)
+        if isinstance(child, nn.Linear) and type(child) in PLAIN and child.weight.device.type == "cpu" and can_pack(child.weight.dtype)
     ]
-    for parent, name, child in found:
+    for parent, name, child in plain:
         setattr(parent, name, PackedLinear(child, torch.float32 if child is head else None))
-    return len(found)
+    return len(plain)

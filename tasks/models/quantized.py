@@ -6,25 +6,19 @@ are a large share of a small model, which is why it shrinks by less than the tex
 calibration data and a GPU.
 """
 
-import logging
 from pathlib import Path
 
 import torch
+from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
 from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
 from tasks.models.loader import load_model
 
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells for every layer of every batch that int8 takes its inputs in fp16
-
 ORDER = ("nf4", "int8", "fp16", "fp32")  # from the smallest to the largest
-TEXTBOOK_SAVING = {
-    "fp32": 0.0,
-    "fp16": 0.5,
-    "int8": 0.75,
-    "nf4": 0.875,
-}  # share of the weights' memory, were all of them 16, 8 or 4 bits wide
+# Share of the weights' memory, were all of them 16, 8 or 4 bits wide.
+TEXTBOOK_SAVING = {"fp32": 0.0, "fp16": 0.5, "int8": 0.75, "nf4": 0.875}
 
 
 def bits_and_bytes(variant: str, int8_threshold: float, dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -60,8 +54,6 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
 
 def quantized_layers(model: nn.Module) -> list[str]:
     """Names of the layers whose weights are 8 or 4 bits wide."""
-    from bitsandbytes.nn import Linear4bit, Linear8bitLt  # looks for a GPU when it is imported
-
     return [name for name, module in model.named_modules() if isinstance(module, Linear4bit | Linear8bitLt)]
 
 

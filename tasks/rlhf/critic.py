@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tasks.models.batching import Batch
 from tasks.models.trunk import layer_count
-from tasks.rlhf.reward import RewardModel, SequenceRewardModel
+from tasks.rlhf.reward import AnyRewardModel, RewardModel
 from tasks.rlhf.roles import CRITIC, Roles, ScalarHead, scalar_head
 
 
@@ -44,7 +44,7 @@ def learning_layers(layers: int, adapted: int, fraction: float) -> int:
 class CriticStart:
     """What a critic starts as: a reward model, as an adapter of this rank on these modules (`tasks.models.lora.target_modules`)."""
 
-    reward: RewardModel | SequenceRewardModel
+    reward: AnyRewardModel
     rank: int
     targets: str
 

@@ -6,19 +6,19 @@ What autograd keeps of a layer was measured on the Llama family; other families 
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
 
 from tasks.errors import MigakiError
 from tasks.models.catalogue import lora_parameters
 from tasks.models.families import family_of, key_value_width, layer_index
 from tasks.models.likelihood import PART
 from tasks.models.lora import target_modules
-from tasks.models.trunk import causal_lm, layer_count, lm_head, split_layer
+from tasks.models.trunk import causal_lm, hidden_size, layer_count, lm_head, split_layer
 from tasks.rlhf.critic import learning_layers
 from tasks.rlhf.settings import AlignSettings
 
@@ -51,10 +51,11 @@ class Need:
         return " + ".join(f"{name} {size / MIB:,.0f}" for name, size in parts.items() if size) + f", with slack {self.total / MIB:,.0f} MiB"
 
 
-def model_of_shapes(folder: Path) -> nn.Module:
+def model_of_shapes(folder: Path) -> PreTrainedModel:
     """The architecture in a folder without any weights."""
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+    return model
 
 
 def separate_bytes(folder: Path) -> int:
@@ -72,7 +73,7 @@ def free_memory(device: str) -> int:
     return free + torch.cuda.memory_reserved(device)
 
 
-def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, device: str = "cpu", separate: int = 0) -> Need:
+def estimate(model: PreTrainedModel, settings: AlignSettings, prompt_tokens: int, device: str = "cpu", separate: int = 0) -> Need:
     """What `align` needs with these settings.
 
     Args:
@@ -82,7 +83,7 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
     """
     shapes = _Shapes(model)
     layers, layer = layer_count(model), split_layer(model, settings.reward_top_fraction)
-    hidden, vocabulary = model.get_input_embeddings().weight.shape[1], lm_head(model).weight.shape[0]
+    hidden, vocabulary = hidden_size(model), cast(nn.Linear, lm_head(model)).weight.shape[0]
     width = 2 if settings.trunk == "bfloat16" or (settings.trunk == "nf4" and device != "cpu") else 4
     wide, tokens = shapes.widest, prompt_tokens + settings.answer_tokens
     policy, policy_bases = shapes.adapter(settings.lora_targets, settings.lora_r, layer)
@@ -99,12 +100,12 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
         "optimizers": 4 * 3 * (policy + critic),  # gradients and AdamW's two moments
         "states": states * (2 if critic_layer > layer else 1),
     }
-    sampling = {
+    sampling: dict[str, float] = {
         "copy of the adapted weights": 0 if settings.trunk == "nf4" else width * policy_bases,
         "key-value cache": width * 2 * settings.episodes * tokens * layers * key_value_width(model.config),
         "logits of a step": 28 * settings.episodes * vocabulary,  # float32 three times, float64 twice
     }
-    scoring = {
+    scoring: dict[str, float] = {
         "states of a pass": 4 * states,
         "activations": 4 * 3 * settings.episodes * tokens * wide,
         "logits": 4 * 4 * SCORED_AT_ONCE * vocabulary,
@@ -112,7 +113,7 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
     kept = width * (layers - layer) * (KEPT_HIDDEN * hidden + KEPT_WIDE * wide)  # bytes a token
     if width < 4:  # adapters are float32, and each keeps a copy of what enters it
         kept += 4 * max(shapes.inputs(settings.lora_targets, layer), shapes.inputs(settings.reward_lora_targets, critic_layer))
-    learning = {
+    learning: dict[str, float] = {
         "activations": kept * micro * tokens,
         "logits": 4 * 3 * min(PART, micro * settings.answer_tokens) * vocabulary,
     }
@@ -122,37 +123,34 @@ def estimate(model: nn.Module, settings: AlignSettings, prompt_tokens: int, devi
 class _Shapes:
     """The matrices in a model's layers, by which everything is counted."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: PreTrainedModel):
         self.model = model
-        self.matrices = [
-            (name, part)
-            for name, part in model.named_modules()
-            if layer_index(name) is not None and getattr(part, "weight", None) is not None and part.weight.dim() == 2
-        ]
+        weights = ((name, getattr(part, "weight", None)) for name, part in model.named_modules() if layer_index(name) is not None)
+        self.shapes = {name: (weight.shape[0], weight.shape[1]) for name, weight in weights if weight is not None and weight.dim() == 2}
 
     @property
     def widest(self) -> int:
-        return max(max(part.weight.shape) for _, part in self.matrices)
+        return max(map(max, self.shapes.values()))
 
     def weights(self, trunk: str, width: int) -> float:
         """Bytes of all weights, those outside of NF4 `width` bytes each."""
         everything = sum(parameter.numel() for parameter in self.model.parameters())
-        inside = sum(part.weight.numel() for _, part in self.matrices)
+        inside = sum(a * b for a, b in self.shapes.values())
         return inside * NF4_BYTES + (everything - inside) * width if trunk == "nf4" else everything * width
 
     def adapter(self, targets: str, rank: int, layer: int) -> tuple[int, int]:
         """(parameters of a LoRA adapter in the layers from `layer` on, parameters of the matrices it is put on)."""
-        shapes = [part.weight.shape for part in self._adapted(targets, layer)]
-        return lora_parameters([(a, b) for a, b in shapes], rank), sum(a * b for a, b in shapes)
+        shapes = self._adapted(targets, layer)
+        return lora_parameters(shapes, rank), sum(a * b for a, b in shapes)
 
     def inputs(self, targets: str, layer: int) -> int:
         """Numbers of a token that enter the layers an adapter is put on."""
         axis = 0 if family_of(causal_lm(self.model).config).fan_in_fan_out else 1
-        return sum(part.weight.shape[axis] for part in self._adapted(targets, layer))
+        return sum(shape[axis] for shape in self._adapted(targets, layer))
 
-    def _adapted(self, targets: str, layer: int) -> list[nn.Module]:
+    def _adapted(self, targets: str, layer: int) -> list[tuple[int, int]]:
         names = target_modules(self.model, targets)
-        return [part for name, part in self.matrices if name.rsplit(".", 1)[-1] in names and (layer_index(name) or 0) >= layer]
+        return [shape for name, shape in self.shapes.items() if name.rsplit(".", 1)[-1] in names and (layer_index(name) or 0) >= layer]
 
 
 # What makes a run smaller, in the order in which it costs least; each is a change of settings.
@@ -165,7 +163,7 @@ SMALLER: tuple[dict[str, Any], ...] = (
 
 
 def require_memory(
-    model: nn.Module, settings: AlignSettings, prompt_tokens: int, free: int, device: str = "cpu", separate: int = 0
+    model: PreTrainedModel, settings: AlignSettings, prompt_tokens: int, free: int, device: str = "cpu", separate: int = 0
 ) -> Need:
     """The need, if it fits.
 

@@ -57,7 +57,8 @@ class Session:
         return self.comparisons[len(self.decisions)] if len(self.decisions) < len(self.comparisons) else None
 
     def say(self, choice: Choice) -> Decision:
-        self.decisions.append(decide(self.current, choice))
+        """Decide the current comparison; there must be one."""
+        self.decisions.append(decide(self.comparisons[len(self.decisions)], choice))
         return self.decisions[-1]
 
     def undo(self) -> Decision | None:
@@ -66,8 +67,8 @@ class Session:
 
     def counts(self) -> dict[str, int]:
         """How often each model was preferred, and ties and skips."""
-        found = {TIE: 0, "skip": 0}
+        counts = {TIE: 0, "skip": 0}
         for decision in self.decisions:
             name = decision.choice if decision.better is None else decision.comparison.models[decision.better]
-            found[name] = found.get(name, 0) + 1
-        return found
+            counts[name] = counts.get(name, 0) + 1
+        return counts

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,7 +48,8 @@ class Learner:
         self.roles.add(POLICY, self.settings.lora_r, self.settings.lora_targets, self.settings.seed)
         self.roles.model.set_adapter(POLICY)
         # Every token that ends an answer elsewhere ends one here: TRL knows the tokenizer's eos and what the model declares.
-        self.roles.base.generation_config.eos_token_id = sorted(self.end_ids)
+        generation: Any = self.roles.base.generation_config
+        generation.eos_token_id = sorted(self.end_ids)
 
     def take(self, prompts: Sequence[list[int]], answers: Sequence[list[int]], rows: list[int]) -> SampledRound:
         """Score the next round, hold it against the limits, and keep the policy that sampled it if it is the best so far.

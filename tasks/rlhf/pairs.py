@@ -130,9 +130,9 @@ class PairSet:
                 line[: len(self.packed[rows[i]].ids)] = torch.tensor(self.packed[rows[i]].ids)
             dtype = self.roles.base.dtype
             mask = torch.zeros(sees[missing].shape, dtype=dtype, device=sees.device).masked_fill_(~sees[missing], torch.finfo(dtype).min)
-            found = trunk_states(self.roles.base, ids.to(sees.device), mask, self.roles.layer, positions[missing])
+            computed = trunk_states(self.roles.base, ids.to(sees.device), mask, self.roles.layer, positions[missing])
             if not self._keeps:
-                return found
-            for i, states in zip(missing, found, strict=True):
+                return computed
+            for i, states in zip(missing, computed, strict=True):
                 self._kept[rows[i]] = states[: len(self.packed[rows[i]].ids)].clone()
         return nn.utils.rnn.pad_sequence([self._kept[row] for row in rows], batch_first=True)

@@ -8,11 +8,12 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, by_length, collate
@@ -65,9 +66,9 @@ class RewardModel:
 class SequenceRewardModel:
     """A reward model of its own, trained elsewhere: a sequence classifier with one label, on the policy's tokenizer."""
 
-    def __init__(self, model: nn.Module, mean: float = 0.0, std: float = 1.0):
-        self.body, self.head = getattr(model, model.base_model_prefix), model.score
-        self.roles, self.mean, self.std = None, mean, std
+    def __init__(self, model: PreTrainedModel, mean: float = 0.0, std: float = 1.0):
+        self.body: PreTrainedModel = getattr(model, model.base_model_prefix)
+        self.head, self.mean, self.std = cast(nn.Linear, model.score), mean, std
 
     @classmethod
     def open(cls, folder: Path, tokenizer: PreTrainedTokenizerBase | None = None, device: str = "cpu") -> "SequenceRewardModel":
@@ -110,6 +111,9 @@ class SequenceRewardModel:
         return (self.head(last_state(final, batch.mask))[:, 0] - self.mean) / self.std
 
 
+AnyRewardModel = RewardModel | SequenceRewardModel
+
+
 def open_reward_model(folder: Path, roles: Roles, role: str, which: str) -> RewardModel:
     """A saved reward model as the adapter `role` of these roles.
 
@@ -134,7 +138,7 @@ def open_reward_model(folder: Path, roles: Roles, role: str, which: str) -> Rewa
 
 
 def score_with_both(
-    folder: Path, model: nn.Module, examples: Sequence[Example], on_batch: Callable[[int], object]
+    folder: Path, model: PreTrainedModel, examples: Sequence[Example], on_batch: Callable[[int], object]
 ) -> list[tuple[float, float]]:
     """Normalised scores of the first and the second reward model, in the order of the examples.
 
@@ -142,17 +146,17 @@ def score_with_both(
     """
     roles = Roles(model, json.loads((folder / FACTS).read_text(encoding="utf-8"))["layer"])
     rewards = [open_reward_model(folder, roles, which, which) for which in MODELS]
-    found: list[tuple[float, float]] = [(0.0, 0.0)] * len(examples)
+    scores: list[tuple[float, float]] = [(0.0, 0.0)] * len(examples)
     for rows in by_length(examples, 16):
         batch = collate(examples, rows, 0, str(roles.device))
         states = roles.states(batch)
         for row, first, second in zip(rows, *[reward.score(batch, states).tolist() for reward in rewards], strict=True):
-            found[row] = first, second
+            scores[row] = first, second
         on_batch(len(rows))
-    return found
+    return scores
 
 
-def score_examples(reward: RewardModel, examples: Sequence[Example], batch_size: int = 16) -> list[float]:
+def score_examples(reward: AnyRewardModel, examples: Sequence[Example], batch_size: int = 16) -> list[float]:
     """Normalised scores, in the order of the examples."""
     scores = [0.0] * len(examples)
     for rows in by_length(examples, batch_size):
@@ -204,8 +208,8 @@ def _accumulate(reward: RewardModel, pairs: PairSet, rows: list[int], settings: 
         loss.backward()
         loss_sum += loss.item()
         right += int((chosen > rejected).sum())
-    loss_sum, right = all_reduce([loss_sum, right])
-    return loss_sum, int(right)
+    loss_of_all, right_of_all = all_reduce([loss_sum, right])
+    return loss_of_all, int(right_of_all)
 
 
 @torch.no_grad()
@@ -238,10 +242,10 @@ def accuracy_by_length(scores: Tensor, lengths: Sequence[tuple[int, int]]) -> di
 
     `scores` is (pairs, 2) and `lengths` tokens of both sides, chosen first. A reward model that counts length is right in one bucket and wrong in the other.
     """
-    found: dict[str, list[bool]] = {"shorter": [], "alike": [], "longer": []}
+    buckets: dict[str, list[bool]] = {"shorter": [], "alike": [], "longer": []}
     for (chosen, rejected), right in zip(lengths, (scores[:, 0] > scores[:, 1]).tolist(), strict=True):
-        found["shorter" if chosen < 0.8 * rejected else "longer" if rejected < 0.8 * chosen else "alike"].append(right)
-    return {name: (sum(rights) / len(rights), len(rights)) for name, rights in found.items() if rights}
+        buckets["shorter" if chosen < 0.8 * rejected else "longer" if rejected < 0.8 * chosen else "alike"].append(right)
+    return {name: (sum(rights) / len(rights), len(rights)) for name, rights in buckets.items() if rights}
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
@@ -257,7 +261,7 @@ def _ranks(values: Tensor) -> Tensor:
     return (counts.cumsum(0) - (counts - 1) / 2)[inverse].double()
 
 
-def normalise(reward: RewardModel, examples: Sequence[Example]) -> None:
+def normalise(reward: AnyRewardModel, examples: Sequence[Example]) -> None:
     """Set mean and standard deviation so that scores of these answers have mean 0 and standard deviation 1."""
     reward.mean, reward.std = 0.0, 1.0
     scores = torch.tensor(score_examples(reward, examples))

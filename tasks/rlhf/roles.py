@@ -5,16 +5,17 @@ Whoever needs states computes the trunk's once and passes them to every role.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from tasks.models.batching import Batch
 from tasks.models.families import layer_index
-from tasks.models.lora import lora_config
-from tasks.models.trunk import lm_head, top_model, trunk_states
+from tasks.models.lora import lora_config, lora_layers
+from tasks.models.trunk import TopModel, hidden_size, lm_head, trunk_states
 
 POLICY, CRITIC = "default", "critic"  # PEFT writes the adapter of that name into the very folder it is told, and TRL trains it
 
@@ -22,19 +23,26 @@ POLICY, CRITIC = "default", "critic"  # PEFT writes the adapter of that name int
 class Roles:
     """A model whose layers below `layer` are shared and frozen, and named adapters on the layers above."""
 
-    def __init__(self, model: nn.Module, layer: int):
+    def __init__(self, model: PreTrainedModel, layer: int):
         self.base, self.layer = model, layer
-        self.model: PeftModel | None = None
-        self.top = top_model(model, layer)
+        self._model: PeftModel | None = None
+        self.top = TopModel(model, layer)
         self.head = lm_head(model)
 
     @property
+    def model(self) -> PeftModel:
+        """The model with all adapters that were added; there is none before the first."""
+        if self._model is None:
+            raise RuntimeError("no role was added yet")
+        return self._model
+
+    @property
     def device(self) -> torch.device:
-        return self.head.weight.device
+        return self.base.device
 
     @property
     def hidden_size(self) -> int:
-        return self.base.get_input_embeddings().weight.shape[1]
+        return hidden_size(self.base)
 
     def add(self, role: str, rank: int, targets: str, seed: int) -> list[nn.Parameter]:
         """A fresh adapter (zero effect at first) and its parameters."""
@@ -43,11 +51,11 @@ class Roles:
         return self._attach(role, config)
 
     def _attach(self, role: str, config: LoraConfig) -> list[nn.Parameter]:
-        if self.model is None:
-            self.model = get_peft_model(self.base, config, adapter_name=role)
-            self.top = top_model(self.model, self.layer)
+        if self._model is None:
+            self._model = get_peft_model(self.base, config, adapter_name=role)
+            self.top = TopModel(self._model, self.layer)
         else:
-            self.model.add_adapter(role, config)
+            self._model.add_adapter(role, config)
         return self.parameters(role)
 
     def parameters(self, role: str, layer: int = 0) -> list[nn.Parameter]:
@@ -68,7 +76,7 @@ class Roles:
     @contextmanager
     def acting(self, role: str | None) -> Iterator[None]:
         """Inside, the model is that role; None is the reference."""
-        if self.model is None:
+        if self._model is None:
             yield
         elif role is None:
             with self.model.disable_adapter():
@@ -83,12 +91,13 @@ class Roles:
 
         Weights in fewer bits cannot take an adapter in without loss: on those the role acts as ever.
         """
-        layers = [layer for layer in self.model.modules() if isinstance(layer, LoraLayer)]
-        if not all(layer.get_base_layer().weight.is_floating_point() for layer in layers):
+        layers = lora_layers(self.model)
+        weights = [cast(Tensor, layer.get_base_layer().weight) for layer in layers]
+        if not all(weight.is_floating_point() for weight in weights):
             with self.acting(role):
                 yield self.model
             return
-        kept = [layer.get_base_layer().weight.detach().clone() for layer in layers]
+        originals = [weight.detach().clone() for weight in weights]
         try:
             with self.acting(role):
                 for layer in layers:
@@ -96,8 +105,8 @@ class Roles:
                 yield self.model
         finally:
             with torch.no_grad():
-                for layer, weight in zip(layers, kept, strict=True):
-                    layer.get_base_layer().weight.copy_(weight)
+                for layer, original in zip(layers, originals, strict=True):
+                    cast(Tensor, layer.get_base_layer().weight).copy_(original)
                     layer.merged_adapters.clear()
 
     def states(self, batch: Batch) -> Tensor:
@@ -110,14 +119,14 @@ class Roles:
         if layer == self.layer:
             return states
         with self.acting(role):
-            return top_model(self.model, self.layer, layer)(states, mask)
+            return TopModel(self.model, self.layer, layer)(states, mask)
 
     def final(self, role: str | None, states: Tensor, mask: Tensor, layer: int | None = None, positions: Tensor | None = None) -> Tensor:
         """(B, T, H) states after the last norm, as seen by a role; `states` enter `layer`, the first of the top if None.
 
         Mask and positions are those of `trunk_states`.
         """
-        top = self.top if layer in (None, self.layer) else top_model(self.model, layer)
+        top = self.top if layer in (None, self.layer) else TopModel(self.model, layer)
         with self.acting(role):
             return top(states, mask, positions)
 

@@ -57,7 +57,8 @@ def make_experience(
 
     Each process samples its own shard of the prompts; states are of those alone and zero elsewhere, all else is of all rows in every process.
     """
-    roles, local = participants.roles, {}
+    roles = participants.roles
+    local: dict[str, Tensor] = {}
 
     def sampled(rows: list[int]) -> list[_Episode]:
         asked = [prompts[row] for row in rows]
@@ -94,17 +95,24 @@ def _episodes(
         return []
     examples = [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
     batch = collate(examples, range(len(examples)), 0, str(participants.roles.device))
-    states = nn.utils.rnn.pad_sequence([answer.states for answer in answers], batch_first=True)
+    states = nn.utils.rnn.pad_sequence([answer.states for answer in answers if answer.states is not None], batch_first=True)
     said = score_answers(participants, batch, states, temperature)
     critic_states = critic.states(states, batch.mask)
-    values = critic.values(critic_states, batch)
     local |= {"states": states, "critic_states": critic_states}
-    by_row = [flat.cpu().split(batch.answer_tokens.tolist()) for flat in (said.logprobs, said.reference, values, said.entropy)]
+
+    def by_row(flat: Tensor) -> Sequence[Tensor]:
+        return flat.cpu().split(batch.answer_tokens.tolist())
+
+    logprobs, reference, entropy = by_row(said.logprobs), by_row(said.reference), by_row(said.entropy)
+    values = by_row(critic.values(critic_states, batch))
     return [
         _Episode(
-            example,
-            answers[i].finished,
-            *(rows[i] for rows in by_row),
+            example=example,
+            finished=answers[i].finished,
+            logprobs=logprobs[i],
+            reference=reference[i],
+            values=values[i],
+            entropy=entropy[i],
             score=said.scores[i].cpu(),
             second_score=None if said.second_scores is None else said.second_scores[i].cpu(),
             parts={name: scores[i].cpu() for name, scores in said.parts.items()},

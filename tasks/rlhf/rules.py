@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import PathFinder, SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -78,7 +78,8 @@ def load_rules(specs: Sequence[str]) -> list[Rule]:
     Raises:
         MigakiError: a module or function is missing, a module cannot be imported, or a rule is named twice.
     """
-    rules, modules = [], {}
+    rules: list[Rule] = []
+    modules: dict[str, ModuleType] = {}
     for spec in specs:
         name, _, weight = spec.partition("*")
         module, _, function = name.partition(":")
@@ -96,23 +97,23 @@ def rule_sources(specs: Sequence[str]) -> dict[str, str]:
         MigakiError: a module is missing.
     """
     modules = {spec.partition(":")[0] for spec in specs}
-    return {module: hashlib.sha256(Path(_find(module).origin).read_bytes()).hexdigest() for module in sorted(modules)}
+    return {module: hashlib.sha256(_find(module)[0].read_bytes()).hexdigest() for module in sorted(modules)}
 
 
-def _find(module: str) -> ModuleSpec:
-    """Where a module stands: in the folder where the command runs, else among the installed packages."""
+def _find(module: str) -> tuple[Path, str | None]:
+    """The file of a module and the package it belongs to: in the folder where the command runs, else among the installed packages."""
     importlib.invalidate_caches()  # the file may be younger than Python's listing of its folder
     with _working_folder_first():
         try:  # the first alone would not see packages installed as editable, the second alone what was imported before from elsewhere
             spec = ("." not in module and PathFinder.find_spec(module)) or find_spec(module)
         except (ModuleNotFoundError, ValueError):
             spec = None
-    if spec is None or not (spec.origin or "").endswith(".py"):
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         raise MigakiError(
             f"{SETTING} names the module {module!r}, and there is no {module.replace('.', '/')}.py in {str(Path.cwd())!r}, where the command runs, "
             "and no such module among the installed packages"
         )
-    return spec
+    return Path(spec.origin), spec.parent
 
 
 class _FromSource(SourceFileLoader):
@@ -124,13 +125,13 @@ class _FromSource(SourceFileLoader):
 
 def _run(module: str) -> ModuleType:
     """The module, executed from its source as it is now: neither an earlier import nor compiled code that seems new enough counts."""
-    spec = _find(module)
+    source, package = _find(module)
     made = ModuleType(f"{module} of {SETTING}")
-    made.__file__, made.__package__ = spec.origin, spec.parent
+    made.__file__, made.__package__ = str(source), package
     sys.modules[made.__name__] = made  # where dataclasses and the like look for their own module
     try:
         with _working_folder_first():
-            _FromSource(made.__name__, spec.origin).exec_module(made)
+            _FromSource(made.__name__, str(source)).exec_module(made)
     except Exception as error:
         raise MigakiError(f"the module {module!r} of {SETTING} cannot be imported: {type(error).__name__}: {error}") from error
     return made

@@ -8,7 +8,8 @@ from transformers import PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, prompts_and_answers
-from tasks.rlhf.reward import RewardModel, SequenceRewardModel
+from tasks.prompts.template import decode
+from tasks.rlhf.reward import AnyRewardModel
 from tasks.rlhf.rules import Rule
 from tasks.rlhf.settings import PPOSettings
 
@@ -24,7 +25,7 @@ class Scorer:
 
     def __init__(
         self,
-        reward: RewardModel | SequenceRewardModel,
+        reward: AnyRewardModel,
         rules: Sequence[Rule] = (),
         learned_weight: float = 1.0,
         tokenizer: PreTrainedTokenizerBase | None = None,
@@ -45,9 +46,11 @@ class Scorer:
         learned = self.reward.score(batch, states)
         if not self.rules:
             return self.learned_weight * learned, {}
+        if self.tokenizer is None:
+            raise ValueError("rules read texts, which takes a tokenizer")
         prompt_ids, answer_ids = prompts_and_answers(batch)
-        prompts = [self.tokenizer.decode(ids) for ids in prompt_ids]
-        answers = [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in answer_ids]
+        prompts = [decode(self.tokenizer, ids) for ids in prompt_ids]
+        answers = [decode(self.tokenizer, ids, skip_special_tokens=True) for ids in answer_ids]
         parts = {LEARNED: learned} | {rule.name: learned.new_tensor(rule(prompts, answers)) for rule in self.rules}
         return self.learned_weight * learned + sum(rule.weight * parts[rule.name] for rule in self.rules), parts
 

@@ -71,7 +71,7 @@ class _Listener(TrainerCallback):
         self.learner, self.after_update = learner, after_update
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        if "loss" not in (logs or {}):  # the summary at the end
+        if logs is None or "loss" not in logs:  # the summary at the end
             return
         for name in ("loss", "grad_norm"):
             if not math.isfinite(logs.get(name, 0.0)):
@@ -133,7 +133,8 @@ def make_trainer(
 
 def shuffled(count: int, wanted: int, seed: int) -> list[int]:
     """`wanted` of the numbers below `count`: each once in random order, then each once in another, and so on."""
-    generator, order = random.Random(seed), []
+    generator = random.Random(seed)
+    order: list[int] = []
     while len(order) < wanted:
         order += generator.sample(range(count), count)
     return order[:wanted]

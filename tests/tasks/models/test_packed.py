@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import tasks.models.packed as packed
-from tasks.inference.batching import can_batch
+from tasks.inference.batchable import can_batch
 from tasks.models.linear import sped_up
 from tasks.models.packed import PackedLinear, can_pack, pack_linear
 from tests.models import FAMILIES

@@ -5,7 +5,7 @@ import torch
 from peft import get_peft_model
 
 from tasks.models.lora import lora_config
-from tasks.models.trunk import layer_count, lm_head, position_ids, split_layer, top_model, trunk_states
+from tasks.models.trunk import TopModel, layer_count, lm_head, position_ids, split_layer, trunk_states
 from tests.models import FAMILIES
 
 
@@ -21,7 +21,7 @@ def padded_batch():
 @pytest.mark.parametrize("k", [0, 2, 3])
 def test_trunk_then_top_equals_whole(family, k):
     model, (ids, mask) = FAMILIES[family](), padded_batch()
-    split = lm_head(model)(top_model(model, k)(trunk_states(model, ids, mask, k), mask))
+    split = lm_head(model)(TopModel(model, k)(trunk_states(model, ids, mask, k), mask))
     whole = model(input_ids=ids, attention_mask=mask, position_ids=position_ids(mask)).logits
     torch.testing.assert_close(split[mask.bool()], whole[mask.bool()])
 
@@ -36,9 +36,9 @@ def test_adapters_of_the_top_are_seen_and_padding_is_not(family):
             assert ".2." in name or ".3." in name
             torch.nn.init.normal_(weight)
     states = trunk_states(tuned, ids, mask, 2)
-    logits = lm_head(tuned)(top_model(tuned, 2)(states, mask))
+    logits = lm_head(tuned)(TopModel(tuned, 2)(states, mask))
     assert (logits - before)[mask.bool()].abs().max() > 1e-3
-    alone = lm_head(tuned)(top_model(tuned, 2)(trunk_states(tuned, ids[:1, 3:], mask[:1, 3:], 2), mask[:1, 3:]))
+    alone = lm_head(tuned)(TopModel(tuned, 2)(trunk_states(tuned, ids[:1, 3:], mask[:1, 3:], 2), mask[:1, 3:]))
     torch.testing.assert_close(logits[:1, 3:], alone, atol=1e-5, rtol=1e-4)
 
 
