@@ -1,6 +1,7 @@
 """The rules of the house: arrows run one way, algorithms know neither Prefect nor DuckDB, and reuse never imports torch."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,31 @@ def test_the_code_hash_follows_imports(tmp_path, monkeypatch):
     assert code_hash("tasks.x.task") == first
     (tmp_path / "tasks" / "x" / "inner.py").write_text("f = 2\n")
     assert code_hash("tasks.x.task") != first
+
+
+SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|FROM|CREATE|ALTER|DROP|COPY|PRAGMA)\s+[\w*\"({]")
+
+
+def sql_of(source: str) -> list[str]:
+    """Where a file speaks SQL: texts that begin like a statement, and calls of the catalog's own methods."""
+    nodes = list(ast.walk(ast.parse(source)))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value)]
+    calls = [node.func.attr for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    return texts + [name for name in calls if name in ("query", "execute", "sql")]
+
+
+def test_sql_stands_in_storage_alone():
+    assert [
+        (path.name, found) for folder in ("flows", "tasks") for path in files(folder) if (found := sql_of(path.read_text("utf-8")))
+    ] == []
+
+
+def test_sql_would_be_seen():
+    sources = [
+        'f"SELECT * FROM {table}"',
+        '"""\n    WITH a AS (b) FROM a"""',
+        "catalog.query(text)",
+        "connection.execute(text)",
+        '"delete from x"',
+    ]
+    assert [bool(sql_of(source)) for source in sources] == [True, True, True, True, False]

@@ -2,19 +2,46 @@
 
 from pathlib import Path
 
-from storage.catalog import Catalog
 from storage.home import Home
+from storage.queries.datasets import row_counts
+from storage.queries.evaluations import figures_of, sampled_answers
+from storage.queries.metrics import curve
+from storage.queries.promotions import promotion_of
+from storage.queries.runs import run, stages
+from tasks.evaluation.facts import CURVES, Answer, Facts, Figure, RowCount, Stage
 
 
 def write_report(home: Home, run_id: str) -> Path:
     """Write `reports/<run>.html` and `reports/latest.html` from the catalog alone."""
-    from tasks.evaluation.report import build_report
+    from tasks.evaluation.report import build_report  # not above: matplotlib would slow down every command that imports the flow
 
     home.reports.mkdir(exist_ok=True)
-    page = build_report(Catalog.of(home).query, run_id)
+    page = build_report(facts_of(home, run_id))
     for name in (run_id, "latest"):
         path = home.reports / f"{name}.html"
         scratch = path.with_suffix(".tmp")
         scratch.write_text(page, encoding="utf-8")
         scratch.replace(path)
     return home.reports / f"{run_id}.html"
+
+
+def facts_of(home: Home, run_id: str) -> Facts:
+    """What the report shows, from the catalog."""
+    this, ran, promotion = run(home, run_id), stages(home, run_id), promotion_of(home, run_id)
+    made = {stage.stage: stage.artifact_id for stage in ran if stage.artifact_id}
+    makers = {stage.stage: stage.made_by for stage in ran if stage.made_by}
+    dataset, evaluation = made.get("prepare", ""), made.get("evaluate", "")
+    return Facts(
+        run_id,
+        this.started,
+        this.profile,
+        promotion.decision if promotion else "keep",
+        promotion.reason if promotion else "unchanged: the release is the champion already",
+        stages=[Stage(stage.stage, stage.status, stage.seconds or 0.0, stage.meta) for stage in ran],
+        curves={name: curve(home, makers.get(name.partition(".")[0], ""), name) for name in CURVES},
+        figures=[Figure(row.model, row.metric, row.lang, row.value, row.low, row.high, row.items) for row in figures_of(home, evaluation)],
+        answers=[
+            Answer(row.model, row.item_id, row.lang, row.prompt, row.reference, row.answer) for row in sampled_answers(home, evaluation)
+        ],
+        row_counts=[RowCount(row.kind, row.split, row.lang, row.reason, row.rows) for row in row_counts(home, dataset)],
+    )

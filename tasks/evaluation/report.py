@@ -1,16 +1,12 @@
-"""The report of a run: one HTML file that needs no network, made from the catalog alone.
-
-Every section is one query and one small template; whoever wants a figure in another form can ask the same query.
-"""
+"""The report of a run: one HTML file that needs no network. Every section is one small template over what the catalog says of the run."""
 
 import html
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tasks.evaluation.charts import curves, smoothed
+from tasks.evaluation.facts import Facts, Figure
 
-Query = Callable[..., list[dict[str, Any]]]
 STYLE = """
 :root { color-scheme: light dark; --line: #d8dbe0; --soft: #f4f5f7; --text: #1d2127; --dim: #5c6370; --good: #1a7f4b; --bad: #b3261e; --page: #fff; }
 @media (prefers-color-scheme: dark) { :root { --line: #3a3f47; --soft: #22262c; --text: #e6e8eb; --dim: #a0a7b3; --good: #5cc98f; --bad: #ff8a80; --page: #16191d; } }
@@ -54,45 +50,15 @@ def note(words: str) -> str:
     return f'<p class="dim">{text(words)}</p>'
 
 
-class Facts:
-    """The artifacts of a run by stage, and the queries that start from them."""
-
-    def __init__(self, query: Query, run_id: str):
-        self.query, self.run_id = query, run_id
-        self.run = query("SELECT * FROM runs WHERE run_id = ?", [run_id])[0]
-        self.stages = query(
-            """SELECT r.flow AS stage, r.status, r.seconds, a.artifact_id, a.run_id AS made_by, a.seconds AS body_seconds, a.meta::VARCHAR AS meta
-                               FROM runs r LEFT JOIN artifacts a USING (artifact_id) WHERE r.parent_run_id = ? ORDER BY r.started""",
-            [run_id],
-        )
-        self.by_stage = {stage["stage"]: stage | {"meta": json.loads(stage["meta"] or "{}")} for stage in self.stages}
-
-    def metric(self, stage: str, name: str) -> list[tuple[float, float]]:
-        """(step, value) of a metric of the stage's artifact."""
-        made = self.by_stage.get(stage)
-        rows = (
-            self.query("SELECT step, value FROM metrics WHERE run_id = ? AND name = ? ORDER BY step", [made["made_by"], name])
-            if made
-            else []
-        )
-        return [(row["step"], row["value"]) for row in rows]
-
-    def evaluation(self, condition: str = "TRUE", values: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        made = self.by_stage.get("evaluate")
-        return (
-            self.query(f"SELECT * FROM evaluations WHERE artifact_id = ? AND {condition}", [made["artifact_id"], *values]) if made else []
-        )
-
-
 def stage_section(facts: Facts) -> str:
     rows = []
     for stage in facts.stages:
-        for i, line in enumerate(facts.by_stage[stage["stage"]]["meta"].get("headlines") or [{}]):
+        for i, line in enumerate(stage.meta.get("headlines") or [{}]):
             rows.append(
                 [
-                    stage["stage"] if i == 0 else "",
-                    stage["status"] if i == 0 else "",
-                    f"{stage['seconds']:.1f}" if i == 0 else "",
+                    stage.name if i == 0 else "",
+                    stage.status if i == 0 else "",
+                    f"{stage.seconds:.1f}" if i == 0 else "",
                     line.get("label"),
                     line.get("before"),
                     line.get("after"),
@@ -103,13 +69,13 @@ def stage_section(facts: Facts) -> str:
 
 def chart_section(facts: Facts) -> str:
     charts = []
-    if loss := facts.metric("tune", "tune.loss"):
+    if loss := facts.curves.get("tune.loss"):
         charts.append(curves("Instruction tuning", "step", {"loss of a step": loss, "mean of 10": smoothed(loss, 10)}))
-    if first := facts.metric("reward", "reward.first_loss"):
-        charts.append(curves("Reward models", "step", {"first": first, "second": facts.metric("reward", "reward.second_loss")}))
-    if score := facts.metric("align", "align.score"):
-        kl = facts.metric("align", "align.kl")
-        watched = facts.metric("align", "align.second_score")
+    if first := facts.curves.get("reward.first_loss"):
+        charts.append(curves("Reward models", "step", {"first": first, "second": facts.curves["reward.second_loss"]}))
+    if score := facts.curves.get("align.score"):
+        kl = facts.curves["align.kl"]
+        watched = facts.curves.get("align.second_score")
         charts.append(curves("RLHF: score and KL", "update", {"score": score}, {"KL per answer (nats)": kl}))
         if watched:
             charts.append(curves("RLHF: what both reward models say", "update", {"first": score, "second": watched}))
@@ -129,7 +95,7 @@ COUNTS_LENGTH = 0.5  # rank correlation of score and length from which a reward 
 
 def reward_section(facts: Facts) -> str:
     """Whether the reward models can be believed, and whether the policy took advantage of the first."""
-    meta = facts.by_stage.get("reward", {}).get("meta", {})
+    meta = facts.meta("reward")
     measured = {which: meta[f"{which}_accuracy"] for which in ("first", "second") if f"{which}_accuracy" in meta}
     if not measured:
         return ""
@@ -153,7 +119,7 @@ def reward_section(facts: Facts) -> str:
         for which, own in measured.items()
         if abs(own["length_correlation"]) >= COUNTS_LENGTH
     ]
-    align = facts.by_stage.get("align", {}).get("meta", {})
+    align = facts.meta("align")
     lines += [line for line in (align.get("ending"),) if line]
     alarm = f'<div class="decision keep"><b>alarm</b><p>{text(align["alarm"])}</p></div>' if align.get("alarm") else ""
     charts = f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in svgs)}</div>'
@@ -161,11 +127,11 @@ def reward_section(facts: Facts) -> str:
 
 
 def figure_section(facts: Facts) -> str:
-    rows = facts.evaluation("model NOT LIKE '% - %' AND model <> 'index'")
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    cells = {(row["metric"], row["lang"], row["model"]): row for row in rows}
+    figures = [figure for figure in facts.figures if not figure.is_difference and figure.model != "index"]
+    models = list(dict.fromkeys(figure.model for figure in figures))
+    cells = {(figure.metric, figure.lang, figure.model): figure for figure in figures}
     shown = []
-    for metric, lang in dict.fromkeys((row["metric"], row["lang"]) for row in rows):
+    for metric, lang in dict.fromkeys((figure.metric, figure.lang) for figure in figures):
         shown.append([metric, lang, *[cell(cells.get((metric, lang, model))) for model in models]])
     return section(
         "Models on the same items",
@@ -176,25 +142,25 @@ def figure_section(facts: Facts) -> str:
     )
 
 
-def cell(row: dict[str, Any] | None) -> str:
-    if row is None:
+def cell(figure: Figure | None) -> str:
+    if figure is None:
         return ""
-    return f"{row['value']:.3f}" + (f" ({row['low']:.2f} to {row['high']:.2f})" if row["low"] is not None else "")
+    return f"{figure.value:.3f}" + (f" ({figure.low:.2f} to {figure.high:.2f})" if figure.low is not None else "")
 
 
 def difference_section(facts: Facts) -> str:
-    rows = facts.evaluation("model LIKE '% - %'")
     shown = [
         [
-            row["model"],
-            row["metric"],
-            row["lang"],
-            row["value"],
-            f"{row['low']:+.3f} to {row['high']:+.3f}",
-            row["items"],
-            "yes" if row["low"] > 0 or row["high"] < 0 else "inconclusive",
+            figure.model,
+            figure.metric,
+            figure.lang,
+            figure.value,
+            f"{figure.low:+.3f} to {figure.high:+.3f}",
+            figure.items,
+            "yes" if figure.excludes_zero else "inconclusive",
         ]
-        for row in rows
+        for figure in facts.figures
+        if figure.is_difference
     ]
     return section(
         "Differences, item by item", table(["models", "figure", "language", "difference", "95 % interval", "items", "excludes zero"], shown)
@@ -202,7 +168,7 @@ def difference_section(facts: Facts) -> str:
 
 
 def size_section(facts: Facts) -> str:
-    meta = facts.by_stage.get("quantize", {}).get("meta", {})
+    meta = facts.meta("quantize")
     shown = [
         [
             v["variant"] + (" (picked)" if v["variant"] == meta.get("precision") else ""),
@@ -223,62 +189,42 @@ def size_section(facts: Facts) -> str:
 
 
 def retrieval_section(facts: Facts) -> str:
-    rows = facts.evaluation("model = 'index'")
-    langs = list(dict.fromkeys(row["lang"] for row in rows))
+    figures = {(figure.lang, figure.metric): figure for figure in facts.figures if figure.model == "index"}
     shown = [
-        [
-            lang,
-            next(r["items"] for r in rows if r["lang"] == lang),
-            *[next(r["value"] for r in rows if r["lang"] == lang and r["metric"] == m) for m in ("hit@1", "hit@5", "mrr@10")],
-        ]
-        for lang in langs
+        [lang, figures[lang, "hit@1"].items, *[figures[lang, metric].value for metric in ("hit@1", "hit@5", "mrr@10")]]
+        for lang in dict.fromkeys(lang for lang, _ in figures)
     ]
     return section("Retrieval", table(["language", "questions", "hit@1", "hit@5", "MRR@10"], shown)) if shown else ""
 
 
 def example_section(facts: Facts) -> str:
-    made = facts.by_stage.get("evaluate")
-    if not made:
-        return ""
-    rows = facts.query(
-        "SELECT model, item_id, lang, prompt, reference, answer FROM evaluation_answers WHERE artifact_id = ? AND suite = 'answers' ORDER BY item_id",
-        [made["artifact_id"]],
-    )
-    models = [model for model in ("base", "tuned", "aligned", "release", "champion") if any(row["model"] == model for row in rows)]
+    models = [model for model in ("base", "tuned", "aligned", "release", "champion") if any(row.model == model for row in facts.answers)]
     parts = []
-    for lang in sorted({row["lang"] for row in rows}):
-        for item in list(dict.fromkeys(row["item_id"] for row in rows if row["lang"] == lang))[:4]:
-            own = {row["model"]: row for row in rows if row["item_id"] == item}
-            columns = [("reference", own["base"]["reference"]), *[(model, own[model]["answer"]) for model in models]]
+    for lang in sorted({row.lang for row in facts.answers}):
+        for item in list(dict.fromkeys(row.item_id for row in facts.answers if row.lang == lang))[:4]:
+            own = {row.model: row for row in facts.answers if row.item_id == item}
+            columns = [("reference", own["base"].reference), *[(model, own[model].answer) for model in models]]
             answers = "".join(f"<p><b>{text(name)}</b>{text(answer) or '<i>(nothing)</i>'}</p>" for name, answer in columns)
-            parts.append(f'<div class="pair" lang="{lang}"><h3>{text(own["base"]["prompt"])}</h3><div>{answers}</div></div>')
+            parts.append(f'<div class="pair" lang="{lang}"><h3>{text(own["base"].prompt)}</h3><div>{answers}</div></div>')
     return section("Before and after", *parts)
 
 
 def data_section(facts: Facts) -> str:
-    made = facts.by_stage.get("prepare")
-    rows = (
-        facts.query("SELECT kind, split, lang, reason, rows FROM datasets WHERE artifact_id = ? ORDER BY ALL", [made["artifact_id"]])
-        if made
-        else []
-    )
     return section(
         "Data",
         table(
             ["kind", "split", "language", "kept, or why dropped", "rows"],
-            [[r["kind"], r["split"], r["lang"], r["reason"] or "kept", r["rows"]] for r in rows],
+            [[count.kind, count.split, count.lang, count.reason or "kept", count.rows] for count in facts.row_counts],
         ),
     )
 
 
 def decision_section(facts: Facts) -> str:
-    rows = facts.query("SELECT decision, reason FROM promotions WHERE run_id = ?", [facts.run_id])
-    decision = rows[0] if rows else {"decision": "keep", "reason": "unchanged: the release is the champion already"}
-    return f"<div class='decision {decision['decision']}'><b>{text(decision['decision'])}</b><p>{text(decision['reason'])}</p></div>"
+    return f"<div class='decision {facts.decision}'><b>{text(facts.decision)}</b><p>{text(facts.reason)}</p></div>"
 
 
 def caveats(facts: Facts) -> str:
-    base = facts.by_stage.get("evaluate", {}).get("meta", {}).get("models", {}).get("base", "")
+    base = facts.meta("evaluate").get("models", {}).get("base", "")
     lines = ["Every figure comes from the catalog of this run; intervals are percentile bootstraps over items."]
     if "smollm2" in base:
         lines.append(
@@ -303,12 +249,11 @@ SECTIONS = (
 )
 
 
-def build_report(query: Query, run_id: str) -> str:
-    """The page of a `retrain` run; `query(sql, parameters)` asks the catalog."""
-    facts = Facts(query, run_id)
-    started = f"{facts.run['started']:%Y-%m-%d %H:%M} UTC"
+def build_report(facts: Facts) -> str:
+    """The page of a `retrain` run."""
+    started = f"{facts.started:%Y-%m-%d %H:%M} UTC"
     body = "".join(part(facts) for part in SECTIONS)
-    heading = f"<h1>Migaki: retraining of {started}</h1>" + note(f"run {run_id}, profile {facts.run['profile']}")
+    heading = f"<h1>Migaki: retraining of {started}</h1>" + note(f"run {facts.run_id}, profile {facts.profile}")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Migaki: {started}</title>'
         f"<style>{STYLE}</style></head><body>{heading}{body}</body></html>"

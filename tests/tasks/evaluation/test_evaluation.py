@@ -1,11 +1,11 @@
 """Figures, intervals and decisions, against values worked out by hand."""
 
-import json
 from datetime import datetime
 
 import numpy as np
 import pytest
 
+from tasks.evaluation.facts import Facts, Stage
 from tasks.evaluation.promotion import METRIC, decide
 from tasks.evaluation.report import build_report, table
 from tasks.evaluation.settings import PromoteSettings
@@ -81,8 +81,7 @@ def test_summary_of_rows():
 
 def test_report_escapes_what_models_say():
     assert "&lt;script&gt;" in table(["a"], [["<script>"]])
-    run = {"started": __import__("datetime").datetime(2026, 1, 1), "profile": "quick"}
-    page = build_report(lambda sql, values=(): [run] if "FROM runs WHERE run_id" in sql else [], "r")
+    page = build_report(Facts("r", datetime(2026, 1, 1), "quick", "keep", "unchanged: the release is the champion already"))
     assert page.startswith("<!doctype html>") and "unchanged" in page
 
 
@@ -90,15 +89,7 @@ def test_report_says_whether_the_reward_models_can_be_believed_and_shows_the_ala
     accuracy = {"value": 0.8, "low": 0.6, "high": 0.9, "pairs": 20, "length_correlation": 0.9}
     accuracy |= {"by_length": {"longer": [1.0, 12], "shorter": [0.5, 8]}, "calibration": [[0.6, 0.5, 8], [0.9, 1.0, 12]]}
     metas = {"reward": {"first_accuracy": accuracy}, "align": {"alarm": "reward hacking: <b>", "ending": "all updates done"}}
-    run = {"run_id": "r", "started": datetime(2026, 1, 1), "profile": "quick"}
-    stages = [
-        {"stage": name, "status": "done", "seconds": 1.0, "meta": json.dumps(meta), "made_by": "x", "artifact_id": "a"}
-        for name, meta in metas.items()
-    ]
-
-    def query(sql, values=()):
-        return [run] if "FROM runs WHERE run_id" in sql else stages if "FROM runs r" in sql else []
-
-    page = build_report(query, "r")
+    stages = [Stage(name, "done", 1.0, meta) for name, meta in metas.items()]
+    page = build_report(Facts("r", datetime(2026, 1, 1), "quick", "keep", "unchanged", stages))
     assert "Calibration, first model" in page and "1.00 of 12" in page and "counts length" in page
     assert "reward hacking: &lt;b&gt;" in page
