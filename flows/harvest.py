@@ -1,7 +1,6 @@
 """Turn what people thought of the chatbot's answers into training data for the next retraining. Runs on a schedule before it."""
 
 import json
-import os
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -13,6 +12,7 @@ from flows.running.feedback import harvested
 from flows.running.parameters import RunSettings
 from storage.artifacts import ArtifactStore
 from storage.chats import rated_conversations
+from storage.files import replacing
 from storage.home import Home
 from storage.registry import champion_index, record_metrics
 from tasks.flywheel.harvest import Harvest
@@ -67,9 +67,8 @@ def write(home: Home, found: Harvest) -> None:
             path.unlink(missing_ok=True)
             continue
         path.parent.mkdir(exist_ok=True)
-        draft = path.with_suffix(".draft")
-        draft.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-        os.replace(draft, path)
+        with replacing(path) as draft:
+            draft.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def record(home: Home, found: Harvest, run_id: str) -> None:

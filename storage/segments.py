@@ -8,7 +8,6 @@ until the segments are merged.
 import hashlib
 import os
 import time
-import uuid
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from storage.files import replacing
 from storage.locks import try_lock
 
 MOST = 8  # segments, from which they are merged into one
@@ -106,9 +106,8 @@ class Segments:
             with suppress(FileNotFoundError):  # a living writer's, renamed meanwhile; a killed one's stays
                 if leftover.stat().st_mtime < time.time() - 3600:
                     leftover.unlink()
-        draft = self.folder / f"{uuid.uuid4().hex}.tmp"
-        draft.write_bytes(data)
-        draft.replace(path)
+        with replacing(path) as draft:
+            draft.write_bytes(data)
         return path
 
 

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.catalog import utc_now
+from storage.files import replacing
 from storage.home import Home
 from storage.queries.comparisons import ComparedPair, compared_pairs, forget_pair, keep_pair
 from storage.queries.models import newest_models
@@ -162,5 +163,6 @@ def export(home: Home, path: Path) -> int:
         lines.append(json.dumps(row | ({"tie": True} if pair.choice == TIE else {}), ensure_ascii=False))
     if lines:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with replacing(path) as draft:
+            draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return len(lines)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from storage.files import replacing
 from storage.home import Home
 from storage.queries.datasets import row_counts
 from storage.queries.evaluations import figures_of, sampled_answers
@@ -18,10 +19,8 @@ def write_report(home: Home, run_id: str) -> Path:
     home.reports.mkdir(exist_ok=True)
     page = build_report(facts_of(home, run_id))
     for name in (run_id, "latest"):
-        path = home.reports / f"{name}.html"
-        scratch = path.with_suffix(".tmp")
-        scratch.write_text(page, encoding="utf-8")
-        scratch.replace(path)
+        with replacing(home.reports / f"{name}.html") as draft:
+            draft.write_text(page, encoding="utf-8")
     return home.reports / f"{run_id}.html"
 
 

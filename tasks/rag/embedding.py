@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 from threadpoolctl import ThreadpoolController
 from tokenizers import Tokenizer
 
+from storage.files import sha256_of
 from tasks.errors import MigakiError
 from tasks.models.packed import pack_linear
 from tasks.rag.unit_vectors import UnitVectors, traced
@@ -159,5 +160,5 @@ def _own_tokenizer(model: SentenceTransformer, limit: int) -> Tokenizer:
 def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_of(path)}\0".encode())
     return digest.hexdigest()

@@ -5,7 +5,6 @@ prompts as the model gets them, chat template included, and answers without spec
 when a finished stage is looked up.
 """
 
-import hashlib
 import importlib
 import math
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from storage.files import sha256_of
 from tasks.errors import MigakiError
 
 SETTING = "align.rule_rewards"
@@ -97,7 +97,7 @@ def rule_sources(specs: Sequence[str]) -> dict[str, str]:
         MigakiError: a module is missing.
     """
     modules = {spec.partition(":")[0] for spec in specs}
-    return {module: hashlib.sha256(_find(module)[0].read_bytes()).hexdigest() for module in sorted(modules)}
+    return {module: sha256_of(_find(module)[0]) for module in sorted(modules)}
 
 
 def _find(module: str) -> tuple[Path, str | None]:

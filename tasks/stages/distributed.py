@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from storage.artifacts import ArtifactRef
+from storage.files import replacing
 from storage.home import Home
 from tasks.errors import MigakiError
 from tasks.settings import StageSettings
@@ -143,9 +144,8 @@ def main(folder: Path) -> None:
 
 def _tell(mistake: str, folder: Path, process: int) -> None:
     """Whichever process made it: the launcher kills the others at once, often before they can tell the same. Renamed, as a kill may fall into the writing."""
-    draft = folder / f"{process:05}.draft"
-    draft.write_text(mistake, encoding="utf-8")
-    draft.rename(draft.with_suffix(".txt"))
+    with replacing(folder / f"{process:05}.txt") as draft:
+        draft.write_text(mistake, encoding="utf-8")
 
 
 def _leave_with(pid: int) -> None:
