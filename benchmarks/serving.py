@@ -30,6 +30,7 @@ from common import bundled_model
 from transformers import PreTrainedTokenizerBase
 
 from tasks.inference.backend import Sampling
+from tasks.inference.batching import BatchLimits
 from tasks.inference.local import LocalModel
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.packed import pack_linear
@@ -176,7 +177,7 @@ def in_process(given: argparse.Namespace) -> dict[str, Any]:
     path = given.model or bundled_model()
     model = load_model(path, given.dtype)
     pack_linear(model, head=model.get_output_embeddings())
-    backend = LocalModel(model, load_tokenizer(path), path.name, max_batch=given.users)
+    backend = LocalModel(model, load_tokenizer(path), path.name, limits=BatchLimits(max_rows=given.users))
     prompt, sampling = prompts(backend.tokenizer), Sampling(given.max_new_tokens, temperature=0.0, no_repeat_ngram=0)
     alone = {number: ask(backend, prompt(number), number, sampling) for number in range(0, 5 * given.checked, 5)}
     batch, before, spent, cpu = backend._decoding.batch, backend.stats, {}, time.process_time()

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from tasks.inference.backend import Sampling
-from tasks.inference.batching import ContinuousBatch
+from tasks.inference.batching import BatchLimits, ContinuousBatch
 from tasks.inference.rows import Row
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.packed import multiplies_bfloat16, pack_linear
@@ -79,7 +79,7 @@ def logprobs(model: PreTrainedModel, prompt: list[int], answer: list[int]) -> Te
 
 def speeds(model: PreTrainedModel) -> tuple[float, float]:
     """Tokens/s reading and decoding."""
-    batch, random = ContinuousBatch(model, USERS, kept_tokens=0), torch.Generator().manual_seed(0)
+    batch, random = ContinuousBatch(model, BatchLimits(USERS, kept_tokens=0)), torch.Generator().manual_seed(0)
     reading = []
     for _ in range(USERS):
         ids = torch.randint(5, model.config.vocab_size, (PROMPT,), generator=random).tolist()

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from tasks.inference.backend import Sampling
-from tasks.inference.batching import ContinuousBatch
+from tasks.inference.batching import BatchLimits, ContinuousBatch
 from tasks.inference.kv_cache import ATTENTION_KINDS
 from tasks.inference.rows import Row
 from tasks.models.families import attention_kinds
@@ -22,7 +22,7 @@ def can_batch(model: PreTrainedModel) -> bool:
     """Whether rows of different lengths, read in parts, get the logits that each gets alone: not where a model keeps a cache of its own kind."""
     if not attention_kinds(causal_lm(model).config) <= ATTENTION_KINDS:
         return False
-    batch, recorders = ContinuousBatch(model, chunk=8, kept_tokens=0), [_LogitsRecorder() for _ in range(3)]
+    batch, recorders = ContinuousBatch(model, BatchLimits(chunk=8, kept_tokens=0)), [_LogitsRecorder() for _ in range(3)]
     probes = [_probe(length, recorder) for length, recorder in zip((5, 19, 11), recorders, strict=True)]
     rows = list(probes)
     try:

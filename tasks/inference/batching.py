@@ -1,11 +1,12 @@
 """Continuous batching: rows join and leave a batch between steps (Yu et al. 2022, "Orca").
 
 A step passes a part of the prompts that wait through the model (chunked prefill, Agrawal et al. 2023), so that a long one never holds the
-others up for long, then gives every row whose prompt has passed its next token. Each row has settings and a random generator of its own: what it says does not depend on its neighbours beyond
-floating-point noise. One thread owns a batch.
+others up for long, then gives every row whose prompt has passed its next token. Each row has settings and a random generator of its own: what
+it says does not depend on its neighbours beyond floating-point noise. One thread owns a batch.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,26 +21,32 @@ from tasks.models.trunk import decoder
 PATIENCE = 1 / 200  # seconds that a row waits longer for each token it has left to prefill: short prompts first, but nobody starves
 
 
+@dataclass(frozen=True)
+class BatchLimits:
+    """What bounds a batch."""
+
+    max_rows: int = 16
+    chunk: int = 512  # tokens of prompts that one step passes through the model
+    cache_bytes: int = 2 << 30  # of the rows' keys and values; a row that is alone may take more
+    kept_tokens: int = 4096  # of prompts and answers that are remembered for those that begin alike
+
+
 class ContinuousBatch:
-    """Rows decoded together by one model; row i has line i of the cache.
+    """Rows decoded together by one model; row i has line i of the cache."""
 
-    `chunk` is the most tokens of prompts that one step reads, `cache_bytes` bounds what the rows' keys and values take (a row that is alone
-    may take more), `kept_tokens` what is remembered of prompts and answers for those that begin alike.
-    """
-
-    def __init__(self, model: PreTrainedModel, max_rows: int = 16, chunk: int = 512, cache_bytes: int = 2 << 30, kept_tokens: int = 4096):
-        self.model, self.max_rows, self.chunk, self.cache_bytes = model, max_rows, chunk, cache_bytes
+    def __init__(self, model: PreTrainedModel, limits: BatchLimits | None = None):
+        self.model, self.limits = model, limits or BatchLimits()
         self.rows: list[Row] = []
-        self.cache, self.prefixes = SlotCache(), PrefixCache(kept_tokens)
+        self.cache, self.prefixes = SlotCache(), PrefixCache(self.limits.kept_tokens)
         self._slot_bytes = 0
 
     def has_room(self, row: Row) -> bool:
         """Whether the row can join now."""
         if not self.rows:
             return True
-        if len(self.rows) == self.max_rows or not self._slot_bytes:  # what a slot takes is known after the first pass
+        if len(self.rows) == self.limits.max_rows or not self._slot_bytes:  # what a slot takes is known after the first pass
             return False
-        return self._lines(len(self.rows) + 1) * max(self.cache.capacity, self._capacity(row)) * self._slot_bytes <= self.cache_bytes
+        return self._lines(len(self.rows) + 1) * max(self.cache.capacity, self._capacity(row)) * self._slot_bytes <= self.limits.cache_bytes
 
     @torch.no_grad()
     def join(self, row: Row) -> None:
@@ -120,9 +127,9 @@ class ContinuousBatch:
                 row.reused = row.cached
                 if row.cached:
                     self.cache.write(line, kept, row.cached)
-            take = min(row.uncached, self.chunk)
+            take = min(row.uncached, self.limits.chunk)
             width = max(width, take)
-            if chosen and width * (len(chosen) + 1) > self.chunk:
+            if chosen and width * (len(chosen) + 1) > self.limits.chunk:
                 break
             chosen.append((line, take))
         return sorted(chosen)
@@ -171,7 +178,7 @@ class ContinuousBatch:
 
     def _lines(self, rows: int) -> int:
         """Lines that so many rows are given: doubled, so that a growing batch is seldom copied."""
-        return min(self.max_rows, max(self.cache.lines, 1 << (rows - 1).bit_length()))
+        return min(self.limits.max_rows, max(self.cache.lines, 1 << (rows - 1).bit_length()))
 
     @staticmethod
     def _capacity(row: Row) -> int:

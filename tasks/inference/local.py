@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tasks.errors import MigakiError
 from tasks.inference.backend import BackendStats, Delta, Sampling, Tally
 from tasks.inference.batchable import can_batch
-from tasks.inference.batching import ContinuousBatch
+from tasks.inference.batching import BatchLimits, ContinuousBatch
 from tasks.inference.decoding import Decoding
 from tasks.inference.grammar import JsonGrammar, complete_json, option_logprobs
 from tasks.inference.locks import ForwardLock
@@ -28,8 +28,7 @@ CLOSING = 64  # tokens that a JSON text may take to its end at least
 class LocalModel:
     """A causal language model of transformers, of any precision, that many threads may ask at once.
 
-    At most `max_batch` answers are decoded together and `max_waiting` questions wait, first come first served. See `ContinuousBatch` for the other
-    sizes. A model belongs to one `LocalModel`: passes by others must not run beside it.
+    At most `max_waiting` questions wait, first come first served. A model belongs to one `LocalModel`: passes by others must not run beside it.
     """
 
     def __init__(
@@ -38,11 +37,8 @@ class LocalModel:
         tokenizer: PreTrainedTokenizerBase,
         name: str,
         *,
-        max_batch: int = 16,
+        limits: BatchLimits | None = None,
         max_waiting: int = 256,
-        chunk: int = 512,
-        cache_bytes: int = 2 << 30,
-        kept_tokens: int = 4096,
     ):
         self.model, self.tokenizer, self.name = model, tokenizer, name
         self.context = context_length(model.config) or CONTEXT
@@ -51,7 +47,7 @@ class LocalModel:
         self._ends = end_ids(tokenizer)
         self._lock = ForwardLock(model)
         self._tally = Tally()
-        self._decoding = Decoding(ContinuousBatch(model, max_batch, chunk, cache_bytes, kept_tokens), self._lock, max_waiting, self._tally)
+        self._decoding = Decoding(ContinuousBatch(model, limits), self._lock, max_waiting, self._tally)
         self._unbatched = Unbatched(model, tokenizer.pad_token_id, max_waiting, self._tally)
         self._end = weakref.finalize(self, _end, self._decoding, self._unbatched, self._lock)  # also at the end of the program
 

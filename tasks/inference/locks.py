@@ -27,10 +27,10 @@ class FairLock:
             if not self._held:
                 self._held = True
                 return
-            mine = threading.Lock()
-            mine.acquire()
-            self._waiting.append(mine)
-        mine.acquire()
+            handover = threading.Lock()  # released by whoever hands the lock on
+            handover.acquire()
+            self._waiting.append(handover)
+        handover.acquire()
 
     def release(self) -> None:
         with self._lock:

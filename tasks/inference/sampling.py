@@ -176,9 +176,8 @@ class _ActiveRows:
         self.hook: RemovableHandle | None = None
         self.states: dict[int, list[Tensor]] = {}
         index = {tuple(prompt): i for i, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
-        self.shared: list[int] | None = [
-            index[tuple(prompt)] for prompt in prompts
-        ]  # of each row, which of the different prompts is its own
+        # Of each row, which of the different prompts is its own; None once every row has a line of the cache.
+        self.shared: list[int] | None = [index[tuple(prompt)] for prompt in prompts]
         self.ids, self.mask = left_pad(list(index), next(model.parameters()).device)
 
     def __enter__(self) -> Self:

@@ -52,8 +52,8 @@ def gather(rows: int, work: Callable[[list[int]], Sequence[T]]) -> list[T]:
 
     Results are sent: keep them on the CPU.
     """
-    mine = shard(range(rows))
-    results = dict(zip(mine, work(mine), strict=True))
+    local = shard(range(rows))
+    results = dict(zip(local, work(local), strict=True))
     if world_size() > 1:
         by_rank: list[dict[int, T]] = [{}] * world_size()
         distributed.all_gather_object(by_rank, results)

@@ -112,14 +112,14 @@ class PairSet:
 
     def last_states(self, role: str, rows: Sequence[int]) -> Tensor:
         """(B, 2, H): the final states of a role at the last tokens of the chosen and the rejected side of these pairs."""
-        own = [self.packed[row] for row in rows]
-        width, device = max(len(pair.ids) for pair in own), self.roles.device
-        positions = nn.utils.rnn.pad_sequence([torch.tensor(pair.positions()) for pair in own], batch_first=True).to(device)
-        sees = torch.stack([pair.sees(width) for pair in own])[:, None].to(device)
+        packed = [self.packed[row] for row in rows]
+        width, device = max(len(pair.ids) for pair in packed), self.roles.device
+        positions = nn.utils.rnn.pad_sequence([torch.tensor(pair.positions()) for pair in packed], batch_first=True).to(device)
+        sees = torch.stack([pair.sees(width) for pair in packed])[:, None].to(device)
         states = self._states(rows, width, sees, positions)
         mask = torch.zeros(sees.shape, dtype=states.dtype, device=device).masked_fill_(~sees, torch.finfo(states.dtype).min)
         final = self.roles.final(role, states, mask, positions=positions)
-        return final[torch.arange(len(own))[:, None], torch.tensor([pair.ends for pair in own])]
+        return final[torch.arange(len(packed))[:, None], torch.tensor([pair.ends for pair in packed])]
 
     def _states(self, rows: Sequence[int], width: int, sees: Tensor, positions: Tensor) -> Tensor:
         """(B, width, H) of the trunk."""

@@ -77,10 +77,10 @@ class SequenceRewardModel:
         Raises:
             MigakiError: it is no classifier of last states, has another number of labels, or reads other token ids than `tokenizer` writes.
         """
-        own = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or ["no architecture"]
-        if not own[0].endswith("ForSequenceClassification"):
+        architecture = (json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or ["no architecture"])[0]
+        if not architecture.endswith("ForSequenceClassification"):
             raise MigakiError(
-                f"the reward model in {folder.name!r} is {own[0]}; accepted is a sequence classifier (...ForSequenceClassification)"
+                f"the reward model in {folder.name!r} is {architecture}; accepted is a sequence classifier (...ForSequenceClassification)"
             )
         if tokenizer is not None and (vocabulary := load_tokenizer(folder).get_vocab()) != tokenizer.get_vocab():
             raise MigakiError(
@@ -94,7 +94,7 @@ class SequenceRewardModel:
             raise MigakiError(f"the reward model in {folder.name!r} has {model.config.num_labels} labels; a reward model has one")
         if not isinstance(getattr(model, "score", None), nn.Linear):
             raise MigakiError(
-                f"the reward model in {folder.name!r} is {own[0]}, which does not score by a linear head on the last token's state"
+                f"the reward model in {folder.name!r} is {architecture}, which does not score by a linear head on the last token's state"
             )
         return cls(model)
 
@@ -133,8 +133,8 @@ def open_reward_model(folder: Path, roles: Roles, role: str, which: str) -> Rewa
     with torch.no_grad():
         head.weight.copy_(tensors["head.weight"])
         head.bias.copy_(tensors["head.bias"])
-    own = json.loads((folder / which / FACTS).read_text(encoding="utf-8"))
-    return RewardModel(roles, role, head, own["mean"], own["std"])
+    scale = json.loads((folder / which / FACTS).read_text(encoding="utf-8"))
+    return RewardModel(roles, role, head, scale["mean"], scale["std"])
 
 
 def score_with_both(
@@ -196,14 +196,14 @@ def train_reward_model(
 def _accumulate(reward: RewardModel, pairs: PairSet, rows: list[int], settings: RewardSettings) -> tuple[float, int]:
     """Add the gradient of one step, cut into micro-batches that do not change it. Returns (loss, pairs in the right order)."""
     total_weight = sum(pairs.pairs[row].weight for row in rows)
-    loss_sum, right, mine = 0.0, 0, shard(rows)
-    for start in range(0, len(mine), settings.reward_micro_pairs):
-        part = mine[start : start + settings.reward_micro_pairs]
-        own = [pairs.pairs[row] for row in part]
+    loss_sum, right, local = 0.0, 0, shard(rows)
+    for start in range(0, len(local), settings.reward_micro_pairs):
+        part = local[start : start + settings.reward_micro_pairs]
+        judged = [pairs.pairs[row] for row in part]
         chosen, rejected = reward.of_pairs(pairs, part).unbind(-1)
-        margin = chosen.new_tensor([pair.margin if settings.reward_margin else 0.0 for pair in own])
-        weight = chosen.new_tensor([pair.weight for pair in own])
-        tie = torch.tensor([pair.tie for pair in own], device=chosen.device)
+        margin = chosen.new_tensor([pair.margin if settings.reward_margin else 0.0 for pair in judged])
+        weight = chosen.new_tensor([pair.weight for pair in judged])
+        tie = torch.tensor([pair.tie for pair in judged], device=chosen.device)
         loss = bradley_terry(chosen, rejected, margin, weight, settings.reward_centering, tie) * weight.sum() / total_weight
         loss.backward()
         loss_sum += loss.item()

@@ -60,8 +60,8 @@ class Roles:
 
     def parameters(self, role: str, layer: int = 0) -> list[nn.Parameter]:
         """The role's adapter weights in the layers from `layer` on."""
-        own = [(name, parameter) for name, parameter in self.model.named_parameters() if f".{role}." in name]
-        return [parameter for name, parameter in own if (layer_index(name) or 0) >= layer]
+        named = [(name, parameter) for name, parameter in self.model.named_parameters() if f".{role}." in name]
+        return [parameter for name, parameter in named if (layer_index(name) or 0) >= layer]
 
     def state(self, role: str) -> dict[str, Tensor]:
         """The role's adapter weights by names that do not contain the role's."""
@@ -148,5 +148,5 @@ def scalar_head(hidden: int, seed: int) -> ScalarHead:
 
 
 def last_state(final: Tensor, mask: Tensor) -> Tensor:
-    """(B, H): the state at each row's last real token, found by the mask of right-padded rows (B, T)."""
+    """(B, H): the state at each row's last real token, told by the mask of right-padded rows (B, T)."""
     return final[torch.arange(len(final)), mask.sum(-1) - 1]

@@ -140,8 +140,10 @@ def _run(module: str) -> ModuleType:
 def _function(made: ModuleType, module: str, name: str) -> Callable[..., Any]:
     function = getattr(made, name, None)
     if not callable(function):
-        own = [key for key, value in vars(made).items() if callable(value) and getattr(value, "__module__", None) == made.__name__]
-        raise MigakiError(f"{SETTING} names {module}:{name}, and that module has no function {name!r}; it has {', '.join(own) or 'none'}")
+        defined = [key for key, value in vars(made).items() if callable(value) and getattr(value, "__module__", None) == made.__name__]
+        raise MigakiError(
+            f"{SETTING} names {module}:{name}, and that module has no function {name!r}; it has {', '.join(defined) or 'none'}"
+        )
     return function
 
 

@@ -76,13 +76,12 @@ def spread(blocks: Sequence[Example], limit: int) -> list[Example]:
     """At most `limit` blocks (0: all), the same number of each language as far as there are so many, evenly spread over each language's text."""
     if not limit or len(blocks) <= limit:
         return list(blocks)
-    own: dict[str, list[Example]] = defaultdict(list)
+    by_lang: dict[str, list[Example]] = defaultdict(list)
     for block in blocks:
-        own[block.lang].append(block)
+        by_lang[block.lang].append(block)
     chosen: list[Example] = []
-    for left, group in zip(
-        range(len(own), 0, -1), sorted(own.values(), key=len), strict=True
-    ):  # small languages first: what they lack goes to the others
+    # Small languages first: what they lack goes to the others.
+    for left, group in zip(range(len(by_lang), 0, -1), sorted(by_lang.values(), key=len), strict=True):
         share = min(len(group), (limit - len(chosen)) // left)
         chosen += [group[i * len(group) // share] for i in range(share)]
     return chosen

@@ -105,9 +105,9 @@ def accumulate(trainable: Trainable, final_states: FinalStates, examples: Sequen
     """
     head, device = lm_head(trainable.model), str(next(trainable.model.parameters()).device)
     tokens = sum(len(examples[row].ids) - max(1, examples[row].answer_start) for row in rows)
-    total, mine = 0.0, shard(rows)
-    for start in range(0, len(mine), micro_batch):
-        batch = collate(examples, mine[start : start + micro_batch], pad_id=0, device=device)
+    total, local = 0.0, shard(rows)
+    for start in range(0, len(local), micro_batch):
+        batch = collate(examples, local[start : start + micro_batch], pad_id=0, device=device)
         loss = answer_nll(final_states, head, batch).sum() / tokens
         loss.backward()
         total += loss.item()

@@ -12,6 +12,7 @@ from storage.catalog import Catalog
 from storage.home import Home
 from tasks.chatbot.events import Ended
 from tasks.inference.backend import Sampling
+from tasks.inference.batching import BatchLimits
 from tasks.inference.local import LocalModel
 from tasks.inference.sampling import sample
 from tasks.models.loader import load_model, load_tokenizer
@@ -146,7 +147,7 @@ def test_a_gpu_says_what_a_cpu_says(tmp_path):
     questions = [[{"role": "user", "content": f"Question {i} of the test" * (i + 1)}] for i in range(6)]
     said = []
     for device in ("cpu", "cuda"):
-        backend = LocalModel(load_model(folder, device=device), load_tokenizer(folder), "tiny", chunk=64)
+        backend = LocalModel(load_model(folder, device=device), load_tokenizer(folder), "tiny", limits=BatchLimits(chunk=64))
         assert backend.batched
 
         def answer(messages, backend=backend):

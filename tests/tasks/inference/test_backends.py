@@ -14,6 +14,7 @@ from transformers import BloomConfig, BloomForCausalLM
 
 from tasks.errors import MigakiError
 from tasks.inference.backend import Sampling, Unavailable
+from tasks.inference.batching import BatchLimits
 from tasks.inference.grammar import complete_json
 from tasks.inference.local import LocalModel
 from tasks.inference.locks import FairLock, ForwardLock
@@ -39,7 +40,7 @@ def answer(backend, text, sampling=GREEDY):
 
 @pytest.fixture
 def local():
-    backend = LocalModel(tiny_llama(), tiny_tokenizer(), "tiny", max_batch=4)
+    backend = LocalModel(tiny_llama(), tiny_tokenizer(), "tiny", limits=BatchLimits(max_rows=4))
     yield backend
     backend.close()
 

@@ -14,7 +14,7 @@ from transformers import (
 
 from tasks.inference.backend import Sampling
 from tasks.inference.batchable import can_batch
-from tasks.inference.batching import ContinuousBatch
+from tasks.inference.batching import BatchLimits, ContinuousBatch
 from tasks.inference.kv_cache import SlotCache, attention_mask
 from tasks.inference.prefix_cache import PrefixCache
 from tasks.inference.rows import Row, next_tokens, repeats
@@ -78,7 +78,7 @@ def test_a_row_says_in_a_changing_batch_what_it_says_alone(family):
     rows = [
         row(prompt(length, i), limit) for i, (length, limit) in enumerate([(5, 9), (40, 3), (1, 12), (23, 7), (70, 5), (9, 1), (17, 6)])
     ]
-    run(ContinuousBatch(model, max_rows=4, chunk=16), rows)
+    run(ContinuousBatch(model, BatchLimits(max_rows=4, chunk=16)), rows)
     for found in rows:
         assert found.reason == "length" and found.answer == generated(model, found.prompt, found.limit)
 
@@ -87,7 +87,7 @@ def test_a_row_ends_at_an_end_token_and_others_take_its_line():
     model = tiny_llama()
     wanted = generated(model, prompt(6), 8)
     rows = [row(prompt(6), 8, ends=[wanted[3]]), row(prompt(30), 8), row(prompt(11), 8)]
-    run(ContinuousBatch(model, max_rows=2), rows)
+    run(ContinuousBatch(model, BatchLimits(max_rows=2)), rows)
     assert rows[0].reason == "stop" and rows[0].answer == wanted[: wanted.index(wanted[3]) + 1]
     assert [r.answer for r in rows[1:]] == [generated(model, r.prompt, 8) for r in rows[1:]]
 
@@ -95,14 +95,14 @@ def test_a_row_ends_at_an_end_token_and_others_take_its_line():
 def test_a_seed_says_the_same_whatever_the_neighbours_and_another_seed_another():
     model, how = tiny_llama(), {"temperature": 1.0, "top_k": 20, "top_p": 0.9}
     alone, crowded, other = (row(prompt(9), 12, seed=seed, **how) for seed in (3, 3, 4))
-    run(ContinuousBatch(model, max_rows=1), [alone])
+    run(ContinuousBatch(model, BatchLimits(max_rows=1)), [alone])
     run(ContinuousBatch(model), [row(prompt(33), 20, seed=1, **how), crowded, row(prompt(4), 3, temperature=0.7, top_k=0, seed=2), other])
     assert alone.answer == crowded.answer != other.answer
 
 
 def test_what_was_read_once_is_not_read_again_and_changes_nothing():
     model = tiny_llama()
-    head, batch = prompt(40), ContinuousBatch(model, chunk=16)
+    head, batch = prompt(40), ContinuousBatch(model, BatchLimits(chunk=16))
     first, second, again = (row(head + tail, 6) for tail in ([1, 2, 3], [9, 8], [1, 2, 3]))
     for each in (first, second, again):
         run(batch, [each])
@@ -114,7 +114,7 @@ def test_what_was_read_once_is_not_read_again_and_changes_nothing():
 
 
 def test_a_long_prompt_is_read_in_parts_while_others_go_on():
-    batch = ContinuousBatch(tiny_llama(), chunk=16)
+    batch = ContinuousBatch(tiny_llama(), BatchLimits(chunk=16))
     talking, long = row(prompt(4), 40), row(prompt(160), 4)
     batch.join(talking)
     batch.step()
@@ -127,7 +127,7 @@ def test_a_long_prompt_is_read_in_parts_while_others_go_on():
 
 
 def test_short_prompts_are_read_first_but_a_long_one_is_not_forgotten():
-    batch = ContinuousBatch(tiny_llama(), chunk=16, kept_tokens=0)
+    batch = ContinuousBatch(tiny_llama(), BatchLimits(chunk=16, kept_tokens=0))
     long, short, late = row(prompt(160), 1), row(prompt(10), 1), row(prompt(10, 1), 1)
     late.joined = long.joined + 60
     for each in (long, short, late):
@@ -141,7 +141,7 @@ def test_short_prompts_are_read_first_but_a_long_one_is_not_forgotten():
 
 
 def test_several_short_prompts_are_read_in_one_step():
-    batch = ContinuousBatch(tiny_llama(), chunk=64)
+    batch = ContinuousBatch(tiny_llama(), BatchLimits(chunk=64))
     rows = [row(prompt(length, 5), 3) for length in (5, 9, 7, 12)]
     for each in rows:
         batch.join(each)
@@ -154,7 +154,7 @@ def test_several_short_prompts_are_read_in_one_step():
 @pytest.mark.parametrize("chunk", [4, 8, 128])
 def test_scores_are_those_of_one_pass(chunk):
     model = tiny_llama()
-    batch = ContinuousBatch(model, chunk=chunk)
+    batch = ContinuousBatch(model, BatchLimits(chunk=chunk))
     options = [[5], [6, 7, 8, 9, 10, 11], [6, 9]]
     rows = [Row(prompt(21) + option, GREEDY, 0, set(), scored=len(option)) for option in options]
     run(batch, [rows[0], row(prompt(7), 5), *rows[1:]], every=1)
@@ -164,7 +164,7 @@ def test_scores_are_those_of_one_pass(chunk):
 
 def test_memory_bounds_the_batch_but_never_keeps_out_the_only_row():
     model = tiny_llama()
-    batch = ContinuousBatch(model, cache_bytes=1)
+    batch = ContinuousBatch(model, BatchLimits(cache_bytes=1))
     rows = [row(prompt(50), 3), row(prompt(5), 3)]
     batch.join(rows[0])
     batch.step()
@@ -213,7 +213,7 @@ def test_forced_tokens_are_read_and_not_decoded():
     model = tiny_llama()
     bound, other = row(prompt(9), 60), row(prompt(30), 9)
     bound.grammar = HighOnly()
-    run(ContinuousBatch(model, chunk=16), [other, bound])
+    run(ContinuousBatch(model, BatchLimits(chunk=16)), [other, bound])
     expected = []
     while len(expected) < 8:
         logits = model(torch.tensor([[*bound.prompt, *expected]])).logits[0, -1]
