@@ -7,8 +7,8 @@
 
 The last two are Japanese: cases of our own, since the leaderboard has none, written without knowing how tools are chosen; those that are fitted
 on and those that are measured are apart. A case offers one function. In «simple» ones it must be called, in «irrelevance» ones nothing
-must; «multiple» ones offer several, of which one is right. The cases measured are drawn by the seed; `--fit` fits the weights of
-`tasks/chatbot/tools/relevance.py` on all others of the first two kinds, and prints them; Japanese ones are fitted without the likelihood of
+must; «multiple» ones offer several, of which one is right. The cases measured are drawn by the seed; `--fit` fits the weights
+(`RELEVANCE` in `tasks/text/languages/*/tools.py`) on all others of the first two kinds, and prints them; Japanese ones are fitted without the likelihood of
 the tool's name, of which the bundled model knows nothing in Japanese. Free decoding gets the functions in the prompt and is read leniently: any JSON object that names a function.
 Prints one JSON line a figure, with its Wilson interval (95 %).
 """

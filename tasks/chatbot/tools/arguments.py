@@ -5,15 +5,15 @@ from collections.abc import Collection
 from typing import Any
 
 from tasks.chatbot.tools.calls import Called, Returned
-from tasks.chatbot.tools.copied import copied, spoken_of
-from tasks.chatbot.tools.relevance import content, name_words
+from tasks.chatbot.tools.copied import copier
+from tasks.chatbot.tools.relevance import content_terms, name_words
 from tasks.chatbot.tools.schema import Schema, enforceable
 from tasks.chatbot.tools.toolbox import Tool
 from tasks.chatbot.tools.values import narrowed, says
 from tasks.inference.backend import Backend
 from tasks.text.detection import detect
+from tasks.text.messages import Message
 
-Message = dict[str, str]
 MAX_TOKENS = 160
 # One example: without it a small model writes the schema again instead of values.
 EXAMPLE: list[Message] = [
@@ -36,26 +36,27 @@ def decode_arguments(
         made: earlier calls and results, shown too.
         weak_in: languages in which the model writes so poorly that what can be copied from the question is not asked of it.
     """
-    copies = detect(question) == "ja" and "ja" in weak_in
+    lang = detect(question)
+    copies = copier(lang) if lang in weak_in else None
     optional = mentioned(tool.parameters, question)
-    doubtful = spoken_of(tool.parameters, question) - optional if copies else frozenset()
+    doubtful = copies.spoken_of(tool.parameters, question) - optional if copies else frozenset()
     schema = enforceable({"type": "object"} | tool.parameters, optional | doubtful)
     if copies:
-        schema = copied(schema, tool.parameters, tool.description, question, doubtful)
+        schema = copies.copied(schema, tool.parameters, tool.description, question, doubtful)
     schema = narrowed(schema, question)
     schema["required"] = list(schema["properties"])
     prompt = [*EXAMPLE, *messages[-3:-1], {"role": "user", "content": _prompt(tool, schema, question, made)}]
     text = backend.complete_json(prompt, schema, "", MAX_TOKENS)
     try:
-        found = json.loads(text)
+        arguments = json.loads(text)
     except ValueError:  # a server that knows no grammar, or an answer that was stopped
         return None
-    return found if isinstance(found, dict) else None
+    return arguments if isinstance(arguments, dict) else None
 
 
 def mentioned(parameters: Schema, question: str) -> frozenset[str]:
     """The optional parameters that a question speaks of: by all words of their name, or by one of their values."""
-    asked = content(question)
+    asked = content_terms(question)
     return frozenset(
         name
         for name, part in parameters.get("properties", {}).items()

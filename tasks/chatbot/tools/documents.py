@@ -4,16 +4,11 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Protocol
 
+from tasks.chatbot.tools.language import languages
 from tasks.chatbot.tools.schema import Given
 from tasks.chatbot.tools.web_search import RESULTS, Result, listed, query_in
 
-ASKS = re.compile(
-    r"^(?:please |can you |could you )*(?:search|look|check|find)(?: through| in| up)? (?:the |our |my )?(?:documents?|docs|files|index|knowledge base)(?: for| about)?\s+(.+?)[.?!]*$|"
-    r"^(?:search|look) (?:for|up) (.+?) in (?:the |our |my )?(?:documents?|docs|files|index|knowledge base)[.?!]*$|"
-    r"^(?:資料|文書|ドキュメント|社内文書)(?:の中)?(?:で|から)、?(.+?)(?:を|について)?、?(?:検索|調べ|探)(?:して|し|て)?.*$|"
-    r"^(.+?)(?:を|について)、?(?:資料|文書|ドキュメント|社内文書)(?:の中)?(?:で|から)、?(?:検索|調べ|探).*$",
-    re.I,
-)
+ASKS = re.compile("|".join(language.ASKS_DOCUMENTS for language in languages().values()), re.I)
 
 
 class Found(Protocol):

@@ -7,8 +7,8 @@ from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.tools.relevance import closest, most_relevant
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.inference.backend import Backend
+from tasks.text.messages import Message
 
-Message = dict[str, str]
 THRESHOLD = 0.5  # least probability that a tool is wanted
 READ = 600  # characters of a question that the rules read: their patterns are not linear
 TRIES = 2  # calls of one tool without a rule: one more after a failure, with its message in sight

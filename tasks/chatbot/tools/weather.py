@@ -4,52 +4,30 @@ import csv
 import difflib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from tasks.chatbot.tools.clock import Clock
 from tasks.chatbot.tools.http import get_json
+from tasks.chatbot.tools.language import languages
 from tasks.errors import MigakiError
 from tasks.text.detection import detect
 
-# WMO code table 4677 as such services group it: up to which code, in English, in Japanese.
-CONDITIONS = [
-    (0, "clear", "快晴"),
-    (2, "fair", "晴れ"),
-    (3, "cloudy", "曇り"),
-    (48, "fog", "霧"),
-    (57, "drizzle", "霧雨"),
-    (67, "rain", "雨"),
-    (77, "snow", "雪"),
-    (82, "showers", "にわか雨"),
-    (86, "snow showers", "にわか雪"),
-    (99, "thunderstorm", "雷雨"),
-]
-ASKS = re.compile(
-    r"\b(weather|forecast|temperature)\b(?! (service|api|app|model|data|param|sampling))|\b(is|will) it (be )?(rain|snow|sunn?|cloud|hot|cold|warm)\w*|"
-    r"\bhow (hot|cold|warm) (is|will)\b|天気|気温|天候|予報|(雨|雪)(は|が)?降|(暑|寒)(い|く)",
-    re.I,
-)
-PLACE_EN = re.compile(
-    r"\b(?:in|for|at|of)\s+([A-Z][\w'’-]*(?: (?:de |la |of )?[A-Z][\w'’-]*)*(?:(?:,| and|, and) [A-Z][\w'’-]*(?: [A-Z][\w'’-]*)*)*)"
-)
-# Lower case counts where nothing but the weather can be meant: elsewhere it is «temperature in sampling».
-PLACE_LOWER = re.compile(
-    r"\b(?:weather|forecast)\b(?: like)?(?: (?:today|tomorrow))? (?:in |for |at )?([a-z][a-z '’-]*?)(?= today| tomorrow| tonight| right| now| on |[?.!,]|$)"
-)
-TIME_JA = r"今日|明日|明後日|あした|きょう|現在|今週|来週|今|\d{1,2}月(?:\d{1,2}日)?|[一二三四五六七八九十]{1,2}月|春|夏|秋|冬"
-NAME_JA = r"[\u30a0-\u30ff\u3400-\u9fffヶ々A-Za-z]{1,12}?"
-PLACE_JA = re.compile(
-    rf"((?:{NAME_JA}(?:と|、|や))*{NAME_JA})(?:の(?:{TIME_JA}|いま)?の?|は|で|における)(?:天気|気温|天候|予報|今日|明日|雨|雪|どんな|暑|寒|何度)"
-)
+# Of WMO code table 4677 as such services group it: the last code of each kind of weather.
+CODES = (0, 2, 3, 48, 57, 67, 77, 82, 86, 99)
 DATE = re.compile(r"\b(\d{4}-\d{2}-\d{2})\b")
-DAYS = [(2, "day after tomorrow|明後日|あさって"), (1, "tomorrow|明日|あした"), (0, "today|tonight|今日|本日|きょう")]
-NO_PLACE = re.compile(
-    r"^(the\b.*|is|will|like|here|there|today|tomorrow|monday|tuesday|wednesday|thursday|friday|saturday|sunday|celsius|fahrenheit|今日|明日|明後日|本日|現在|今週|来週|今|[一二三四五六七八九十]*月|春|夏|秋|冬)$",
-    re.I,
-)
-AND = re.compile(r"\s*(?:,|、|\band\b|\bor\b|と|や|および)\s*")
+ASKS = re.compile("|".join(language.ASKS_WEATHER for language in languages().values()), re.I)
+NO_PLACE = re.compile(f"^({'|'.join(language.NO_PLACE for language in languages().values())})$", re.I)
+AND = re.compile(rf"\s*(?:,|{'|'.join(language.AND for language in languages().values())})\s*")
+ENDING = re.compile(f"(?<=..)(?:{'|'.join(language.PLACE_ENDING for language in languages().values())})$")
+# The day after tomorrow first: its name may hold tomorrow's.
+DAYS_AHEAD = {
+    days: re.compile("|".join(words for language in languages().values() if (words := language.DAYS_AHEAD.get(days))), re.I)
+    for days in sorted({days for language in languages().values() for days in language.DAYS_AHEAD}, reverse=True)
+}
+NAMES = "city"  # the column of a table that names a city where a language has none of its own
 
 
 class Weather(Protocol):
@@ -64,34 +42,43 @@ class Weather(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class City:
+    """A row of the table: its name, its names by language, and its mean temperature by month."""
+
+    name: str
+    names: dict[str, str]
+    means: list[float]
+
+    @classmethod
+    def of(cls, row: dict[str, str]) -> "City":
+        """Raises KeyError, TypeError or ValueError: a column is missing, or a cell is no number."""
+        names = {code: row.get(language.CITY_COLUMN, row[NAMES]) for code, language in languages().items()}
+        return cls(row[NAMES], names, [float(row[str(month)]) for month in range(1, 13)])
+
+
 class MeanTemperatures:
-    """Long-term monthly means from a CSV table with the columns `city`, `ja` and `1` to `12`, degrees Celsius: for want of a network."""
+    """Long-term monthly means from a CSV table, degrees Celsius: for want of a network. Its columns are `city`, one for the names in each other
+    language (`ja`), and `1` to `12`."""
 
     def __init__(self, path: Path):
         try:
             with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
-            self.rows = {
-                row[name].lower(): (row["city"], row["ja"], [float(row[str(month)]) for month in range(1, 13)])
-                for row in rows
-                for name in ("city", "ja")
-            }
+                cities = [City.of(row) for row in csv.DictReader(file)]
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise MigakiError(f"weather table {path}: {error!r}; expected a CSV file with the columns city, ja, 1, 2, ... 12") from error
+            columns = ", ".join(dict.fromkeys([NAMES, *(language.CITY_COLUMN for language in languages().values())]))
+            raise MigakiError(f"weather table {path}: {error!r}; expected a CSV file with the columns {columns}, 1, 2, ... 12") from error
+        self.cities = {name.lower(): city for city in cities for name in city.names.values()}
 
     def report(self, city: str, day: date, today: bool) -> str:
-        name = re.sub("(?<=..)[市都府県]$", "", city.strip().lower())
-        if name not in self.rows:
-            near = difflib.get_close_matches(name, self.rows, n=1, cutoff=0.8)
+        name = ENDING.sub("", city.strip().lower())
+        if name not in self.cities:
+            near = difflib.get_close_matches(name, self.cities, n=1, cutoff=0.8)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise MigakiError(
-                f"there is no {city!r} in the offline weather table; {hint}known: {', '.join(dict.fromkeys(row[0] for row in self.rows.values()))}"
-            )
-        english, japanese, means = self.rows[name]
-        mean = means[day.month - 1]
-        if detect(city) == "ja":
-            return f"{japanese}の{day.month}月の平均気温は約{mean:g}度です(平年値。予報ではありません)。"
-        return f"{english} has a mean temperature of about {mean:g} °C in {day:%B} (long-term mean, not a forecast)."
+            known = dict.fromkeys(one.name for one in self.cities.values())
+            raise MigakiError(f"there is no {city!r} in the offline weather table; {hint}known: {', '.join(known)}")
+        lang, one = detect(city), self.cities[name]
+        return languages()[lang].MEAN.format(city=one.names[lang], mean=one.means[day.month - 1], day=day)
 
 
 class WeatherService:
@@ -113,21 +100,20 @@ class WeatherService:
         try:
             place = places[0]
             where = {"latitude": place["latitude"], "longitude": place["longitude"], "date": day.isoformat()}
-            found = get_json(self.weather_url, where, self.key, self.seconds)
-            code, high, low = (found["daily"][name][0] for name in ("weather_code", "temperature_2m_max", "temperature_2m_min"))
-            current = (found.get("current") or {}).get("temperature_2m") if today else None
-            return _sentence(str(place.get("name", city)), where["date"], int(code), float(high), float(low), current, lang)
+            answer = get_json(self.weather_url, where, self.key, self.seconds)
+            code, high, low = (answer["daily"][name][0] for name in ("weather_code", "temperature_2m_max", "temperature_2m_min"))
+            current = (answer.get("current") or {}).get("temperature_2m") if today else None
+            language = languages()[lang]
+            now = language.NOW.format(current=current) if current is not None else ""
+            facts = {"day": where["date"], "sky": _sky(int(code), lang), "low": float(low), "high": float(high), "now": now}
+            return language.FORECAST.format(place=place.get("name", city), **facts)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise MigakiError(f"the weather service answered in an unexpected form ({type(error).__name__} {error})") from error
 
 
-def _sentence(place: str, day: str, code: int, high: float, low: float, current: float | None, lang: str) -> str:
-    sky = next((names for limit, *names in CONDITIONS if code <= limit), ["unknown", "不明"])
-    if lang == "ja":
-        return f"{place}の{day}の天気は{sky[1]}、最高{high:g}度、最低{low:g}度です" + (
-            f"(現在{current:g}度)。" if current is not None else "。"
-        )
-    return f"{place} on {day}: {sky[0]}, {low:g} to {high:g} °C" + (f", {current:g} °C now." if current is not None else ".")
+def _sky(code: int, lang: str) -> str:
+    language = languages()[lang]
+    return next((language.SKY[last] for last in CODES if code <= last), language.UNKNOWN_SKY)
 
 
 def weather_tool(provider: Weather, clock: Clock) -> Callable[..., str]:
@@ -145,17 +131,14 @@ def weather_asked(question: str, clock: Clock) -> list[dict[str, Any]]:
     if not ASKS.search(question):
         return []
     day = _day(question, clock)
-    if detect(question) == "ja":
-        found = PLACE_JA.findall(question)
-    else:
-        found = PLACE_EN.findall(question) or PLACE_LOWER.findall(question)
-    places = [place.strip() for match in found for place in AND.split(match) if place.strip() and not NO_PLACE.match(place.strip())]
-    return [{"city": place} | ({"date": day} if day else {}) for place in dict.fromkeys(places)]
+    named = [place.strip() for several in languages()[detect(question)].places(question) for place in AND.split(several)]
+    places = dict.fromkeys(place for place in named if place and not NO_PLACE.match(place))
+    return [{"city": place} | ({"date": day} if day else {}) for place in places]
 
 
 def _day(question: str, clock: Clock) -> str | None:
     """The day a question names, as YYYY-MM-DD; None for today, which needs no name."""
     if said := DATE.search(question):
         return said[1]
-    ahead = next((days for days, words in DAYS if re.search(words, question, re.I)), 0)
+    ahead = next((days for days, words in DAYS_AHEAD.items() if words.search(question)), 0)
     return (clock.today() + timedelta(days=ahead)).isoformat() if ahead else None

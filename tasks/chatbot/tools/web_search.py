@@ -6,17 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tasks.chatbot.tools.http import get_json
+from tasks.chatbot.tools.language import languages
 from tasks.errors import MigakiError
 
 RESULTS, SHOWN = 3, 300  # how many, and characters of each
-ASKS = re.compile(
-    r"^(?:please |can you |could you )*(?:(?:do a )?(?:web|internet|online) search (?:for|on|about)|"
-    r"(?:search|look|check|browse)(?: up)?(?: on)? (?:the )?(?:web|internet|online)(?: for| about)?|google(?: for)?)\s+(.+?)[.?!]*$|"
-    r"^(?:search|look) (?:for|up) (.+?) (?:on the (?:web|internet)|online)[.?!]*$|"
-    r"^(?:ウェブ|Web|web|ネット|インターネット)(?:上)?(?:で|から)、?(.+?)(?:を|について)?、?(?:検索|調べ|探)(?:して|し|て)?.*$|"
-    r"^(.+?)(?:を|について)、?(?:ウェブ|Web|web|ネット|インターネット)(?:上)?で、?(?:検索|調べ|探).*$",
-    re.I,
-)
+ASKS = re.compile("|".join(language.ASKS_WEB for language in languages().values()), re.I)
+AROUND = "".join(language.AROUND_QUERY for language in languages().values())
 
 
 @dataclass(frozen=True)
@@ -45,10 +40,10 @@ class SearchService:
         self.url, self.key, self.seconds = url, key, seconds
 
     def find(self, query: str) -> list[Result]:
-        found = get_json(self.url, {"query": query}, self.key, self.seconds).get("results")
-        if not isinstance(found, list):
+        results = get_json(self.url, {"query": query}, self.key, self.seconds).get("results")
+        if not isinstance(results, list):
             raise MigakiError("the search service answered in an unexpected form: a list under 'results' was expected")
-        rows = [row for row in found if isinstance(row, dict)][:RESULTS]
+        rows = [row for row in results if isinstance(row, dict)][:RESULTS]
         return [Result(*(str(row.get(name) or "") for name in ("title", "url", "content"))) for row in rows]
 
 
@@ -81,5 +76,5 @@ def search_asked(question: str) -> list[dict[str, Any]]:
 def query_in(forms: re.Pattern[str], question: str) -> list[dict[str, Any]]:
     """What one of the forms of asking takes for the query."""
     asked = forms.match(question.strip())
-    query = next((part for part in asked.groups() if part), "").strip(" 、「」") if asked else ""
+    query = next((part for part in asked.groups() if part), "").strip(AROUND) if asked else ""
     return [{"query": query}] if query else []

@@ -6,10 +6,12 @@ import jsonschema
 import pytest
 
 from tasks.chatbot.tools.arguments import decode_arguments
-from tasks.chatbot.tools.copied import copied, quantities_in, spans_in, spoken_of
+from tasks.chatbot.tools.copied import copier
 from tasks.chatbot.tools.schema import enforceable
 from tasks.chatbot.tools.toolbox import Tool
 from tests.tasks.chatbot.tools.test_select import Tiny
+
+JAPANESE = copier("ja")
 
 
 def tool(description: str, required: dict[str, tuple], **optional: tuple) -> Tool:
@@ -24,8 +26,8 @@ def tool(description: str, required: dict[str, tuple], **optional: tuple) -> Too
 
 def values(tool: Tool, question: str) -> dict:
     """Of the parameters that the question leaves no choice."""
-    doubtful = spoken_of(tool.parameters, question)
-    schema = copied(enforceable(tool.parameters, doubtful), tool.parameters, tool.description, question, doubtful)
+    doubtful = JAPANESE.spoken_of(tool.parameters, question)
+    schema = JAPANESE.copied(enforceable(tool.parameters, doubtful), tool.parameters, tool.description, question, doubtful)
     return {name: part["enum"][0] for name, part in schema["properties"].items() if "enum" in part}
 
 
@@ -89,7 +91,7 @@ def test_values_are_found_by_their_form_the_particles_and_the_words_around_them(
 
 
 def test_a_question_is_cut_at_particles_and_not_within_words():
-    found = [(span.form, span.value) for span in spans_in("田中さんとの打ち合わせを六本木の第二会議室で1月5日、午後3時に")]
+    found = [(span.form, span.value) for span in JAPANESE.spans_in("田中さんとの打ち合わせを六本木の第二会議室で1月5日、午後3時に")]
     assert found == [
         ("name", "田中さん"),
         ("name", "打ち合わせ"),
@@ -98,17 +100,17 @@ def test_a_question_is_cut_at_particles_and_not_within_words():
         ("date", "1月5日"),
         ("time", "午後3時"),
     ]
-    assert [span.value for span in quantities_in("品番X-770を2個、1万5千円で")] == [2, 15000]
+    assert [span.value for span in JAPANESE.quantities_in("品番X-770を2個、1万5千円で")] == [2, 15000]
 
 
 def test_what_the_schema_forbids_is_not_copied():
     short = {"type": "object", "properties": {"code": {"type": "string", "description": "名前", "maxLength": 2}}, "required": ["code"]}
-    assert copied(enforceable(short), short, "", "仙台駅前")["properties"]["code"].get("enum") is None
+    assert JAPANESE.copied(enforceable(short), short, "", "仙台駅前")["properties"]["code"].get("enum") is None
     few = {"type": "object", "properties": {"n": {"type": "integer", "description": "人数", "maximum": 5}}, "required": ["n"]}
-    assert copied(enforceable(few), few, "", "6人で")["properties"]["n"].get("enum") is None
+    assert JAPANESE.copied(enforceable(few), few, "", "6人で")["properties"]["n"].get("enum") is None
     pair = {"type": "array", "items": {"type": "string"}, "minItems": 3, "description": "品目"}
     three = {"type": "object", "properties": {"items": pair}, "required": ["items"]}
-    assert copied(enforceable(three), three, "", "卵と牛乳")["properties"]["items"].get("enum") is None
+    assert JAPANESE.copied(enforceable(three), three, "", "卵と牛乳")["properties"]["items"].get("enum") is None
 
 
 @pytest.mark.parametrize("weak", [(), ("ja",)])
