@@ -14,7 +14,7 @@ from tasks.inference.rows import Row
 from tasks.models.families import attention_kinds
 from tasks.models.trunk import causal_lm
 
-CLOSE, CLOSE_ENOUGH = 0.001, 0.05  # relative difference of logits that rounding explains in single precision, and in a lower one
+TOLERANCE, LOW_PRECISION_TOLERANCE = 0.001, 0.05  # relative difference of logits that rounding explains, in float32 and below
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def can_batch(model: PreTrainedModel) -> bool:
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
         return False
     exact = all(weight.dtype == torch.float32 for weight in chain(model.parameters(), model.buffers()) if weight.is_floating_point())
-    limit = CLOSE if exact else CLOSE_ENOUGH
+    limit = TOLERANCE if exact else LOW_PRECISION_TOLERANCE
     return all(
         _difference(logits, _unbatched_logits(model, row.prompt + row.answer[:i])) < limit
         for row, recorder in zip(probes, recorders, strict=True)

@@ -49,7 +49,9 @@ class LocalModel:
         self._tally = Tally()
         self._decoding = Decoding(ContinuousBatch(model, limits), self._lock, max_waiting, self._tally)
         self._unbatched = Unbatched(model, tokenizer.pad_token_id, max_waiting, self._tally)
-        self._end = weakref.finalize(self, _end, self._decoding, self._unbatched, self._lock)  # also at the end of the program
+        self._end = weakref.finalize(
+            self, _end, self._decoding, self._unbatched, self._lock
+        )  # called by `close`, or when nobody uses this any more, or at the program's end
 
     @property
     def stats(self) -> BackendStats:
@@ -82,7 +84,7 @@ class LocalModel:
             return option_logprobs(self.model, self.tokenizer, prompt, options)
         answers = [self._tokens(option) for option in options]
         rows = [Row(prompt + answer, Sampling(), 0, self._ends, scored=len(answer)) for answer in answers]
-        self._decode(rows[:1])  # the others find what it has read
+        self._decode(rows[:1])  # alone, so that the others find the prompt in the prefix cache
         self._decode(rows[1:])
         return [row.logprob for row in rows]
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,6 +25,7 @@ TRIES, PAUSE = 3, 0.5  # a server that is starting or overloaded is asked again,
 BUSY = {429, 500, 502, 503, 504}
 POLL = 0.1  # seconds
 CONTEXT = 4096  # tokens, where neither the caller nor the server says it
+Stream = queue.SimpleQueue[Delta | Exception]  # what comes of an answer, or the error that it ends with
 REASONS: dict[str, Reason] = {"length": "length", "content_filter": "refused"}
 
 
@@ -106,7 +107,7 @@ class OpenAIServer:
         if sampling.seed is not None:
             body["seed"] = sampling.seed
         extensions = {"stream_options": {"include_usage": True}} | ({"top_k": sampling.top_k} if sampling.top_k else {})
-        out: queue.SimpleQueue[Delta | Exception] = queue.SimpleQueue()
+        out: Stream = queue.SimpleQueue()
         left = threading.Event()
         threading.Thread(target=self._read, args=(body, extensions, out, left), name="reading", daemon=True).start()
         try:
@@ -184,14 +185,12 @@ class OpenAIServer:
                 return self._parsed(response.content).get("data", [])
         return []
 
-    def _read(
-        self, body: dict[str, Any], extensions: dict[str, Any], out: "queue.SimpleQueue[Delta | Exception]", left: threading.Event
-    ) -> None:
+    def _read(self, body: dict[str, Any], extensions: dict[str, Any], out: Stream, left: threading.Event) -> None:
         """Put the deltas of an answer into `out`, or the error it ended with. Its end is told when all is counted and closed."""
         end: Delta | Exception = self._broken(None)
         try:
             with self._counted(), self._asked(body, extensions, left) as response:
-                for delta in self._deltas(response) if response else ():
+                for delta in self._deltas(cast(httpx.Response, response)):  # None is for bodies with a `response_format` alone
                     self._tally.add(tokens=delta.tokens)
                     if delta.reason:
                         end = delta

@@ -62,7 +62,7 @@ class _Fused(torch.autograd.Function):
         ctx.scaling, ctx.shape = scaling, x.shape
         out = product(x, weight, bias)
         out.view(-1, out.shape[-1]).addmm_(inner, b.T, alpha=scaling)
-        return out  # itself, not a view of it: some families add to it in place
+        return out  # not a view, since some families add to the result in place
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -103,6 +103,8 @@ def lora_layers(model: nn.Module) -> list[LoraLayer]:
 
 def save_adapter(model: PeftModel, name: str, folder: Path) -> None:
     """Write one adapter into a folder, and nothing of this machine with it. `name` is "default" or the adapter lands in a folder of its name."""
-    model.peft_config[name].base_model_name_or_path = ""  # where the base lies here is nobody else's business
-    model.save_pretrained(str(folder), selected_adapters=[name], save_embedding_layers=False)  # "auto" asks the model hub
-    (folder / "README.md").unlink()  # an empty form, with that path in it
+    model.peft_config[name].base_model_name_or_path = ""  # else the base's path on this machine
+    model.save_pretrained(
+        str(folder), selected_adapters=[name], save_embedding_layers=False
+    )  # by default PEFT asks the model hub about them
+    (folder / "README.md").unlink()  # PEFT's empty model card, which names that path too

@@ -30,7 +30,8 @@ def load_unmerged(path: Path, adapters: Sequence[Path], trunk: str, device: str 
     if trunk == "nf4":
         model = make_variant("nf4", path, 0.0, device, torch.float32 if device == "cpu" else torch.bfloat16)
         for name in quantized_layers(model):
-            # Else inference computes in bfloat16 and training in float32, so that what is sampled is not what is scored.
+            # Where a processor multiplies bfloat16, bitsandbytes does so in inference and not in training: the policy that samples would not be
+            # the one that is scored.
             layer: Any = model.get_submodule(name)
             layer.support_avx512bf16_for_cpu = False
     else:

@@ -47,7 +47,7 @@ class Learner:
         self._untold: tuple[Round, SampledRound, list[int]] | None = None
         self.roles.add(POLICY, self.settings.lora_r, self.settings.lora_targets, self.settings.seed)
         self.roles.model.set_adapter(POLICY)
-        # Every token that ends an answer elsewhere ends one here: TRL knows the tokenizer's eos and what the model declares.
+        # TRL stops at the tokenizer's eos and at what the model declares, so the model declares every token that ends an answer.
         generation: Any = self.roles.base.generation_config
         generation.eos_token_id = sorted(self.end_ids)
 
@@ -63,7 +63,7 @@ class Learner:
         figures = self._figures(sampled)
         reason = watch(self.guards, figures, sampled.batch)
         self._untold = figures, sampled, rows
-        self.roles.model.set_adapter(POLICY)  # scoring left another role acting
+        self.roles.model.set_adapter(POLICY)  # scoring left another adapter active
         if reason:
             raise Stopped(f"stopped at update {self.progress.step}: {reason}; the best policy from before is kept")
         self.progress.note(figures, sampled.rewards, self.roles.state(POLICY))

@@ -17,7 +17,8 @@ from tasks.models.families import layer_index
 from tasks.models.lora import lora_config, lora_layers
 from tasks.models.trunk import TopModel, hidden_size, lm_head, trunk_states
 
-POLICY, CRITIC = "default", "critic"  # PEFT writes the adapter of that name into the very folder it is told, and TRL trains it
+# PEFT writes the adapter called "default" into the folder that it is given (others into one below it), and it is the one that TRL trains.
+POLICY, CRITIC = "default", "critic"
 
 
 class Roles:

@@ -104,7 +104,8 @@ def _find(module: str) -> tuple[Path, str | None]:
     """The file of a module and the package it belongs to: in the folder where the command runs, else among the installed packages."""
     importlib.invalidate_caches()  # the file may be younger than Python's listing of its folder
     with _working_folder_first():
-        try:  # the first alone would not see packages installed as editable, the second alone what was imported before from elsewhere
+        # PathFinder alone would miss packages installed as editable, find_spec alone would give what was imported from elsewhere before.
+        try:
             spec = ("." not in module and PathFinder.find_spec(module)) or find_spec(module)
         except (ModuleNotFoundError, ValueError):
             spec = None

@@ -96,7 +96,7 @@ def make_trainer(
     settings, plan, model = learner.settings, learner.plan, learner.roles.model
     config, kind = TRAINERS[settings.algorithm]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of names that transformers renames and TRL still uses
+        warnings.simplefilter("ignore", FutureWarning)  # TRL still uses names that transformers renames
         args = config(
             output_dir=folder,
             max_steps=plan.steps,
@@ -111,7 +111,7 @@ def make_trainer(
             seed=settings.seed,
             disable_dropout=True,
             gradient_checkpointing=False,
-            bf16=False,  # TRL's own default, whatever the model's type
+            bf16=False,  # which TRL would turn on, whatever the model's type
             use_cpu=learner.roles.device.type == "cpu",
             dataloader_pin_memory=False,
             remove_unused_columns=False,
@@ -119,7 +119,7 @@ def make_trainer(
             report_to="none",
             disable_tqdm=True,
             logging_steps=1,
-            logging_nan_inf_filter=False,  # it would show a mean in place of NaN
+            logging_nan_inf_filter=False,  # else NaN is logged as the mean of the steps before, and nobody hears of it
             **arguments,
         )
     listener = _Listener(learner, after_update)
