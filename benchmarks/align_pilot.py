@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from flows.running.dispatch import newest_inputs
+from flows.catalogue.stages import STAGES
+from flows.running.inputs import newest_inputs
 from flows.running.parameters import BUNDLED_MODEL, parse_assignment
 from storage.artifacts import ArtifactStore
 from storage.home import Home
@@ -23,6 +24,7 @@ from tasks.data.records import load_instructions, load_preferences
 from tasks.inference.sampling import sample
 from tasks.models.batching import Example
 from tasks.models.likelihood import mean_per_character, score_examples
+from tasks.models.opening import open_model
 from tasks.models.reference import resolve
 from tasks.prompts.template import encode_prompt, end_ids
 from tasks.rlhf.critic import CriticStart
@@ -35,8 +37,8 @@ from tasks.rlhf.roles import POLICY, Roles
 from tasks.rlhf.rounds import Progress
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
-from tasks.rlhf.task import prompts_for
-from tasks.stages.stage import STAGES, Context, Work
+from tasks.rlhf.task_align import prompts_for
+from tasks.stages.work import Context, Work
 from tasks.statistics import Interval, mean_interval
 from tasks.training.examples import encode_instructions
 
@@ -46,7 +48,7 @@ FIGURES = ("score", "second_score", "kl", "length", "finished", "distinct_2", "f
 def opened(home: Home, model: str) -> tuple[Work, dict]:
     """A work that reads the home and has nowhere to write, and the newest inputs of align."""
     context = Context(home=home, model=model, embedder="", log=print)
-    return Work(STAGES["align"], Path("pilot"), {}, context, {"model": resolve(model, home, print)}), newest_inputs("align")
+    return Work(STAGES["align"], Path("pilot"), context, {"model": resolve(model, home, print)}), newest_inputs(home, STAGES["align"])
 
 
 def loss(model, tokenizer, rows) -> float:
@@ -76,7 +78,7 @@ def main() -> None:
     home = Home.current()
     work, inputs = opened(home, chosen.model)
     folder, rewards = (ArtifactStore(home).path(inputs[role]) for role in ("dataset", "reward"))
-    model, tokenizer = work.load(inputs["tuned"])
+    model, tokenizer = open_model(work.model.path, work.trained(inputs["tuned"]), work.adapter, work.device)
     facts = json.loads((rewards / FACTS).read_text(encoding="utf-8"))
     roles = Roles(model, facts["layer"])
     first, second = (open_reward_model(rewards, roles, name, which) for name, which in (("reward", "first"), ("second", "second")))

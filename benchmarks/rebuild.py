@@ -22,14 +22,15 @@ from pathlib import Path
 import faiss  # noqa: F401  (imported by the stage: its time is not the build's)
 import sentence_transformers  # noqa: F401
 
-import tasks.rag.incremental
-import tasks.rag.task  # noqa: F401  (registers the stage)
 from flows.running.parameters import BUNDLED_EMBEDDER
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from storage.registry import register
 from tasks.rag.settings import IndexSettings
-from tasks.stages.stage import Context, Work, key_of, models_of
+from tasks.rag.spec import INDEX
+from tasks.rag.task import index
+from tasks.stages.execute import ingredients, models_of
+from tasks.stages.work import Context, Work
 
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = {"emit": lambda text, final: None, "log": lambda text: None}
@@ -67,16 +68,16 @@ def change(files: list[Path], share: float, number: int) -> int:
 
 
 def build(context: Context, settings: IndexSettings, dataset: ArtifactRef) -> tuple[ArtifactRef, float]:
-    """The stage's artifact, found or made, and the seconds that took; as `tasks.stages.stage.execute` does it, without Prefect's own time."""
+    """The stage's artifact, found or made, and the seconds that took; as `tasks.stages.execute` does it, without Prefect's own time."""
     start, store = time.perf_counter(), ArtifactStore(context.home)
-    stage, key = key_of("index", settings, {"dataset": dataset}, context)
+    key = ingredients(INDEX, settings, {"dataset": dataset}, context).key
     found = store.find("index", key)
     if found is None:
         with store.draft("index", key) as folder:
-            work = Work(stage, folder, {"dataset": dataset}, context, models_of(stage, context))
-            stage.body(settings, {"dataset": dataset}, work)
+            work = Work(INDEX, folder, context, models_of(INDEX, context))
+            record = index(settings, {"dataset": dataset}, work)
             work.write_tables()
-            found = store.commit(folder, manifest("index", work.meta, {"dataset": dataset.id}))
+            found = store.commit(folder, manifest("index", record.meta(), {"dataset": dataset.id}))
     return found, time.perf_counter() - start
 
 

@@ -3,12 +3,13 @@
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
+from flows.catalogue.stages import FLOWS
 from flows.index import go_live
-from flows.running.dispatch import Recorder, newest_inputs, recorded
+from flows.running.dispatch import Recorder, recorded
+from flows.running.gate import gate
+from flows.running.inputs import newest_inputs
 from flows.running.parameters import RunSettings
-from storage.artifacts import ArtifactRef, ArtifactStore
-from storage.home import Home
-from storage.registry import champion
+from storage.artifacts import ArtifactRef
 from tasks.evaluation.settings import PromoteSettings
 
 
@@ -16,29 +17,19 @@ from tasks.evaluation.settings import PromoteSettings
 def promote(promote: PromoteSettings = PromoteSettings(), run: RunSettings = RunSettings()) -> str:
     """Decide on the newest release by its newest evaluation. Returns the decision."""
     with recorded("promote", run, promote.model_dump(mode="json")) as this:
-        return decide(promote, newest_inputs("promote"), this)
+        newest = newest_inputs(this.home, FLOWS["promote"])
+        decision = decide(promote, newest["release"], newest["evaluation"], this)
+        go_live(this.home, newest["index"])
+        return decision
 
 
-def decide(settings: PromoteSettings, known: dict[str, ArtifactRef], this: Recorder) -> str:
+def decide(settings: PromoteSettings, release: ArtifactRef, evaluation: ArtifactRef, this: Recorder) -> str:
     """Decide, record, and write the decision as an artifact of the Prefect run."""
-    from tasks.evaluation.task import gate
-
-    home = Home.current()
-    decision = gate(settings, home, known["release"], known["evaluation"], this.run_id)
-    go_live(home, known["index"])
+    decision = gate(settings, this.home, release, evaluation, this.run_id)
     get_run_logger().info("%s: %s", decision.decision, decision.reason)
     create_markdown_artifact(
-        f"**{decision.decision}**\n\n{decision.reason}\n\nrelease `{known['release'].id[:12]}`",
+        f"**{decision.decision}**\n\n{decision.reason}\n\nrelease `{release.id[:12]}`",
         key="promotion",
         description="Promotion decision",
     )
     return decision.decision
-
-
-def reigning(release: ArtifactRef) -> dict[str, ArtifactRef]:
-    """The champion as an input of the evaluation, when there is one and it is another model than the release."""
-    home = Home.current()
-    now = champion(home)
-    if now is None or now.artifact_id == release.id:
-        return {}
-    return {"champion": ArtifactStore(home).get(now.artifact_id)}

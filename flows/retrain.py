@@ -2,10 +2,12 @@
 
 from prefect import flow
 
-from flows.promote import decide, reigning
+from flows.index import go_live
+from flows.promote import decide
 from flows.running.dispatch import recorded
 from flows.running.feedback import with_feedback
-from flows.running.parameters import RunSettings
+from flows.running.gate import reigning
+from flows.running.parameters import RunSettings, left_out
 from flows.running.report import write_report
 from tasks.data.settings import PrepareSettings
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
@@ -29,17 +31,18 @@ def retrain(
 ) -> str:
     """Prepare, tune, align, quantize, index, evaluate, promote. Returns the id of the run in the catalog."""
     with recorded("retrain", run, {}) as this:
-        dataset = this.stage("prepare", with_feedback(prepare), {})
-        known = {"dataset": dataset}
-        start = {"pretrained": this.stage("pretrain", pretrain, known)} if prepare.text else {}
-        known["tuned"] = this.stage("tune", tune, known | start)
-        if run.align and prepare.preferences:
-            known["reward"] = this.stage("reward", align, known)
-            known["aligned"] = this.stage("align", align, known)
-        known["release"] = this.stage("quantize", quantize, {"dataset": dataset, "aligned": known.get("aligned", known["tuned"])})
-        known["index"] = this.stage("index", index, {"dataset": dataset})
-        known |= reigning(known["release"])
-        known["evaluation"] = this.stage("evaluate", evaluate, known)
-        decide(promote, known, this)
+        this.stage("prepare", with_feedback(prepare))
+        without = left_out(run, prepare)
+        if "pretrain" not in without:
+            this.stage("pretrain", pretrain)
+        this.stage("tune", tune)
+        if "align" not in without:
+            this.stage("reward", align)
+            this.stage("align", align)
+        this.stage("quantize", quantize)
+        this.stage("index", index)
+        this.stage("evaluate", evaluate, reigning(this.home, this.artifacts["quantize"]))
+        decide(promote, this.artifacts["quantize"], this.artifacts["evaluate"], this)
+        go_live(this.home, this.artifacts["index"])
     write_report(this.home, this.run_id)
     return this.run_id

@@ -14,15 +14,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from storage.files import sha256_of
 from storage.home import Home, StorageError
+from storage.kinds import RECORDS, Kind
 from storage.locks import locked, try_lock
 
-Kind = Literal["dataset", "model", "adapter", "reward_model", "rollouts", "index", "evaluation", "report", "classifier"]
+Manifest = dict[str, Any]  # what `manifest.json` holds
 MANIFEST = "manifest.json"
 WRITER_LOCK = ".writer.lock"
 
@@ -127,7 +128,13 @@ class ArtifactStore:
             shutil.rmtree(folder, ignore_errors=True)
 
     def commit(self, folder: Path, manifest: dict[str, Any]) -> ArtifactRef:
-        """Seal the draft in `folder`: list its files with their checksums, write the manifest, rename."""
+        """Seal the draft in `folder`: list its files with their checksums, write the manifest, rename.
+
+        Raises:
+            StorageError: the manifest's `meta` is no record of the artifact's kind.
+        """
+        if folder.parent.name in RECORDS:
+            RECORDS[folder.parent.name].of(manifest["meta"], f"what was to be committed as {folder.parent.name!r}")
         files = {}
         for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != WRITER_LOCK):
             with path.open("rb") as file:

@@ -7,15 +7,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import torch
 
-import tasks.rlhf.task  # noqa: F401  (registers the stage)
+from flows.catalogue.stages import STAGES
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from tasks.data.records import Instruction, Preference, save
+from tasks.models.opening import open_model
 from tasks.models.reference import resolve
 from tasks.rlhf.reward import FACTS, MODELS, RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
 from tasks.rlhf.settings import PPOSettings
-from tasks.stages.stage import STAGES, Context, Work
+from tasks.stages.spec import function
+from tasks.stages.work import Context, Work
 from tests.models import tiny_llama, tiny_tokenizer
 
 IDS = torch.arange(2 * 9).reshape(2, 9)
@@ -84,16 +86,15 @@ class Place:
         return ArtifactStore(self.home).commit(folder, manifest | {"created": datetime.now().isoformat()})
 
     def work(self, folder: Path) -> Work:
-        return Work(STAGES["align"], folder, {}, self.context, {"model": resolve(self.context.model, self.home)})
+        return Work(STAGES["align"], folder, self.context, {"model": resolve(self.context.model, self.home)})
 
     def align(self, **settings) -> ArtifactRef:
         inputs = {"dataset": self.dataset, "tuned": self.tuned, "reward": self.reward}
         with self.draft("adapter") as folder:
             work = self.work(folder)
-            STAGES["align"].body(PPOSettings(**SMALL | FREE | settings), inputs, work)
+            record = function(STAGES["align"].body)(PPOSettings(**SMALL | FREE | settings), inputs, work)
             work.write_tables()
-            key = folder.name.partition(".tmp-")[0]
-            return self.commit(folder, work.meta | {"adapters": [*work.meta["adapters"], key], "headlines": work.headlines})
+            return self.commit(folder, record.with_headlines(work.headlines).meta())
 
     def path(self, ref: ArtifactRef) -> Path:
         return ArtifactStore(self.home).path(ref)
@@ -105,5 +106,6 @@ class Place:
         return [row["value"] for row in self.table(ref, "metrics") if row["name"] == name]
 
     def logits(self, ref: ArtifactRef) -> torch.Tensor:
+        work = self.work(self.home.root)
         with torch.no_grad():
-            return self.work(self.home.root).load(ref)[0](IDS).logits
+            return open_model(work.model.path, work.trained(ref), work.adapter)[0](IDS).logits

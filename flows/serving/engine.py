@@ -11,6 +11,7 @@ from flows.running.parameters import BUNDLED_MODEL
 from flows.serving.live_index import LiveIndex
 from storage.artifacts import ArtifactRef, ArtifactStore, read_manifest
 from storage.home import Home
+from storage.kinds import Model
 from storage.registry import champion, champion_index
 from tasks.chatbot.safety.settings import SafetySettings
 from tasks.chatbot.settings import ChatSettings
@@ -64,8 +65,8 @@ def open_engine(home: Home, artifact: str | None, said: Said) -> Opened:
         raise MigakiError(f"chat.server = {settings.server!r} needs chat.server_model: which of its models is to answer")
     store = ArtifactStore(home)
     ref = None if settings.server else model_artifact(home, store, artifact)
+    from flows.serving.guard import open_guard
     from tasks.chatbot.engine import ChatEngine
-    from tasks.chatbot.safety.task import open_guard
     from tasks.chatbot.tools.bundled import bundled_tools
 
     retriever = open_champion_index(home)
@@ -110,8 +111,9 @@ def load(store: ArtifactStore, ref: ArtifactRef, settings: ChatSettings) -> "tup
     manifest = read_manifest(store.path(ref)) or {}
     base = manifest.get("model") or BUNDLED_MODEL
     made = int(datetime.fromisoformat(manifest["created"]).replace(tzinfo=UTC).timestamp()) if "created" in manifest else 0
-    about = About(model=short_name(base), version=ref.id, precision=ref.meta.get("precision") or "", created=made)
-    folder = store.path(ref) / ref.meta["model"]
+    record = Model.of(ref.meta, f"the model {ref.id[:12]}")
+    about = About(model=short_name(base), version=ref.id, precision=record.precision, created=made)
+    folder = store.path(ref) / record.model
     where = device(settings.device)
     model = load_model(folder, compute_dtype(settings.dtype, where, about.precision in ("int8", "nf4")), where)
     pack_linear(model, head=model.get_output_embeddings())

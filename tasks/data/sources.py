@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 
 from storage.files import sha256_of
 from tasks.data.normalise import FORMATS
+from tasks.data.settings import PrepareSettings
 from tasks.documents.finding import find_documents
 from tasks.documents.tables import BadRow, Row, parse_csv, parse_json_lines
 from tasks.errors import MigakiError
 
+KINDS = ("instructions", "preferences", "documents", "questions", "text")
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 
 
@@ -122,6 +124,11 @@ def _parquet(path: Path) -> Iterator[Row]:
         raise MigakiError(f"{str(path)!r} is no Parquet file: {error}") from error
     for number, row in enumerate(table.to_pylist(), 1):
         yield Row(path.name, number, row)
+
+
+def input_files(settings: PrepareSettings) -> dict[str, Any]:
+    """What prepare reads, by content: enters the key of the dataset in place of the paths."""
+    return {kind: fingerprint(getattr(settings, kind), kind) for kind in KINDS}
 
 
 def fingerprint(specs: list[str], kind: str) -> list[list[Any]]:

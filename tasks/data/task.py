@@ -11,24 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.artifacts import ArtifactRef
+from storage.kinds import Dataset
 from tasks.data import normalise, select
 from tasks.data.records import Document, Question, Text, content_id, save
 from tasks.data.settings import PrepareSettings
-from tasks.data.sources import existing, fingerprint, read_rows, read_text, split_format
+from tasks.data.sources import KINDS, existing, read_rows, read_text, split_format
 from tasks.documents.finding import find_documents, keep_rules
 from tasks.documents.parsed import SUFFIXES
 from tasks.documents.tables import BadRow
 from tasks.errors import MigakiError
-from tasks.stages.stage import Work, stage
+from tasks.stages.work import Work
 from tasks.text.detection import detect
 
-KINDS = ("instructions", "preferences", "documents", "questions", "text")
 BLOCK = 2000  # characters of a row of raw text
-
-
-def input_files(settings: PrepareSettings) -> dict[str, Any]:
-    """What prepare reads, by content: enters the key of the dataset in place of the paths."""
-    return {kind: fingerprint(getattr(settings, kind), kind) for kind in KINDS}
 
 
 def _prompt(record: Any) -> str:
@@ -73,8 +68,7 @@ class Ledger:
         ]
 
 
-@stage("prepare", kind="dataset", settings=PrepareSettings, uses=(), fingerprint=input_files)
-def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
+def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Work) -> Dataset:
     """Read, validate, drop duplicates and leaks, split, and write one Parquet file per kind and split."""
     ledger = Ledger()
     with work.progress("prepare", len(KINDS)) as bar:
@@ -91,9 +85,8 @@ def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Wor
         pq.write_table(pa.Table.from_pylist(ledger.dropped), work.path / "dropped.parquet")
     work.table("datasets", ledger.rows())
     kept, dropped = sum(ledger.kept.values()), len(ledger.dropped)
-    work.meta["kept"], work.meta["dropped"] = kept, dropped
-    work.meta["rows"] = {f"{kind}.{split}.{lang}": n for (kind, split, lang), n in sorted(ledger.kept.items())}
     work.headline("rows read, kept", kept + dropped, kept)
+    return Dataset(kept=kept, dropped=dropped, rows={f"{kind}.{split}.{lang}": n for (kind, split, lang), n in sorted(ledger.kept.items())})
 
 
 def _read(kind: str, settings: PrepareSettings, ledger: Ledger) -> list:

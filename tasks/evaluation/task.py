@@ -1,39 +1,33 @@
-"""The stage evaluate, and the gate: what is decided, never cached, from one evaluation."""
+"""The stage evaluate: every model asked the same, scored, and every answer kept."""
 
 import gc
 import json
-import uuid
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from storage.artifacts import ArtifactRef
-from storage.home import Home
-from storage.queries.evaluations import figures_of
-from storage.registry import Promotion, champion, record_promotion
+from storage.kinds import Evaluation
 from tasks.errors import MigakiError
-from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
-from tasks.stages.stage import Work, require, stage
-
-if TYPE_CHECKING:
-    from tasks.evaluation.items import Items
-    from tasks.evaluation.promotion import Decision
-    from tasks.models.batching import Example
-    from tasks.rag.retrieval import Retriever
+from tasks.evaluation import measure
+from tasks.evaluation.items import Items, held_out_items
+from tasks.evaluation.settings import EvaluateSettings
+from tasks.evaluation.summary import comparison_figures, figure, model_figures
+from tasks.models.batching import Example
+from tasks.models.loader import load_tokenizer
+from tasks.models.opening import context_length, open_model
+from tasks.prompts.template import encode_prompt
+from tasks.rag.retrieval import Retriever, open_index, retrieval_figures
+from tasks.rlhf.reward import FACTS, score_with_both
+from tasks.stages.work import Work, require
 
 COMPARED = (("tuned", "base"), ("aligned", "tuned"), ("release", "base"), ("release", "champion"))
 
 
-@stage("evaluate", kind="evaluation", settings=EvaluateSettings, uses=("model", "embedder"))
-def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
+def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: Work) -> Evaluation:
     """Ask every model the same, score what they say, and keep every answer."""
-    from tasks.evaluation.items import held_out_items
-    from tasks.evaluation.summary import comparison_figures, model_figures
-    from tasks.prompts.template import encode_prompt
-    from tasks.rag.retrieval import open_index
 
     folder = work.open(require(inputs, "dataset", "prepare"))
-    room = min(settings.max_tokens, work.context_length() or settings.max_tokens) - settings.answer_tokens
-    tokenizer = work.tokenizer()
+    room = min(settings.max_tokens, context_length(work.model.path) or settings.max_tokens) - settings.answer_tokens
+    tokenizer = load_tokenizer(work.model.path)
     items = held_out_items(
         folder,
         settings.loss_items,
@@ -70,21 +64,20 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
             work.metric(f"evaluate.{row['model']}.{row['metric']}" + ("" if row["lang"] == "all" else f".{row['lang']}"), row["value"])
     work.table("evaluations", figures)
     work.table("evaluation_answers", rows)
-    work.meta["models"] = {name: ref.id if ref else work.model.reference for name, ref in models.items()}
     loss = {row["model"]: row["value"] for row in figures if row["metric"] == "answer_loss_per_character" and row["lang"] == "all"}
     work.headline("answer loss per character, base to release", loss["base"], loss.get("release", loss.get("tuned")))
+    return Evaluation(models={name: ref.id if ref else work.model.reference for name, ref in models.items()})
 
 
 def _measure(
-    name: str, ref: ArtifactRef | None, items: "Items", retriever: "Retriever", settings: EvaluateSettings, work: Work
-) -> "tuple[list[dict[str, Any]], list[tuple[dict[str, Any], Example]]]":
+    name: str, ref: ArtifactRef | None, items: Items, retriever: Retriever, settings: EvaluateSettings, work: Work
+) -> tuple[list[dict[str, Any]], list[tuple[dict[str, Any], Example]]]:
     """All rows of one model, and its sampled answers as tokens; the model is in memory only meanwhile.
 
     Time and context cost most and are asked of the models that may serve.
     """
-    from tasks.evaluation import measure
 
-    model, tokenizer = work.load(ref)
+    model, tokenizer = open_model(work.model.path, work.trained(ref), work.adapter, work.device)
     serves = name in ("base", "release", "champion")
     timed = items.prompts[: settings.latency_items] if serves else []
     questions = items.choices[: settings.context_items] if name == "release" else []
@@ -101,57 +94,25 @@ def _measure(
     return rows, list(zip(answers, examples, strict=True))
 
 
-def _reward(sampled: "list[tuple[dict[str, Any], Example]]", inputs: dict[str, ArtifactRef], work: Work) -> None:
+def _reward(sampled: list[tuple[dict[str, Any], Example]], inputs: dict[str, ArtifactRef], work: Work) -> None:
     """Raw scores (no penalty, no KL) of both reward models for every sampled answer, one trunk pass for both."""
     if "reward" not in inputs:
         return
-    from tasks.rlhf.reward import FACTS, score_with_both
 
     folder = work.open(inputs["reward"])
-    model, _ = work.load(inputs["tuned"], json.loads((folder / FACTS).read_text(encoding="utf-8"))["trunk"])
+    trunk = json.loads((folder / FACTS).read_text(encoding="utf-8"))["trunk"]
+    model, _ = open_model(work.model.path, work.trained(inputs["tuned"]), work.adapter, work.device, trunk)
     with work.progress("evaluate: reward", len(sampled)) as bar:
         scores = score_with_both(folder, model, [example for _, example in sampled], bar.advance)
     for (row, _), (first, second) in zip(sampled, scores, strict=True):
         row["reward"], row["second_reward"] = first, second
 
 
-def _retrieval(retriever: "Retriever", items: "Items") -> list[dict[str, Any]]:
-    from tasks.evaluation.measure import retrieval_ranks
-    from tasks.evaluation.summary import figure
-    from tasks.rag.retrieval import retrieval_figures
+def _retrieval(retriever: Retriever, items: Items) -> list[dict[str, Any]]:
 
-    ranks = retrieval_ranks(retriever, items)
+    ranks = measure.retrieval_ranks(retriever, items)
     found = []
     for lang in ("all", *sorted({item.lang for item, _ in ranks})) if ranks else ():
         own = [rank for item, rank in ranks if lang in ("all", item.lang)]
         found += [figure("index", metric, lang, value, len(own)) for metric, value in retrieval_figures(own).items()]
     return found
-
-
-def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation: ArtifactRef, run_id: str) -> "Decision":
-    """Decide on the release, record it and move the stages of the models, in one transaction.
-
-    Raises:
-        MigakiError: the evaluation is not of this release, or lacks the champion.
-    """
-    from tasks.evaluation.promotion import METRIC, Decision, decide
-
-    now = champion(home)
-    if now and now.artifact_id == release.id:
-        return Decision("unchanged", "keep: unchanged, the release is the champion already")
-    measured = evaluation.meta["models"]
-    against = "champion" if now and "champion" in measured else "base"
-    if measured.get("release") != release.id or (now and measured.get("champion") not in (None, now.artifact_id)):
-        raise MigakiError("the newest evaluation is not of this release and this champion: run `migaki evaluate` first")
-    decision = decide([asdict(figure) for figure in figures_of(home, evaluation.id)], against, settings)
-    promotion = Promotion(
-        promotion_id=str(uuid.uuid4()),
-        run_id=run_id,
-        model_id=release.id,
-        champion_id=now and now.model_id,
-        evaluation_id=evaluation.id,
-        metric=METRIC,
-        **asdict(decision),
-    )
-    record_promotion(home, promotion)
-    return decision

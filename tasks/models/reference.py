@@ -62,6 +62,15 @@ def resolve(reference: str, home: Home, log: Callable[[str], None] = print) -> R
     return ResolvedModel(reference, folder, _checksum(folder, home))
 
 
+def resolved(reference: str, home: Home) -> bool:
+    """Whether `resolve` would fetch nothing: the model is here. What is no reference of the store's kinds is a folder, which is here or nowhere."""
+    if match := WHEEL.match(reference):
+        return (home.models / f"{match['package']}-{match['version']}" / CARD).exists()
+    if match := HUB.match(reference):
+        return (home.models / "hub" / f"models--{match['name'].replace('/', '--')}" / "snapshots").is_dir()
+    return True
+
+
 def _checksum(folder: Path, home: Home) -> str:
     """The checksum of a model folder, remembered as long as sizes and times of its files stay the same.
 

@@ -3,36 +3,17 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from storage.kinds import Variant
 from tasks.errors import MigakiError
 from tasks.models.batching import Example
 from tasks.models.likelihood import Score, mean_per_character, score_examples
 from tasks.models.loader import load_model
 from tasks.models.quantized import ORDER, TEXTBOOK_SAVING, disk_bytes
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One variant. Losses are nats, sizes bytes; `extra_loss` is the share by which its perplexity exceeds the fp32 model's."""
-
-    variant: str
-    perplexity: float
-    extra_loss: float
-    loss_per_character: dict[str, float]  # by language
-    disk_bytes: int
-    memory_bytes: int  # the weights in their stored precision, without bitsandbytes' constants
-    disk_saving: float  # share of the fp32 model's
-    memory_saving: float
-    textbook_saving: float
-    tokens_per_second: float
-
-    def row(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def fixed_tokens(examples: Sequence[Example], total: int, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
@@ -55,8 +36,8 @@ def fixed_tokens(examples: Sequence[Example], total: int, tokenizer: PreTrainedT
 
 
 def measure(
-    variant: str, folder: Path, examples: Sequence[Example], baseline: Measurement | None, device: str, on_batch: Callable[[int], object]
-) -> Measurement:
+    variant: str, folder: Path, examples: Sequence[Example], baseline: Variant | None, device: str, on_batch: Callable[[int], object]
+) -> Variant:
     """Open a variant as it will be served, in float32 where it is not quantized, and score `examples`. `baseline` is None for fp32 itself.
 
     Raises:
@@ -70,7 +51,7 @@ def measure(
     scores = score_examples(model, examples, on_batch=on_batch)
     seconds = time.perf_counter() - started
     perplexity = perplexity_of(scores)
-    return Measurement(
+    return Variant(
         variant,
         perplexity,
         extra_loss=perplexity / baseline.perplexity - 1 if baseline else 0.0,
@@ -99,7 +80,7 @@ def perplexity_of(scores: Sequence[Score]) -> float:
     return math.exp(mean)
 
 
-def choose(wanted: str, measurements: dict[str, Measurement], problems: dict[str, str], max_loss: float) -> tuple[str, list[str]]:
+def choose(wanted: str, measurements: dict[str, Variant], problems: dict[str, str], max_loss: float) -> tuple[str, list[str]]:
     """The variant to serve: the wanted one ("auto": the smallest), or the next larger one that loses at most `max_loss`; fp32 always may.
 
     Args:

@@ -2,30 +2,29 @@
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from transformers import PreTrainedTokenizerBase
 
 from storage.artifacts import ArtifactRef
+from storage.kinds import Model, Variant
+from tasks.data.records import Instruction, load_instructions, load_questions
 from tasks.errors import MigakiError
+from tasks.models.batching import Example
+from tasks.models.opening import open_model
+from tasks.models.quantized import ORDER, make_variant, save_model
+from tasks.quantization.measure import choose, fixed_tokens, measure
 from tasks.quantization.settings import QuantizeSettings
-from tasks.stages.stage import Work, require, stage
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    from tasks.models.batching import Example
-    from tasks.quantization.measure import Measurement
+from tasks.stages.work import Work, require
+from tasks.training.examples import encode_instructions, within_context
 
 
-@stage("quantize", kind="model", settings=QuantizeSettings)
-def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
+def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: Work) -> Model:
     """Merge the chain of adapters, write and measure the variants, and put the picked one into `model/`."""
-    from tasks.models.quantized import save_model
-    from tasks.quantization.measure import choose
-    from tasks.training.examples import within_context
 
     dataset = work.open(require(inputs, "dataset", "prepare"))
     variants = work.path / "variants"
-    model, tokenizer = work.load(require(inputs, "aligned", "align"))
+    aligned = work.trained(require(inputs, "aligned", "align"))
+    model, tokenizer = open_model(work.model.path, aligned, work.adapter, work.device)
     examples = held_out_tokens(dataset, tokenizer, settings.eval_tokens, within_context(model, settings.eval_tokens))
     save_model(model, tokenizer, variants / "fp32")
     del model  # the variants are opened one at a time
@@ -34,18 +33,22 @@ def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: W
     for line in passed_over:
         work.log(f"quantize: not picked, {line}")
     place(variants, picked, work.path / "model", settings.keep_all)
-    report(measurements, picked, passed_over, settings, work)
+    report(measurements, picked, work)
+    return Model(
+        precision=picked,
+        adapters=[],
+        asked_for=settings.pick,
+        passed_over=passed_over,
+        variants=list(measurements.values()),
+    )
 
 
-def held_out_tokens(dataset: Path, tokenizer: "PreTrainedTokenizerBase", total: int, row_limit: int) -> "list[Example]":
+def held_out_tokens(dataset: Path, tokenizer: PreTrainedTokenizerBase, total: int, row_limit: int) -> list[Example]:
     """Held-out instructions of at most `row_limit` tokens, cut to `total` tokens together; held-out questions where the dataset has no instructions.
 
     Raises:
         MigakiError: it has neither.
     """
-    from tasks.data.records import Instruction, load_instructions, load_questions
-    from tasks.quantization.measure import fixed_tokens
-    from tasks.training.examples import encode_instructions
 
     rows = load_instructions(dataset, "eval") or [
         Instruction(q.id, [{"role": "user", "content": q.question}], q.answer, q.lang, q.source) for q in load_questions(dataset)
@@ -59,11 +62,9 @@ def held_out_tokens(dataset: Path, tokenizer: "PreTrainedTokenizerBase", total: 
 
 
 def measure_all(
-    variants: Path, tokenizer: "PreTrainedTokenizerBase", examples: "list[Example]", settings: QuantizeSettings, work: Work
-) -> "tuple[dict[str, Measurement], dict[str, str]]":
+    variants: Path, tokenizer: PreTrainedTokenizerBase, examples: list[Example], settings: QuantizeSettings, work: Work
+) -> tuple[dict[str, Variant], dict[str, str]]:
     """(measurement by variant, reason by variant that could not be made), from the largest to the smallest."""
-    from tasks.models.quantized import ORDER, make_variant, save_model
-    from tasks.quantization.measure import measure
 
     problems: dict[str, str] = {}
     with work.progress("quantize: fp32", len(examples)) as bar:
@@ -85,16 +86,8 @@ def place(variants: Path, picked: str, model: Path, keep_all: bool) -> None:
         shutil.rmtree(variants)
 
 
-def report(measurements: "dict[str, Measurement]", picked: str, passed_over: list[str], settings: QuantizeSettings, work: Work) -> None:
-    """The table of all variants into meta and metrics, and the key figures."""
-    work.meta |= {
-        "adapters": [],
-        "model": "model",
-        "precision": picked,
-        "asked_for": settings.pick,
-        "passed_over": passed_over,
-        "variants": [measurement.row() for measurement in measurements.values()],
-    }
+def report(measurements: dict[str, Variant], picked: str, work: Work) -> None:
+    """The figures of all variants as metrics, and the key figures."""
     for variant, measurement in measurements.items():
         for figure in ("perplexity", "extra_loss", "disk_bytes", "memory_bytes", "tokens_per_second"):
             work.metric(f"quantize.{variant}_{figure}", getattr(measurement, figure))

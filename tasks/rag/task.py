@@ -9,39 +9,33 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from storage.artifacts import ArtifactRef, content_key
 from storage.home import Home
-from storage.queries.tables import table_names, table_rows
+from storage.kinds import Index
 from storage.segments import Segments
+from tasks.data.records import content_id, load_documents, load_dropped, load_questions
+from tasks.data.select import balanced
+from tasks.documents.finding import find_documents
+from tasks.documents.parsed import Parsed, Section, Unreadable
+from tasks.documents.reading import read_all
 from tasks.errors import MigakiError
+from tasks.rag.chunking import chunk_documents
+from tasks.rag.embedding import Embedder
+from tasks.rag.fingerprint import TABLE, table_documents
+from tasks.rag.incremental import Cut, Entry, cut_new, embed_new, kept_cuts, read_new, text_hash
+from tasks.rag.postings import ChunkTerms
+from tasks.rag.retrieval import Retriever, document_rank, retrieval_figures, write_index
 from tasks.rag.settings import IndexSettings
-from tasks.stages.code import code_hash
-from tasks.stages.stage import Work, require, stage
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from tasks.documents.parsed import Parsed, Unreadable
-    from tasks.rag.embedding import Embedder
-    from tasks.rag.incremental import Cut, Entry
-    from tasks.rag.postings import ChunkTerms
+from tasks.stages.keys import code_hash
+from tasks.stages.work import Work, require
 
 Rows = list[dict[str, Any]]
 CHUNK_COLUMNS = ("chunk_id", "document_id", "ordinal", "heading", "text", "tokens", "lang")
-TABLE = "table:"
 QUESTIONS = 500  # stored questions asked of a new index
-
-
-def named_documents(settings: IndexSettings) -> list[Any]:
-    """What the documents named in the settings hold, for the key."""
-    from tasks.documents.finding import find_documents
-
-    files = find_documents([spec for spec in settings.documents if not spec.startswith(TABLE)])
-    tables = [spec for spec in settings.documents if spec.startswith(TABLE)]
-    rows = {spec: content_key([[name, str(found)] for name, found in _table_documents(spec, Home.current())]) for spec in tables}
-    return [{file.name: file.digest() for file in files}, rows] if settings.documents else []
 
 
 @dataclass(frozen=True)
@@ -80,11 +74,8 @@ class Caches:
         return content_key([self.settings.chunk_tokens, self.settings.overlap_sentences, self.embedder, code_hash("tasks.rag.incremental")])
 
 
-@stage("index", kind="index", settings=IndexSettings, uses=("embedder",), fingerprint=named_documents)
-def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -> None:
+def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -> Index:
     """Build the index of a dataset's documents, or of those that the settings name."""
-    from tasks.rag.embedding import Embedder
-    from tasks.rag.retrieval import write_index
 
     folder = work.open(require(inputs, "dataset", "prepare"))
     embedder = Embedder(work.embedder.path, work.device, settings.embedder_backend, work.embedder.checksum, work.home.exports)
@@ -100,27 +91,24 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
     with work.progress("index: embed", len(chunks)) as bar:
         vectors = _vectors([chunk["indexed"] for chunk in chunks], embedder, caches, settings, bar.advance)
     about = write_index(work.path, chunks, vectors, settings, work.embedder.checksum, work.embedder.reference, embedder.fingerprint, terms)
-    _record(documents, chunks, embedder, about | _smoke_check(folder, embedder, caches, settings, work), work)
+    record = _record(documents, chunks, embedder, about | _smoke_check(folder, embedder, caches, settings, work), work)
     caches.merge()
+    return record
 
 
 def _vectors(
-    texts: list[str], embedder: "Embedder", caches: Caches, settings: IndexSettings, on_done: Callable[[int], object] = lambda count: None
-) -> "np.ndarray":
+    texts: list[str], embedder: Embedder, caches: Caches, settings: IndexSettings, on_done: Callable[[int], object] = lambda count: None
+) -> np.ndarray:
     """(texts, dimension) vectors, from the cache where they are there."""
-    from tasks.rag.incremental import embed_new
 
-    def embed(new: list[str]) -> "np.ndarray":
+    def embed(new: list[str]) -> np.ndarray:
         return embedder.embed(new, settings.batch_tokens, on_done)
 
     return embed_new(texts, embedder.dimension, caches.vectors, embed, on_done)
 
 
-def _smoke_check(folder: Path, embedder: "Embedder", caches: Caches, settings: IndexSettings, work: Work) -> dict[str, float]:
+def _smoke_check(folder: Path, embedder: Embedder, caches: Caches, settings: IndexSettings, work: Work) -> dict[str, float]:
     """How often stored questions find their documents: what decides whether this index may serve."""
-    from tasks.data.records import load_questions
-    from tasks.data.select import balanced
-    from tasks.rag.retrieval import Retriever, document_rank, retrieval_figures
 
     asked, _ = balanced([question for question in load_questions(folder) if question.document], QUESTIONS)
     if not asked:
@@ -130,10 +118,8 @@ def _smoke_check(folder: Path, embedder: "Embedder", caches: Caches, settings: I
     return retrieval_figures([document_rank(found, question.document) for question, found in zip(asked, hits, strict=True)])
 
 
-def _chunks(folder: Path, settings: IndexSettings, embedder: "Embedder", caches: Caches, work: Work) -> "tuple[Rows, Rows, ChunkTerms]":
+def _chunks(folder: Path, settings: IndexSettings, embedder: Embedder, caches: Caches, work: Work) -> tuple[Rows, Rows, ChunkTerms]:
     """(rows for `documents`, chunks, their terms) of all files of the dataset and of the texts that came with its questions."""
-    from tasks.rag.chunking import chunk_documents
-    from tasks.rag.incremental import Cut, cut_new, kept_cuts
 
     known: dict[str, Cut] = {}
 
@@ -141,7 +127,7 @@ def _chunks(folder: Path, settings: IndexSettings, embedder: "Embedder", caches:
         known.update(kept_cuts(texts - known.keys(), caches.chunks, caches.cutting))
         return texts & known.keys()
 
-    def cut(documents: "list[Parsed]") -> list[Cut]:
+    def cut(documents: list[Parsed]) -> list[Cut]:
         chunked = chunk_documents(documents, settings.chunk_tokens, settings.overlap_sentences, embedder.count_all)
         return [Cut.of(chunks, embedder.count_all) for chunks in chunked]
 
@@ -156,18 +142,13 @@ def _chunks(folder: Path, settings: IndexSettings, embedder: "Embedder", caches:
 
 def _read(
     folder: Path, settings: IndexSettings, caches: Caches, recall: Callable[[set[str]], set[str]], work: Work
-) -> "tuple[list[Entry], dict[str, int], dict[str, Parsed]]":
+) -> tuple[list[Entry], dict[str, int], dict[str, Parsed]]:
     """All documents in order, the bytes of each file, and what the documents hold that were not known, by the hash of their text."""
-    from tasks.data.records import load_documents
-    from tasks.documents.finding import find_documents
-    from tasks.documents.parsed import Parsed, Section
-    from tasks.documents.reading import read_all
-    from tasks.rag.incremental import Entry, read_new, text_hash
 
     named, own = settings.documents, folder / "documents"
     files = find_documents([spec for spec in named if not spec.startswith(TABLE)] or ([str(own)] if own.is_dir() and not named else []))
 
-    def read(new: list[Any]) -> "Iterator[tuple[str, Parsed | Unreadable]]":
+    def read(new: list[Any]) -> Iterator[tuple[str, Parsed | Unreadable]]:
         with work.progress("index: read", len(files), len(files) - len(new)) as bar:
             for name, found in read_all(new, settings.file_seconds, settings.encoding or None, settings.readers):
                 bar.advance()
@@ -176,7 +157,7 @@ def _read(
     found, parsed = read_new(files, caches.reading, caches.files, recall, read)
     entries = [entry for file in files for entry in found[file.name]]
     given = [(text.path, Parsed(text.title, [Section("", [text.text])])) for text in load_documents(folder)]
-    given += [row for spec in named if spec.startswith(TABLE) for row in _table_documents(spec, work.home)]
+    given += [row for spec in named if spec.startswith(TABLE) for row in table_documents(spec, work.home)]
     for name, document in given:
         entries.append(Entry.of(name, text_hash(document) if isinstance(document, Parsed) else "", document))
         if isinstance(document, Parsed):
@@ -188,26 +169,8 @@ def _read(
     return entries, sizes, parsed
 
 
-def _table_documents(spec: str, home: Home) -> "list[tuple[str, Parsed | Unreadable]]":
-    """The documents in a table of the catalog, one a row; `table:NAME#text=COLUMN` says which columns hold what.
-
-    Raises:
-        MigakiError: there is no such table, or the columns are said in another form.
-    """
-    from tasks.documents.finding import split_columns
-    from tasks.documents.rows import Columns, row_documents
-
-    place, columns = split_columns(spec)
-    table, tables = place.removeprefix(TABLE), table_names(home)
-    if table not in tables:
-        raise MigakiError(f"index.documents: the catalog has no table {table!r}; it has {', '.join(tables)}")
-    return list(row_documents(place, table_rows(home, table), Columns.of(columns)))
-
-
-def _rows(entries: "list[Entry]", sizes: dict[str, int], cuts: "dict[str, Cut]", documents: Rows) -> "tuple[Rows, Rows, ChunkTerms]":
+def _rows(entries: list[Entry], sizes: dict[str, int], cuts: dict[str, Cut], documents: Rows) -> tuple[Rows, Rows, ChunkTerms]:
     """(rows for `documents`, chunks, their terms) of documents whose chunks are known."""
-    from tasks.data.records import content_id
-    from tasks.rag.postings import ChunkTerms
 
     chunks: Rows = []
     taken = [cuts[entry.text] for entry in entries if entry.text]
@@ -232,7 +195,6 @@ def _rows(entries: "list[Entry]", sizes: dict[str, int], cuts: "dict[str, Cut]",
 
 def _passed_over(folder: Path) -> Rows:
     """Files among the documents that prepare did not take along, because of their kind."""
-    from tasks.data.records import content_id, load_dropped
 
     dropped = load_dropped(folder, "documents")
     return [
@@ -241,7 +203,7 @@ def _passed_over(folder: Path) -> Rows:
     ]
 
 
-def _record(documents: Rows, chunks: Rows, embedder: "Embedder", found: dict[str, Any], work: Work) -> None:
+def _record(documents: Rows, chunks: Rows, embedder: Embedder, found: dict[str, Any], work: Work) -> Index:
     """Rows, figures and headline of a finished index."""
     skipped = [row for row in documents if row["status"] == "skipped"]
     indexed = len(documents) - len(skipped)
@@ -268,5 +230,15 @@ def _record(documents: Rows, chunks: Rows, embedder: "Embedder", found: dict[str
     for name, value in {"chunks": len(chunks), "skipped": len(skipped), **found, **embedder.export_facts}.items():
         if not isinstance(value, str):
             work.metric(f"index.{name}", value)
-    work.meta |= {"documents": indexed, "chunks": len(chunks), "skipped": len(skipped)} | found
     work.headline("documents, chunks", indexed, len(chunks))
+    return Index(
+        documents=indexed,
+        chunks=len(chunks),
+        skipped=len(skipped),
+        dense_type=found["dense_type"],
+        dense_recall=found["dense_recall"],
+        dense_probes=found["dense_probes"],
+        hit_at_1=found.get("hit@1"),
+        hit_at_5=found.get("hit@5"),
+        mrr_at_10=found.get("mrr@10"),
+    )

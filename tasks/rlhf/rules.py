@@ -17,7 +17,6 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from storage.files import sha256_of
 from tasks.errors import MigakiError
 
 SETTING = "align.rule_rewards"
@@ -73,7 +72,7 @@ def _row(row: int, answer: str) -> str:
 
 
 def load_rules(specs: Sequence[str]) -> list[Rule]:
-    """The rules of these names, from the sources that `rule_sources` took the checksums of.
+    """The rules of these names, from their sources as they are now.
 
     Raises:
         MigakiError: a module or function is missing, a module cannot be imported, or a rule is named twice.
@@ -90,17 +89,7 @@ def load_rules(specs: Sequence[str]) -> list[Rule]:
     return rules
 
 
-def rule_sources(specs: Sequence[str]) -> dict[str, str]:
-    """SHA-256 of each rule's module file, by module. What such a module imports itself is not followed.
-
-    Raises:
-        MigakiError: a module is missing.
-    """
-    modules = {spec.partition(":")[0] for spec in specs}
-    return {module: sha256_of(_find(module)[0]) for module in sorted(modules)}
-
-
-def _find(module: str) -> tuple[Path, str | None]:
+def find_module(module: str) -> tuple[Path, str | None]:
     """The file of a module and the package it belongs to: in the folder where the command runs, else among the installed packages."""
     importlib.invalidate_caches()  # the file may be younger than Python's listing of its folder
     with _working_folder_first():
@@ -126,7 +115,7 @@ class _FromSource(SourceFileLoader):
 
 def _run(module: str) -> ModuleType:
     """The module, executed from its source as it is now: neither an earlier import nor compiled code that seems new enough counts."""
-    source, package = _find(module)
+    source, package = find_module(module)
     made = ModuleType(f"{module} of {SETTING}")
     made.__file__, made.__package__ = str(source), package
     sys.modules[made.__name__] = made  # where dataclasses and the like look for their own module

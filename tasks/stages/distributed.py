@@ -4,7 +4,6 @@ The stage stays one Prefect task. Its process starts `accelerate launch`, hands 
 over; that one alone writes into the artifact. Where the body trains, `tasks.models.data_parallel` shards the rows and sums the gradients.
 """
 
-import importlib
 import json
 import os
 import signal
@@ -21,17 +20,20 @@ import psutil
 from storage.artifacts import ArtifactRef
 from storage.files import replacing
 from storage.home import Home
+from storage.kinds import RECORDS, Record
 from tasks.errors import MigakiError
 from tasks.settings import StageSettings
-from tasks.stages.stage import STAGES, Context, Work, models_of
+from tasks.stages.execute import models_of
+from tasks.stages.spec import StageSpec, function, load
+from tasks.stages.work import Context, Work
 
 JOB, RESULT, MISTAKES = "job.json", "result.json", "mistakes"
 PATIENCE = 30  # seconds for the launcher to end its children
 LAST_WORDS = 2000  # characters of a failed launch's error output that its message quotes
 
 
-def run_in_processes(settings: StageSettings, inputs: dict[str, ArtifactRef], work: Work, context: Context) -> None:
-    """Run the body of `work.stage` in the processes of `context.accelerate`.
+def run_in_processes(spec: StageSpec, settings: StageSettings, inputs: dict[str, ArtifactRef], work: Work, context: Context) -> Record:
+    """Run a body in the processes of `context.accelerate`; its figures come to `work`.
 
     Raises:
         MigakiError: the configuration file is missing, the body raised one, or a process failed; all of them have ended.
@@ -44,8 +46,8 @@ def run_in_processes(settings: StageSettings, inputs: dict[str, ArtifactRef], wo
     with TemporaryDirectory(dir=context.home.root, prefix=".processes-") as scratch:
         folder = Path(scratch)
         job = {
-            "stage": work.stage.name,
-            "module": work.stage.module,
+            "spec": {"name": spec.name, "kind": spec.kind, "body": spec.body, "models": spec.models, "help": spec.help},
+            "settings_class": f"{type(settings).__module__}:{type(settings).__qualname__}",
             "settings": settings.model_dump(mode="json"),
             "inputs": {role: ref.model_dump(mode="json") for role, ref in inputs.items()},
             "path": str(work.path),
@@ -55,7 +57,9 @@ def run_in_processes(settings: StageSettings, inputs: dict[str, ArtifactRef], wo
         (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
         (folder / MISTAKES).mkdir()
         _launch(config, folder, work)
-        work.take_figures(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        work.take_figures(result["figures"])
+        return RECORDS[spec.kind].of(result["meta"], f"what the processes of {spec.name} made")
 
 
 def _launch(config: Path, folder: Path, work: Work) -> None:
@@ -113,8 +117,8 @@ def main(folder: Path) -> None:
     job = json.loads((folder / JOB).read_text(encoding="utf-8"))
     threading.Thread(target=_leave_with, args=(job["waits"],), daemon=True).start()
     state = PartialState(cpu=job["context"]["device"] == "cpu")
-    importlib.import_module(job["module"])
-    stage, first = STAGES[job["stage"]], state.process_index == 0
+    settings_class, first = load(job["settings_class"]), state.process_index == 0
+    spec = StageSpec(**job["spec"], settings=settings_class)
     say = _say if first else lambda *_: None
     facts = job["context"]
     home = Home(Path(facts["home"]))
@@ -130,14 +134,14 @@ def main(folder: Path) -> None:
     own = path if first else folder / f"{path.name}-{state.process_index}"
     own.mkdir(exist_ok=True)
     inputs = {role: ArtifactRef.model_validate(ref) for role, ref in job["inputs"].items()}
-    work = Work(stage, own, inputs, context, models_of(stage, context), keeps=first)
+    work = Work(spec, own, context, models_of(spec, context), keeps=first)
     try:
-        stage.body(stage.settings.model_validate(job["settings"]), inputs, work)
+        record = function(spec.body)(settings_class.model_validate(job["settings"]), inputs, work)
     except MigakiError as error:
         _tell(str(error), folder / MISTAKES, state.process_index)
         raise
     if first:
-        (folder / RESULT).write_text(json.dumps(work.figures()), encoding="utf-8")
+        (folder / RESULT).write_text(json.dumps({"figures": work.figures(), "meta": record.meta()}), encoding="utf-8")
     state.wait_for_everyone()
     state.destroy_process_group()
 

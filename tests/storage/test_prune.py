@@ -21,7 +21,15 @@ def home(tmp_path):
 
 def make(home, key, kind, inputs=None, created=OLD):
     store = ArtifactStore(home)
-    facts = {"stage": "test", "run_id": "r", "settings": {}, "model": None, "meta": {}, "seconds": 0.0, "created": created}
+    facts = {
+        "stage": "test",
+        "run_id": "r",
+        "settings": {},
+        "model": None,
+        "meta": {"precision": "fp32", "adapters": [], "models": {}},
+        "seconds": 0.0,
+        "created": created,
+    }
     with store.draft(kind, key) as folder:
         (folder / "file.txt").write_text("x" * 100)
         ref = store.commit(folder, facts | {"inputs": inputs or {}})

@@ -35,7 +35,7 @@ def home(tmp_path) -> Home:
 def make(home: Home, name: str, kind: str, minute: int = 0, rows: dict[str, list[dict]] | None = None, **facts):
     """A registered artifact whose run is `run-NAME`, made so many minutes after noon."""
     manifest = {"stage": f"stage-{kind}", "run_id": f"run-{name}", "settings": {}, "inputs": {}, "model": "hub:base", "seconds": 2.0}
-    manifest |= {"meta": {"headlines": []}, "created": (NOON + timedelta(minutes=minute)).isoformat()} | facts
+    manifest |= {"meta": {"headlines": [], "adapters": [], "models": {}}, "created": (NOON + timedelta(minutes=minute)).isoformat()} | facts
     store = ArtifactStore(home)
     with store.draft(kind, name) as folder:
         (folder / "tables").mkdir()

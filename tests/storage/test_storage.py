@@ -24,7 +24,7 @@ FACTS = {
     "settings": {},
     "inputs": {},
     "model": None,
-    "meta": {"headlines": []},
+    "meta": {"headlines": [], "precision": "fp32", "adapters": [], "models": {}},  # enough for each kind
     "seconds": 0.0,
     "created": "2026-01-01T00:00:00",
 }

@@ -9,11 +9,11 @@ from functools import cache
 
 import pytest
 
-import tasks.training.task  # noqa: F401  (registers the stage)
+from flows.catalogue.stages import STAGES
 from tasks.data.records import save
 from tasks.rlhf.guards import WINDOW, Guards
 from tasks.rlhf.settings import PPOSettings, RewardSettings
-from tasks.stages.stage import STAGES
+from tasks.stages.spec import function
 from tasks.training.settings import TuneSettings
 from tests.place import FREE, PAIRS, SMALL, Place
 
@@ -118,17 +118,17 @@ def outcome(tmp_path_factory):
 
     @cache
     def run(stage: str, items: tuple) -> str:
-        settings = STAGES[stage].settings(**{name: list(value) if isinstance(value, tuple) else value for name, value in items})
+        settings = STAGES[stage].own_settings(**{name: list(value) if isinstance(value, tuple) else value for name, value in items})
         inputs = {"dataset": place.dataset, "tuned": place.tuned, "reward": place.reward}
         with place.draft(STAGES[stage].kind) as folder:
             work = place.work(folder)
-            STAGES[stage].body(settings, inputs, work)
+            record = function(STAGES[stage].body)(settings, inputs, work)
             digest = hashlib.sha256(repr([(m["name"], m["step"], m["value"]) for m in work._metrics]).encode())
             for file in sorted(folder.rglob("*.safetensors")):
                 digest.update(file.read_bytes())
             for which in ("first", "second"):
-                digest.update(repr(work.meta.get(f"{which}_scale")).encode())
-            digest.update(str(work.meta.get("ending")).encode())
+                digest.update(repr(getattr(record, f"{which}_scale", None)).encode())
+            digest.update(str(getattr(record, "ending", None)).encode())
             return digest.hexdigest()
 
     return lambda stage, settings: run(stage, tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in settings.items())))

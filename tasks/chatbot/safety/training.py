@@ -4,13 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from tasks.chatbot.safety.classifier import Classifier, features, is_form
+from tasks.chatbot.safety.files import located
 from tasks.chatbot.safety.language import languages
 from tasks.chatbot.safety.meaning import Meaning, fit_meaning, stacked
 from tasks.chatbot.safety.rules import certain, signals
@@ -18,7 +18,6 @@ from tasks.chatbot.safety.settings import ClassifierSettings
 from tasks.data.sources import read_rows
 from tasks.documents.tables import BadRow
 from tasks.errors import MigakiError
-from tasks.stages.code import ROOT
 from tasks.statistics import wilson_interval
 from tasks.text.detection import detect
 from tasks.text.measures import is_refusal
@@ -63,18 +62,6 @@ def _rows(paths: Sequence[str]) -> list[tuple[dict, str]]:
             if isinstance(row, BadRow):
                 raise MigakiError(f"{path}, line {row.line}: {row.detail}")
             found.append((row.value, f"{path}, row {row.line}"))
-    return found
-
-
-def located(path: str) -> Path:
-    """The file of that name, here or, for the examples of this repository, there.
-
-    Raises:
-        MigakiError: there is none.
-    """
-    found = next((place for place in (Path(path), ROOT / path) if place.is_file()), None)
-    if found is None:
-        raise MigakiError(f"safety: {path!r} is no file (looked from {str(Path.cwd())!r})")
     return found
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import tasks.data.task  # noqa: F401  (registers the stage)
-from flows.commands.label import Feedback, ask, contestants, export, prompts_from, unseen
-from flows.running.feedback import with_feedback
+from flows.catalogue.stages import STAGES
+from flows.commands.label import Feedback, ask, contestants, prompts_from, unseen
+from flows.running.feedback import export, with_feedback
 from storage.catalog import Catalog
 from storage.home import Home
 from tasks.data.normalise import preference
@@ -18,7 +18,8 @@ from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
 from tasks.rlhf.labelling import Session, hide
 from tasks.rlhf.losses import bradley_terry
-from tasks.stages.stage import Context, key_of
+from tasks.stages.execute import ingredients
+from tasks.stages.work import Context
 
 MODELS = ("champion-id", "challenger-id")
 
@@ -98,7 +99,7 @@ def test_prepare_reads_feedback_and_its_key_changes_only_when_there_is_some(home
     file.write_text(json.dumps({"prompt": "a", "chosen": "b", "rejected": "c"}), encoding="utf-8")
     empty = {kind: [] for kind in PrepareSettings.PATHS}
     settings = PrepareSettings(**empty | {"preferences": [str(file)]})
-    key = lambda settings: key_of("prepare", with_feedback(settings), {}, Context(home, "", ""))[1]
+    key = lambda settings: ingredients(STAGES["prepare"], with_feedback(settings), {}, Context(home, "", "")).key
     before = key(settings)
     assert key(settings) == before
     scripted(home, "1")

@@ -32,7 +32,9 @@ def release(home: Home, name: str, stage: str, kind: str = "model") -> str:
     with ArtifactStore(home).draft(kind, name * 8) as folder:
         save_tiny(folder / "fp32")
         facts = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": "hub:org/tiny-1M@main", "seconds": 0.0}
-        ref = ArtifactStore(home).commit(folder, facts | {"meta": {"model": "fp32", "precision": "fp32"}, "created": "2026-01-02T03:04:05"})
+        ref = ArtifactStore(home).commit(
+            folder, facts | {"meta": {"model": "fp32", "precision": "fp32", "adapters": [], "models": {}}, "created": "2026-01-02T03:04:05"}
+        )
     register(home, ref)
     with Catalog.of(home).write() as connection:
         connection.execute("UPDATE models SET stage = ? WHERE model_id = ?", [stage, ref.id])

@@ -7,12 +7,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-import tasks.data.task  # noqa: F401  (registers the stage)
+from flows.catalogue.stages import STAGES
 from storage.home import Home
 from tasks.data.records import load_documents, load_dropped, load_instructions, load_preferences, load_questions, load_text
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
-from tasks.stages.stage import STAGES, Context, Work, stage_key
+from tasks.stages.keys import Ingredients
+from tasks.stages.spec import function
+from tasks.stages.work import Context, Work
 from tests.shared import SHARED, needs_shared
 
 NOTHING = {"instructions": [], "preferences": [], "documents": [], "questions": [], "text": []}
@@ -25,8 +27,8 @@ class Prepared:
         self.path, self.log = folder, []
         folder.mkdir()
         context = Context(Home(folder), "", "", emit=lambda text, final: None, log=self.log.append)
-        self.work = Work(STAGES["prepare"], folder, {}, context, {})
-        STAGES["prepare"].body(PrepareSettings(**NOTHING | settings), {}, self.work)
+        self.work = Work(STAGES["prepare"], folder, context, {})
+        self.record = function(STAGES["prepare"].body)(PrepareSettings(**NOTHING | settings), {}, self.work)
         self.work.write_tables()
         self.dropped = pq.read_table(folder / "dropped.parquet").to_pylist() if (folder / "dropped.parquet").exists() else []
 
@@ -121,7 +123,7 @@ def test_files_without_what_they_are_named_for(tmp_path, kind, rows, says):
 def test_format_said_by_the_user_wins(tmp_path):
     row = {"messages": "not this", "instruction": "Name a colour.", "output": "Red."}
     path = lines(tmp_path / "i.jsonl", [row])
-    assert Prepared(tmp_path / "out", instructions=[f"alpaca:{path}"]).work.meta["kept"] == 1
+    assert Prepared(tmp_path / "out", instructions=[f"alpaca:{path}"]).record.kept == 1
     with pytest.raises(MigakiError, match="'messages' is no list"):
         Prepared(tmp_path / "again", instructions=[path])
 
@@ -198,12 +200,15 @@ def test_key_follows_contents_and_not_places(tmp_path):
         (tmp_path / place).mkdir()
         lines(tmp_path / place / "i.jsonl", instructions(3))
     keys = [
-        stage_key(STAGES["prepare"], PrepareSettings(**NOTHING | {"instructions": [str(tmp_path / place / "i.jsonl")]}), {}, {})
+        Ingredients.of(STAGES["prepare"], PrepareSettings(**NOTHING | {"instructions": [str(tmp_path / place / "i.jsonl")]}), {}, {}).key
         for place in ("one", "two")
     ]
     assert keys[0] == keys[1]
     lines(tmp_path / "two/i.jsonl", instructions(4))
-    assert stage_key(STAGES["prepare"], PrepareSettings(**NOTHING | {"instructions": [str(tmp_path / "two/i.jsonl")]}), {}, {}) != keys[0]
+    assert (
+        Ingredients.of(STAGES["prepare"], PrepareSettings(**NOTHING | {"instructions": [str(tmp_path / "two/i.jsonl")]}), {}, {}).key
+        != keys[0]
+    )
 
 
 @needs_shared

@@ -6,9 +6,8 @@ from dataclasses import asdict
 
 import pytest
 
-import tasks.data.task  # noqa: F401  (registers the stage)
-from flows.harvest import gather, write
-from flows.running.feedback import harvested, with_feedback
+from flows.catalogue.stages import STAGES
+from flows.running.feedback import gather, harvested, with_feedback, write_harvest
 from flows.serving.live_index import LiveIndex
 from storage import chats
 from storage.artifacts import ArtifactStore
@@ -19,7 +18,8 @@ from tasks.data.records import load_instructions, load_preferences
 from tasks.data.settings import PrepareSettings
 from tasks.flywheel.harvest import Harvest, harvest
 from tasks.flywheel.settings import HarvestSettings
-from tasks.stages.stage import STAGES, Context, Work
+from tasks.stages.spec import function
+from tasks.stages.work import Context, Work
 from tests.flows.serving.test_live_index import Served
 from tests.storage.test_chats import turn
 
@@ -250,19 +250,19 @@ def test_the_next_run_reads_the_harvest_and_forgets_what_was_taken_back(talk, ho
     settings = PrepareSettings(**empty | {"preferences": [str(tmp_path / "p.jsonl")], "instructions": [str(tmp_path / "i.jsonl")]})
     talk.hold(("What is LoRA?", "A radio.", -1, "Small matrices."), ("温度とは?", "気温です。", -1, "確率の広がりです。", {"lang": "ja"}))
     assert with_feedback(settings) == settings
-    write(home, talk.harvest())
+    write_harvest(home, talk.harvest())
     assert with_feedback(settings.model_copy(update={"feedback": False})).instructions == settings.instructions
     assert with_feedback(PrepareSettings(**empty)) == PrepareSettings(**empty)  # these kinds are not wanted
     with ArtifactStore(home).draft("dataset", "d") as folder:
-        work = Work(STAGES["prepare"], folder, {}, Context(home, "", "", emit=lambda text, final: None, log=print), {})
-        STAGES["prepare"].body(with_feedback(settings), {}, work)
+        work = Work(STAGES["prepare"], folder, Context(home, "", "", emit=lambda text, final: None, log=print), {})
+        function(STAGES["prepare"].body)(with_feedback(settings), {}, work)
         prepared = [*load_preferences(folder, "train"), *load_preferences(folder, "eval")]
         learnt = [*load_instructions(folder, "train"), *load_instructions(folder, "eval")]
     assert {(pair.chosen, pair.lang) for pair in prepared} == {("b", "en"), ("Small matrices.", "en"), ("確率の広がりです。", "ja")}
     assert {row.answer for row in learnt} == {"b", "Small matrices.", "確率の広がりです。"}
     for name in ("t1", "t2"):
         chats.rate(home, name, "ann", 0)
-    write(home, talk.harvest())
+    write_harvest(home, talk.harvest())
     assert with_feedback(settings) == settings and not harvested(home, "instructions").exists()
 
 

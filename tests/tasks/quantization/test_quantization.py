@@ -6,13 +6,14 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from storage.kinds import Variant
 from tasks.errors import MigakiError
 from tasks.models.batching import Example
 from tasks.models.likelihood import Score, score_examples
 from tasks.models.loader import load_model
 from tasks.models.quantized import TEXTBOOK_SAVING, make_variant, quantized_layers, save_model
 from tasks.models.trunk import lm_head
-from tasks.quantization.measure import Measurement, choose, fixed_tokens, measure, perplexity_of
+from tasks.quantization.measure import choose, fixed_tokens, measure, perplexity_of
 from tests.models import save_tiny, tiny_gpt2, tiny_llama, tiny_tokenizer
 
 IDS = torch.arange(2 * 9).reshape(2, 9)
@@ -114,10 +115,10 @@ def test_fixed_tokens_never_keeps_a_row_without_an_answer():
     assert fixed_tokens(rows, 70, tiny_tokenizer()) == [rows[0]]
 
 
-BASE = Measurement("fp32", 10.0, 0.0, {}, 0, 0, 0.0, 0.0, 0.0, 1.0)
+BASE = Variant("fp32", 10.0, 0.0, {}, 0, 0, 0.0, 0.0, 0.0, 1.0)
 
 
-def measured(**extra) -> dict[str, Measurement]:
+def measured(**extra) -> dict[str, Variant]:
     return {"fp32": BASE} | {variant: replace(BASE, variant=variant, extra_loss=loss) for variant, loss in extra.items()}
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import tasks.documents.reading
-import tasks.rag.chunking
+import tasks.rag.task
+from flows.catalogue.stages import STAGES
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.catalog import Catalog, insert
 from storage.segments import MOST
@@ -16,7 +16,7 @@ from tasks.errors import MigakiError
 from tasks.rag.embedding import Embedder
 from tasks.rag.incremental import embed_new, read_new
 from tasks.rag.settings import IndexSettings
-from tasks.stages.stage import STAGES, stage_key
+from tasks.stages.keys import Ingredients
 from tests.small import subject
 from tests.tasks.rag.test_task import SETTINGS, Project
 
@@ -29,7 +29,7 @@ class Place(Project):
         self.docs, self.did = root / "docs", {"read": 0, "cut": 0, "embedded": 0}
         self.docs.mkdir()
         self.nothing = self.dataset([])
-        read, cut, embed = tasks.documents.reading.read_all, tasks.rag.chunking.chunk_documents, Embedder.embed
+        read, cut, embed = tasks.rag.task.read_all, tasks.rag.task.chunk_documents, Embedder.embed
 
         def counted(name, function, items):
             def call(*args, **kwargs):
@@ -38,8 +38,8 @@ class Place(Project):
 
             return call
 
-        monkeypatch.setattr(tasks.documents.reading, "read_all", counted("read", read, lambda args: args[0]))
-        monkeypatch.setattr(tasks.rag.chunking, "chunk_documents", counted("cut", cut, lambda args: args[0]))
+        monkeypatch.setattr(tasks.rag.task, "read_all", counted("read", read, lambda args: args[0]))
+        monkeypatch.setattr(tasks.rag.task, "chunk_documents", counted("cut", cut, lambda args: args[0]))
         monkeypatch.setattr(Embedder, "embed", counted("embedded", embed, lambda args: args[1]))
 
     def write(self, name: str, text: str) -> Path:
@@ -171,14 +171,14 @@ def test_a_table_of_the_catalog_is_indexed(place, monkeypatch):
             connection, "handbook", [{"id": "a", "body": "Lanterns are lit at dusk.", "team": "night"}, {"id": "b", "body": "", "team": ""}]
         )
     settings = IndexSettings(**SETTINGS, documents=["table:handbook#text=body"])
-    before = stage_key(STAGES["index"], settings, {}, {})
+    before = Ingredients.of(STAGES["index"], settings, {}, {}).key
     index = place.build("table:handbook#text=body")
     assert [hit.document for hit in place.open(index).search("lantern", where={"team": "night"})] == ["table:handbook#a"]
     rows = {row["path"]: row for row in place.table(index, "documents")}
     assert rows["table:handbook#b"]["status"] == "skipped" and "no text" in rows["table:handbook#b"]["reason"]
     with Catalog.of(place.home).write() as connection:
         connection.execute("UPDATE handbook SET body = 'Lanterns are put out at dawn.' WHERE id = 'a'")
-    assert stage_key(STAGES["index"], settings, {}, {}) != before
+    assert Ingredients.of(STAGES["index"], settings, {}, {}).key != before
     with pytest.raises(MigakiError, match="no table 'handbok'; it has .*handbook"):
         place.build("table:handbok")
 
@@ -193,16 +193,14 @@ def test_pages_labels_and_metadata_reach_the_search(place):
 
 
 def test_what_is_read_is_indexed_or_accounted_for(place, monkeypatch):
-    read = tasks.documents.reading.read_all
+    read = tasks.rag.task.read_all
     place.write("only.csv", "text")
     index = place.build()
     rows = {row["path"]: row for row in place.table(index, "documents")}
     assert len(rows) == 17 and rows["only.csv"]["status"] == "skipped" and rows["only.csv"]["reason"]
     assert sum(row["chunks"] for row in rows.values()) == len(place.open(index))
     place.write("new.txt", "One more.")
-    monkeypatch.setattr(
-        tasks.documents.reading, "read_all", lambda files, *rest: [(f"x{name}", found) for name, found in read(files, *rest)]
-    )
+    monkeypatch.setattr(tasks.rag.task, "read_all", lambda files, *rest: [(f"x{name}", found) for name, found in read(files, *rest)])
     with pytest.raises(MigakiError, match="'xnew.txt' was read, and is of none of the 2 files given"):
         place.build()
 

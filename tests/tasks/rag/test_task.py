@@ -7,8 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-import tasks.data.task
-import tasks.rag.task  # noqa: F401  (both register their stages)
+from flows.catalogue.stages import STAGES
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from tasks.data.settings import PrepareSettings
@@ -16,7 +15,9 @@ from tasks.errors import MigakiError
 from tasks.models.reference import resolve
 from tasks.rag.retrieval import open_index
 from tasks.rag.settings import IndexSettings
-from tasks.stages.stage import STAGES, Context, Work, stage_key
+from tasks.stages.keys import Ingredients
+from tasks.stages.spec import function
+from tasks.stages.work import Context, Work
 from tests.embedder import LIMIT, save_tiny_embedder
 
 SETTINGS = {"chunk_tokens": 60, "overlap_sentences": 1}
@@ -37,10 +38,10 @@ class Project:
         self.count += 1
         store = ArtifactStore(self.home)
         with store.draft(STAGES[name].kind, f"{self.count:064}") as folder:
-            work = Work(STAGES[name], folder, inputs, self.context, {"embedder": self.embedder})
-            STAGES[name].body(settings, inputs, work)
+            work = Work(STAGES[name], folder, self.context, {"embedder": self.embedder})
+            record = function(STAGES[name].body)(settings, inputs, work)
             work.write_tables()
-            return store.commit(folder, self.manifest(name, settings, inputs) | {"meta": work.meta})
+            return store.commit(folder, self.manifest(name, settings, inputs) | {"meta": record.meta()})
 
     def manifest(self, name: str, settings, inputs: dict[str, ArtifactRef]) -> dict:
         return {"inputs": {}}
@@ -141,7 +142,7 @@ def test_stored_questions_are_the_smoke_check(project, folder, tmp_path):
     questions = tmp_path / "q.jsonl"
     questions.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     index = project.run("index", IndexSettings(**SETTINGS), dataset=project.dataset([str(folder)], [str(questions)]))
-    assert index.meta["hit@1"] == 1.0
+    assert index.meta["hit_at_1"] == 1.0
     assert project.table(index, "indexes")[0]["hit_at_5"] == 1.0
 
 
@@ -153,9 +154,9 @@ def test_documents_named_for_the_index_take_the_place_of_the_datasets(project, f
     index = project.run("index", IndexSettings(**SETTINGS, documents=[str(newer)]), dataset=dataset)
     assert [row["path"] for row in project.table(index, "documents")] == ["falcon.md"]
     settings = IndexSettings(documents=[str(newer)])
-    before = stage_key(STAGES["index"], settings, {}, {})
+    before = Ingredients.of(STAGES["index"], settings, {}, {}).key
     (newer / "falcon.md").write_text("The falcon left.", encoding="utf-8")
-    assert stage_key(STAGES["index"], settings, {}, {}) != before
+    assert Ingredients.of(STAGES["index"], settings, {}, {}).key != before
 
 
 def test_chunk_longer_than_the_embedder_reads_is_refused(project, folder):

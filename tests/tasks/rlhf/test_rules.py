@@ -5,17 +5,18 @@ import json
 import pytest
 import torch
 
-import tasks.rlhf.task  # noqa: F401  (registers the stages)
+from flows.catalogue.stages import STAGES
 from storage.catalog import Catalog
 from storage.registry import register
 from tasks.errors import MigakiError
 from tasks.models.batching import Example, collate
+from tasks.rlhf.fingerprint import rule_sources
 from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
-from tasks.rlhf.rules import Rule, load_rules, rule_sources
+from tasks.rlhf.rules import Rule, load_rules
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
-from tasks.stages.stage import STAGES, stage_key
+from tasks.stages.keys import Ingredients
 from tests.models import tiny_llama, tiny_tokenizer
 from tests.place import Place
 
@@ -91,10 +92,10 @@ def test_rules_stand_in_packages_too_and_the_working_folder_comes_first(rules, t
 
 def test_a_changed_source_counts_at_once_and_makes_another_key(rules):
     settings = PPOSettings(rule_rewards=["my_rules:length"])
-    key = lambda: stage_key(STAGES["align"], settings, {}, {})
+    key = lambda: Ingredients.of(STAGES["align"], settings, {}, {}).key
     assert load_rules(settings.rule_rewards)[0](["p"], ["ab"]) == [2.0]
     before = key()
-    assert before == key() != stage_key(STAGES["align"], PPOSettings(), {}, {})
+    assert before == key() != Ingredients.of(STAGES["align"], PPOSettings(), {}, {}).key
     rules.write_text(RULES.replace("len(answer) for", "9*len('') for"))  # of the same size, in the same second
     assert load_rules(settings.rule_rewards)[0](["p"], ["ab"]) == [0.0] and key() != before
     assert rule_sources([]) == {}
@@ -119,7 +120,7 @@ def test_what_is_missing_is_named(rules, spec, words):
 
 def test_a_missing_module_is_told_before_anything_runs(rules):
     with pytest.raises(MigakiError, match="your_rules"):
-        stage_key(STAGES["align"], PPOSettings(rule_rewards=["your_rules:length"]), {}, {})
+        Ingredients.of(STAGES["align"], PPOSettings(rule_rewards=["your_rules:length"]), {}, {})
     with pytest.raises(MigakiError, match="'my_rules:length' twice"):
         load_rules(["my_rules:length", "my_rules:length*2"])
 

@@ -6,9 +6,9 @@ from transformers import LlamaForSequenceClassification
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Example, collate
+from tasks.rlhf.fingerprint import named_rewards
 from tasks.rlhf.reward import SequenceRewardModel
 from tasks.rlhf.settings import PPOSettings
-from tasks.rlhf.task import named_rewards
 from tests.models import tiny_llama, tiny_tokenizer
 from tests.place import Place
 

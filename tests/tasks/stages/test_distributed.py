@@ -3,19 +3,20 @@
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import psutil
 import pytest
 import torch
 
+from flows.catalogue.stages import STAGES
 from storage.artifacts import ArtifactStore
 from tasks.data.records import save
 from tasks.errors import MigakiError
 from tasks.models.data_parallel import all_reduce, all_reduce_gradients, gather, shard
 from tasks.rlhf.settings import PPOSettings, RewardSettings
 from tasks.stages.distributed import run_in_processes
-from tasks.stages.stage import STAGES
+from tasks.stages.execute import run_body
 from tests import ROOT
 from tests.place import FREE, PAIRS, SMALL, Place
 from tests.tasks.training.test_task import TUNE, Project
@@ -43,16 +44,12 @@ def figures(work, names):
 
 
 def both_ways(place, stage, settings, inputs, config):
-    """The works of one process and of two, and the folders they filled."""
+    """The works and records of one process and of two, and the folders they filled."""
     found = []
     for accelerate in ("", config):
         with place.draft(STAGES[stage].kind) as folder:
             work = place.work(folder)
-            work.stage = STAGES[stage]
-            if accelerate:
-                run_in_processes(settings, inputs, work, replace(place.context, accelerate=accelerate))
-            else:
-                STAGES[stage].body(settings, inputs, work)
+            work.record_made = run_body(STAGES[stage], settings, inputs, work, replace(place.context, accelerate=accelerate))
             found.append((work, {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*.safetensors")}))
     return found
 
@@ -81,7 +78,7 @@ def test_ppo_in_two_processes_is_ppo_in_one(tmp_path, config):
     assert [row["answer"] for part in one._tables["rollouts"] for row in part.to_pylist()] == [
         row["answer"] for part in two._tables["rollouts"] for row in part.to_pylist()
     ]
-    assert weights.keys() == others.keys() and one.meta["ending"] == two.meta["ending"] == "all updates done"
+    assert weights.keys() == others.keys() and one.record_made.ending == two.record_made.ending == "all updates done"
     assert not list(place.home.root.glob(".processes-*"))
 
 
@@ -95,7 +92,7 @@ def test_reward_models_in_two_processes_are_those_of_one(tmp_path, config):
     settings = RewardSettings(reward_batch_pairs=4, reward_epochs=2, reward_normalise_prompts=8, reward_answer_tokens=6)
     (one, _), (two, _) = both_ways(place, "reward", settings, {"dataset": dataset, "tuned": place.tuned}, config)
     assert_alike(one, two, ["reward.first_loss", "reward.second_loss", "reward.first_accuracy", "reward.first_length_correlation"])
-    assert one.meta["first_scale"] == pytest.approx(two.meta["first_scale"], abs=1e-4)
+    assert asdict(one.record_made.first_scale) == pytest.approx(asdict(two.record_made.first_scale), abs=1e-4)
 
 
 @pytest.mark.slow
@@ -104,10 +101,8 @@ def test_tuning_in_two_processes_is_tuning_in_one(tmp_path, config):
     for number in (1, 2):
         with ArtifactStore(project.home).draft("adapter", f"{number}" * 64) as folder:
             work = project.work("tune", folder, {})
-            if number == 2:
-                run_in_processes(TUNE, {"dataset": project.dataset}, work, replace(project.context, accelerate=config))
-            else:
-                STAGES["tune"].body(TUNE, {"dataset": project.dataset}, work)
+            context = replace(project.context, accelerate=config if number == 2 else "")
+            run_body(STAGES["tune"], TUNE, {"dataset": project.dataset}, work, context)
             works.append(work)
     assert_alike(*works, ["tune.loss", "tune.loss_per_character_after.en", "tune.loss_per_character_after.ja"])
 
@@ -132,7 +127,7 @@ def test_mistakes_in_a_process_are_told_as_they_are(tmp_path, config):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_the_one_that_waits(tmp_path, config, number):
     code = f"""
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tests.place import FREE, SMALL, Place
 from tasks.stages.distributed import run_in_processes

@@ -7,16 +7,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-import tasks.quantization.task
-import tasks.training.task  # noqa: F401  (both register their stages)
+from flows.catalogue.stages import STAGES
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from tasks.data.records import Instruction, Text, save
 from tasks.errors import MigakiError
 from tasks.models.loader import load_model
+from tasks.models.opening import open_model
 from tasks.models.reference import resolve
 from tasks.quantization.settings import QuantizeSettings
-from tasks.stages.stage import STAGES, Context, Work
+from tasks.stages.spec import function
+from tasks.stages.work import Context, Work
 from tasks.training.settings import PretrainSettings, TuneSettings
 from tests.models import FAMILIES, save_tiny
 
@@ -65,7 +66,7 @@ class Project:
         return ArtifactStore(self.home).commit(folder, {"inputs": {}, "meta": meta})
 
     def work(self, name: str, folder: Path, inputs: dict[str, ArtifactRef]) -> Work:
-        return Work(STAGES[name], folder, inputs, self.context, {"model": resolve(self.context.model, self.home)})
+        return Work(STAGES[name], folder, self.context, {"model": resolve(self.context.model, self.home)})
 
     def run(self, name: str, settings, **inputs: ArtifactRef) -> ArtifactRef:
         """What `execute` does around a body, without the Prefect task."""
@@ -73,9 +74,9 @@ class Project:
         inputs = {"dataset": self.dataset, **inputs}
         with ArtifactStore(self.home).draft(STAGES[name].kind, key) as folder:
             work = self.work(name, folder, inputs)
-            STAGES[name].body(settings, inputs, work)
+            record = function(STAGES[name].body)(settings, inputs, work)
             work.write_tables()
-            return self.commit(folder, work.meta | {"adapters": [*work.meta["adapters"], key], "headlines": work.headlines})
+            return self.commit(folder, record.with_headlines(work.headlines).meta())
 
     def folder(self, ref: ArtifactRef) -> Path:
         return ArtifactStore(self.home).path(ref)
@@ -88,7 +89,8 @@ class Project:
 
     def logits(self, ref: ArtifactRef | None) -> torch.Tensor:
         with torch.no_grad():
-            return self.work("tune", self.home.root, {}).load(ref)[0](IDS).logits
+            work = self.work("tune", self.home.root, {})
+            return open_model(work.model.path, work.trained(ref), work.adapter)[0](IDS).logits
 
 
 @pytest.mark.parametrize("family", FAMILIES)

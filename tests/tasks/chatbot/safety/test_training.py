@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC
 
-import tasks.chatbot.safety.task  # noqa: F401  (registers the stage)
+from flows.catalogue.stages import STAGES
+from flows.serving.guard import open_guard
 from storage.artifacts import ArtifactStore
 from storage.home import Home
 from storage.registry import register
 from tasks.chatbot.safety.classifier import Classifier, features, is_form
+from tasks.chatbot.safety.fingerprint import training_files
 from tasks.chatbot.safety.meaning import COST, GAMMA, fit_meaning, stacked
 from tasks.chatbot.safety.settings import ClassifierSettings, GuardSettings, SafetySettings
-from tasks.chatbot.safety.task import open_guard, training_files
 from tasks.chatbot.safety.training import Example, Rate, fit, folds_of, located, read_examples, threshold, train
 from tasks.errors import MigakiError
 from tasks.models.reference import resolve
-from tasks.stages.stage import STAGES, Context, Work
+from tasks.stages.spec import function
+from tasks.stages.work import Context, Work
 from tests.embedder import save_tiny_embedder
 
 SETTINGS = ClassifierSettings(examples=[], harmless=[], folds=2, min_count=1)
@@ -196,10 +198,10 @@ def trained(tmp_path):
     home.root.mkdir()
     stage, store, embedder = STAGES["safety"], ArtifactStore(home), resolve(str(save_tiny_embedder(tmp_path / "embedder")), home)
     with store.draft(stage.kind, "c" * 64) as folder:
-        work = Work(stage, folder, {}, Context(home, "", "", emit=lambda text, final: None, log=log.append), {"embedder": embedder})
-        stage.body(settings, {}, work)
+        work = Work(stage, folder, Context(home, "", "", emit=lambda text, final: None, log=log.append), {"embedder": embedder})
+        record = function(stage.body)(settings, {}, work)
         work.write_tables()
-        manifest = {"stage": "safety", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "meta": work.meta, "seconds": 0.0}
+        manifest = {"stage": "safety", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "meta": record.meta(), "seconds": 0.0}
         ref = store.commit(folder, manifest | {"created": "2025-01-01T00:00:00"})
     return home, ref, log
 
@@ -210,7 +212,7 @@ def test_the_stage_leaves_a_classifier_that_the_chat_opens(trained):
     register(home, ref)
     guard = open_guard(home, GuardSettings())
     assert guard.classifier.score("please zap the candle") > guard.classifier.score("please paint the candle")
-    assert ref.kind == "classifier" and "refused.en" in ref.meta and guard.version == ref.id
+    assert ref.kind == "classifier" and "refused.en" in ref.meta["rates"] and guard.version == ref.id
     assert any("1 held-out harmful" in line for line in log)
 
 

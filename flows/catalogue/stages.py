@@ -1,0 +1,33 @@
+"""What can be run, in the order of a retraining run: each declared in the `spec.py` of its folder."""
+
+from tasks.errors import MigakiError
+from tasks.stages.spec import FlowSpec, StageSpec, load
+
+DECLARED = (
+    "tasks.data.spec:PREPARE",
+    "tasks.training.spec:PRETRAIN",
+    "tasks.training.spec:TUNE",
+    "tasks.rlhf.spec:REWARD",
+    "tasks.rlhf.spec:ALIGN",
+    "tasks.quantization.spec:QUANTIZE",
+    "tasks.rag.spec:INDEX",
+    "tasks.evaluation.spec:EVALUATE",
+    "tasks.evaluation.spec:PROMOTE",
+    "tasks.chatbot.safety.spec:SAFETY",
+)
+
+SPECS: dict[str, FlowSpec] = {spec.name: spec for spec in map(load, DECLARED)}
+STAGES: dict[str, StageSpec] = {name: spec for name, spec in SPECS.items() if isinstance(spec, StageSpec)}
+# What has a flow, a command, a deployment and a section of the settings: a stage that another's flow runs has none of its own.
+FLOWS: dict[str, FlowSpec] = {name: spec for name, spec in SPECS.items() if not (isinstance(spec, StageSpec) and spec.command != name)}
+
+
+def stage(name: str) -> StageSpec:
+    """The declaration of a stage.
+
+    Raises:
+        MigakiError: there is none of that name.
+    """
+    if name not in STAGES:
+        raise MigakiError(f"there is no stage {name!r}; stages are {', '.join(STAGES)}")
+    return STAGES[name]

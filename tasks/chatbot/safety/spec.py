@@ -1,0 +1,16 @@
+"""How the stage safety is declared."""
+
+from tasks.chatbot.safety.settings import ClassifierSettings, SafetySettings
+from tasks.stages.spec import StageSpec
+
+SAFETY = StageSpec(
+    name="safety",
+    help="train the classifier of harmful requests that the chat uses beside its rules",
+    settings=SafetySettings,
+    counts=ClassifierSettings,
+    kind="classifier",
+    body="tasks.chatbot.safety.task:safety",
+    models=("embedder",),
+    fingerprint="tasks.chatbot.safety.fingerprint:training_files",
+    in_retrain=False,
+)

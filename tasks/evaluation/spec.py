@@ -1,0 +1,22 @@
+"""How the stage evaluate and the gate are declared."""
+
+from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
+from tasks.stages.spec import FlowSpec, StageSpec
+
+EVALUATE = StageSpec(
+    name="evaluate",
+    help="score all models on the same items",
+    settings=EvaluateSettings,
+    kind="evaluation",
+    body="tasks.evaluation.task:evaluate",
+    needs={"release": ("quantize",), "index": ("index",), "dataset": ("prepare",)},
+    takes={"tuned": ("tune",), "aligned": ("align",), "reward": ("reward",), "champion": ()},  # the champion is the registry's to name
+    models=("model", "embedder"),
+    pool="gpu",
+)
+PROMOTE = FlowSpec(
+    name="promote",
+    help="decide whether the newest release becomes the champion",
+    settings=PromoteSettings,
+    needs={"evaluation": ("evaluate",), "release": ("quantize",), "index": ("index",)},
+)

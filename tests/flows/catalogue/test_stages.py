@@ -1,0 +1,78 @@
+"""The table of stages against what hangs on it: flows, forms, deployments, the command."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from flows.catalogue.stages import DECLARED, FLOWS, SPECS, STAGES, stage
+from flows.commands.main import parser
+from flows.running.parameters import STAGE_SETTINGS
+from storage.kinds import RECORDS
+from tasks.errors import MigakiError
+from tasks.stages.spec import StageSpec, function, load
+from tests import ROOT
+
+DEPLOYMENTS = {one["name"]: one for one in yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_every_flow_has_its_file_its_form_and_its_deployment(name):
+    flow = getattr(importlib.import_module(f"flows.{name}"), name)
+    parameters = inspect.signature(flow.fn).parameters
+    assert flow.name == name and parameters[name].annotation is FLOWS[name].settings and "run" in parameters
+    deployment = DEPLOYMENTS[name]
+    assert deployment["entrypoint"] == f"flows/{name}.py:{name}"
+    assert deployment["work_pool"]["name"] == FLOWS[name].pool
+    assert STAGE_SETTINGS[name] is FLOWS[name].settings
+
+
+@pytest.mark.parametrize("spec", STAGES.values(), ids=STAGES)
+def test_what_a_stage_names_is_there(spec):
+    assert callable(function(spec.body)) and (not spec.fingerprint or callable(function(spec.fingerprint)))
+    assert spec.kind in RECORDS and set(spec.models) <= {"model", "embedder"}
+    assert {name for stages in spec.inputs.values() for name in stages} <= STAGES.keys()
+    assert spec.command in FLOWS and spec.settings is FLOWS[spec.command].settings
+    assert set(spec.own_settings.model_fields) <= set(spec.settings.model_fields)
+    if spec.part:  # the flow knows the stage by these parameters
+        flow = getattr(importlib.import_module(f"flows.{spec.command}"), spec.command)
+        assert spec.part.keys() <= inspect.signature(flow.fn).parameters.keys()
+
+
+def test_every_field_of_a_declaration_is_read():
+    """Outside the declarations: a field that nothing reads would promise what does not hold."""
+    sources = [path.read_text(encoding="utf-8") for layer in ("flows", "tasks") for path in (ROOT / layer).rglob("*.py")]
+    for name in StageSpec.__dataclass_fields__:
+        assert any(f".{name}" in source for source in sources), name
+
+
+def test_a_retraining_run_takes_the_settings_of_its_stages():
+    flow = importlib.import_module("flows.retrain").retrain
+    parameters = list(inspect.signature(flow.fn).parameters)
+    assert parameters == ["run", *[name for name, spec in FLOWS.items() if spec.in_retrain]]
+
+
+def test_the_command_lists_what_is_declared():
+    commands = next(action for action in parser()._actions if action.dest == "command")
+    helps = {action.dest: action.help for action in commands._choices_actions}
+    assert {name: helps[name] for name in FLOWS} == {name: spec.help for name, spec in FLOWS.items()}
+    assert len(SPECS) == len(DECLARED)
+
+
+def test_an_unknown_stage_and_an_unknown_address_say_what_there_is():
+    with pytest.raises(MigakiError, match="no stage 'tuen'; stages are prepare, pretrain, tune"):
+        stage("tuen")
+    with pytest.raises(MigakiError, match=r"no module 'tasks\.tuning'"):
+        load("tasks.tuning.spec:TUNE")
+    with pytest.raises(MigakiError, match=r"tasks\.training\.spec has no 'TUEN'"):
+        load("tasks.training.spec:TUEN")
+
+
+def test_specs_are_free_of_torch():
+    modules = sorted({address.partition(":")[0] for address in DECLARED})
+    code = f"import sys, importlib; [importlib.import_module(m) for m in {modules!r}]; print(sorted(set(sys.modules) & {{'torch', 'numpy', 'prefect', 'duckdb'}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
