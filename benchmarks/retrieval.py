@@ -26,7 +26,8 @@ from tasks.documents.parsed import Parsed, Section
 from tasks.models.reference import resolve
 from tasks.rag.chunking import chunk_documents
 from tasks.rag.embedding import Embedder
-from tasks.rag.retrieval import Hit, Retriever, document_rank, retrieval_figures, write_index
+from tasks.rag.index_files import EmbedderIdentity, write_index
+from tasks.rag.retrieval import Hit, Retriever, document_rank, retrieval_figures
 from tasks.rag.settings import IndexSettings
 
 Rows = list[dict[str, Any]]
@@ -83,7 +84,7 @@ def build(folder: Path, corpus: Rows, embedder: Embedder, settings: IndexSetting
     """Write the index of the texts; the number of its chunks."""
     chunks = cut(corpus, embedder, settings)
     vectors = embedder.embed([row["indexed"] for row in chunks], settings.batch_tokens)
-    write_index(folder, chunks, vectors, settings, "", "")
+    write_index(folder, chunks, vectors, settings, EmbedderIdentity("", ""))
     return len(chunks)
 
 

@@ -68,7 +68,7 @@ def lay_out(place: Path, chosen: argparse.Namespace, embedder: object) -> int:
     """Chunks, vectors, questions and Migaki's index for both sides; the number of chunks."""
     from retrieval import cut, read
 
-    from tasks.rag.retrieval import write_index
+    from tasks.rag.index_files import EmbedderIdentity, write_index
     from tasks.rag.settings import IndexSettings
 
     settings = IndexSettings(chunk_tokens=SHORT)
@@ -80,7 +80,7 @@ def lay_out(place: Path, chosen: argparse.Namespace, embedder: object) -> int:
     (place / "questions.json").write_text(json.dumps([text for pair in asked for text in pair][: chosen.questions]), encoding="utf-8")
     (place / "texts.json").write_text(json.dumps([row["indexed"] for row in chunks]), encoding="utf-8")
     np.save(place / "vectors.npy", vectors)
-    write_index(place, chunks, vectors, settings, "", "")
+    write_index(place, chunks, vectors, settings, EmbedderIdentity("", ""))
     return len(chunks)
 
 

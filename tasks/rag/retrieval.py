@@ -13,25 +13,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.errors import MigakiError
 from tasks.rag.bm25 import BM25, Question, Scope
 from tasks.rag.confidence import confidence_of
-from tasks.rag.dense import Dense, build_dense
+from tasks.rag.dense import Dense
 from tasks.rag.embedding import Embedder
-from tasks.rag.postings import LEVELS, ChunkTerms, build_postings, document_numbers
-from tasks.rag.settings import IndexSettings
+from tasks.rag.index_files import CHUNKS, FACTS, VECTORS, read_facts
+from tasks.rag.postings import LEVELS, document_numbers
 from tasks.text.detection import detect
 from tasks.text.language import languages
 from tasks.text.terms import subject
 
-FACTS, VECTORS, CHUNKS = "index.json", "dense.faiss", "chunks.parquet"
 COVERAGE = 0.3  # power of the share of the question's terms that a chunk holds: two terms once each beat one term twice
-FORMAT = 3  # of the files below; raised when an older index can no longer be read
 SHOWN = ("chunk_id", "document", "title", "heading", "text", "lang", "page")
 LIKE = 0.35  # cosine from which a chunk may be found without sharing a term with the question
 CANDIDATES = 200  # of each side, where not all cosines are worked out
@@ -56,65 +52,6 @@ class Hit:
     dense: float
     page: int | None = None
     restricted: bool = False
-
-
-def write_index(
-    folder: Path,
-    chunks: list[dict[str, Any]],
-    vectors: np.ndarray,
-    settings: IndexSettings,
-    checksum: str,
-    reference: str,
-    fingerprint: str = "",
-    terms: ChunkTerms | None = None,
-) -> dict[str, Any]:
-    """Write what `open_index` reads; returns what there is to know of the dense side.
-
-    Args:
-        chunks: rows with what `Hit` shows of a chunk, `indexed`, and `allowed` and `meta` where there are any.
-        vectors: (chunks, dimension) unit vectors, in the same order.
-        checksum, reference, fingerprint: of the embedder that made them.
-        terms: of the chunks, where they are counted already.
-
-    Raises:
-        MigakiError: the parts of the index are not of one size.
-    """
-    dense, about = build_dense(vectors, settings.flat_up_to)
-    faiss.write_index(dense, str(folder / VECTORS))
-    terms = terms or ChunkTerms.of([(chunk["heading"], chunk["text"]) for chunk in chunks])
-    levels = build_postings([chunk["document"] for chunk in chunks], terms, settings.k1, settings.b)
-    for name, level in levels.items():
-        level.save(folder, name)
-    pq.write_table(_table(chunks), folder / CHUNKS)
-    facts = {
-        "format": FORMAT,
-        "embedder": checksum,
-        "embedder_reference": reference,
-        "embedder_backend": settings.embedder_backend,
-        "fingerprint": fingerprint,
-        "dense_weight": settings.dense_weights(),
-        "sentence_weight": settings.sentence_weight,
-        "document_weight": settings.document_weight,
-        "sentences": (terms.parts - 1).tolist(),
-    }
-    (folder / FACTS).write_text(json.dumps(facts | about), encoding="utf-8")
-    if not len(chunks) == dense.ntotal == levels["bm25"].size == len(terms.parts):
-        raise MigakiError(
-            f"the index is incomplete: {len(chunks)} chunks, {dense.ntotal} vectors, postings of {levels['bm25'].size}; nothing of it was kept"
-        )
-    return about
-
-
-def _table(chunks: list[dict[str, Any]]) -> pa.Table:
-    """Chunks as they are stored: who may see each (nobody named: everyone), and what its document says about itself, as JSON."""
-    names = [name for name in dict.fromkeys(name for chunk in chunks for name in chunk) if name not in ("allowed", "meta", "page")]
-    columns = {name: pa.array([chunk.get(name) for chunk in chunks]) for name in names}
-    columns["page"] = pa.array([chunk.get("page") for chunk in chunks], pa.int32())
-    labels = {label: sorted(label) for label in {tuple(chunk.get("allowed") or ()) for chunk in chunks}}
-    columns["allowed"] = pa.array([labels[tuple(chunk.get("allowed") or ())] for chunk in chunks], pa.list_(pa.string()))
-    told = [json.dumps(chunk["meta"], ensure_ascii=False, sort_keys=True) if chunk.get("meta") else "{}" for chunk in chunks]
-    columns["meta"] = pa.array(told)
-    return pa.table(columns)
 
 
 def z_scores(values: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
@@ -288,7 +225,7 @@ def open_index(
     Raises:
         MigakiError: it was built with another embedder, or otherwise used, than the one at hand, or by another version of Migaki.
     """
-    facts = _facts(folder)
+    facts = read_facts(folder)
     if facts["embedder"] != checksum:
         raise MigakiError(
             f"this index was built with {facts['embedder_reference']!r}, another embedder than the one set (run.embedder): "
@@ -305,15 +242,6 @@ def open_index(
     return Retriever(folder, embedder)
 
 
-def _facts(folder: Path) -> dict[str, Any]:
-    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    if facts.get("format", 1) != FORMAT:
-        raise MigakiError(
-            f"this index has format {facts.get('format', 1)}, and this version of Migaki reads format {FORMAT}: build it anew with `migaki index`"
-        )
-    return facts
-
-
 def standing(folder: Path) -> Callable[[Mapping[str, Any]], str]:
     """Asks what has become of a source since an answer rested on it, by the index that serves now: "" where everybody may see it, else
     "restricted source" or "source gone". It is known by its `text_sha256`, wherever that text stands now; where that was rewritten, by its document.
@@ -321,7 +249,7 @@ def standing(folder: Path) -> Callable[[Mapping[str, Any]], str]:
     Raises:
         MigakiError: the index is of another version of Migaki.
     """
-    _facts(folder)
+    read_facts(folder)
     public: dict[str, bool] = {}
     for row in pq.read_table(folder / CHUNKS, columns=["document", "text", "allowed"]).to_pylist():
         for name in (hashlib.sha256(row["text"].encode()).hexdigest(), row["document"]):

@@ -28,7 +28,8 @@ from tasks.rag.embedding import Embedder
 from tasks.rag.fingerprint import TABLE, table_documents
 from tasks.rag.incremental import Cut, Entry, cut_new, embed_new, kept_cuts, read_new, text_hash
 from tasks.rag.postings import ChunkTerms
-from tasks.rag.retrieval import Retriever, document_rank, retrieval_figures, write_index
+from tasks.rag.index_files import EmbedderIdentity, write_index
+from tasks.rag.retrieval import Retriever, document_rank, retrieval_figures
 from tasks.rag.settings import IndexSettings
 from tasks.stages.keys import code_hash
 from tasks.stages.work import Work, require
@@ -90,7 +91,8 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
         raise MigakiError(f"no document could be indexed ({reasons}): give documents with --documents")
     with work.progress("index: embed", len(chunks)) as bar:
         vectors = _vectors([chunk["indexed"] for chunk in chunks], embedder, caches, settings, bar.advance)
-    about = write_index(work.path, chunks, vectors, settings, work.embedder.checksum, work.embedder.reference, embedder.fingerprint, terms)
+    identity = EmbedderIdentity(work.embedder.checksum, work.embedder.reference, embedder.fingerprint)
+    about = write_index(work.path, chunks, vectors, settings, identity, terms)
     record = _record(documents, chunks, embedder, about | _smoke_check(folder, embedder, caches, settings, work), work)
     caches.merge()
     return record

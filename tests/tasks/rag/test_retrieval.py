@@ -7,7 +7,8 @@ import pytest
 
 from tasks.errors import MigakiError
 from tasks.rag.embedding import Embedder
-from tasks.rag.retrieval import FACTS, Retriever, document_rank, open_index, retrieval_figures, write_index, z_scores
+from tasks.rag.index_files import FACTS, EmbedderIdentity, write_index
+from tasks.rag.retrieval import Retriever, document_rank, open_index, retrieval_figures, z_scores
 from tasks.rag.settings import IndexSettings
 from tests.embedder import LIMIT, save_tiny_embedder
 
@@ -44,7 +45,13 @@ def build(folder, **settings) -> Retriever:
         }
         for name, text in TEXTS.items()
     ]
-    write_index(folder, chunks, np.eye(len(TEXTS), dtype=np.float32), IndexSettings(**settings), "checksum", "wheel:some-embedder==1")
+    write_index(
+        folder,
+        chunks,
+        np.eye(len(TEXTS), dtype=np.float32),
+        IndexSettings(**settings),
+        EmbedderIdentity("checksum", "wheel:some-embedder==1"),
+    )
     return Retriever(folder, Directions())
 
 
@@ -153,7 +160,7 @@ def test_terms_in_one_sentence_and_a_document_about_them_come_first(tmp_path):
         {"chunk_id": str(i), "document": document, "title": "", "heading": "", "text": text, "indexed": text, "lang": "en"}
         for i, (document, text) in enumerate(texts)
     ]
-    write_index(tmp_path, chunks, np.eye(len(texts), dtype=np.float32), IndexSettings(), "checksum", "")
+    write_index(tmp_path, chunks, np.eye(len(texts), dtype=np.float32), IndexSettings(), EmbedderIdentity("checksum", ""))
     retriever = Retriever(tmp_path, Directions())
     assert [hit.document for hit in retriever.search("harbour violin", 2)] == ["together", "apart"]
     assert [hit.document for hit in retriever.search("falcon", 5) if hit.text == "A falcon."] == ["devoted", "lost"]
@@ -199,7 +206,7 @@ class Turned:
 
 def opened(folder, chunks, vectors, **settings) -> Retriever:
     folder.mkdir()
-    write_index(folder, chunks, vectors, IndexSettings(**settings), "checksum", "")
+    write_index(folder, chunks, vectors, IndexSettings(**settings), EmbedderIdentity("checksum", ""))
     return Retriever(folder, Turned())
 
 
@@ -285,7 +292,7 @@ def test_an_embedder_used_in_another_way_is_refused(tmp_path):
     path = save_tiny_embedder(tmp_path / "embedder")
     embedder = Embedder(path, checksum="sum")
     (tmp_path / "index").mkdir()
-    write_index(tmp_path / "index", chunks, embedder.embed(["x"]), IndexSettings(), "sum", "", embedder.fingerprint)
+    write_index(tmp_path / "index", chunks, embedder.embed(["x"]), IndexSettings(), EmbedderIdentity("sum", "", embedder.fingerprint))
     assert open_index(tmp_path / "index", path, "sum").search("x")[0].document == "d"
     assert open_index(tmp_path / "index", path, "sum", loaded=embedder).embedder is embedder
     facts = json.loads((tmp_path / "index" / FACTS).read_text(encoding="utf-8"))

@@ -1,0 +1,99 @@
+"""The files of an index: chunks, their vectors, the postings of the three levels of BM25, and what is to be known for searching them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.errors import MigakiError
+from tasks.rag.dense import build_dense
+from tasks.rag.postings import ChunkTerms, build_postings
+from tasks.rag.settings import IndexSettings
+
+FACTS, VECTORS, CHUNKS = "index.json", "dense.faiss", "chunks.parquet"
+FORMAT = 3  # of these files; raised when an older index can no longer be read
+
+
+@dataclass(frozen=True)
+class EmbedderIdentity:
+    """Which embedder made the vectors: the checksum of its files, the reference that named it, and `Embedder.fingerprint`."""
+
+    checksum: str
+    reference: str
+    fingerprint: str = ""
+
+
+def write_index(
+    folder: Path,
+    chunks: list[dict[str, Any]],
+    vectors: np.ndarray,
+    settings: IndexSettings,
+    embedder: EmbedderIdentity,
+    terms: ChunkTerms | None = None,
+) -> dict[str, Any]:
+    """Write what `open_index` reads; returns what there is to know of the dense side.
+
+    Args:
+        chunks: rows with what a hit shows of a chunk, `indexed`, and `allowed` and `meta` where there are any.
+        vectors: (chunks, dimension) unit vectors, in the same order.
+        embedder: the one that made them.
+        terms: of the chunks, where they are counted already.
+
+    Raises:
+        MigakiError: the parts of the index are not of one size.
+    """
+    dense, about = build_dense(vectors, settings.flat_up_to)
+    faiss.write_index(dense, str(folder / VECTORS))
+    terms = terms or ChunkTerms.of([(chunk["heading"], chunk["text"]) for chunk in chunks])
+    levels = build_postings([chunk["document"] for chunk in chunks], terms, settings.k1, settings.b)
+    for name, level in levels.items():
+        level.save(folder, name)
+    pq.write_table(_table(chunks), folder / CHUNKS)
+    facts = {
+        "format": FORMAT,
+        "embedder": embedder.checksum,
+        "embedder_reference": embedder.reference,
+        "embedder_backend": settings.embedder_backend,
+        "fingerprint": embedder.fingerprint,
+        "dense_weight": settings.dense_weights(),
+        "sentence_weight": settings.sentence_weight,
+        "document_weight": settings.document_weight,
+        "sentences": (terms.parts - 1).tolist(),
+    }
+    (folder / FACTS).write_text(json.dumps(facts | about), encoding="utf-8")
+    if not len(chunks) == dense.ntotal == levels["bm25"].size == len(terms.parts):
+        raise MigakiError(
+            f"the index is incomplete: {len(chunks)} chunks, {dense.ntotal} vectors, postings of {levels['bm25'].size}; nothing of it was kept"
+        )
+    return about
+
+
+def _table(chunks: list[dict[str, Any]]) -> pa.Table:
+    """Chunks as they are stored: who may see each (nobody named: everyone), and what its document says about itself, as JSON."""
+    names = [name for name in dict.fromkeys(name for chunk in chunks for name in chunk) if name not in ("allowed", "meta", "page")]
+    columns = {name: pa.array([chunk.get(name) for chunk in chunks]) for name in names}
+    columns["page"] = pa.array([chunk.get("page") for chunk in chunks], pa.int32())
+    labels = {label: sorted(label) for label in {tuple(chunk.get("allowed") or ()) for chunk in chunks}}
+    columns["allowed"] = pa.array([labels[tuple(chunk.get("allowed") or ())] for chunk in chunks], pa.list_(pa.string()))
+    told = [json.dumps(chunk["meta"], ensure_ascii=False, sort_keys=True) if chunk.get("meta") else "{}" for chunk in chunks]
+    columns["meta"] = pa.array(told)
+    return pa.table(columns)
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What `write_index` noted of an index.
+
+    Raises:
+        MigakiError: it is of another version of Migaki.
+    """
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    if facts.get("format", 1) != FORMAT:
+        raise MigakiError(
+            f"this index has format {facts.get('format', 1)}, and this version of Migaki reads format {FORMAT}: build it anew with `migaki index`"
+        )
+    return facts
