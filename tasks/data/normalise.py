@@ -30,7 +30,7 @@ def _field(row: dict[str, Any], name: str) -> str:
 
 def _list(row: dict[str, Any], *names: str) -> list:
     """The first of the fields that is there; a cell of a CSV file holds a list as JSON."""
-    value = next((row[name] for name in names if row.get(name)), [])
+    value: Any = next((row[name] for name in names if row.get(name)), [])
     if isinstance(value, str):
         try:
             value = json.loads(value)

@@ -8,6 +8,8 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import matplotlib_fontja
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 matplotlib_fontja.japanize()
 BLUE, ORANGE, GREY = "#3b6fb6", "#d9822b", "#8a8f98"
@@ -21,20 +23,23 @@ def curves(
 ) -> str:
     """An SVG of named lines over a common axis; `second` are lines on an axis of their own at the right."""
     figure, axis = plt.subplots(figsize=(5.4, 2.8))
-    lines = []
-    for target, named, colours in ((axis, series, (BLUE, GREY)), (axis.twinx() if second else None, second or {}, (ORANGE,))):
+    lines: list[Line2D] = []
+    sides: list[tuple[Axes, dict[str, Sequence[tuple[float, float]]], tuple[str, ...]]] = [(axis, series, (BLUE, GREY))]
+    if second:
+        sides.append((axis.twinx(), second, (ORANGE,)))
+    for target, named, colours in sides:
         for (name, points), colour in zip(named.items(), colours, strict=False):
             lines += target.plot(
                 *zip(*points, strict=True), label=name, color=colour, linewidth=1.6, marker="o" if len(points) < 40 else "", markersize=3
             )
-        if target is not None and named:
+        if named:
             target.set_ylabel(" / ".join(named), color=colours[0])
             target.spines[["top"]].set_visible(False)
     axis.set_title(title, fontsize=11, loc="left")
     axis.set_xlabel(xlabel)
     axis.grid(alpha=0.25)
     if len(lines) > 1:
-        axis.legend(lines, [line.get_label() for line in lines], fontsize=8, frameon=False)
+        axis.legend(lines, [str(line.get_label()) for line in lines], fontsize=8, frameon=False)
     figure.tight_layout()
     out = io.StringIO()
     figure.savefig(out, format="svg")

@@ -34,6 +34,11 @@ def row_for(model: str, item: Item, suite: str, **values: Any) -> Row:
     } | values
 
 
+def text_of(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    """What an answer says, without special tokens."""
+    return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+
 def answer_losses(
     name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], max_tokens: int, bar: Bar
 ) -> list[Row]:
@@ -67,7 +72,7 @@ def sampled_answers(
     )
     rows = []
     for item, answer in zip(items, answers, strict=True):
-        text = tokenizer.decode(answer.ids, skip_special_tokens=True).strip()
+        text = text_of(tokenizer, answer.ids)
         rows.append(row_for(name, item, "answers", answer=text, tokens=len(answer.ids), characters=len(text), refused=is_refusal(text)))
     return rows, [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
 
@@ -101,7 +106,7 @@ def timed_answers(
             temperature=0,
         )[0]
         seconds = time.perf_counter() - start
-        text = tokenizer.decode(answer.ids, skip_special_tokens=True).strip()
+        text = text_of(tokenizer, answer.ids)
         rows.append(row_for(name, item, "latency", answer=text, tokens=len(answer.ids), seconds=seconds))
         bar.advance()
     return rows
@@ -126,7 +131,7 @@ def context_answers(
         ):
             prompt = encode_prompt(tokenizer, messages)
             answer = sample(model, [prompt], max_new_tokens=settings.answer_tokens, end_ids=end_ids(tokenizer), temperature=0)[0]
-            text = tokenizer.decode(answer.ids, skip_special_tokens=True).strip()
+            text = text_of(tokenizer, answer.ids)
             rows.append(
                 row_for(name, item, suite, answer=text, tokens=len(answer.ids), similarity=chrf(text, item.reference), sources=sources)
             )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tasks.errors import MigakiError
 from tasks.evaluation.settings import PromoteSettings
 
 METRIC = "answer_loss_per_character"
@@ -49,9 +50,15 @@ def broken_guards(figures: Sequence[dict[str, Any]], champion: str, settings: Pr
 
 
 def decide(figures: Sequence[dict[str, Any]], champion: str, settings: PromoteSettings) -> Decision:
-    """Compare `release` with the model called `champion` in the figures of one evaluation."""
+    """Compare `release` with the model called `champion` in the figures of one evaluation.
+
+    Raises:
+        MigakiError: the evaluation did not compare them.
+    """
     row = lookup(figures, f"release - {champion}", METRIC)
     who = "the champion" if champion == "champion" else "the base model"
+    if row is None:
+        raise MigakiError(f"the evaluation does not compare the release with {who}: run `migaki evaluate` first")
     value, low, high = row["value"], row["low"], row["high"]
     words = f"answer loss per character {value:+.3f} against {who} (95 % interval {low:+.3f} to {high:+.3f}, {row['items']} items)"
     if broken := broken_guards(figures, champion, settings):

@@ -1,6 +1,7 @@
 """Rows of answers to figures with intervals: one row of `evaluations` per model, metric and language."""
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from tasks.statistics import Interval, mean_interval, median, percentile, ratio_difference, ratio_interval
@@ -94,6 +95,6 @@ def comparison_figures(model: str, reference: str, rows: Sequence[Row], resample
         figures.append(figure(name, "answer_loss_per_character", lang, interval))
     for column in ("reward", "second_reward"):
         if any(row.get(column) is not None for row in of(rows, model, "answers")):
-            for lang, interval in paired(rows, model, reference, "answers", lambda r, column=column: r[column], lambda _: 1.0, resamples):
+            for lang, interval in paired(rows, model, reference, "answers", itemgetter(column), lambda _: 1.0, resamples):
                 figures.append(figure(name, column, lang, interval))
     return figures

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -195,14 +196,20 @@ class BM25:
         )
 
     def save(self, folder: Path, name: str = "bm25") -> None:
-        arrays = {"vocabulary": self.vocabulary, "starts": self.starts, "ids": self.ids, "counts": self.counts, "lengths": self.lengths}
+        arrays: dict[str, Any] = {
+            "vocabulary": self.vocabulary,
+            "starts": self.starts,
+            "ids": self.ids,
+            "counts": self.counts,
+            "lengths": self.lengths,
+        }
         np.savez(folder / f"{name}.npz", **arrays, formula=np.array([self.k1, self.b]))
 
     @classmethod
     def open(cls, folder: Path, name: str = "bm25") -> "BM25":
         with np.load(folder / f"{name}.npz") as file:
             k1, b = file["formula"].tolist()
-            return cls(*(file[array] for array in ("vocabulary", "starts", "ids", "counts", "lengths")), k1, b)
+            return cls(file["vocabulary"], file["starts"], file["ids"], file["counts"], file["lengths"], k1, b)
 
 
 def _idf(df: np.ndarray, size: int) -> np.ndarray:

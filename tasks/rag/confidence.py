@@ -43,10 +43,17 @@ class Index(Protocol):
 class Hit(Protocol):
     """What is needed of a hit."""
 
-    heading: str
-    text: str
-    score: float
-    dense: float
+    @property
+    def heading(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def score(self) -> float: ...
+
+    @property
+    def dense(self) -> float: ...
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Vectors to a FAISS index: flat while a scan of all is fast, inverted lists (IVF) beyond, probed as widely as a measured recall asks for."""
 
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -22,7 +23,7 @@ def build_dense(vectors: np.ndarray, flat_up_to: int) -> tuple[faiss.Index, dict
         flat.add(vectors)
         return flat, {"dense_type": "flat", "dense_recall": 1.0, "dense_probes": 0}
     lists = max(1, min(int(4 * np.sqrt(count)), count // 39))  # 39: fewest vectors a list that FAISS trains without a warning
-    inverted = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimension), dimension, lists, faiss.METRIC_INNER_PRODUCT)
+    inverted: Any = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimension), dimension, lists, faiss.METRIC_INNER_PRODUCT)
     trained = on_gpu(inverted)
     trained.train(vectors)
     trained.add(vectors)
@@ -63,12 +64,13 @@ class Dense:
     """An opened index: the cosines of a question with chunks."""
 
     def __init__(self, path: Path):
-        self.index = faiss.read_index(str(path))
+        index: Any = faiss.read_index(str(path))
+        self.index = index
         self.size, self.dimension = self.index.ntotal, self.index.d
         self.flat = isinstance(self.index, faiss.IndexFlat)
         if self.flat:
             # The scale of the cosines needs all of them, so the index's own vectors are multiplied; a search for all would also sort them.
-            self._vectors = faiss.rev_swig_ptr(self.index.get_xb(), self.size * self.dimension).reshape(self.size, self.dimension)
+            self._vectors = faiss.rev_swig_ptr(index.get_xb(), self.size * self.dimension).reshape(self.size, self.dimension)
         else:
             self._searched = on_gpu(self.index)
 
@@ -86,8 +88,9 @@ class Dense:
             numbers = self._searched.search(vector[None], count)[1][0]
         else:  # FAISS takes selectors on the CPU alone
             bits = np.packbits(mask, bitorder="little")
-            selector = faiss.IDSelectorBitmap(bits)
-            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=self.index.nprobe)
+            # FAISS adds these constructors when it is imported; its type hints do not have them.
+            selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
+            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=self.index.nprobe)  # type: ignore[call-arg]
             numbers = self.index.search(vector[None], count, params=parameters)[1][0]
         return numbers[numbers >= 0]
 

@@ -38,7 +38,7 @@ class Embedder:
         threads: of one call to `embed`; 0 takes as many as PyTorch does, which OMP_NUM_THREADS sets. A question or two take one.
 
     Raises:
-        MigakiError: no such backend, or the model's tokenizer is not a fast one.
+        MigakiError: no such backend, the model's tokenizer is not a fast one, or the model does not say how long its vectors and texts are.
     """
 
     def __init__(
@@ -55,8 +55,11 @@ class Embedder:
         self.path, self.backend, self.threads = Path(path), backend, threads
         self._checksum = checksum
         model = SentenceTransformer(str(path), device="cpu" if backend == "onnx-int8" else device).eval()
-        self.dimension, self.limit = model.get_embedding_dimension(), model.max_seq_length
-        self._prefix = model.prompts.get(model.default_prompt_name or "", "")
+        dimension, limit = model.get_embedding_dimension(), model.max_seq_length
+        if dimension is None or limit is None:
+            raise MigakiError(f"the embedder in {str(path)!r} does not say how long its vectors are, or the texts that it reads")
+        self.dimension, self.limit = dimension, limit
+        self._prefix = model.prompts.get(model.default_prompt_name or "") or ""
         self._tokenizer, self._pad = _own_tokenizer(model, self.limit), model.tokenizer.pad_token_id or 0
         self._counter = Tokenizer.from_str(self._tokenizer.to_str())
         self._counter.no_truncation()

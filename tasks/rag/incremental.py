@@ -120,7 +120,7 @@ def read_new(
             Entry.of(name, _digest(document, digests[file.name]) if rows else digests[file.name], document) for name, document in documents
         ]
         by_file[file.name] = entries or [Entry(file.name, digests[file.name], "there is nothing in it")]
-        parsed |= {entry.text: document for entry, (_, document) in zip(entries, documents, strict=True) if entry.text}
+        parsed |= {entry.text: document for entry, (_, document) in zip(entries, documents, strict=True) if isinstance(document, Parsed)}
         # A file that was written to meanwhile is not kept under its old digest.
         if any(entry.text for entry in entries) and file.digest() == digests[file.name]:
             fresh[keys[file.name]] = _kept(entries, file.name)
@@ -186,8 +186,7 @@ def _by_file(files: list[DocumentFile], documents: Iterator[Document]) -> Iterat
 
 def _unnamed(document: Parsed | Unreadable, file: DocumentFile) -> Parsed | Unreadable:
     """Without a title that is only the file's name: what is indexed must not change when the file is renamed."""
-    named = isinstance(document, Parsed) and document.title == file.path.stem
-    return replace(document, title="") if named else document
+    return replace(document, title="") if isinstance(document, Parsed) and document.title == file.path.stem else document
 
 
 def _digest(document: Parsed | Unreadable, file: str) -> str:

@@ -107,7 +107,7 @@ def _export(graph: UnitVectors, file: Path) -> None:
 @torch.no_grad()
 def cosine_loss(graph: torch.nn.Module, quantized: Int8Model, encode: Encode) -> dict[str, float]:
     """Cosine of the int8 vectors with the fp32 ones, mean and least, over sentences of each language."""
-    facts = {}
+    facts: dict[str, float] = {}
     for lang, language in languages().items():
         cosines = []
         for ids in encode(list(language.SAMPLE)):

@@ -36,8 +36,8 @@ class ChunkTerms:
     @classmethod
     def joined(cls, parts: "Sequence[ChunkTerms]") -> "ChunkTerms":
         """Of the chunks of all parts, one part after the other."""
-        together = [np.concatenate([part.parts for part in parts])] if parts else [np.zeros(0, np.int64)]
-        return cls(*together, TermCounts.joined([part.counts for part in parts]))
+        together = np.concatenate([part.parts for part in parts]) if parts else np.zeros(0, np.int64)
+        return cls(together, TermCounts.joined([part.counts for part in parts]))
 
 
 def document_numbers(documents: Sequence[str]) -> tuple[np.ndarray, int]:

@@ -20,7 +20,7 @@ from tasks.errors import MigakiError
 from tasks.rag.bm25 import BM25, Question, Scope
 from tasks.rag.confidence import confidence_of
 from tasks.rag.dense import Dense
-from tasks.rag.embedding import Embedder
+from tasks.rag.embedding import Embedder, EmbedderBackend
 from tasks.rag.index_files import CHUNKS, FACTS, VECTORS, read_facts
 from tasks.rag.postings import LEVELS, document_numbers
 from tasks.text.detection import detect
@@ -211,7 +211,7 @@ def open_index(
     embedder_path: Path,
     checksum: str,
     device: str = "cpu",
-    backend: str | None = None,
+    backend: EmbedderBackend | None = None,
     loaded: Embedder | None = None,
     exports: Path | None = None,
 ) -> Retriever:
@@ -231,9 +231,10 @@ def open_index(
             f"this index was built with {facts['embedder_reference']!r}, another embedder than the one set (run.embedder): "
             "build it anew with `migaki index`, or set run.embedder back"
         )
+    if loaded is not None and loaded.fingerprint == facts["fingerprint"]:
+        return Retriever(folder, loaded)
     backend = backend or facts["embedder_backend"]
-    same = loaded is not None and loaded.fingerprint == facts["fingerprint"]
-    embedder = loaded if same else Embedder(embedder_path, device, backend, checksum, exports)
+    embedder = Embedder(embedder_path, device, backend, checksum, exports)
     if facts["fingerprint"] != embedder.fingerprint:
         raise MigakiError(
             f"this index was built with the embedder {facts['fingerprint']!r}, and the one at hand is {embedder.fingerprint!r}: "

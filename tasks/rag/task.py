@@ -27,8 +27,8 @@ from tasks.rag.chunking import chunk_documents
 from tasks.rag.embedding import Embedder
 from tasks.rag.fingerprint import TABLE, table_documents
 from tasks.rag.incremental import Cut, Entry, cut_new, embed_new, kept_cuts, read_new, text_hash
-from tasks.rag.postings import ChunkTerms
 from tasks.rag.index_files import EmbedderIdentity, write_index
+from tasks.rag.postings import ChunkTerms
 from tasks.rag.retrieval import Retriever, document_rank, retrieval_figures
 from tasks.rag.settings import IndexSettings
 from tasks.stages.keys import code_hash

@@ -9,6 +9,7 @@ from tasks.text.language import languages
 from tasks.text.lists import ITEM
 
 DEEPEST = 8  # brackets inside brackets
+NEVER = re.compile(r"(?!)")
 LONGEST_QUOTE = 400  # characters; a bracket open for longer was never closed
 
 
@@ -34,13 +35,13 @@ def trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 @cache
-def _marks(lang: str) -> tuple[re.Pattern[str], re.Pattern[str] | None]:
+def _marks(lang: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What may end a sentence: an end, a bracket (where the language has any), or the end of a line where a paragraph ends or a list goes on;
     and what opens a bracket right behind another."""
     language = languages()[lang]
     line = rf"(?P<line>\n(?=[ \t]*\n)|{ITEM.pattern})"
     if not language.BRACKETS:
-        return re.compile(f"(?P<end>{language.SENTENCE_END})|{line}"), None
+        return re.compile(f"(?P<end>{language.SENTENCE_END})|{line}"), NEVER
     opening, closing = (f"[{re.escape(''.join(side))}]" for side in (language.BRACKETS.keys(), language.BRACKETS.values()))
     marks = re.compile(f"(?P<end>{language.SENTENCE_END})|(?P<open>{opening})|(?P<close>{closing})|{line}")
     return marks, re.compile(rf"\s*{opening}")

@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from threading import Lock
+from typing import Any
 
 LIKENESS = 1e-6  # less than that of any language which finds its own signs in a text
 
@@ -58,7 +59,7 @@ def likeness(text: str) -> float:
 
 
 @cache
-def _stemmer():
+def _stemmer() -> Any:
     import snowballstemmer  # at the first word: it takes longer than all else that is read to tell a text's language
 
     return snowballstemmer.stemmer("english")
@@ -76,7 +77,7 @@ def weight(term: str) -> float:
 
 
 @cache
-def _function_stems() -> frozenset[str]:
+def _function_stems() -> frozenset[str | None]:
     return frozenset(stem(word) for word in FUNCTION_WORDS.split())
 
 
