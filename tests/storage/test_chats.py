@@ -9,30 +9,12 @@ from storage import chats
 from storage.catalog import Catalog, insert
 from storage.chats import ChatLog, UnknownChat
 from storage.home import Home, StorageError
+from tests.turns import turn
 
 
 @pytest.fixture
 def home(tmp_path) -> Home:
     return Home(tmp_path)
-
-
-def turn(name: str, question: str = "量子化とは?", answer: str = "重みを小さくします。", **facts) -> dict:
-    source = {"number": 1, "chunk_id": "c1", "document": "a.md", "title": "A", "heading": "A > B", "text": "long text", "lang": "ja"}
-    return {
-        "turn_id": name,
-        "question": question,
-        "lang": "ja",
-        "answer": answer,
-        "sources": [source | {"score": 1.5, "page": None}],
-        "sentences": [{"text": answer, "cites": (1,), "supported": True}],
-        "calls": [({"name": "calculate", "arguments": {"expression": "1+1"}}, {"name": "calculate", "ok": True, "content": "2"})],
-        "refused": "",
-        "reason": "stop",
-        "quoted": False,
-        "confidence": 0.75,
-        "tokens": 7,
-        "seconds": 0.5,
-    } | facts
 
 
 def test_a_turn_comes_back_as_it_was_said(home):

@@ -10,46 +10,12 @@ import flows.commands.verify
 from flows.commands.verify import verify_index
 from flows.running.parameters import RunSettings
 from flows.serving.live_index import LiveIndex, open_champion
-from storage.artifacts import ArtifactRef, ArtifactStore, canonical_json
+from storage.artifacts import ArtifactStore, canonical_json
 from storage.catalog import Catalog
-from storage.registry import champion_index, register, set_champion_index
+from storage.registry import champion_index, set_champion_index
 from tasks.errors import MigakiError
 from tasks.rag.bm25 import BM25
-from tasks.rag.settings import IndexSettings
-from tests.tasks.rag.test_task import SETTINGS, Project
-
-TEXTS = {"cat.md": "A cat sleeps in the garden.", "neko.txt": "猫は庭で寝る。", "empty.md": ""}
-
-
-class Served(Project):
-    """A project whose indexes are registered and serve."""
-
-    def __init__(self, root):
-        super().__init__(root)
-        self.docs = root / "docs"
-        self.docs.mkdir()
-        for name, text in TEXTS.items():
-            (self.docs / name).write_text(text, encoding="utf-8")
-        self.nothing = self.dataset([])
-
-    def manifest(self, name, settings, inputs) -> dict:
-        about = {
-            "stage": name,
-            "run_id": "r",
-            "settings": settings.model_dump(mode="json"),
-            "inputs": {r: ref.id for r, ref in inputs.items()},
-        }
-        return about | {"seconds": 0.0, "created": "2026-01-01T00:00:00", "model": None, "embedder": self.context.embedder}
-
-    def index(self) -> ArtifactRef:
-        made = self.run("index", IndexSettings(documents=[str(self.docs)], **SETTINGS), dataset=self.nothing)
-        register(self.home, made)
-        return made
-
-    def serve(self) -> ArtifactRef:
-        made = self.index()
-        set_champion_index(self.home, made.id)
-        return made
+from tests.project import Served
 
 
 @pytest.fixture

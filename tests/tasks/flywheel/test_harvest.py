@@ -20,8 +20,8 @@ from tasks.flywheel.harvest import Harvest, harvest
 from tasks.flywheel.settings import HarvestSettings
 from tasks.stages.spec import function
 from tasks.stages.work import Context, Work
-from tests.flows.serving.test_live_index import Served
-from tests.storage.test_chats import turn
+from tests.project import Served
+from tests.turns import turn
 
 
 @pytest.fixture

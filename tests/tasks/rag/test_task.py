@@ -4,58 +4,16 @@ import json
 import random
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from flows.catalogue.stages import STAGES
-from storage.artifacts import ArtifactRef, ArtifactStore
-from storage.home import Home
-from tasks.data.settings import PrepareSettings
+from storage.artifacts import ArtifactStore
 from tasks.errors import MigakiError
-from tasks.models.reference import resolve
 from tasks.rag.retrieval import open_index
 from tasks.rag.settings import IndexSettings
 from tasks.stages.keys import Ingredients
-from tasks.stages.spec import function
-from tasks.stages.work import Context, Work
-from tests.embedder import LIMIT, save_tiny_embedder
-
-SETTINGS = {"chunk_tokens": 60, "overlap_sentences": 1}
-
-
-class Project:
-    """A home with a tiny embedder; stage bodies run in it without Prefect."""
-
-    def __init__(self, root: Path):
-        self.home, self.log, self.count = Home(root / "home"), [], 0
-        self.home.root.mkdir()
-        self.context = Context(
-            self.home, "", str(save_tiny_embedder(root / "embedder")), emit=lambda text, final: None, log=self.log.append
-        )
-        self.embedder = resolve(self.context.embedder, self.home)
-
-    def run(self, name: str, settings, **inputs: ArtifactRef) -> ArtifactRef:
-        self.count += 1
-        store = ArtifactStore(self.home)
-        with store.draft(STAGES[name].kind, f"{self.count:064}") as folder:
-            work = Work(STAGES[name], folder, self.context, {"embedder": self.embedder})
-            record = function(STAGES[name].body)(settings, inputs, work)
-            work.write_tables()
-            return store.commit(folder, self.manifest(name, settings, inputs) | {"meta": record.meta()})
-
-    def manifest(self, name: str, settings, inputs: dict[str, ArtifactRef]) -> dict:
-        return {"inputs": {}}
-
-    def dataset(self, documents: list[str], questions: list[str] = ()) -> ArtifactRef:
-        return self.run(
-            "prepare", PrepareSettings(instructions=[], preferences=[], documents=documents, questions=list(questions), text=[])
-        )
-
-    def table(self, ref: ArtifactRef, name: str) -> list[dict]:
-        return pq.read_table(ArtifactStore(self.home).path(ref) / f"tables/{name}.parquet").to_pylist()
-
-    def open(self, ref: ArtifactRef):
-        return open_index(ArtifactStore(self.home).path(ref), self.embedder.path, self.embedder.checksum)
+from tests.embedder import LIMIT
+from tests.project import SETTINGS, Project
 
 
 @pytest.fixture(scope="module")
