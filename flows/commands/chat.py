@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from flows.commands.show import console
 from flows.serving.engine import Opened, Said, open_engine
-from storage.chats import ChatLog
+from storage.chat_log import ChatLog, Conversation, SafetyDecision
 from storage.home import Home, StorageError
 from storage.queries.models import newest_models
 from tasks.chatbot.language import languages
@@ -61,9 +61,9 @@ class Desk:
     def keep(self, turn: "Turn") -> None:
         if self.conversation is None:
             about = self.opened.about
-            self.conversation = self.log.begin_conversation(about.version or about.model, about.index or None, CHANNEL, OWNER)
+            self.conversation = self.log.begin_conversation(Conversation(about.version or about.model, about.index or None, CHANNEL, OWNER))
         self.log.keep_turn(self.conversation, asdict(turn))
-        self.log.keep_decisions([{"turn_id": turn.turn_id} | decision for decision in turn.decisions])
+        self.log.keep_decisions([SafetyDecision(turn.turn_id, **decision) for decision in turn.decisions])
 
     def rate(self, turn_id: str, rating: int, correction: str | None) -> None:
         with told():

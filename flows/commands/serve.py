@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from flows.commands.show import console
 from flows.running.local import interrupted
 from flows.serving.engine import Opened, open_champion_index, open_engine, with_champion
-from storage.chats import ChatLog, UnknownChat
+from storage.chat_log import ChatLog, Conversation, SafetyDecision
+from storage.chats import KeptMessage, UnknownChat
 from storage.home import Home
 from storage.registry import Artifact, Index, Model, champion, champion_index, newest_classifier
 from tasks.chatbot.web.auth import NO_TOKENS, Tokens, check_exposure, is_loopback, read_tokens
@@ -91,23 +92,21 @@ class KeptChats:
         self.log, self.model_id, self.index_id = log, model_id, index_id
 
     def begin(self, owner: str, title: str) -> str:
-        return self.log.begin_conversation(self.model_id, self.index_id, "page", owner, title)
+        return self.log.begin_conversation(Conversation(self.model_id, self.index_id, "page", owner, title))
 
     def keep(self, conversation_id: str, turn: "Turn") -> None:
         self.log.keep_turn(conversation_id, asdict(turn))
         self.note(turn)
 
     def note(self, turn: "Turn") -> None:
-        self.log.keep_decisions([{"turn_id": turn.turn_id} | decision for decision in turn.decisions])
+        self.log.keep_decisions([SafetyDecision(turn.turn_id, **decision) for decision in turn.decisions])
 
     def conversations(self, owner: str) -> list[dict[str, Any]]:
-        return [
-            {"id": row["conversation_id"], "title": row["title"], "last": row["last"].isoformat()} for row in self.log.conversations(owner)
-        ]
+        return [{"id": talk.conversation_id, "title": talk.title, "last": talk.last.isoformat()} for talk in self.log.conversations(owner)]
 
     def messages(self, conversation_id: str, owner: str) -> list[dict[str, Any]]:
         with _unknown_is_lookup():
-            return [_as_shown(row) for row in self.log.messages(conversation_id, owner)]
+            return [_as_shown(message) for message in self.log.messages(conversation_id, owner)]
 
     def delete(self, conversation_id: str, owner: str) -> None:
         with _unknown_is_lookup():
@@ -126,15 +125,15 @@ def _unknown_is_lookup() -> Iterator[None]:
         raise LookupError(str(error)) from error
 
 
-def _as_shown(row: dict[str, Any]) -> dict[str, Any]:
+def _as_shown(message: KeptMessage) -> dict[str, Any]:
     """A message without what only the catalog needs; calls as the events have them: what was called, and what came back."""
-    if row["role"] == "user":
-        return {"role": "user", "content": row["content"]}
+    if message.role == "user":
+        return {"role": "user", "content": message.content}
     calls = [
         ({"name": call["name"], "arguments": call["arguments"]}, {"name": call["name"], "ok": call["ok"], "content": call["content"]})
-        for call in row["calls"]
+        for call in message.calls
     ]
-    return {name: value for name, value in row.items() if name not in ("message_id", "ordinal", "ts")} | {"calls": calls}
+    return {name: value for name, value in asdict(message).items() if name not in ("message_id", "ordinal", "ts")} | {"calls": calls}
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What people said here becomes data of the next run: comparisons of `migaki label`, and what `migaki harvest` made of the chats."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ def gather(home: Home, settings: HarvestSettings) -> "Harvest":
         return guard.check_output(text).blocked or bool(guard.check_document(text).code)
 
     asked = standing(store.path(store.get(index.artifact_id))) if index else lambda source: ""
-    return harvest(rated_conversations(home), settings, redact, unsafe, asked)
+    return harvest([asdict(turn) for turn in rated_conversations(home)], settings, redact, unsafe, asked)
 
 
 def write_harvest(home: Home, found: "Harvest") -> None:

@@ -17,7 +17,7 @@ from flows.commands import serve
 from flows.serving.engine import open_engine
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.catalog import Catalog
-from storage.chats import ChatLog
+from storage.chat_log import ChatLog
 from storage.home import Home
 from storage.registry import Promotion, record_promotion, register
 from tasks.chatbot.events import Piece

@@ -11,7 +11,8 @@ from flows.running.parameters import COMMAND_SETTINGS, RunParams
 from flows.serving.engine import compute_dtype, open_engine, short_name
 from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog
-from storage.chats import ChatLog, conversations, messages
+from storage.chat_log import ChatLog
+from storage.chats import conversations, messages
 from storage.home import Home, StorageError
 from storage.registry import register
 from tasks.chatbot.events import Ended
@@ -121,8 +122,8 @@ def test_turns_ratings_and_another_model_go_through_the_desk(home):
         assert desk.opened.model.version == second
         desk.opened.close()
     kept = conversations(home, "")
-    assert sorted(row["model_id"] for row in kept) == sorted([first, second]) and {row["channel"] for row in kept} == {"terminal"}
-    assert messages(home, kept[0]["conversation_id"], "")[1]["correction"] == "元気です。"
+    assert sorted(row.model_id for row in kept) == sorted([first, second]) and {row.channel for row in kept} == {"terminal"}
+    assert messages(home, kept[0].conversation_id, "")[1].correction == "元気です。"
 
 
 def test_without_a_terminal_lines_come_from_the_input_and_prompts_go_where_answers_go(tmp_path, monkeypatch):

@@ -9,9 +9,10 @@ import pytest
 from flows.catalogue.stages import STAGES
 from flows.running.feedback import gather, harvested, with_feedback, write_harvest
 from flows.serving.live_index import LiveIndex
-from storage import chats
+from storage import chat_log, chats
 from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog
+from storage.chat_log import Conversation, SafetyDecision
 from storage.home import Home
 from tasks.chatbot.engine import source_of
 from tasks.data.records import load_instructions, load_preferences
@@ -41,21 +42,20 @@ class Talk:
         self.home, self.count = home, 0
 
     def hold(self, *turns: tuple, owner: str = "ann") -> None:
-        name = chats.begin_conversation(self.home, "m", "i", "web", owner)
+        name = chat_log.begin_conversation(self.home, Conversation("m", "i", "web", owner))
         for question, answer, rating, correction, *facts in turns:
             self.count += 1
             checked = [{"text": answer, "cites": (1,), "supported": True}]
             facts = {"lang": "en", "sentences": checked, "calls": []} | (facts[0] if facts else {})
-            chats.keep_turn(self.home, name, turn(f"t{self.count}", question, answer, **facts))
+            chat_log.keep_turn(self.home, name, turn(f"t{self.count}", question, answer, **facts))
             if rating or correction:
                 chats.rate(self.home, f"t{self.count}", owner, rating, correction)
 
     def flag(self, turn_id: str, code: str, blocked: bool) -> None:
-        row = {"turn_id": turn_id, "side": "document", "code": code, "blocked": blocked, "score": 1.0, "lang": "en"}
-        chats.keep_decisions(self.home, [row])
+        chat_log.keep_decisions(self.home, [SafetyDecision(turn_id, "document", code, blocked, 1.0, "en")])
 
     def harvest(self, **settings) -> Harvest:
-        turns = chats.rated_conversations(self.home)
+        turns = [asdict(turn) for turn in chats.rated_conversations(self.home)]
         return harvest(turns, HarvestSettings(**settings), redact, lambda text: "bomb" in text, lambda source: "")
 
 
@@ -267,5 +267,5 @@ def test_the_next_run_reads_the_harvest_and_forgets_what_was_taken_back(talk, ho
 
 
 def test_nobody_has_said_anything(home):
-    assert harvest(chats.rated_conversations(home), HarvestSettings(), redact, bool, str).counts() == []
+    assert harvest([asdict(turn) for turn in chats.rated_conversations(home)], HarvestSettings(), redact, bool, str).counts() == []
     assert Catalog.of(home).query("SELECT * FROM feedback") == []

@@ -1,0 +1,240 @@
+"""Chats on their way into the catalog: one at a time, or through `ChatLog`, which takes turns from many threads.
+
+A write of the catalog copies its file, so a server with many users writes many turns in one transaction.
+"""
+
+import hashlib
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+import duckdb
+
+from storage.catalog import Catalog, insert, utc_now
+from storage.chats import KeptMessage, ListedConversation, conversations, delete_conversation, messages, rate
+from storage.home import Home, StorageError
+
+Row = dict[str, Any]
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A row of `conversations`. Without a title, its first question names it."""
+
+    model_id: str
+    index_id: str | None
+    channel: str
+    owner: str = ""
+    title: str = ""
+    conversation_id: str = field(default_factory=new_id)
+    started: datetime = field(default_factory=utc_now)
+
+
+@dataclass(frozen=True)
+class SafetyDecision:
+    """What the safety filters decided about one side of a turn: its input, its output or a document."""
+
+    turn_id: str
+    side: str
+    code: str
+    blocked: bool
+    score: float | None = None
+    lang: str | None = None
+
+
+@dataclass
+class Batch:
+    """Rows on their way into the catalog; messages get their place in the conversation when they are written."""
+
+    conversations: list[Row] = field(default_factory=list)
+    messages: list[Row] = field(default_factory=list)
+    decisions: list[Row] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.conversations) + len(self.messages) + len(self.decisions)
+
+    def extend(self, later: "Batch") -> None:
+        self.conversations += later.conversations
+        self.messages += later.messages
+        self.decisions += later.decisions
+
+    def write(self, home: Home) -> None:
+        """All rows in one transaction. Raises: what `Catalog.write` raises."""
+        with Catalog.of(home).write() as connection:
+            insert(connection, "conversations", self.conversations)
+            insert(connection, "messages", _placed(connection, self.messages))
+            insert(connection, "safety_decisions", self.decisions)
+
+
+def _placed(connection: duckdb.DuckDBPyConnection, messages: list[Row]) -> list[Row]:
+    """The messages with their ordinals, after those that their conversations have already."""
+    wanted = sorted({message["conversation_id"] for message in messages})
+    last = dict(
+        connection.execute(
+            "SELECT conversation_id, max(ordinal) FROM messages WHERE conversation_id IN (SELECT unnest(?)) GROUP BY ALL", [wanted]
+        ).fetchall()
+    )
+    placed = []
+    for message in messages:
+        last[message["conversation_id"]] = last.get(message["conversation_id"], -1) + 1
+        placed.append(message | {"ordinal": last[message["conversation_id"]]})
+    return placed
+
+
+def _message_rows(conversation_id: str, turn: Mapping[str, Any]) -> list[Row]:
+    """A question and its answer as rows of `messages`. `turn` is a `Turn` of the chatbot as a plain dictionary."""
+    common = {"conversation_id": conversation_id, "turn_id": turn["turn_id"], "lang": turn["lang"], "ts": utc_now()}
+    sources = [source | {"text_sha256": hashlib.sha256(source["text"].encode()).hexdigest()} for source in turn["sources"]]
+    for source in sources:
+        del source["text"]
+    calls = [{**called, "ok": returned["ok"], "content": returned["content"]} for called, returned in turn["calls"]]
+    answer = {
+        "content": turn["answer"].strip(),
+        "reason": turn["reason"],
+        "refused": turn["refused"],
+        "quoted": turn["quoted"],
+        "confidence": turn["confidence"],
+        "sources": sources,
+        "sentences": turn["sentences"],
+        "calls": calls,
+        "tokens": turn["tokens"],
+        "seconds": turn["seconds"],
+    }
+    return [
+        {"message_id": new_id(), "role": "user", "content": turn["question"]} | common,
+        {"message_id": new_id(), "role": "assistant"} | answer | common,
+    ]
+
+
+def _decision_rows(decisions: Sequence[SafetyDecision]) -> list[Row]:
+    return [{"decision_id": new_id(), "ts": utc_now()} | asdict(decision) for decision in decisions]
+
+
+def begin_conversation(home: Home, conversation: Conversation) -> str:
+    """Enter a conversation; returns its id."""
+    Batch(conversations=[asdict(conversation)]).write(home)
+    return conversation.conversation_id
+
+
+def keep_turn(home: Home, conversation_id: str, turn: Mapping[str, Any]) -> None:
+    """Add a question and its answer to a conversation. `turn` is a `Turn` of the chatbot as a plain dictionary."""
+    Batch(messages=_message_rows(conversation_id, turn)).write(home)
+
+
+def keep_decisions(home: Home, decisions: Sequence[SafetyDecision]) -> None:
+    """Log what the safety filters decided."""
+    Batch(decisions=_decision_rows(decisions)).write(home)
+
+
+class ChatLog:
+    """Keeps turns from many threads: each is taken at once and written with the others of the same moment, by a thread of its own.
+
+    What was taken is lost only if the process is killed within `delay` seconds, or if the catalog cannot be written for so long that more
+    than `limit` rows wait. Reads and ratings write what waits first, so everybody sees the turn that just ended. Close it, or use it in a `with`.
+    """
+
+    def __init__(self, home: Home, *, delay: float = 0.5, enough: int = 100, limit: int = 20_000, on_log: Callable[[str], object] = print):
+        """`delay` is how long a turn may wait for others, in seconds; with `enough` rows waiting they are written at once."""
+        self.home, self.delay, self.enough, self.limit, self.on_log = home, delay, enough, limit, on_log
+        self.lost = 0  # rows given up because the catalog could not be written
+        self._waiting, self._lock, self._writing = Batch(), threading.Lock(), threading.Lock()
+        self._on_the_way = 0  # rows that are being written: they come back where that fails
+        self._some, self._now, self._ending = threading.Event(), threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._write_on, name="chat log", daemon=True)
+        self._thread.start()
+
+    def begin_conversation(self, conversation: Conversation) -> str:
+        self._take(Batch(conversations=[asdict(conversation)]))
+        return conversation.conversation_id
+
+    def keep_turn(self, conversation_id: str, turn: Mapping[str, Any]) -> None:
+        self._take(Batch(messages=_message_rows(conversation_id, turn)))
+
+    def keep_decisions(self, decisions: Sequence[SafetyDecision]) -> None:
+        self._take(Batch(decisions=_decision_rows(decisions)))
+
+    def conversations(self, owner: str) -> list[ListedConversation]:
+        self.flush()
+        return conversations(self.home, owner)
+
+    def messages(self, conversation_id: str, owner: str) -> list[KeptMessage]:
+        self.flush()
+        return messages(self.home, conversation_id, owner)
+
+    def delete_conversation(self, conversation_id: str, owner: str) -> None:
+        self.flush()
+        delete_conversation(self.home, conversation_id, owner)
+
+    def rate(self, turn_id: str, owner: str, rating: int, correction: str | None = None) -> None:
+        self.flush()
+        rate(self.home, turn_id, owner, rating, correction)
+
+    def flush(self) -> None:
+        """Write what waits. Raises what `Catalog.write` raises; then it goes on waiting."""
+        with self._writing:
+            with self._lock:
+                batch, self._waiting = self._waiting, Batch()
+                self._on_the_way = len(batch)
+                self._some.clear()
+                self._now.clear()
+            if not batch:
+                return
+            try:
+                batch.write(self.home)
+            except BaseException:
+                with self._lock:
+                    batch.extend(self._waiting)
+                    self._waiting, self._on_the_way = batch, 0
+                    self._some.set()
+                raise
+            with self._lock:
+                self._on_the_way = 0
+
+    def close(self) -> None:
+        """Write what waits and end the thread."""
+        self._ending.set()
+        self._some.set()
+        self._now.set()
+        self._thread.join()
+        self._try_to_write()
+        if missing := self.lost + len(self._waiting):
+            self.on_log(f"{missing} rows of chats could not be kept")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _take(self, batch: Batch) -> None:
+        with self._lock:
+            if self._on_the_way + len(self._waiting) + len(batch) > self.limit:
+                self.lost += len(batch)
+                return
+            self._waiting.extend(batch)
+            self._some.set()
+            if len(self._waiting) >= self.enough:
+                self._now.set()
+
+    def _write_on(self) -> None:
+        while not self._ending.is_set():
+            self._some.wait()
+            self._now.wait(self.delay)
+            if not self._ending.is_set() and not self._try_to_write():
+                self._ending.wait(10 * self.delay)
+
+    def _try_to_write(self) -> bool:
+        """Whether it worked. A catalog that cannot be written now must not end the chat: it is told, and tried again."""
+        try:
+            self.flush()
+        except (StorageError, OSError, duckdb.Error) as error:
+            self.on_log(f"chats cannot be kept for now ({len(self._waiting)} rows wait): {error}")
+            return False
+        return True
