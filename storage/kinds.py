@@ -39,10 +39,11 @@ class Record:
             StorageError: a field is missing or of another type; `where` names the artifact.
         """
         try:
-            return _adapter(cls).validate_python(meta)
+            record: Self = _adapter(cls.KIND).validate_python(meta)
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
             raise StorageError(f"{where} is no whole {cls.KIND}: {problems}") from error
+        return record
 
     def meta(self) -> dict[str, Any]:
         """The record in plain values, as the manifest has it.
@@ -50,7 +51,7 @@ class Record:
         Raises:
             StorageError: a field is of another type than its dataclass says.
         """
-        plain: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json", exclude_none=True, warnings=False)
+        plain: dict[str, Any] = _adapter(self.KIND).dump_python(self, mode="json", exclude_none=True, warnings=False)
         type(self).of(plain, f"what a stage made of kind {self.KIND!r}")
         return plain
 
@@ -59,8 +60,8 @@ class Record:
 
 
 @cache
-def _adapter(record: type[Record]) -> TypeAdapter[Any]:
-    return TypeAdapter(record)
+def _adapter(kind: Kind) -> TypeAdapter[Any]:
+    return TypeAdapter(RECORDS[kind])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,10 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from storage.artifacts import MANIFEST, ArtifactRef, ArtifactStore, Kind, canonical_json
+from storage.artifacts import MANIFEST, ArtifactRef, ArtifactStore, canonical_json
 from storage.catalog import Catalog, insert, utc_now
 from storage.home import Home
+from storage.kinds import Kind
 from storage.tables import TABLES
 
 
