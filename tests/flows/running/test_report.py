@@ -25,6 +25,7 @@ ROWS = {
     },
 }
 KINDS = {"prepare": "dataset", "tune": "adapter", "evaluate": "evaluation"}
+META = {"prepare": {}, "tune": {"adapters": ["tune-artifact"]}, "evaluate": {"models": {"base": "hub:base"}}}
 
 
 def finished(home: Home) -> None:
@@ -37,7 +38,7 @@ def finished(home: Home) -> None:
             for table, own in rows.items():
                 pq.write_table(pa.Table.from_pylist(own), folder / "tables" / f"{table}.parquet")
             facts = {"stage": stage, "run_id": "earlier" if stage == "tune" else stage, "settings": {}, "inputs": {}, "model": None}
-            meta = {"headlines": [{"label": f"figure of {stage}", "before": 1.0, "after": 2.0}]}
+            meta = META[stage] | {"headlines": [{"label": f"figure of {stage}", "before": 1.0, "after": 2.0}]}
             ref = store.commit(folder, facts | {"meta": meta, "seconds": 1.0, "created": NOON.isoformat()})
         begin_run(home, stage, stage, parent="whole")
         register(home, ref)
