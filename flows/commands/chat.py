@@ -130,4 +130,4 @@ def _plain_line(prompt: str, out: TextIO) -> str:
 def spoken() -> str:
     """The language of the terminal's own words, from the user's locale."""
     said = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
-    return next((code for code in languages() if said.startswith(code)), detect(""))  # as texts of no language count
+    return next((code for code in languages() if said.startswith(code)), detect(""))  # of no language here: what texts of none count as

@@ -34,7 +34,7 @@ from tasks.rag.retrieval import Hit
 from tasks.text.detection import detect
 from tasks.text.messages import Message
 
-HELD = 8  # tokens that wait for the output filter at most: it must see what is shown before it is shown
+HELD = 8  # tokens that are held back at most until the output filter, which must see them first, has read them
 BOUNDARY = re.compile(rf"[{re.escape(''.join(language.SENTENCE_ENDS for language in languages().values()))}\n]")
 # Up to where no word, number or address is cut.
 WHOLE = re.compile(rf".*[\s{re.escape(''.join(language.WORD_ENDS for language in languages().values()))}]", re.S)

@@ -25,7 +25,7 @@ PROMPT, MORE, QUOTES = "you> ", "...> ", '"""'
 COMMAND = re.compile(r"/([a-z]+!?)(?:\s+(.*))?", re.DOTALL)
 CONTROLS = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)  # could move the cursor or turn text around
+)  # never printed: they could move the cursor or turn text around
 SHOWN = 300  # characters of a tool's result
 
 

@@ -62,7 +62,9 @@ def as_data(text: str, specials: Collection[str] = ()) -> str:
     if order_in(escaped) is None:
         return escaped
     parts = [_quoted(part) if order_in(part) else part for part in BREAK.split(escaped)]
-    return "".join(parts) if any(map(order_in, parts)) else _quoted(escaped)  # an order that runs over several lines quotes them all
+    if not any(map(order_in, parts)):  # an order that runs over several sentences is in none of them: the whole text is quoted
+        return _quoted(escaped)
+    return "".join(parts)
 
 
 @cache

@@ -30,8 +30,8 @@ Kind = tuple[str, str, Callable[[re.Match[str]], bool] | None]  # as `SafetyLang
 
 
 @dataclass(frozen=True)
-class Found:
-    """Personal data of one kind from character `start` to `end`."""
+class PersonalData:
+    """Of one kind, from character `start` to `end`."""
 
     code: str
     start: int
@@ -82,25 +82,25 @@ PATTERNS = [
 ]
 
 
-def find(text: str) -> list[Found]:
+def find(text: str) -> list[PersonalData]:
     """All personal data of a text in order; no two overlap. Of two of one code, the one that begins first claims the stretch."""
-    claimed: list[Found] = []
+    claimed: list[PersonalData] = []
     for candidate in sorted(_candidates(half_width(text)), key=_claim):
         if all(candidate.end <= other.start or other.end <= candidate.start for other in claimed):
             claimed.append(candidate)
     return sorted(claimed, key=lambda one: one.start)
 
 
-def _claim(one: Found) -> tuple[int, int]:
+def _claim(one: PersonalData) -> tuple[int, int]:
     return CODES.index(one.code) if one.code in CODES else len(CODES), one.start
 
 
-def _candidates(text: str) -> Iterator[Found]:
+def _candidates(text: str) -> Iterator[PersonalData]:
     for code, pattern, holds in PATTERNS:
         for match in pattern.finditer(text):
             if holds is None or holds(match):
                 group = "number" if "number" in pattern.groupindex else 0
-                yield Found(code, match.start(group), match.end(group))
+                yield PersonalData(code, match.start(group), match.end(group))
 
 
 def redact(text: str, known: str = "") -> str:
@@ -115,7 +115,7 @@ def redact(text: str, known: str = "") -> str:
     return "".join([*parts, text[end:]])
 
 
-def leaked(text: str, known: str = "") -> list[Found]:
+def leaked(text: str, known: str = "") -> list[PersonalData]:
     """Personal data of a text that does not stand in `known`, however it is written there."""
     every = find(text)
     if not (every and known):

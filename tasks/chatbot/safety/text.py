@@ -3,11 +3,11 @@
 import re
 import unicodedata
 
+from tasks.text.widths import TO_ASCII
+
 INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "‐": "-", "‑": "-", "–": "-", "—": "-", "−": "-"})
-# Full-width ASCII, and the dashes people type in numbers, to ASCII: one character for one, so that positions stay.
-HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
-HALF_WIDTH |= {ord(mark): ord("-") for mark in "‐‑‒–—―−"}
+HALF_WIDTH = TO_ASCII | {ord(mark): ord("-") for mark in "‐‑‒–—―−"}  # and the dashes that people type in numbers
 
 
 def plain(text: str) -> str:

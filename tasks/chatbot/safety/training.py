@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tasks.rag.embedding import Embedder
 
 FIELDS = ("prompt", "instruction", "question")
-LOWEST, HIGHEST = 0.2, 0.99  # thresholds outside would refuse what looks harmless, or trust nothing
+LOWEST, HIGHEST = 0.2, 0.99  # a lower threshold would refuse what looks harmless, a higher one next to nothing
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,22 @@ def read_examples(settings: ClassifierSettings) -> list[Example]:
     Raises:
         MigakiError: a file cannot be read, a row has none of the fields, or another label or split than there are; names file and line.
     """
-    found = [_labelled(*row) for row in _rows(settings.examples)]
+    examples = [_labelled(*row) for row in _rows(settings.examples)]
     for label, paths in ((True, settings.harmful), (False, settings.harmless)):
-        found += [Example(_text(row, where), label) for row, where in _rows(paths) if label or not is_refusal(str(row.get("output", "")))]
-    return list({example.prompt: example for example in reversed(found)}.values())[::-1]
+        examples += [
+            Example(_text(row, where), label) for row, where in _rows(paths) if label or not is_refusal(str(row.get("output", "")))
+        ]
+    return list({example.prompt: example for example in reversed(examples)}.values())[::-1]
 
 
 def _rows(paths: Sequence[str]) -> list[tuple[dict, str]]:
-    found = []
+    rows = []
     for path in paths:
         for row in read_rows(located(path)):
             if isinstance(row, BadRow):
                 raise MigakiError(f"{path}, line {row.line}: {row.detail}")
-            found.append((row.value, f"{path}, row {row.line}"))
-    return found
+            rows.append((row.value, f"{path}, row {row.line}"))
+    return rows
 
 
 def _text(row: dict, where: str) -> str:

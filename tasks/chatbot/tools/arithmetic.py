@@ -9,10 +9,10 @@ from tasks.errors import MigakiError
 
 READ = 1000  # characters of a question that are looked at: the patterns are not linear
 FIGURE = r"[0-9\uff10-\uff19]"
-SENTENCES = [  # what goes on with a figure is more than the sentence
+SENTENCES = [  # where a figure follows, the sentence is part of a longer calculation and is left alone
     (re.compile(f"{pattern}(?!{FIGURE})"), signs) for language in languages().values() for pattern, signs in language.SENTENCES
 ]
-# What is said of numbers, in the order in which signs take its place: what is left by one may be what the next looks for.
+# What is said of numbers, in the order in which signs take its place: a later step may look for the signs of an earlier one.
 STEPS = (
     "unit",  # is left out
     "percent",
@@ -75,7 +75,7 @@ def _expression(clause: str) -> str | None:
         return None
     try:
         value_of(text)
-    except Uncomputable:  # the call will say why
+    except Uncomputable:  # arithmetic all the same: the tool is called, and says why there is no value
         return text
     except MigakiError:
         return None

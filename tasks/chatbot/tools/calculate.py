@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 
 from tasks.errors import MigakiError
+from tasks.text.widths import TO_ASCII
 
 Number = int | float
 MAX_LENGTH, MAX_DEPTH, MAX_BITS, MAX_PLACES = 500, 24, 1024, 15
@@ -29,8 +30,6 @@ BINARY = {
 }
 UNARY = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 
-# Full-width forms stand 0xFEE0 above ASCII. Other compatibility forms are not folded: NFKC would make 5² into 52.
-WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: " "}
 SIGNS = str.maketrans(
     {"×": "*", "✕": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "^": "**", "²": "**2", "³": "**3", "π": "pi", "√": "sqrt"}
 )
@@ -87,15 +86,15 @@ def shown(value: Number) -> str:
 
 
 def _plain(expression: str) -> str:
-    """The expression in ASCII, with signs that Python knows."""
-    text = ASKED.sub("", expression.translate(WIDE).translate(SIGNS))
+    """The expression in ASCII, with signs that Python knows. Only width is folded: NFKC would make 5² into 52."""
+    text = ASKED.sub("", expression.translate(TO_ASCII).translate(SIGNS))
     text = re.sub(r"sqrt\s*(\d+\.?\d*)", r"sqrt(\1)", text)
     return TIMES.sub(" * ", PERCENT_OF.sub("/ 100 *", text))
 
 
 def _tokens(text: str, expression: str) -> list[str]:
     """The tokens, all of them allowed and not nested too deep."""
-    found: list[str] = []
+    tokens: list[str] = []
     calls: list[bool] = []  # of each parenthesis that is open, whether it is a function's
     place = 0
     while place < len(text.rstrip()):
@@ -107,13 +106,13 @@ def _tokens(text: str, expression: str) -> list[str]:
         if not separated and token["name"]:
             word = _known(word)
         if word == "(":
-            calls.append(bool(found) and found[-1] in FUNCTIONS)
+            calls.append(bool(tokens) and tokens[-1] in FUNCTIONS)
         elif word == ")" and calls:
             calls.pop()
         if len(calls) > MAX_DEPTH:
             raise MigakiError(f"{expression!r} is nested deeper than {MAX_DEPTH} parentheses")
-        found.append(_number(word))
-    return _percent(found)
+        tokens.append(_number(word))
+    return _percent(tokens)
 
 
 def _known(name: str) -> str:
@@ -129,14 +128,14 @@ def _number(word: str) -> str:
 
 def _percent(tokens: list[str]) -> list[str]:
     """N % as N / 100, where nothing follows that could be divided by."""
-    found = []
+    divided = []
     for i, token in enumerate(tokens):
         follows = tokens[i + 1] if i + 1 < len(tokens) else ""
         if token == follows == "%":
             raise MigakiError("one % after another means nothing")
         remainder = token != "%" or follows == "(" or follows[:1].isalnum() or follows[:1] == "."
-        found += [token] if remainder else ["/", "100"]
-    return found
+        divided += [token] if remainder else ["/", "100"]
+    return divided
 
 
 def _value(node: ast.expr, depth: int) -> Number:

@@ -1,7 +1,7 @@
 """Search in the team's own documents, within what the user may see."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Protocol
 
 from tasks.chatbot.tools.language import languages
@@ -11,8 +11,8 @@ from tasks.chatbot.tools.web_search import RESULTS, Result, listed, query_in
 ASKS = re.compile("|".join(language.ASKS_DOCUMENTS for language in languages().values()), re.I)
 
 
-class Found(Protocol):
-    """What is needed of a hit."""
+class Hit(Protocol):
+    """What is needed of what a search finds."""
 
     title: str
     document: str
@@ -22,7 +22,7 @@ class Found(Protocol):
 class Index(Protocol):
     """What is needed of a retriever."""
 
-    def search(self, query: str, k: int, groups: frozenset[str] = frozenset()) -> list[Any]: ...
+    def search(self, query: str, k: int, groups: frozenset[str] = frozenset()) -> Sequence[Hit]: ...
 
 
 class Documents:
@@ -32,7 +32,7 @@ class Documents:
         self.index = index
 
     def find(self, query: str, groups: frozenset[str] = frozenset()) -> list[Result]:
-        hits: list[Found] = self.index.search(query, RESULTS, groups=groups)
+        hits = self.index.search(query, RESULTS, groups=groups)
         return [Result(hit.title, hit.document, hit.text) for hit in hits]
 
 

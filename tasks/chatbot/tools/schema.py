@@ -68,10 +68,10 @@ def _inlined(schema: Any, definitions: Schema) -> Any:
     if "$ref" in schema:
         target = definitions[schema["$ref"].rpartition("/")[2]]
         schema = target | {key: value for key, value in schema.items() if key != "$ref"}
-    found = {key: value for key, value in schema.items() if not (key == "title" and isinstance(value, str))}
+    untitled = {key: value for key, value in schema.items() if not (key == "title" and isinstance(value, str))}
     return {
         key: {name: _inlined(part, definitions) for name, part in value.items()} if key == "properties" else _inlined(value, definitions)
-        for key, value in found.items()
+        for key, value in untitled.items()
     }
 
 

@@ -36,15 +36,17 @@ def next_call(
         for arguments in tool.rule(question[:READ]) if tool.rule else ():
             if (call := Called(tool.name, arguments)) not in earlier:
                 return call
-    tool = _chosen(backend, toolbox, question, made)
-    if tool is None and forced:
+    chosen = _chosen(backend, toolbox, question, made)
+    if chosen is None and forced:
         tools = list(toolbox.tools.values())
-        found = most_relevant(backend, question, tools)
-        tool = found[0] if found else closest(question, tools)
-    if tool is None:
+        best = most_relevant(backend, question, tools)
+        chosen = best[0] if best else closest(question, tools)
+    if chosen is None:
         return None
-    arguments = decode_arguments(backend, messages, tool, question, made, weak_in)
-    call = None if arguments is None else Called(tool.name, arguments)
+    decoded = decode_arguments(backend, messages, chosen, question, made, weak_in)
+    if decoded is None:
+        return None
+    call = Called(chosen.name, decoded)
     return None if call in earlier and not forced else call
 
 
@@ -56,5 +58,5 @@ def _chosen(backend: Backend, toolbox: ToolBox, question: str, made: list[tuple[
             return failed if sum(called.name == failed.name for called, _ in made) < TRIES else None
     called = [tool for tool in toolbox.tools.values() if any(call.name == tool.name for call, _ in made)]
     left = [tool for tool in toolbox.tools.values() if not tool.rule and tool not in called]
-    found = most_relevant(backend, question, left, called) if left else None
-    return found[0] if found and found[1] >= THRESHOLD else None
+    best = most_relevant(backend, question, left, called) if left else None
+    return best[0] if best and best[1] >= THRESHOLD else None

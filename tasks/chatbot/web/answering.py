@@ -47,7 +47,7 @@ async def answering(produce: Callable[[], Iterator[Event]], stop: threading.Even
 
 def _run(produce: Callable[[], Iterator[Event]], loop: asyncio.AbstractEventLoop, queue: asyncio.Queue, slots: Slots) -> None:
     def say(call: Callable[..., Any], *arguments: Any) -> None:
-        with suppress(RuntimeError):  # the server is gone, and its loop with it
+        with suppress(RuntimeError):  # of a loop that was closed, because the server is gone
             loop.call_soon_threadsafe(call, *arguments)
 
     try:

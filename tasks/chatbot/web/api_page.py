@@ -91,7 +91,8 @@ def page_routes(service: Service) -> APIRouter:
         earlier = []
         if asked.conversation is not None:
             earlier = await run_in_threadpool(messages_of, service, asked.conversation, user)
-            with service.alone(asked.conversation):  # so that the refusal is a status, and not an event
+            # One that is being answered is refused here with a status: once the stream has begun, only an event could say so.
+            with service.alone(asked.conversation):
                 pass
         return EventSourceResponse(turn(service, asked, user, earlier), ping=15)
 
@@ -162,5 +163,5 @@ def produced(
 def sse(event: Event | Begun) -> ServerSentEvent:
     content = asdict(event)
     if isinstance(event, Ended):
-        del content["turn"]["decisions"]  # what the filters thought is for the catalog, and nothing to learn their limits by
+        del content["turn"]["decisions"]  # whoever saw what the filters thought could learn their limits; the catalog keeps it
     return ServerSentEvent(json.dumps(content, ensure_ascii=False), event=type(event).__name__.lower())

@@ -46,11 +46,11 @@ class Tokens:
 
     def find(self, token: str) -> User | None:
         """The token's user. Every known token is compared, in constant time, so the time taken says nothing."""
-        presented, found = _digest(token, "token"), None
+        presented, owner = _digest(token, "token"), None
         for digest, user in self._users:
             if hmac.compare_digest(digest, presented):
-                found = user
-        return found
+                owner = user
+        return owner
 
 
 NO_TOKENS = Tokens([])
@@ -108,8 +108,8 @@ def check_exposure(host: str, tokens: Tokens) -> None:
 
 def hostname(host: str) -> str:
     """`localhost` of `localhost:8400`, `::1` of `[::1]:8400`; empty where the header is no host."""
-    found = HOST.fullmatch(host.lower())
-    return (found["six"] or found["name"]) if found else ""
+    match = HOST.fullmatch(host.lower())
+    return (match["six"] or match["name"]) if match else ""
 
 
 def check_origin(headers: Mapping[str, str], allowed: Iterable[str]) -> None:

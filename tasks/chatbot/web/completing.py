@@ -49,7 +49,7 @@ class Completing:
 
     def __init__(self, service: Service, asked: Completion, user: User):
         self.service, self.asked, self.user = service, asked, user
-        self.engine = service.engine  # another may serve before this answer ends
+        self.engine = service.engine  # kept, because the service may change to another before this answer ends
         self.head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": service.about.model}
         self.dialogue = dialogue(asked.messages)
         system = self.dialogue.system or self.engine.settings.system

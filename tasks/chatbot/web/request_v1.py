@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, field_validator
 
 from tasks.chatbot.web.errors import ApiError
+from tasks.text.messages import Message
 
 
 class Part(BaseModel):
@@ -86,7 +87,7 @@ class Dialogue:
     """Messages sorted out: `turns` are whole earlier ones, `made` the calls of tools since the `question`, each with its result."""
 
     system: str
-    turns: list[dict[str, str]]
+    turns: list[Message]
     question: str
     made: list[tuple[FunctionCall, str]]
 

@@ -24,6 +24,7 @@ from tasks.chatbot.web.metrics import Metrics
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
 from tasks.inference.backend import Backend, Sampling, Unavailable
+from tasks.text.messages import Message
 
 TITLE = 60  # characters of the first question
 log = logging.getLogger("migaki.web")
@@ -112,7 +113,7 @@ class Service:
 
     def conversation(self, messages: list[dict[str, Any]]) -> Conversation:
         """A conversation as it stood, from messages kept; like the engine, it forgets what was refused."""
-        kept: list[dict[str, str]] = []
+        kept: list[Message] = []
         for message in messages:
             kept.append({"role": message["role"], "content": message["content"]})
             if message.get("refused"):
@@ -133,7 +134,7 @@ class Service:
                 async for event in events:
                     yield event
         except Unavailable as error:
-            log.warning("no answer: %s", error)  # which may name addresses that are nothing to those who ask
+            log.warning("no answer: %s", error)  # to the log alone: the message may name addresses that are nothing to those who ask
             raise unavailable() from error
         except MigakiError as error:
             raise ApiError(400, "cannot_answer", str(error)) from error

@@ -98,7 +98,7 @@ ACTS = {
 
 # What no context excuses.
 ALWAYS = {
-    "hate": [  # a loaded question asks for no means
+    "hate": [  # a loaded question is hateful though it asks for no means
         r"\b(?:why (?:are|do|don't|can't|is)|aren't|are|isn't|don't|do) (?:all |most |the )?(?:women|men|girls|jews?|jewish|muslims?|christians?|hindus?|blacks?|black people|whites?|white people|asians?|gays?|lesbians?|homosexuals?|immigrants|foreigners|refugees|disabled|poor people|old people|the elderly|"
         r"fat people|thin people|skinny|transgender|mexicans?|africans?|americans?|chinese|japanese|indians?|arabs?|people (?:from|of|with)|person from|middle eastern|caucasian|multiracial|catholics?|atheists?) .{0,40}(?:stupid|lazy|dirty|bad at|overreact|misbehav|unproductive|inefficient|can't be trusted|untrustworthy|violent|inferior|unintelligent|ugly|greedy|"
         r"criminals?|terrorists?|intolerant|control everything|evil|dangerous|rude|promiscuous|backward|dumb|weak|liars?|dishonest|vain|disgusting|uneducated|aggressive|irrational|emotional|thieves|steal|fewer rights|not deserve|worth(?:less| less))",
