@@ -9,7 +9,7 @@ from tasks.chatbot.tools.arguments import decode_arguments
 from tasks.chatbot.tools.copied import copier
 from tasks.chatbot.tools.schema import enforceable
 from tasks.chatbot.tools.toolbox import Tool
-from tests.tasks.chatbot.tools.test_select import Tiny
+from tests.tasks.chatbot.tools.tiny import Tiny
 
 JAPANESE = copier("ja")
 

@@ -11,9 +11,7 @@ from tasks.chatbot.tools.schema import enforceable
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.chatbot.tools.values import narrowed, numbers_in, numbers_needed
-from tasks.inference.grammar import complete_json, option_logprobs
-from tasks.prompts.template import encode_prompt
-from tests.models import tiny_llama, tiny_tokenizer
+from tests.tasks.chatbot.tools.tiny import Tiny
 
 AREA = Tool.declared(
     {
@@ -50,23 +48,6 @@ BOOKING = Tool.declared(
 )
 BOX = ToolBox([AREA, ROUTE, BOOKING])
 QUESTION = "Find the area of a triangle with a base of 10 and a height of 5.5 in foot."
-
-
-class Tiny:
-    """A backend over a random model: what it decides cannot come from what it knows."""
-
-    name, context = "tiny", 4096
-
-    def __init__(self, seed=0):
-        self.model, self.tokenizer, self.asked = tiny_llama(seed=seed), tiny_tokenizer(), []
-        self.model.config.max_position_embeddings = 4096
-
-    def choose(self, messages, options):
-        return option_logprobs(self.model, self.tokenizer, encode_prompt(self.tokenizer, messages), options)
-
-    def complete_json(self, messages, schema, prefix, max_new_tokens):
-        self.asked.append(messages)
-        return complete_json(self.model, self.tokenizer, encode_prompt(self.tokenizer, messages), schema, max_new_tokens)
 
 
 def call(question, box=BOX, made=(), backend=None, earlier=()):
