@@ -21,7 +21,7 @@ from flows.running.parameters import BUNDLED_MODEL, parse_assignment
 from storage.artifacts import ArtifactStore
 from storage.home import Home
 from tasks.data.records import load_instructions, load_preferences
-from tasks.inference.sampling import sample
+from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.batching import Example
 from tasks.models.likelihood import mean_per_character, score_examples
 from tasks.models.opening import open_model
@@ -60,7 +60,7 @@ def reward_gains(roles, rewards, prompts, settings, tokenizer) -> dict[str, Inte
     found: dict[str, list[float]] = {}
     for role, sign in ((None, -1.0), (POLICY, 1.0)):
         with roles.merged(POLICY) if role else roles.acting(None):
-            answers = sample(roles.model, prompts, max_new_tokens=settings.answer_tokens, end_ids=end_ids(tokenizer), seed=7, batch=32)
+            answers = sample(roles.model, prompts, SamplingParams(settings.answer_tokens, end_ids(tokenizer), seed=7), batch=32)
         examples = [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
         for name, reward in zip(("first", "second"), rewards, strict=True):
             found.setdefault(name, [0.0] * len(prompts))

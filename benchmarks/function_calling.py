@@ -36,7 +36,7 @@ from tasks.chatbot.tools.schema import TYPES
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.inference.local import LocalModel
-from tasks.inference.sampling import sample
+from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.catalogue import weak_languages
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.prompts.template import encode_prompt, end_ids
@@ -137,7 +137,7 @@ def freely(backend: LocalModel, cases: list[Case]) -> list[Called | None]:
         functions = json.dumps([schema["function"] for schema in case.box.schemas()], indent=1)[:6000]
         content = FREE.format(functions=functions, question=case.question)
         prompts.append(encode_prompt(backend.tokenizer, [{"role": "user", "content": content}]))
-    answers = sample(backend.model, prompts, max_new_tokens=FREE_TOKENS, end_ids=end_ids(backend.tokenizer), temperature=0, batch=16)
+    answers = sample(backend.model, prompts, SamplingParams(FREE_TOKENS, end_ids(backend.tokenizer), temperature=0), batch=16)
     return [parsed(backend.tokenizer.decode(answer.ids, skip_special_tokens=True)) for answer in answers]
 
 

@@ -119,14 +119,14 @@ def milliseconds(guard: Guard, prompts: list[str]) -> float:
 def ask_model(prompts: list[str]) -> list[str]:
     """The bundled model's answers, greedily, of at most 48 tokens."""
     from benchmarks.common import bundled_model
-    from tasks.inference.sampling import sample
+    from tasks.inference.sampling import SamplingParams, sample
     from tasks.models.loader import load_model, load_tokenizer
     from tasks.prompts.template import encode_prompt, end_ids
 
     folder = bundled_model()
     model, tokenizer = load_model(folder), load_tokenizer(folder)
     ids = [encode_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in prompts]
-    answers = sample(model, ids, max_new_tokens=48, end_ids=end_ids(tokenizer), temperature=0.0)
+    answers = sample(model, ids, SamplingParams(48, end_ids(tokenizer), temperature=0.0))
     return [tokenizer.decode(answer.ids, skip_special_tokens=True) for answer in answers]
 
 

@@ -83,14 +83,14 @@ def unseen(home: Home, prompts: list[list[dict[str, str]]], models: tuple[str, s
 
 def answers_of(home: Home, model: ArtifactRef, prompts: list[list[dict[str, str]]], seed: int) -> list[str]:
     """One sampled answer to each conversation. One model is in memory at a time."""
-    from tasks.inference.sampling import sample
+    from tasks.inference.sampling import SamplingParams, sample
     from tasks.models.loader import load_model, load_tokenizer
     from tasks.prompts.template import encode_prompt, end_ids
 
     folder = ArtifactStore(home).path(model) / Model.of(model.meta, model.id).model
     loaded, tokenizer = load_model(folder), load_tokenizer(folder)
     encoded = [encode_prompt(tokenizer, messages) for messages in prompts]
-    answers = sample(loaded, encoded, max_new_tokens=ANSWER_TOKENS, end_ids=end_ids(tokenizer), temperature=0.7, seed=seed)
+    answers = sample(loaded, encoded, SamplingParams(ANSWER_TOKENS, end_ids(tokenizer), temperature=0.7, seed=seed))
     return [tokenizer.decode(answer.ids, skip_special_tokens=True).strip() for answer in answers]
 
 

@@ -9,12 +9,12 @@ from transformers import PreTrainedTokenizerBase
 
 from tasks.evaluation.items import Item, Items
 from tasks.evaluation.settings import EvaluateSettings
-from tasks.inference.sampling import sample
+from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.batching import Example
 from tasks.models.likelihood import score_examples
 from tasks.progress import Bar
 from tasks.prompts.context import with_context
-from tasks.prompts.template import encode_example, encode_prompt, end_ids
+from tasks.prompts.template import decode, encode_example, encode_prompt, end_ids
 from tasks.rag.retrieval import Retriever, document_rank
 from tasks.text.measures import chrf, is_refusal
 
@@ -36,7 +36,7 @@ def row_for(model: str, item: Item, suite: str, **values: Any) -> Row:
 
 def text_of(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     """What an answer says, without special tokens."""
-    return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+    return decode(tokenizer, ids, skip_special_tokens=True).strip()
 
 
 def answer_losses(
@@ -63,10 +63,7 @@ def sampled_answers(
     answers = sample(
         model,
         prompts,
-        max_new_tokens=settings.answer_tokens,
-        end_ids=end_ids(tokenizer),
-        temperature=settings.temperature,
-        seed=settings.seed,
+        SamplingParams(settings.answer_tokens, end_ids(tokenizer), settings.temperature, seed=settings.seed),
         batch=48,
         on_progress=bar.advance,
     )
@@ -101,9 +98,7 @@ def timed_answers(
         answer = sample(
             model,
             [encode_prompt(tokenizer, item.messages)],
-            max_new_tokens=settings.answer_tokens,
-            end_ids=end_ids(tokenizer),
-            temperature=0,
+            SamplingParams(settings.answer_tokens, end_ids(tokenizer), temperature=0),
         )[0]
         seconds = time.perf_counter() - start
         text = text_of(tokenizer, answer.ids)
@@ -130,7 +125,7 @@ def context_answers(
             ("with context", with_context(item.messages, [hit.text for hit in hits]), [hit.document for hit in hits]),
         ):
             prompt = encode_prompt(tokenizer, messages)
-            answer = sample(model, [prompt], max_new_tokens=settings.answer_tokens, end_ids=end_ids(tokenizer), temperature=0)[0]
+            answer = sample(model, [prompt], SamplingParams(settings.answer_tokens, end_ids(tokenizer), temperature=0))[0]
             text = text_of(tokenizer, answer.ids)
             rows.append(
                 row_for(name, item, suite, answer=text, tokens=len(answer.ids), similarity=chrf(text, item.reference), sources=sources)

@@ -12,8 +12,9 @@ from tasks.evaluation.items import Items, held_out_items
 from tasks.evaluation.settings import EvaluateSettings
 from tasks.evaluation.summary import comparison_figures, figure, model_figures
 from tasks.models.batching import Example
+from tasks.models.families import stated_context_length
 from tasks.models.loader import load_tokenizer
-from tasks.models.opening import context_length, open_model
+from tasks.models.opening import open_model
 from tasks.prompts.template import encode_prompt
 from tasks.rag.retrieval import Retriever, open_index, retrieval_figures
 from tasks.rlhf.reward import FACTS, score_with_both
@@ -26,7 +27,7 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
     """Ask every model the same, score what they say, and keep every answer."""
 
     folder = work.open(require(inputs, "dataset", "prepare"))
-    room = min(settings.max_tokens, context_length(work.model.path) or settings.max_tokens) - settings.answer_tokens
+    room = min(settings.max_tokens, stated_context_length(work.model.path) or settings.max_tokens) - settings.answer_tokens
     tokenizer = load_tokenizer(work.model.path)
     items = held_out_items(
         folder,

@@ -78,58 +78,54 @@ def _truncate(logprobs: Tensor, top_k: int, top_p: float) -> Tensor:
     return logprobs
 
 
+@dataclass(frozen=True)
+class SamplingParams:
+    """How answers are sampled; each draws by the `seed` and its index among the prompts. Temperature 0 takes the likeliest tokens."""
+
+    max_new_tokens: int
+    end_ids: set[int]  # tokens that end an answer
+    temperature: float = 1.0
+    top_k: int = 0  # 0: all
+    top_p: float = 1.0
+    seed: int = 0
+
+
 @torch.no_grad()
 def sample(
     model: nn.Module,
     prompts: Sequence[Sequence[int]],
+    params: SamplingParams,
     *,
-    max_new_tokens: int,
-    end_ids: set[int],
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    seed: int = 0,
     batch: int = 16,
     states_at: int | None = None,
     indices: Sequence[int] | None = None,
     on_progress: Callable[[int], object] | None = None,
 ) -> list[Answer]:
-    """Sample an answer to each prompt, in the prompts' order; with `states_at`, keep the states that enter that layer.
+    """Sample an answer to each prompt, in the prompts' order.
 
-    Each draws by the seed and its index: its place among the prompts, or among those of all processes where `indices` are given.
+    Args:
+        states_at: a layer; the states that enter it are kept.
+        indices: what each prompt draws by beside the seed: its place among those of all processes, if not among these.
 
     Raises:
         MigakiError: a prompt leaves no room for an answer in the model's context.
     """
     limit = context_length(causal_lm(model).config)
     longest = max((len(prompt) for prompt in prompts), default=0)
-    if limit and longest + max_new_tokens > limit:
+    if limit and longest + params.max_new_tokens > limit:
         raise MigakiError(
-            f"a prompt of {longest} tokens and {max_new_tokens} new ones do not fit the model's context of {limit}: shorten the prompt or max_new_tokens"
+            f"a prompt of {longest} tokens and {params.max_new_tokens} new ones do not fit the model's context of {limit}: shorten the prompt or max_new_tokens"
         )
-    options = _Options(max_new_tokens, end_ids, temperature, top_k, top_p, states_at)
     answers = [Answer() for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
     indices = range(len(prompts)) if indices is None else indices
-    generators = [torch.Generator().manual_seed(seed * 1_000_003 + index) for index in indices]
+    generators = [torch.Generator().manual_seed(params.seed * 1_000_003 + index) for index in indices]
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
-        _sample_batch(model, prompts, rows, answers, options, generators)
+        _sample_batch(model, prompts, rows, answers, params, generators, states_at)
         if on_progress:
             on_progress(len(rows))
     return answers
-
-
-@dataclass(frozen=True)
-class _Options:
-    """What all batches of a call of `sample` share."""
-
-    max_new_tokens: int
-    end_ids: set[int]
-    temperature: float
-    top_k: int
-    top_p: float
-    states_at: int | None
 
 
 def _sample_batch(
@@ -137,29 +133,30 @@ def _sample_batch(
     prompts: Sequence[Sequence[int]],
     rows: list[int],
     answers: list[Answer],
-    options: _Options,
+    params: SamplingParams,
     generators: list[torch.Generator],
+    states_at: int | None,
 ) -> None:
     """Fill the answers of these rows."""
-    head, keeps_states = lm_head(model), options.states_at is not None
-    with _ActiveRows(model, rows, [prompts[row] for row in rows], options) as active:
-        for step in range(options.max_new_tokens):
+    head = lm_head(model)
+    with _ActiveRows(model, rows, [prompts[row] for row in rows], params.max_new_tokens, states_at) as active:
+        for step in range(params.max_new_tokens):
             tokens, logprobs = sample_tokens(
-                head(active.final), options.temperature, options.top_k, options.top_p, [generators[row] for row in active.rows]
+                head(active.final), params.temperature, params.top_k, params.top_p, [generators[row] for row in active.rows]
             )
             alive = []
             for i, (row, token, logprob) in enumerate(zip(active.rows, tokens.tolist(), logprobs.tolist(), strict=True)):
                 answers[row].ids.append(token)
                 answers[row].logprobs.append(logprob)
-                answers[row].finished = token in options.end_ids
+                answers[row].finished = token in params.end_ids
                 if not answers[row].finished:
                     alive.append(i)
-            if keeps_states:  # the last token has states too
+            if states_at is not None:  # the last token has states too
                 active.feed(tokens)
-            if not alive or step == options.max_new_tokens - 1:
+            if not alive or step == params.max_new_tokens - 1:
                 break
             tokens = active.keep(alive, tokens)
-            if not keeps_states:
+            if states_at is None:
                 active.feed(tokens)
     for row, parts in active.states.items():
         answers[row].states = torch.cat(parts)
@@ -169,10 +166,10 @@ class _ActiveRows:
     """Rows that are decoded together: their cache, and the final states (B, H) their next tokens come from. A prompt that several rows share
     passes the model once."""
 
-    def __init__(self, model: nn.Module, rows: list[int], prompts: list[Sequence[int]], options: _Options):
+    def __init__(self, model: nn.Module, rows: list[int], prompts: list[Sequence[int]], room: int, states_at: int | None):
         self.body, self.rows = decoder(model), list(rows)
-        self.cache = preallocated_cache(model, options.max_new_tokens)
-        self.layer = None if options.states_at is None else layers_of(model)[options.states_at]
+        self.cache = preallocated_cache(model, room)
+        self.layer = None if states_at is None else layers_of(model)[states_at]
         self.hook: RemovableHandle | None = None
         self.states: dict[int, list[Tensor]] = {}
         index = {tuple(prompt): i for i, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}

@@ -5,8 +5,10 @@ Gemma, ...), and refused by name where it turns out not to be.
 """
 
 import copy
+import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -115,6 +117,13 @@ def has_alibi(config: PretrainedConfig) -> bool:
 def context_length(config: PretrainedConfig) -> int | None:
     """Tokens of prompt and answer that the model can take in at once, where its configuration says so."""
     return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def stated_context_length(folder: Path) -> int | None:
+    """The same, read from the configuration in a model's folder; None where it leaves that to the architecture's default."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    length: int | None = config.get("max_position_embeddings") or config.get("n_positions")  # the latter in GPT-2's
+    return length
 
 
 def key_value_width(config: PretrainedConfig) -> int:

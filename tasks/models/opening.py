@@ -1,6 +1,5 @@
 """Opens the model that an artifact stands for: the base, a chain of adapters on it, or a model of its own."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +52,3 @@ def open_model(
     if trunk == "float32":
         return load_merged(parts.start, list(parts.adapters), device=device), load_tokenizer(parts.start)
     return load_unmerged(parts.start, parts.adapters, trunk, device), load_tokenizer(parts.start)
-
-
-def context_length(folder: Path) -> int | None:
-    """Tokens that the model of a folder can take in at once, where its configuration says so."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    length: int | None = config.get("max_position_embeddings") or config.get("n_positions")
-    return length

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.inference.sampling import sample
+from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.batching import Example, as_rows, collate
 from tasks.rlhf.guards import Guards
 from tasks.rlhf.kl import kl_estimate
@@ -76,10 +76,12 @@ class Learner:
         answers = sample(
             self.roles.model,
             asked,
-            max_new_tokens=self.settings.answer_tokens,
-            end_ids=self.end_ids,
-            temperature=self.settings.temperature,
-            seed=self.settings.seed * 100_003 + self.progress.step,
+            SamplingParams(
+                self.settings.answer_tokens,
+                self.end_ids,
+                self.settings.temperature,
+                seed=self.settings.seed * 100_003 + self.progress.step,
+            ),
             batch=len(asked),
         )
         self.take(asked, [answer.ids for answer in answers], rows)

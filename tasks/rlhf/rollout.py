@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tasks.inference.sampling import Answer, sample
+from tasks.inference.sampling import Answer, SamplingParams, sample
 from tasks.models.batching import Batch, Example, as_rows, collate
 from tasks.models.data_parallel import gather, shard
 from tasks.rlhf.advantage import gae, token_rewards, whiten
@@ -66,10 +66,7 @@ def make_experience(
             answers = sample(
                 policy,
                 asked,
-                max_new_tokens=settings.answer_tokens,
-                end_ids=participants.end_ids,
-                temperature=settings.temperature,
-                seed=seed,
+                SamplingParams(settings.answer_tokens, participants.end_ids, settings.temperature, seed=seed),
                 batch=max(1, len(rows)),
                 states_at=roles.layer,
                 indices=rows,

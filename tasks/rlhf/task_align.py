@@ -13,18 +13,19 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.artifacts import ArtifactRef
 from storage.kinds import Adapter, Scale
-from tasks.data.records import load_instructions, load_preferences
+from tasks.data.records import Instruction, Preference, load_instructions, load_preferences
 from tasks.errors import MigakiError
-from tasks.inference.sampling import sample
+from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.batching import Example, prompts_and_answers
 from tasks.models.data_parallel import world_size
+from tasks.models.families import stated_context_length
 from tasks.models.loader import load_tokenizer
 from tasks.models.lora import save_adapter
-from tasks.models.opening import context_length, open_model
+from tasks.models.opening import open_model
 from tasks.models.reference import resolve
 from tasks.models.trunk import layer_count
 from tasks.progress import Bar
-from tasks.prompts.template import encode_prompt, end_ids
+from tasks.prompts.template import decode, encode_prompt, end_ids
 from tasks.rlhf.critic import CriticStart
 from tasks.rlhf.estimate import MIB, free_memory, model_of_shapes, require_memory, separate_bytes
 from tasks.rlhf.guards import Guards, alarm
@@ -53,6 +54,7 @@ class Learning:
     first: RewardModel  # which the critic starts from
     facts: dict[str, Any]  # of the reward models: layer, rank, targets, trunk
     guards: Guards
+    tokenizer: PreTrainedTokenizerBase
     prompts: list[list[int]]
     languages: list[str]
 
@@ -79,8 +81,8 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
         made["reward_model"] = Scale(mean=separate.mean, std=separate.std)
     scorer = Scorer(separate or first, rules, settings.learned_reward_weight, tokenizer)
     watcher = open_reward_model(reward_folder, roles, "second", "second")
-    guards = Guards(settings, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
-    learning = Learning(Participants(roles, scorer, end_ids(tokenizer), watcher), first, facts, guards, prompts, languages)
+    guards = Guards(settings, partial(decode, tokenizer, skip_special_tokens=True))
+    learning = Learning(Participants(roles, scorer, end_ids(tokenizer), watcher), first, facts, guards, tokenizer, prompts, languages)
     policy, ending, rounds = _by_ppo(learning, work) if settings.algorithm == "ppo" else _by_trl(learning, folder, made, work)
     roles.load_state(POLICY, policy)
     save_adapter(roles.model, POLICY, work.path / "adapter")
@@ -99,11 +101,11 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
 def _room(settings: PPOSettings, work: Work) -> int:
     """Tokens of the longest prompt and answer together."""
     wanted = settings.prompt_tokens + settings.answer_tokens
-    return min(wanted, context_length(work.model.path) or wanted)
+    return min(wanted, stated_context_length(work.model.path) or wanted)
 
 
 def _alarm(rounds: list[Round]) -> str | None:
-    return alarm([figures.score for figures in rounds], [figures.second_score for figures in rounds])
+    return alarm([figures.score for figures in rounds], [figures.second_score for figures in rounds if figures.second_score is not None])
 
 
 def _report(rounds: list[Round], ending: str, work: Work) -> None:
@@ -119,14 +121,11 @@ def _separate_reward(
     settings: PPOSettings, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], work: Work
 ) -> SequenceRewardModel:
     """The reward model of `align.reward_model`, normalised on answers of the tuned model as Migaki's own are."""
-    found = SequenceRewardModel.open(resolve(settings.reward_model, work.home, work.log).path, tokenizer, work.device)
+    separate = SequenceRewardModel.open(resolve(settings.reward_model, work.home, work.log).path, tokenizer, work.device)
     asked = prompts[:NORMALISING_PROMPTS]
-    ends = end_ids(tokenizer)
-    answers = sample(
-        model, asked, max_new_tokens=settings.answer_tokens, end_ids=ends, seed=settings.seed, temperature=settings.temperature
-    )
-    normalise(found, [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(asked, answers, strict=True)])
-    return found
+    answers = sample(model, asked, SamplingParams(settings.answer_tokens, end_ids(tokenizer), settings.temperature, seed=settings.seed))
+    normalise(separate, [Example([*prompt, *answer.ids], len(prompt)) for prompt, answer in zip(asked, answers, strict=True)])
+    return separate
 
 
 def _check_memory(settings: PPOSettings, facts: dict[str, Any], longest: int, work: Work) -> int:
@@ -151,7 +150,7 @@ def _by_ppo(learning: Learning, work: Work) -> tuple[dict[str, Tensor], str, lis
         work.log(f"align: going on from round {progress.step} of {settings.updates + 1}")
     rounds = list(progress.rounds)
     with work.progress("align: PPO", settings.updates + 1, done=len(rounds)) as bar:
-        listener = _recorder(rounds, learning.languages, participants.scorer.tokenizer, work, bar)
+        listener = _recorder(rounds, learning.languages, learning.tokenizer, work, bar)
         return *run_ppo(trainer, learning.prompts, listener, guards, progress, partial(keep_state, work)), rounds
 
 
@@ -168,7 +167,7 @@ def _by_trl(learning: Learning, folder: Path, made: dict[str, Any], work: Work) 
         raise MigakiError(
             f"align.algorithm = {settings.algorithm!r} runs in one process; with run.accelerate take ppo, or leave run.accelerate empty"
         )
-    name, tokenizer = settings.algorithm.upper(), learning.participants.scorer.tokenizer
+    name, tokenizer = settings.algorithm.upper(), learning.tokenizer
     with work.progress(f"align: {name}", settings.updates + 1) as bar, TemporaryDirectory(dir=work.path) as scratch:
         learner = Learner(learning.participants, learning.guards, _recorder(rounds, learning.languages, tokenizer, work, bar))
         if settings.algorithm in FROM_PAIRS:
@@ -184,15 +183,15 @@ def _token_pairs(folder: Path, settings: PPOSettings, tokenizer: PreTrainedToken
 
     pairs = [pair for pair in load_preferences(folder, "train") if not pair.tie]
     limit = _room(settings, work)
-    found = encode_pairs(tokenizer, pairs, limit)
-    if not found:
+    encoded = encode_pairs(tokenizer, pairs, limit)
+    if not encoded:
         raise MigakiError(
             f"none of {len(pairs)} preference pairs is at most {limit} tokens long (align.prompt_tokens + align.answer_tokens, and the model's context): "
             f"raise them, or give pairs with --preferences"
         )
-    if len(found) < len(pairs):
-        work.log(f"align: {len(pairs) - len(found)} of {len(pairs)} pairs are longer than {limit} tokens and left out")
-    return found, len(pairs) - len(found)
+    if len(encoded) < len(pairs):
+        work.log(f"align: {len(pairs) - len(encoded)} of {len(pairs)} pairs are longer than {limit} tokens and left out")
+    return encoded, len(pairs) - len(encoded)
 
 
 def _recorder(
@@ -214,16 +213,14 @@ def _mean(rounds: list[Round]) -> float:
 
 def prompts_for(folder: Path, tokenizer: PreTrainedTokenizerBase, room: int, episodes: int) -> tuple[list[list[int]], list[str]]:
     """What the policy is asked: the training prompts of preferences and instructions of at most `room` tokens, each once, and their languages."""
-    rows = {
-        json.dumps(row.messages, ensure_ascii=False): row
-        for row in [*load_instructions(folder, "train"), *load_preferences(folder, "train")]
-    }
-    found = [(prompt, row.lang) for row in rows.values() if len(prompt := encode_prompt(tokenizer, row.messages)) <= room]
-    if len(found) < episodes:
+    every: list[Instruction | Preference] = [*load_instructions(folder, "train"), *load_preferences(folder, "train")]
+    rows = {json.dumps(row.messages, ensure_ascii=False): row for row in every}
+    asked = [(prompt, row.lang) for row in rows.values() if len(prompt := encode_prompt(tokenizer, row.messages)) <= room]
+    if len(asked) < episodes:
         raise MigakiError(
-            f"{len(found)} prompts of at most {room} tokens (align.prompt_tokens, and the model's context) are fewer than align.episodes = {episodes}"
+            f"{len(asked)} prompts of at most {room} tokens (align.prompt_tokens, and the model's context) are fewer than align.episodes = {episodes}"
         )
-    return [prompt for prompt, _ in found], [lang for _, lang in found]
+    return [prompt for prompt, _ in asked], [lang for _, lang in asked]
 
 
 def _record(figures: Round, experience: ScoredRound, languages: list[str], tokenizer: PreTrainedTokenizerBase, work: Work) -> None:
@@ -240,9 +237,9 @@ def _record(figures: Round, experience: ScoredRound, languages: list[str], token
             {
                 "step": figures.step,
                 "episode": (figures.step - 1) * len(languages) + i,
-                "prompt": tokenizer.decode(prompt),
+                "prompt": decode(tokenizer, prompt),
                 "lang": lang,
-                "answer": tokenizer.decode(answer, skip_special_tokens=True),
+                "answer": decode(tokenizer, answer, skip_special_tokens=True),
                 "score": float(experience.scores[i]),
                 "kl": float(experience.kl[i]),
                 "reward": float(experience.rewards[i]),

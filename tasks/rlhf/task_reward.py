@@ -11,10 +11,11 @@ from storage.kinds import Accuracy, RewardModels, Scale
 from tasks.data.records import Preference, load_preferences
 from tasks.data.select import balanced
 from tasks.errors import MigakiError
-from tasks.inference.sampling import Answer, sample
+from tasks.inference.sampling import Answer, SamplingParams, sample
 from tasks.models.batching import Example
 from tasks.models.data_parallel import gather, shard
-from tasks.models.opening import context_length, open_model
+from tasks.models.families import stated_context_length
+from tasks.models.opening import open_model
 from tasks.models.trunk import split_layer
 from tasks.prompts.template import encode_prompt, end_ids
 from tasks.rlhf.pairs import PairSet
@@ -84,7 +85,8 @@ def _own_answers(
     chosen, _ = balanced(load_preferences(folder, "train"), settings.reward_normalise_prompts)
     room = min(
         settings.reward_max_tokens,
-        (context_length(work.model.path) or settings.reward_max_tokens + settings.reward_answer_tokens) - settings.reward_answer_tokens,
+        (stated_context_length(work.model.path) or settings.reward_max_tokens + settings.reward_answer_tokens)
+        - settings.reward_answer_tokens,
     )
     prompts = [prompt for row in chosen if len(prompt := encode_prompt(tokenizer, row.messages)) <= room]
     with work.progress("reward: sample answers", len(shard(range(len(prompts))))) as bar:
@@ -93,9 +95,7 @@ def _own_answers(
             return sample(
                 model,
                 [prompts[row] for row in rows],
-                max_new_tokens=settings.reward_answer_tokens,
-                end_ids=end_ids(tokenizer),
-                seed=settings.reward_seed,
+                SamplingParams(settings.reward_answer_tokens, end_ids(tokenizer), seed=settings.reward_seed),
                 batch=32,
                 indices=rows,
                 on_progress=bar.advance,
@@ -107,9 +107,9 @@ def _own_answers(
 
 def _fit(reward_model: RewardModel, pairs: PairSet, settings: RewardSettings, which: str, work: Work) -> dict[str, int]:
     """Train; returns how many pairs took part, were too long, and were made by cutting."""
-    own = len(pairs) - pairs.cut
-    if own < settings.reward_batch_pairs:
-        raise MigakiError(f"only {own} pairs are at most align.reward_max_tokens = {settings.reward_max_tokens} tokens long; raise it")
+    whole = len(pairs) - pairs.cut
+    if whole < settings.reward_batch_pairs:
+        raise MigakiError(f"only {whole} pairs are at most align.reward_max_tokens = {settings.reward_max_tokens} tokens long; raise it")
     with work.progress(f"reward: {which} model", total_steps(len(pairs), settings.reward_batch_pairs, settings.reward_epochs)) as bar:
 
         def on_step(step: int, loss: float, accuracy: float) -> None:
@@ -117,7 +117,7 @@ def _fit(reward_model: RewardModel, pairs: PairSet, settings: RewardSettings, wh
             bar.advance(loss=loss, accuracy=accuracy)
 
         train_reward_model(reward_model, pairs, settings, on_step)
-    return {"pairs": own, "left_out": pairs.left_out, "cut": pairs.cut}
+    return {"pairs": whole, "left_out": pairs.left_out, "cut": pairs.cut}
 
 
 def _measure(reward_model: RewardModel, held_out: PairSet, which: str, work: Work) -> Accuracy | None:
@@ -140,8 +140,8 @@ def _measure(reward_model: RewardModel, held_out: PairSet, which: str, work: Wor
     for name, (share, _) in buckets.items():
         work.metric(f"reward.{which}_accuracy_{name}", share)
     for lang in sorted({pair.lang for pair in held_out.pairs}):
-        own = [i for i, pair in enumerate(held_out.pairs) if pair.lang == lang]
-        work.metric(f"reward.{which}_accuracy.{lang}", float((scores[own, 0] > scores[own, 1]).float().mean()))
+        of_lang = [i for i, pair in enumerate(held_out.pairs) if pair.lang == lang]
+        work.metric(f"reward.{which}_accuracy.{lang}", float((scores[of_lang, 0] > scores[of_lang, 1]).float().mean()))
     if which == "first":
         work.headline("held-out pair accuracy", 0.5, right / len(held_out))
     return Accuracy(

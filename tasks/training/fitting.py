@@ -11,6 +11,7 @@ from storage.kinds import Adapter
 from tasks.models.batching import Example
 from tasks.models.likelihood import Score, mean_per_character, score_examples
 from tasks.models.lora import save_adapter
+from tasks.models.trunk import causal_lm
 from tasks.stages.work import Work
 from tasks.training.loop import Trainable, total_steps, train
 from tasks.training.settings import TrainingSettings
@@ -42,9 +43,9 @@ def report_held_out(name: str, held_out: list[Example], before: list[Score], aft
         return
     for lang in sorted({example.lang for example in held_out}):
         for when, scores in (("before", before), ("after", after)):
-            own = [score for example, score in zip(held_out, scores, strict=True) if example.lang == lang]
-            work.metric(f"{name}.loss_per_character_{when}.{lang}", mean_per_character(own))
-            per_token = sum(score.nll for score in own) / sum(score.tokens for score in own)
+            of_lang = [score for example, score in zip(held_out, scores, strict=True) if example.lang == lang]
+            work.metric(f"{name}.loss_per_character_{when}.{lang}", mean_per_character(of_lang))
+            per_token = sum(score.nll for score in of_lang) / sum(score.tokens for score in of_lang)
             work.metric(f"{name}.loss_per_token_{when}.{lang}", per_token)
             work.metric(f"{name}.perplexity_{when}.{lang}", math.exp(per_token))
     work.headline("held-out loss per character", mean_per_character(before), mean_per_character(after))
@@ -57,6 +58,6 @@ def write_result(trainable: Trainable, tokenizer: PreTrainedTokenizerBase, start
         save_adapter(trainable.model, "default", work.path / "adapter")
         below = work.record(start, Adapter).adapters if start else []
         return Adapter(adapters=[*below, work.id], trained_parameters=trained, **counts)
-    trainable.model.save_pretrained(work.path / "model")
+    causal_lm(trainable.model).save_pretrained(work.path / "model")
     tokenizer.save_pretrained(work.path / "model")
     return Adapter(adapters=[work.id], model="model", trained_parameters=trained, **counts)

@@ -14,7 +14,7 @@ from tasks.chatbot.events import Ended
 from tasks.inference.backend import Sampling
 from tasks.inference.batching import BatchLimits
 from tasks.inference.local import LocalModel
-from tasks.inference.sampling import sample
+from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.trunk import split_layer
 from tasks.models.unmerged import load_unmerged
@@ -141,8 +141,8 @@ def test_the_memory_is_what_was_said(tmp_path, trunk, change):
 def test_a_gpu_says_what_a_cpu_says(tmp_path):
     folder = save_tiny(tmp_path, "llama", hidden=64, layers=3)
     prompts = [[i + j for j in range(3 + i)] for i in range(6)]
-    how = {"max_new_tokens": 12, "end_ids": {256}, "seed": 3}
-    here, there = (sample(load_model(folder, device=device), prompts, **how) for device in ("cpu", "cuda"))
+    how = SamplingParams(max_new_tokens=12, end_ids={256}, seed=3)
+    here, there = (sample(load_model(folder, device=device), prompts, how) for device in ("cpu", "cuda"))
     assert [answer.ids for answer in here] == [answer.ids for answer in there]
     questions = [[{"role": "user", "content": f"Question {i} of the test" * (i + 1)}] for i in range(6)]
     said = []

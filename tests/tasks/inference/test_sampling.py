@@ -5,7 +5,7 @@ import torch
 from transformers import GenerationConfig
 
 from tasks.errors import MigakiError
-from tasks.inference.sampling import sample, sample_tokens
+from tasks.inference.sampling import SamplingParams, sample, sample_tokens
 from tasks.models.trunk import layers_of, trunk_states
 from tests.models import FAMILIES, tiny_llama
 
@@ -15,7 +15,7 @@ PROMPTS = [[5, 9, 30], [7, 8, 9, 10, 11, 12], [200], [44, 45, 46, 47]]
 @pytest.mark.parametrize("family", FAMILIES)
 def test_greedy_equals_transformers_generate(family):
     model = FAMILIES[family]()
-    ours = sample(model, PROMPTS, max_new_tokens=6, end_ids={256}, temperature=0)
+    ours = sample(model, PROMPTS, SamplingParams(max_new_tokens=6, end_ids={256}, temperature=0))
     for prompt, answer in zip(PROMPTS, ours, strict=True):
         theirs = model.generate(
             torch.tensor([prompt]),
@@ -27,10 +27,10 @@ def test_greedy_equals_transformers_generate(family):
 
 def test_a_row_does_not_depend_on_its_neighbours():
     model = tiny_llama()
-    together = sample(model, PROMPTS, max_new_tokens=12, end_ids={3, 256}, seed=4)
-    alone = sample(model, PROMPTS, max_new_tokens=12, end_ids={3, 256}, seed=4, batch=1)
+    together = sample(model, PROMPTS, SamplingParams(max_new_tokens=12, end_ids={3, 256}, seed=4))
+    alone = sample(model, PROMPTS, SamplingParams(max_new_tokens=12, end_ids={3, 256}, seed=4), batch=1)
     assert [answer.ids for answer in together] == [answer.ids for answer in alone]
-    assert [a.ids for a in together] != [a.ids for a in sample(model, PROMPTS, max_new_tokens=12, end_ids={3, 256}, seed=5)]
+    assert [a.ids for a in together] != [a.ids for a in sample(model, PROMPTS, SamplingParams(max_new_tokens=12, end_ids={3, 256}, seed=5))]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -38,7 +38,9 @@ def test_states_kept_while_decoding_are_those_of_one_pass_over_prompt_and_answer
     model = FAMILIES[family]()
     ends = set(range(0, 260, 3))  # rows leave at different times
     for layer in (0, 1):
-        for prompt, answer in zip(PROMPTS, sample(model, PROMPTS, max_new_tokens=8, end_ids=ends, seed=3, states_at=layer), strict=True):
+        for prompt, answer in zip(
+            PROMPTS, sample(model, PROMPTS, SamplingParams(max_new_tokens=8, end_ids=ends, seed=3), states_at=layer), strict=True
+        ):
             ids = torch.tensor([[*prompt, *answer.ids]])
             torch.testing.assert_close(answer.states, trunk_states(model, ids, torch.ones_like(ids), layer)[0], atol=2e-6, rtol=1e-5)
 
@@ -47,12 +49,12 @@ def test_states_kept_while_decoding_are_those_of_one_pass_over_prompt_and_answer
 def test_a_prompt_asked_several_times_passes_the_model_once_and_says_what_it_would_alone(family):
     model, passed = FAMILIES[family](), []
     repeated = [PROMPTS[1], PROMPTS[0], PROMPTS[1], PROMPTS[1], PROMPTS[0]]
-    how = {"max_new_tokens": 6, "end_ids": {3, 256}, "seed": 4, "states_at": 1}
-    alone = sample(model, repeated, batch=1, **how)
+    how = SamplingParams(max_new_tokens=6, end_ids={3, 256}, seed=4)
+    alone = sample(model, repeated, how, batch=1, states_at=1)
     hook = layers_of(model)[0].register_forward_pre_hook(
         lambda _, args, named: passed.append(len(args[0] if args else named["hidden_states"])), with_kwargs=True
     )
-    together = sample(model, repeated, **how)
+    together = sample(model, repeated, how, states_at=1)
     hook.remove()
     assert passed[0] == 2 and passed[1] == 5
     for one, other in zip(alone, together, strict=True):
@@ -63,7 +65,7 @@ def test_a_prompt_asked_several_times_passes_the_model_once_and_says_what_it_wou
 def test_rows_leave_when_they_end():
     model = tiny_llama()
     ends = {token for token in range(0, 260, 3)}  # a third of the vocabulary ends an answer
-    for answer in sample(model, PROMPTS * 4, max_new_tokens=10, end_ids=ends, seed=1):
+    for answer in sample(model, PROMPTS * 4, SamplingParams(max_new_tokens=10, end_ids=ends, seed=1)):
         assert all(token not in ends for token in answer.ids[:-1])
         assert answer.finished == (answer.ids[-1] in ends)
         assert len(answer.ids) == 10 or answer.finished
@@ -72,7 +74,7 @@ def test_rows_leave_when_they_end():
 def test_logprobs_are_those_of_the_sampled_distribution():
     model, temperature = tiny_llama(), 0.7
     for prompt, answer in zip(
-        PROMPTS, sample(model, PROMPTS, max_new_tokens=8, end_ids={256}, temperature=temperature, seed=2), strict=True
+        PROMPTS, sample(model, PROMPTS, SamplingParams(max_new_tokens=8, end_ids={256}, temperature=temperature, seed=2)), strict=True
     ):
         ids = torch.tensor([prompt + answer.ids])
         expected = torch.log_softmax(model(ids).logits[0] / temperature, -1)
@@ -90,7 +92,7 @@ def test_truncation_keeps_only_what_it_should():
 
 def test_prompt_longer_than_the_context_is_refused():
     with pytest.raises(MigakiError, match="context of 512"):
-        sample(tiny_llama(), [[1] * 510], max_new_tokens=8, end_ids={256})
+        sample(tiny_llama(), [[1] * 510], SamplingParams(max_new_tokens=8, end_ids={256}))
 
 
 def test_drawing_follows_the_distribution_and_never_takes_what_is_impossible():
