@@ -8,14 +8,14 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from typing import Protocol
 
 from tasks.chatbot.citations import cite
 from tasks.chatbot.conversation import Conversation
-from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Source, Turn
+from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Side, Source, Turn
 from tasks.chatbot.followup import standalone
 from tasks.chatbot.language import languages
 from tasks.chatbot.quoting import best_sentence, quoted
@@ -77,7 +77,7 @@ class ChatEngine:
         stop: threading.Event | None = None,
         sampling: Sampling | None = None,
         made: Sequence[tuple[Called, Returned]] = (),
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """The events of one turn. Setting `stop` ends it where it is; closing the iterator also forgets it.
 
         Args:
@@ -110,7 +110,7 @@ class ChatEngine:
             return
         turn.sentences = cite(turn.answer, turn.sources, self.settings.support)
         if turn.reason == "stop" and not any(sentence.supported for sentence in turn.sentences):
-            source, sentence = best_sentence(turn.question, turn.sources, self.retriever.rarity)
+            source, sentence = self._best_sentence(turn)
             quote = quoted(turn.lang, source, sentence)
             yield Piece(f"\n\n{quote}" if turn.answer else quote)
             turn.answer = f"{turn.answer}\n\n{quote}".strip()
@@ -132,7 +132,7 @@ class ChatEngine:
         talk = is_small_talk(turn.question)
         if self.retriever is not None and self.settings.chunks and not answered and not talk:
             query = standalone(turn.question, [m["content"] for m in conversation.turns if m["role"] == "user"])
-            yield self._look_up(turn, query, groups)
+            yield self._look_up(turn, self.retriever, query, groups)
             if not turn.sources:
                 turn.reason = "unanswered"
                 yield from self._say(turn, languages()[turn.lang].NOTHING_FOUND)
@@ -155,7 +155,7 @@ class ChatEngine:
             turn.decisions.append(kept)
         return decision
 
-    def _refuse(self, turn: Turn, decision: Decision, side: str) -> Iterator[Event]:
+    def _refuse(self, turn: Turn, decision: Decision, side: Side) -> Iterator[Event]:
         turn.refused, turn.reason, turn.sources = decision.code, "refused", []
         yield Refused(decision.code, side)
         text = refusal(decision.code, turn.lang)
@@ -175,10 +175,10 @@ class ChatEngine:
             turn.calls.append((call, returned))
             yield returned
 
-    def _look_up(self, turn: Turn, query: str, groups: frozenset[str]) -> Found:
+    def _look_up(self, turn: Turn, retriever: Index, query: str, groups: frozenset[str]) -> Found:
         """Search. Below the least confidence nothing counts as found; a chunk that the filters block is left out, whatever they note is kept."""
-        hits = self.retriever.search(query, self.settings.chunks, groups=groups)
-        turn.confidence = self.retriever.confidence(query, hits) if hits else 0.0
+        hits = retriever.search(query, self.settings.chunks, groups=groups)
+        turn.confidence = retriever.confidence(query, hits) if hits else 0.0
         if turn.confidence >= self.settings.min_confidence:
             decisions = [self._decide(turn, "document", hit.text) for hit in hits]
             hits = [hit for hit, decision in zip(hits, decisions, strict=True) if decision is None or not decision.blocked]
@@ -197,9 +197,14 @@ class ChatEngine:
             return "\n".join(results)
         if not turn.sources:
             return languages()[turn.lang].GREETING
-        source, sentence = best_sentence(turn.question, turn.sources, self.retriever.rarity)
+        source, sentence = self._best_sentence(turn)
         turn.quoted, turn.sources = True, [replace(source, number=1)]
         return f"{quoted(turn.lang, source, sentence)}\n{languages()[turn.lang].QUOTING_BECAUSE}"
+
+    def _best_sentence(self, turn: Turn) -> tuple[Source, str]:
+        """See `best_sentence`."""
+        assert self.retriever is not None  # which found the sources
+        return best_sentence(turn.question, turn.sources, self.retriever.rarity)
 
     def _generate(self, turn: Turn, conversation: Conversation, stop: threading.Event, sampling: Sampling) -> Iterator[Event]:
         messages = self._prompt(turn, conversation, sampling)

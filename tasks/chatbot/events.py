@@ -10,6 +10,8 @@ from typing import Any, Literal
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.inference.backend import Reason
 
+Side = Literal["input", "output"]  # which of them the safety filters read
+
 
 @dataclass(frozen=True)
 class Source:
@@ -48,7 +50,7 @@ class Refused:
     """The safety filters spoke. `code` is theirs (such as `harm.weapons` or `private.email`), `side` what they read."""
 
     code: str
-    side: Literal["input", "output"]
+    side: Side
 
 
 @dataclass(frozen=True)

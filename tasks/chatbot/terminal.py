@@ -9,7 +9,7 @@ import re
 import signal
 import threading
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -34,7 +34,7 @@ class Engine(Protocol):
 
     def conversation(self) -> Conversation: ...
 
-    def answer(self, conversation: Conversation, question: str, *, stop: threading.Event) -> Iterator[Event]: ...
+    def answer(self, conversation: Conversation, question: str, *, stop: threading.Event) -> Generator[Event, None, None]: ...
 
 
 class Host(Protocol):
@@ -212,8 +212,8 @@ def read_question(ask: Callable[[str], str]) -> str:
     line = readable(ask(PROMPT))
     if line.strip() == QUOTES:
         lines = []
-        while (line := _next(ask)) is not None and line.strip() != QUOTES:
-            lines.append(line)
+        while (following := _next(ask)) is not None and following.strip() != QUOTES:
+            lines.append(following)
         return "\n".join(lines).strip()
     lines = [line]
     while lines[-1].endswith("\\"):

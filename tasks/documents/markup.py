@@ -174,7 +174,7 @@ def _blocks(root: LexborNode | None) -> Iterator[tuple[str, str]]:
         elif item is not None and item.tag in INLINE:
             texts[-1] += {"br": "\n", "td": " ", "th": " "}.get(item.tag, "")
             stack += reversed(list(item.iter(include_text=True)))
-        elif item is not None and not item.tag.startswith("-"):
+        elif item is not None and item.tag and not item.tag.startswith("-"):
             yield from ended()
             tags.append(tags[-1] if tags[-1] in ("pre", *HEADINGS) else item.tag)
             stack += ["end", *reversed(list(item.iter(include_text=True)))]

@@ -86,25 +86,26 @@ class Reader:
 
     def read(self, file: DocumentFile) -> list[Document]:
         """The documents of a file, or why there are none."""
-        if self._process is None:
-            self._start()
+        process = self._process or self._start()
+        assert process.stdin is not None and process.stdout is not None  # `_start` made pipes of both
         job = {"name": file.name, "path": str(file.path.absolute()), "columns": file.columns, "label": file.label}
         reply = b""
         with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(job).encode() + b"\n")
-            self._process.stdin.flush()
-            reply = self._process.stdout.readline()
+            process.stdin.write(json.dumps(job).encode() + b"\n")
+            process.stdin.flush()
+            reply = process.stdout.readline()
         if not reply.endswith(b"\n"):
-            return [(file.name, Unreadable(self._why_it_ended()))]
+            return [(file.name, Unreadable(self._why_it_ended(process)))]
         return [(name, unpacked(value)) for name, value in json.loads(reply)]
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[bytes]:
         self._errors = TemporaryFile()  # noqa: SIM115 (open as long as the process)
         command = [sys.executable, "-m", "tasks.documents.sandbox", json.dumps([self.seconds, self.encoding, self.memory])]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, cwd=ROOT)
+        return self._process
 
-    def _why_it_ended(self) -> str:
-        code = self._process.wait()
+    def _why_it_ended(self, process: subprocess.Popen[bytes]) -> str:
+        code = process.wait()
         self._errors.seek(0)
         last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
         self.stop()
@@ -120,6 +121,7 @@ class Reader:
         if process is not None:
             process.kill()
             process.wait()
+            assert process.stdin is not None and process.stdout is not None  # `_start` made pipes of both
             process.stdin.close()
             process.stdout.close()
             self._errors.close()

@@ -1,7 +1,7 @@
 """Where answers are generated: a model in this process, or a server that speaks OpenAI's protocol."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -79,8 +79,8 @@ class Backend(Protocol):
         """Tokens of the prompt that these messages become."""
         ...
 
-    def stream(self, messages: list[Message], sampling: Sampling, stop: threading.Event) -> Iterator[Delta]:
-        """Generate an answer. Setting `stop` ends it soon; so does closing the iterator."""
+    def stream(self, messages: list[Message], sampling: Sampling, stop: threading.Event) -> Generator[Delta, None, None]:
+        """Generate an answer. Setting `stop` ends it soon; so does closing the generator."""
         ...
 
     def choose(self, messages: list[Message], options: list[str]) -> list[float]:

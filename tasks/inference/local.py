@@ -2,7 +2,7 @@
 
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -60,7 +60,7 @@ class LocalModel:
     def count_tokens(self, messages: list[Message]) -> int:
         return len(encode_prompt(self.tokenizer, messages))
 
-    def stream(self, messages: list[Message], sampling: Sampling, stop: threading.Event) -> Iterator[Delta]:
+    def stream(self, messages: list[Message], sampling: Sampling, stop: threading.Event) -> Generator[Delta, None, None]:
         """See `Backend`. An answer that reaches the end of the context ends there, with the reason `length`.
 
         Raises:

@@ -7,7 +7,7 @@ extensions of vLLM, left out for servers that refuse them; likelihoods of given 
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, cast
@@ -91,7 +91,7 @@ class OpenAIServer:
     def count_tokens(self, messages: list[Message]) -> int:
         return len(encode_prompt(self.tokenizer, messages)) if self.tokenizer else estimated_tokens(messages)
 
-    def stream(self, messages: list[Message], sampling: Sampling, stop: threading.Event) -> Iterator[Delta]:
+    def stream(self, messages: list[Message], sampling: Sampling, stop: threading.Event) -> Generator[Delta, None, None]:
         """See `Backend`. Read in a thread of its own, so that a silent server cannot keep anybody from stopping.
 
         Raises:

@@ -68,6 +68,7 @@ class Classifier:
     def score(self, text: str) -> float:
         logit = self.words(text)
         if self.meaning is not None and detect(text) in self.meaning.languages:
+            assert self.embed is not None  # whoever loads one with a meaning sets it
             logit = self.meaning.logit(logit, self.embed(text))
         return 1 / (1 + math.exp(-logit))
 

@@ -3,7 +3,6 @@
 Words tell little of a request that is put otherwise than every example; its vector lies near theirs all the same.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -57,15 +56,15 @@ class Meaning:
         return cls(rows[:, 1:], rows[:, 0], **facts | {name: tuple(facts[name]) for name in ("languages", "mix")})
 
 
-def fit_meaning(vectors: np.ndarray, harmful: Sequence[bool], counts: Sequence[float]) -> Meaning:
-    """A machine of (examples, dimension) unit vectors; `counts` says how much each example counts."""
+def fit_meaning(vectors: np.ndarray, harmful: np.ndarray, counts: np.ndarray) -> Meaning:
+    """A machine of (examples, dimension) unit vectors, of which (examples,) are `harmful`; `counts` says how much each example counts."""
     from sklearn.svm import SVC  # here: it takes a second to import, which answering does not need
 
     machine = SVC(C=COST, gamma=GAMMA, class_weight="balanced").fit(vectors, harmful, counts)
     return Meaning(machine.support_vectors_.astype(np.float32), machine.dual_coef_[0].astype(np.float32), float(machine.intercept_[0]))
 
 
-def stacked(words: np.ndarray, margins: np.ndarray, harmful: Sequence[bool]) -> tuple[float, float, float]:
+def stacked(words: np.ndarray, margins: np.ndarray, harmful: np.ndarray) -> tuple[float, float, float]:
     """`Meaning.mix` from the (examples,) logits and margins that classifiers gave to what they had not seen."""
     from sklearn.linear_model import LogisticRegression  # here: it takes a second to import, which answering does not need
 

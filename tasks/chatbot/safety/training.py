@@ -134,7 +134,8 @@ def train(examples: Sequence[Example], settings: ClassifierSettings, embedder: "
         meaning, logits = learn_meaning(own, logits, settings, embedder)
     scores = np.where(refused_anyway, 1.0, 1 / (1 + np.exp(-logits)))
     thresholds = {lang: threshold(own, scores, lang, share) for lang, share in settings.over_refusals().items()}
-    return replace(fit(own, settings), thresholds=thresholds, meaning=meaning, embed=embed_with(embedder) if meaning else None)
+    embed = embed_with(embedder) if embedder is not None and meaning else None
+    return replace(fit(own, settings), thresholds=thresholds, meaning=meaning, embed=embed)
 
 
 def learn_meaning(
@@ -156,8 +157,8 @@ def learn_meaning(
     a, b, constant = stacked(words[judged], margins, harmful)
     logits = words.copy()
     logits[judged] = a * words[judged] + b * margins + constant
-    facts = {"languages": tuple(settings.meaning), "mix": (a, b, constant), "fingerprint": embedder.fingerprint}
-    return replace(fit_meaning(vectors, harmful, counts), **facts), logits
+    fitted = fit_meaning(vectors, harmful, counts)
+    return replace(fitted, languages=tuple(settings.meaning), mix=(a, b, constant), fingerprint=embedder.fingerprint), logits
 
 
 def embed_with(embedder: "Embedder") -> Callable[[str], np.ndarray]:
@@ -174,7 +175,7 @@ def out_of_fold(examples: Sequence[Example], settings: ClassifierSettings) -> np
     logits = np.zeros(len(examples))
     for fold in range(settings.folds):
         fitted = fit([example for example, its in zip(examples, folds, strict=True) if its != fold], settings)
-        for row in np.flatnonzero(folds == fold):
+        for row in np.flatnonzero(folds == fold).tolist():
             logits[row] = fitted.words(examples[row].prompt)
     return logits
 

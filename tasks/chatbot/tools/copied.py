@@ -121,7 +121,7 @@ class Copier:
         for match in self.quantity.finditer(text):
             if any(code.start <= match.start() < code.end for code in codes):
                 continue
-            values = numbers_in(match[0] + re.match(r"[^\d]{0,5}", text[match.end() :])[0])
+            values = numbers_in(match[0] + re.split(r"\d", text[match.end() : match.end() + 5], maxsplit=1)[0])
             if values:
                 quantities.append(_span(text, "number", match, values[0]))
         return quantities

@@ -7,13 +7,12 @@ that what was written is kept, and its slot is free when it has really ended.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from tasks.chatbot.events import Event
 from tasks.chatbot.web.errors import ApiError
 from tasks.chatbot.web.limits import Slots
 
@@ -23,7 +22,7 @@ ENDED = object()
 T = TypeVar("T")
 
 
-async def answering(produce: Callable[[], Iterator[Event]], stop: threading.Event, slots: Slots, seconds: float) -> AsyncIterator[Event]:
+async def answering(produce: Callable[[], Iterator[T]], stop: threading.Event, slots: Slots, seconds: float) -> AsyncGenerator[T, None]:
     """The events of `produce()`, which runs in a thread once there is a slot.
 
     After `seconds`, and when the iteration is left early, `stop` is set.
@@ -32,7 +31,8 @@ async def answering(produce: Callable[[], Iterator[Event]], stop: threading.Even
         ApiError: no slot came, or the answer did not end even when it was stopped.
     """
     await slots.take()
-    loop, queue = asyncio.get_running_loop(), asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[Any] = asyncio.Queue()  # of events, or an exception, then ENDED
     threading.Thread(target=_run, args=(produce, loop, queue, slots), daemon=True, name="answer").start()
     timer, deadline = loop.call_later(seconds, stop.set), time.monotonic() + seconds + GRACE
     try:
@@ -45,7 +45,7 @@ async def answering(produce: Callable[[], Iterator[Event]], stop: threading.Even
         stop.set()
 
 
-def _run(produce: Callable[[], Iterator[Event]], loop: asyncio.AbstractEventLoop, queue: asyncio.Queue, slots: Slots) -> None:
+def _run(produce: Callable[[], Iterator[object]], loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Any], slots: Slots) -> None:
     def say(call: Callable[..., Any], *arguments: Any) -> None:
         with suppress(RuntimeError):  # of a loop that was closed, because the server is gone
             loop.call_soon_threadsafe(call, *arguments)
@@ -60,7 +60,7 @@ def _run(produce: Callable[[], Iterator[Event]], loop: asyncio.AbstractEventLoop
         say(queue.put_nowait, ENDED)
 
 
-async def _next(queue: asyncio.Queue, deadline: float) -> Any:
+async def _next(queue: asyncio.Queue[Any], deadline: float) -> Any:
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
             return await queue.get()

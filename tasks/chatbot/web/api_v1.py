@@ -44,8 +44,8 @@ def openai_routes(service: Service) -> APIRouter:
         check_model(service, model)
         return model_card(service)
 
-    @router.post("/chat/completions")
-    async def completions(asked: Completion, request: Request, user: Asker) -> Response:
+    @router.post("/chat/completions", response_model=None)
+    async def completions(asked: Completion, request: Request, user: Asker) -> Response | dict[str, Any] | None:
         check_model(service, asked.model)
         check_neutral(asked.model_extra or {})
         service.slots.check()

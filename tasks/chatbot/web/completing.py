@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -56,7 +56,8 @@ class Completing:
         self.conversation = Conversation(system, self.engine.settings.max_turns, self.dialogue.turns)
         self.tools, self.forced, self.made = toolbox(asked), asked.forced, [made(call, result) for call, result in self.dialogue.made]
         self.stop, self.text = threading.Event(), StopAt(asked.stops())
-        self.finish, self.turn = "stop", None
+        self.finish = "stop"
+        self.turn: Turn | None = None
         self.usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
     async def whole(self) -> dict[str, Any]:
@@ -102,7 +103,7 @@ class Completing:
         choice = {"index": 0, "delta": delta | ({"tool_calls": calls} if calls else {}), "finish_reason": finish}
         return data(self.head | {"object": "chat.completion.chunk", "choices": [choice]} | more)
 
-    async def _deltas(self) -> AsyncIterator[dict[str, Any]]:
+    async def _deltas(self) -> AsyncGenerator[dict[str, Any], None]:
         """What is added to the message, piece by piece; then `finish`, `usage` and `turn` are known."""
         async with aclosing(self.service.stream(self._produce, self.stop, "v1")) as events:
             async for event in events:
@@ -149,7 +150,7 @@ def sampling(service: Service, asked: Completion) -> Sampling:
     own = service.engine.sampling()
     longest = asked.max_completion_tokens or asked.max_tokens or own.max_new_tokens
     wanted = {"temperature": asked.temperature, "top_p": asked.top_p, "seed": asked.seed}
-    given = {name: value for name, value in wanted.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     return replace(own, max_new_tokens=min(longest, service.settings.max_answer_tokens), **given)
 
 

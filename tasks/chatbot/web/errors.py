@@ -1,5 +1,8 @@
 """Errors as OpenAI's API shapes them, on every path, so that one reader of errors serves all clients."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from fastapi.responses import JSONResponse
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -36,7 +39,7 @@ def unavailable() -> ApiError:
     )
 
 
-def in_words(problems: list[dict]) -> tuple[str, str | None]:
+def in_words(problems: Sequence[dict[str, Any]]) -> tuple[str, str | None]:
     """(message, name of the first field) of pydantic's list of problems."""
     named = []
     for problem in problems:

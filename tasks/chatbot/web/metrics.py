@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from tasks.chatbot.events import Ended, Event, Piece, Refused
+from tasks.chatbot.events import Ended, Piece, Refused
 from tasks.chatbot.web.limits import Slots
 from tasks.inference.backend import BackendStats
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
+T = TypeVar("T")
 
 
 class ModelFigures(Collector):
@@ -61,7 +63,7 @@ class Metrics:
     def text(self) -> bytes:
         return generate_latest(self.registry)
 
-    def watch(self, events: Iterable[Event], channel: str, asked: float) -> Iterator[Event]:
+    def watch(self, events: Iterable[T], channel: str, asked: float) -> Iterator[T]:
         """Pass events on and count them. `asked` is `time.monotonic()` when the question came."""
         begun = False
         for event in events:

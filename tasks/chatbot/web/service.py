@@ -4,10 +4,10 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 from fastapi import Depends, Request
 
@@ -28,6 +28,7 @@ from tasks.text.messages import Message
 
 TITLE = 60  # characters of the first question
 log = logging.getLogger("migaki.web")
+T = TypeVar("T")
 
 
 def user_of(request: Request) -> User:
@@ -53,7 +54,7 @@ class Engine(Protocol):
         stop: threading.Event | None = None,
         sampling: Sampling | None = None,
         made: Sequence[tuple[Called, Returned]] = (),
-    ) -> Iterator[Event]: ...
+    ) -> Generator[Event, None, None]: ...
 
     def sampling(self) -> Sampling: ...
 
@@ -121,7 +122,7 @@ class Service:
         turns = self.engine.settings.max_turns
         return Conversation(self.engine.settings.system, turns, kept[-2 * turns :])
 
-    async def stream(self, produce: Any, stop: threading.Event, channel: str) -> AsyncIterator[Event]:
+    async def stream(self, produce: Callable[[], Iterator[T]], stop: threading.Event, channel: str) -> AsyncGenerator[T, None]:
         """The events of `produce()`, counted.
 
         Raises:
