@@ -200,7 +200,7 @@ def _same(text: str, title: str) -> bool:
 
 def _by_size(blocks: list[Block]) -> dict[int, list[tuple[int, str]]]:
     """As `_by_outline`, of short paragraphs in larger letters than most; the larger, the higher the level."""
-    sizes = Counter()
+    sizes: Counter[int] = Counter()
     for block in blocks:
         sizes[round(block.lines[0].size)] += len(block.text)
     usual = sizes.most_common(1)[0][0]
