@@ -126,10 +126,10 @@ def environment(home: Path) -> dict[str, str]:
     return os.environ | {"MIGAKI_HOME": str(home), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
-def migaki(home: Path, *words: str, check: bool = True) -> dict:
-    """Run the command as a user would; its last line, parsed. With `check`, its failure fails the test with what it said."""
+def migaki(home: Path, *words: str, check: bool = True, root: Path = ROOT) -> dict:
+    """Run the command of the repository `root` as a user would; its last line, parsed. With `check`, its failure fails the test with what it said."""
     done = subprocess.run(
-        [sys.executable, "-m", "flows.commands.main", *words, "--json"], cwd=ROOT, env=environment(home), capture_output=True, text=True
+        [sys.executable, "-m", "flows.commands.main", *words, "--json"], cwd=root, env=environment(home), capture_output=True, text=True
     )
     assert done.stdout.strip(), done.stderr[-3000:]
     answer = json.loads(done.stdout.strip().splitlines()[-1])

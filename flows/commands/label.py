@@ -67,7 +67,7 @@ def prompts_from(home: Home, path: Path | None) -> list[list[dict[str, str]]]:
         return [[{"role": "user", "content": line}] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     from tasks.data.records import load_instructions, load_preferences
 
-    newest = newest_artifact(home, kind="dataset")
+    newest = newest_artifact(home, stage="prepare")
     if newest is None:
         raise MigakiError("there is no dataset to take prompts from: run `migaki prepare` first, or give --prompts FILE")
     folder = ArtifactStore(home).path(ArtifactStore(home).get(newest.artifact_id))

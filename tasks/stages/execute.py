@@ -8,14 +8,14 @@ import gc
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.checkpoints import Checkpoint
-from storage.kinds import Record
+from storage.kinds import RECORDS, Record
+from tasks.errors import MigakiError
 from tasks.models.reference import ResolvedModel, resolve
 from tasks.settings import StageSettings
 from tasks.stages.keys import Ingredients
@@ -81,13 +81,21 @@ def _make(
 
 
 def run_body(spec: StageSpec, settings: StageSettings, inputs: dict[str, ArtifactRef], work: Work, context: Context) -> Record:
-    """What the body makes of its own settings, its figures in `work`."""
+    """What the body makes of its own settings, its figures in `work`.
+
+    Raises:
+        MigakiError: it returned no record of the stage's kind.
+    """
     if context.accelerate and spec.parallel:
         from tasks.stages.distributed import run_in_processes  # few runs need it, and it loads psutil
 
         return run_in_processes(spec, settings, inputs, work, context)
-    record = cast(Record, function(spec.body)(settings, inputs, work))
+    record, wanted = function(spec.body)(settings, inputs, work), RECORDS[spec.kind]
     give_back_memory()
+    if not isinstance(record, wanted):
+        raise MigakiError(
+            f"{spec.body} returned {type(record).__name__}; the body of a stage of kind {spec.kind!r} returns {wanted.__name__}"
+        )
     return record
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
 
-from storage.kinds import Kind
+from storage.kinds import RECORDS, Kind
 from tasks.errors import MigakiError
 from tasks.settings import StageSettings
 
@@ -49,6 +49,9 @@ class StageSpec(FlowSpec):
         fingerprint: `"module:function"` of the settings: what the files hold that they name, as a JSON value; in the key in place of their paths.
         parallel: whether the body can run in several processes at once, data parallel.
         flow: of the flow that runs it where that is another's; `part` are the parameters by which that flow knows it.
+
+    Raises:
+        MigakiError: artifacts of the kind have no record.
     """
 
     kind: Kind = "dataset"
@@ -60,6 +63,12 @@ class StageSpec(FlowSpec):
     parallel: bool = False
     flow: str = ""
     part: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in RECORDS:
+            raise MigakiError(
+                f"stage {self.name!r}: no record in storage/kinds.py is of kind {self.kind!r}; kinds are {', '.join(RECORDS)}"
+            )
 
     @property
     def command(self) -> str:
