@@ -14,9 +14,14 @@ ASKS = re.compile("|".join(language.ASKS_DOCUMENTS for language in languages().v
 class Hit(Protocol):
     """What is needed of what a search finds."""
 
-    title: str
-    document: str
-    text: str
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def document(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
 
 
 class Index(Protocol):
