@@ -5,14 +5,10 @@ from typing import Any
 
 from datasets import Dataset
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
-from tasks.data.records import Preference
-from tasks.prompts.template import encode_example
 from tasks.rlhf.learner import Learner
+from tasks.rlhf.pairs import TokenPair
 from tasks.rlhf.trl_trainers import make_trainer, shuffled
-
-TokenPair = tuple[list[int], list[int], list[int]]  # prompt, chosen answer, rejected answer
 
 
 def run_on_pairs(learner: Learner, prompts: Sequence[list[int]], pairs: Sequence[TokenPair], folder: str) -> tuple[dict[str, Tensor], str]:
@@ -39,16 +35,6 @@ def run_on_pairs(learner: Learner, prompts: Sequence[list[int]], pairs: Sequence
     arguments = {"max_length": None, "train_sampling_strategy": "sequential"}
     trainer = make_trainer(learner, arguments, Dataset.from_dict(columns), folder, measure)
     return learner.run(measure, trainer.train)
-
-
-def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Preference], limit: int) -> list[TokenPair]:
-    """The pairs of which both sides, prompt included, are at most `limit` tokens."""
-    encoded = []
-    for pair in pairs:
-        (chosen, start), (rejected, _) = (encode_example(tokenizer, pair.messages, answer) for answer in (pair.chosen, pair.rejected))
-        if max(len(chosen), len(rejected)) <= limit:
-            encoded.append((chosen[:start], chosen[start:], rejected[start:]))
-    return encoded
 
 
 def pair_columns(pairs: Sequence[TokenPair]) -> dict[str, list[Any]]:

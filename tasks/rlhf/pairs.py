@@ -23,6 +23,19 @@ from tasks.rlhf.roles import Roles
 KEPT_BYTES = 1 << 30  # of trunk states; a set that takes more computes them anew in every epoch
 
 
+TokenPair = tuple[list[int], list[int], list[int]]  # prompt, chosen answer, rejected answer
+
+
+def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Preference], limit: int) -> list[TokenPair]:
+    """The pairs of which both sides, prompt included, are at most `limit` tokens."""
+    encoded = []
+    for pair in pairs:
+        (chosen, start), (rejected, _) = (encode_example(tokenizer, pair.messages, answer) for answer in (pair.chosen, pair.rejected))
+        if max(len(chosen), len(rejected)) <= limit:
+            encoded.append((chosen[:start], chosen[start:], rejected[start:]))
+    return encoded
+
+
 @dataclass(frozen=True)
 class PackedPair:
     """`ids[:chosen]` is the chosen side, `ids[:shared] + ids[chosen:]` the rejected one."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -29,6 +29,8 @@ from tasks.prompts.template import decode, encode_prompt, end_ids
 from tasks.rlhf.critic import CriticStart
 from tasks.rlhf.estimate import MIB, free_memory, model_of_shapes, require_memory, separate_bytes
 from tasks.rlhf.guards import Guards, alarm
+from tasks.rlhf.learner import Learner
+from tasks.rlhf.pairs import TokenPair, encode_pairs
 from tasks.rlhf.participants import Participants
 from tasks.rlhf.ppo import PPOTrainer, run_ppo
 from tasks.rlhf.reward import FACTS, RewardModel, SequenceRewardModel, normalise, open_reward_model
@@ -37,11 +39,9 @@ from tasks.rlhf.rounds import Progress, Round, ScoredRound
 from tasks.rlhf.rules import load_rules
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import AlignSettings, PPOSettings
+from tasks.rlhf.trl_plan import FROM_PAIRS
 from tasks.stages.resuming import keep_state, kept_state
 from tasks.stages.work import Work, require
-
-if TYPE_CHECKING:
-    from tasks.rlhf.dpo_kto import TokenPair
 
 NORMALISING_PROMPTS = 64  # whose answers by the tuned model give a separate reward model its mean and standard deviation
 
@@ -158,9 +158,7 @@ def _by_trl(learning: Learning, folder: Path, made: dict[str, Any], work: Work) 
     """As `_by_ppo`, without checkpoints: a killed run starts anew. The counts of pairs come to `made`."""
     # TRL takes seconds to import, and PPO does without.
     from tasks.rlhf.dpo_kto import run_on_pairs
-    from tasks.rlhf.learner import Learner
     from tasks.rlhf.rloo_grpo import run_on_groups
-    from tasks.rlhf.trl_plan import FROM_PAIRS
 
     settings, rounds = learning.guards.settings, list[Round]()
     if world_size() > 1:
@@ -177,10 +175,8 @@ def _by_trl(learning: Learning, folder: Path, made: dict[str, Any], work: Work) 
         return *run_on_groups(learner, learning.prompts, scratch), rounds
 
 
-def _token_pairs(folder: Path, settings: PPOSettings, tokenizer: PreTrainedTokenizerBase, work: Work) -> "tuple[list[TokenPair], int]":
+def _token_pairs(folder: Path, settings: PPOSettings, tokenizer: PreTrainedTokenizerBase, work: Work) -> tuple[list[TokenPair], int]:
     """The training pairs of both halves, and how many were left out as too long."""
-    from tasks.rlhf.dpo_kto import encode_pairs  # as above
-
     pairs = [pair for pair in load_preferences(folder, "train") if not pair.tie]
     limit = _room(settings, work)
     encoded = encode_pairs(tokenizer, pairs, limit)
