@@ -60,8 +60,7 @@ def artifact_faults(home: Home, key: str) -> list[str]:
     from tasks.rag.checks import faults
 
     try:
-        retriever = open_champion(home).retriever
-        return faults(home.objects / "index" / key, retriever) if retriever else [f"the index that serves, {key[:12]}, is gone"]
+        return faults(home.objects / "index" / key, open_champion(home).retriever)
     except (MigakiError, StorageError) as error:  # of another format, say
         return [str(error)]
 

@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 
 from tasks.chatbot.web.auth import read_tokens
-from tests.web import MemoryChats, ScriptedEngine, app
+from tests.helpers.web import MemoryChats, ScriptedEngine, app
 
 CHROMIUM = shutil.which("chromium")
 TOKEN = "browser-0123456789abcdef"

@@ -9,7 +9,7 @@ import pytest
 
 from storage.catalog import Catalog
 from storage.home import Home
-from tests.small import ROOT, migaki
+from tests.helpers.small_project import ROOT, migaki
 
 SMALL = [
     "tune.max_rows=32",

@@ -10,7 +10,7 @@ from flows.commands import platform
 from flows.running.local import wait_for_server
 from storage.catalog import Catalog
 from storage.home import Home
-from tests.small import SETTINGS, project, tiny_embedder, tiny_model
+from tests.helpers.small_project import SETTINGS, project, tiny_embedder, tiny_model
 
 PORT = 4317
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

@@ -15,8 +15,8 @@ from flows.running.parameters import RunSettings
 from flows.serving.live_index import open_champion
 from storage.artifacts import ArtifactStore
 from storage.home import Home
-from tests.embedder import save_tiny_embedder
-from tests.small import ROOT, environment, migaki, subject
+from tests.helpers.embedder import save_tiny_embedder
+from tests.helpers.small_project import ROOT, environment, migaki, subject
 
 KILLS = 20
 SETTINGS = ["--set", "index.chunk_tokens=60"]

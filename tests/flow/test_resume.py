@@ -14,7 +14,7 @@ import pytest
 
 from storage.catalog import Catalog
 from storage.home import Home
-from tests.small import ROOT, arguments, environment, migaki, project, tiny_model
+from tests.helpers.small_project import ROOT, arguments, environment, migaki, project, tiny_model
 
 LONGER = ["--set", "align.updates=25", "--set", "align.episodes=8", "--set", "align.length_limit=9", "--set", "align.distinct_limit=1"]
 

@@ -12,7 +12,7 @@ import pytest
 from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog
 from storage.home import Home
-from tests.small import ROOT, SETTINGS, arguments, environment, migaki, project, still_running, tiny_model
+from tests.helpers.small_project import ROOT, SETTINGS, arguments, environment, migaki, project, still_running, tiny_model
 
 CHAIN = ["prepare", "tune", "reward", "align", "quantize", "index", "evaluate"]
 

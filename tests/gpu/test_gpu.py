@@ -27,9 +27,9 @@ from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import AlignSettings, PPOSettings
-from tests.embedder import save_tiny_embedder
-from tests.models import save_tiny, tiny_llama
-from tests.small import arguments, migaki, project
+from tests.helpers.embedder import save_tiny_embedder
+from tests.helpers.models import save_tiny, tiny_llama
+from tests.helpers.small_project import arguments, migaki, project
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300), pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 CHAIN = ["prepare", "tune", "reward", "align", "quantize", "index", "evaluate"]

@@ -10,7 +10,7 @@ from storage.catalog import Catalog, insert
 from storage.chat_log import ChatLog, Conversation, SafetyDecision
 from storage.chats import UnknownChat
 from storage.home import Home, StorageError
-from tests.turns import turn
+from tests.helpers.turns import turn
 
 
 @pytest.fixture

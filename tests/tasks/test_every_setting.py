@@ -15,7 +15,7 @@ from tasks.rlhf.guards import WINDOW, Guards
 from tasks.rlhf.settings import PPOSettings, RewardSettings
 from tasks.stages.spec import function
 from tasks.training.settings import TuneSettings
-from tests.place import FREE, PAIRS, SMALL, Place
+from tests.helpers.align_project import FREE, PAIRS, SMALL, AlignProject
 
 FAST = {"updates": 2, "learning_rate": 0.05}
 LONG = {"updates": 9, "learning_rate": 0.05}
@@ -24,7 +24,7 @@ WATCHED = LONG | {"length_limit": 1e9, "refusal_limit": 1.0, "copy_limit": 1.0, 
 # field: (another value, what else must be set for it to count)
 PPO = {
     "algorithm": ("grpo", {}),
-    "rule_rewards": (["tests.rules:exclaims"], {}),
+    "rule_rewards": (["tests.helpers.rules:exclaims"], {}),
     "learned_reward_weight": (0.5, {}),
     "group_size": (2, {"algorithm": "grpo"}),
     "updates": (3, {}),
@@ -93,7 +93,7 @@ TUNE = {
 }
 # These decide about memory alone, and must not change the result.
 MEMORY = {"micro_batch", "reward_micro_pairs", "cache_mb"}
-# Needs more than the one adapted layer of the model here: shown in rlhf/test_ppo.py. Or a model of its own: shown in rlhf/test_separate.py.
+# Needs more than the one adapted layer of the model here: shown in test_rlhf_ppo.py. Or a model of its own: shown in test_rlhf_separate.py.
 DEEP = {"critic_fraction", "reward_model"}
 # Tiny random models neither refuse nor copy: what these do is shown on the guards themselves.
 GUARDED = {"distinct_limit": ("distinct_2", 0.7, 0.5), "refusal_limit": ("refused", 0.3, 0.5), "copy_limit": ("copied", 0.3, 0.5)}
@@ -109,7 +109,7 @@ TABLES = {"align": PPO, "reward": REWARD, "tune": TUNE}
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
     """What a stage makes of settings on a tiny model: a hash of its weights and of its figures."""
-    place = Place(tmp_path_factory.mktemp("settings"))
+    place = AlignProject(tmp_path_factory.mktemp("settings"))
     with place.draft("dataset") as folder:
         for kind in ("instructions", "preferences"):
             save(folder / kind / "train.parquet", rows(place, kind, "train"))
@@ -134,7 +134,7 @@ def outcome(tmp_path_factory):
     return lambda stage, settings: run(stage, tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in settings.items())))
 
 
-def rows(place: Place, kind: str, split: str) -> list:
+def rows(place: AlignProject, kind: str, split: str) -> list:
     from tasks.data.records import load_instructions
 
     if kind == "preferences":  # with margins, so that the setting that reads them has something to read

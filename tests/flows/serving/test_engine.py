@@ -17,7 +17,7 @@ from storage.home import Home, StorageError
 from storage.registry import register
 from tasks.chatbot.events import Ended
 from tasks.errors import MigakiError
-from tests.models import save_tiny
+from tests.helpers.models import save_tiny
 
 SHORT = {"max_new_tokens": 6, "temperature": 0.0, "max_calls": 0}
 

@@ -18,7 +18,7 @@ from tasks.chatbot.language import languages
 from tasks.chatbot.terminal import Terminal, read_question, stop_on_interrupt
 from tasks.data.normalise import instruction
 from tests import ROOT
-from tests.tasks.chatbot.scripted import Kept, Scripted
+from tests.helpers.terminal import Kept, Scripted
 
 
 class Talk:
@@ -182,7 +182,7 @@ def test_saving_never_costs_a_file(tmp_path):
 
 ON_A_TERMINAL = """
 import sys, time
-from tests.tasks.chatbot.scripted import Kept, Scripted
+from tests.helpers.terminal import Kept, Scripted
 from tasks.chatbot.events import Ended, Piece, Turn
 from tasks.chatbot.terminal import Terminal
 

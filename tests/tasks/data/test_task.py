@@ -15,7 +15,7 @@ from tasks.errors import MigakiError
 from tasks.stages.keys import Ingredients
 from tasks.stages.spec import function
 from tasks.stages.work import Context, Work
-from tests.shared import SHARED, needs_shared
+from tests.helpers.shared import SHARED, needs_shared
 
 NOTHING = {"instructions": [], "preferences": [], "documents": [], "questions": [], "text": []}
 

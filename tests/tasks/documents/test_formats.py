@@ -15,8 +15,8 @@ from tasks.documents.finding import find_documents, keep_rules
 from tasks.documents.formats import Unreadable, decode, known_encoding, parse_html, parse_markdown, parse_text, read_document, read_file
 from tasks.documents.rows import Columns, row_documents
 from tasks.errors import MigakiError
-from tests.documents import one_page, pdf, word
-from tests.shared import SHARED, needs_shared
+from tests.helpers.documents import one_page, pdf, word
+from tests.helpers.shared import SHARED, needs_shared
 
 
 def paragraphs(parsed) -> list[str]:

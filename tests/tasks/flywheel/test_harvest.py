@@ -21,8 +21,8 @@ from tasks.flywheel.harvest import Harvest, harvest
 from tasks.flywheel.settings import HarvestSettings
 from tasks.stages.spec import function
 from tasks.stages.work import Context, Work
-from tests.project import Served
-from tests.turns import turn
+from tests.helpers.project import ServedProject
+from tests.helpers.turns import turn
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_what_only_some_may_see_is_not_learnt_nor_kept_as_history(talk):
 
 
 def test_what_rests_on_a_document_that_is_gone_or_not_for_everybody_any_more_is_not_learnt(tmp_path):
-    served = Served(tmp_path)
+    served = ServedProject(tmp_path)
     texts = {"lamp.md": "The lamp is brass.", "door.md": "The door is oak.", "roof.md": "The roof is slate.", "猫.md": "猫は日なたで寝る。"}
     for name, text in texts.items():
         (served.docs / name).write_text(text, encoding="utf-8")

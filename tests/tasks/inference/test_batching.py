@@ -20,7 +20,7 @@ from tasks.inference.prefix_cache import PrefixCache
 from tasks.inference.rows import Row, next_tokens, repeats
 from tasks.models.batching import Example
 from tasks.models.likelihood import score_examples
-from tests.models import FAMILIES, tiny_llama
+from tests.helpers.models import FAMILIES, tiny_llama
 
 SIZES = {"vocab_size": 260, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
 GREEDY = Sampling(temperature=0.0, no_repeat_ngram=0)

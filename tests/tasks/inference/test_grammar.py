@@ -10,7 +10,7 @@ from tasks.errors import MigakiError
 from tasks.inference.grammar import JsonGrammar, complete_json, option_logprobs
 from tasks.models.batching import Example
 from tasks.models.likelihood import score_examples
-from tests.models import FAMILIES, tiny_llama, tiny_tokenizer
+from tests.helpers.models import FAMILIES, tiny_llama, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 SCHEMA = enforceable(

@@ -17,8 +17,8 @@ from tasks.inference.grammar import complete_json
 from tasks.inference.local import LocalModel
 from tasks.models.quantized import make_variant
 from tasks.prompts.template import encode_prompt
-from tests.backends import answer, ask, until
-from tests.models import FAMILIES, save_tiny, tiny_llama, tiny_tokenizer
+from tests.helpers.backends import answer, ask, until
+from tests.helpers.models import FAMILIES, save_tiny, tiny_llama, tiny_tokenizer
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_a_program_that_ends_in_the_middle_of_an_answer_ends():
 import threading, time
 from tasks.inference.backend import Sampling
 from tasks.inference.local import LocalModel
-from tests.models import tiny_llama, tiny_tokenizer
+from tests.helpers.models import tiny_llama, tiny_tokenizer
 backend = LocalModel(tiny_llama(), tiny_tokenizer(), "tiny")
 backend._ends.clear()
 for beams in (1, 2):

@@ -6,8 +6,8 @@ import time
 import torch
 
 from tasks.inference.locks import FairLock, ForwardLock
-from tests.backends import until
-from tests.models import tiny_llama
+from tests.helpers.backends import until
+from tests.helpers.models import tiny_llama
 
 
 def test_a_fair_lock_goes_to_whoever_has_waited_longest():

@@ -1,7 +1,7 @@
 """Tokens become text in whole characters, as they come."""
 
 from tasks.inference.request import Detokenizer
-from tests.models import tiny_tokenizer
+from tests.helpers.models import tiny_tokenizer
 
 
 def test_japanese_comes_in_whole_characters():

@@ -7,7 +7,7 @@ from transformers import GenerationConfig
 from tasks.errors import MigakiError
 from tasks.inference.sampling import SamplingParams, sample, sample_tokens
 from tasks.models.trunk import layers_of, trunk_states
-from tests.models import FAMILIES, tiny_llama
+from tests.helpers.models import FAMILIES, tiny_llama
 
 PROMPTS = [[5, 9, 30], [7, 8, 9, 10, 11, 12], [200], [44, 45, 46, 47]]
 

@@ -11,8 +11,8 @@ from tasks.errors import MigakiError
 from tasks.inference.backend import Sampling, Unavailable
 from tasks.inference.server import OpenAIServer
 from tasks.prompts.template import encode_prompt
-from tests.backends import GREEDY, answer, ask
-from tests.models import tiny_tokenizer
+from tests.helpers.backends import GREEDY, answer, ask
+from tests.helpers.models import tiny_tokenizer
 
 
 class Server(BaseHTTPRequestHandler):

@@ -19,7 +19,7 @@ from tasks.models.families import (
     layer_list_name,
 )
 from tasks.models.trunk import decoder
-from tests.models import FAMILIES, tiny_falcon
+from tests.helpers.models import FAMILIES, tiny_falcon
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -6,7 +6,7 @@ from torch import nn
 
 import tasks.models.linear as linear
 from tasks.models.linear import FastLinear, product, sped_up
-from tests.models import FAMILIES, tiny_llama
+from tests.helpers.models import FAMILIES, tiny_llama
 
 
 @pytest.fixture(params=[True, False], ids=["onednn", "torch"])

@@ -9,7 +9,7 @@ from torch import nn
 
 import tasks.models.loader  # noqa: F401  (Falcon with torch's linear layers, as everywhere)
 from tasks.models.lora import FusedLinear, lora_config
-from tests.models import FAMILIES
+from tests.helpers.models import FAMILIES
 
 
 def tuned(model, fused, dropout=0.0, targets="all-linear"):

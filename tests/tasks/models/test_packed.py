@@ -8,7 +8,7 @@ import tasks.models.packed as packed
 from tasks.inference.batchable import can_batch
 from tasks.models.linear import sped_up
 from tasks.models.packed import PackedLinear, can_pack, pack_linear
-from tests.models import FAMILIES
+from tests.helpers.models import FAMILIES
 
 needs_onednn = pytest.mark.skipif(not can_pack(), reason="this build of PyTorch has no oneDNN")
 

@@ -11,7 +11,7 @@ from storage.home import Home
 from tasks.errors import MigakiError
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.reference import _whole_gguf, resolve
-from tests.models import save_tiny
+from tests.helpers.models import save_tiny
 
 
 def wheel(folder, name, files, requires=(), tamper=False):

@@ -6,7 +6,7 @@ from peft import get_peft_model
 
 from tasks.models.lora import lora_config
 from tasks.models.trunk import TopModel, layer_count, lm_head, position_ids, split_layer, trunk_states
-from tests.models import FAMILIES
+from tests.helpers.models import FAMILIES
 
 
 def padded_batch():

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.prompts.template import encode_answer, encode_example, encode_prompt, end_id, prompt_text
-from tests.models import tiny_tokenizer
+from tests.helpers.models import tiny_tokenizer
 
 ASK = [{"role": "user", "content": "何ですか"}]
 

@@ -14,7 +14,7 @@ from tasks.models.loader import load_model
 from tasks.models.quantized import TEXTBOOK_SAVING, make_variant, quantized_layers, save_model
 from tasks.models.trunk import lm_head
 from tasks.quantization.measure import choose, fixed_tokens, measure, perplexity_of
-from tests.models import save_tiny, tiny_gpt2, tiny_llama, tiny_tokenizer
+from tests.helpers.models import save_tiny, tiny_gpt2, tiny_llama, tiny_tokenizer
 
 IDS = torch.arange(2 * 9).reshape(2, 9)
 

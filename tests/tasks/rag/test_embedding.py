@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from tasks.errors import MigakiError
 from tasks.rag.embedding import Embedder, batches, padded
 from tasks.rag.unit_vectors import UnitVectors, example, traced
-from tests.embedder import LIMIT, save_tiny_embedder
+from tests.helpers.embedder import LIMIT, save_tiny_embedder
 
 TEXTS = [
     "the cat sleeps in the garden.",

@@ -17,8 +17,8 @@ from tasks.rag.embedding import Embedder
 from tasks.rag.incremental import embed_new, read_new
 from tasks.rag.settings import IndexSettings
 from tasks.stages.keys import Ingredients
-from tests.project import SETTINGS, Project
-from tests.small import subject
+from tests.helpers.project import SETTINGS, Project
+from tests.helpers.small_project import subject
 
 
 class Place(Project):

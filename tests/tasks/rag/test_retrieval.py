@@ -10,7 +10,7 @@ from tasks.rag.embedding import Embedder
 from tasks.rag.index_files import FACTS, EmbedderIdentity, write_index
 from tasks.rag.retrieval import Retriever, document_rank, open_index, retrieval_figures, z_scores
 from tasks.rag.settings import IndexSettings
-from tests.embedder import LIMIT, save_tiny_embedder
+from tests.helpers.embedder import LIMIT, save_tiny_embedder
 
 TEXTS = {
     "cat.md": "A cat sleeps in the garden.",

@@ -12,8 +12,8 @@ from tasks.errors import MigakiError
 from tasks.rag.retrieval import open_index
 from tasks.rag.settings import IndexSettings
 from tasks.stages.keys import Ingredients
-from tests.embedder import LIMIT
-from tests.project import SETTINGS, Project
+from tests.helpers.embedder import LIMIT
+from tests.helpers.project import SETTINGS, Project
 
 
 @pytest.fixture(scope="module")

@@ -17,15 +17,15 @@ from tasks.rlhf.dpo_kto import answer_columns
 from tasks.rlhf.learner import Learner
 from tasks.rlhf.trl_plan import FROM_GROUPS
 from tasks.rlhf.trl_trainers import TRAINERS
-from tests.models import tiny_tokenizer
-from tests.place import PAIRS, Place, question
+from tests.helpers.align_project import PAIRS, AlignProject, question
+from tests.helpers.models import tiny_tokenizer
 
 ALGORITHMS = ["rloo", "grpo", "dpo", "kto"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Place:
-    return Place(tmp_path_factory.mktemp("align"))
+def place(tmp_path_factory) -> AlignProject:
+    return AlignProject(tmp_path_factory.mktemp("align"))
 
 
 @pytest.fixture(scope="module")

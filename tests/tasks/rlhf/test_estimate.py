@@ -5,7 +5,7 @@ import pytest
 from tasks.errors import MigakiError
 from tasks.rlhf.estimate import MIB, NF4_BYTES, PROGRAM, estimate, model_of_shapes, require_memory
 from tasks.rlhf.settings import AlignSettings
-from tests.models import FAMILIES
+from tests.helpers.models import FAMILIES
 
 
 @pytest.fixture(params=sorted(FAMILIES))

@@ -17,7 +17,7 @@ from tasks.rlhf.reward import FACTS, RewardModel, open_reward_model
 from tasks.rlhf.roles import POLICY, Roles, scalar_head
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
-from tests.models import tiny_llama
+from tests.helpers.models import tiny_llama
 
 IDS = torch.arange(2 * 9).reshape(2, 9)
 

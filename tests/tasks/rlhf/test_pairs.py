@@ -10,7 +10,7 @@ from tasks.rlhf import pairs as pairs_module
 from tasks.rlhf.pairs import PackedPair, PairSet
 from tasks.rlhf.reward import RewardModel, pair_scores
 from tasks.rlhf.roles import Roles, scalar_head
-from tests.models import FAMILIES, tiny_llama, tiny_tokenizer
+from tests.helpers.models import FAMILIES, tiny_llama, tiny_tokenizer
 
 TEXTS = [
     ("yes!", "no, not at all"),

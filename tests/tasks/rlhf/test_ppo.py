@@ -16,7 +16,7 @@ from tasks.rlhf.roles import POLICY, Roles, scalar_head
 from tasks.rlhf.rounds import Progress
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
-from tests.models import FAMILIES, tiny_llama
+from tests.helpers.models import FAMILIES, tiny_llama
 
 WANTED = 42
 PROMPTS = [[i, i + 1, i + 2] for i in range(20)]

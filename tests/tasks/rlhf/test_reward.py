@@ -24,7 +24,7 @@ from tasks.rlhf.reward import (
 from tasks.rlhf.roles import Roles, scalar_head
 from tasks.rlhf.settings import RewardSettings
 from tasks.rlhf.task_reward import _halves
-from tests.models import FAMILIES, tiny_llama, tiny_tokenizer
+from tests.helpers.models import FAMILIES, tiny_llama, tiny_tokenizer
 
 SETTINGS = RewardSettings(reward_epochs=12, reward_learning_rate=0.01, reward_batch_pairs=4, reward_lora_r=4)
 

@@ -17,8 +17,8 @@ from tasks.rlhf.rules import Rule, load_rules
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
 from tasks.stages.keys import Ingredients
-from tests.models import tiny_llama, tiny_tokenizer
-from tests.place import Place
+from tests.helpers.align_project import AlignProject
+from tests.helpers.models import tiny_llama, tiny_tokenizer
 
 RULES = """
 from dataclasses import dataclass
@@ -174,7 +174,7 @@ def test_scores_are_mixed_by_weight_from_the_texts_of_the_rollouts():
 
 @pytest.mark.parametrize("algorithm", ["ppo", "rloo", "grpo"])
 def test_every_algorithm_scores_by_rule_and_records_the_parts(rules, algorithm, tmp_path):
-    place = Place(tmp_path)
+    place = AlignProject(tmp_path)
     made = place.align(algorithm=algorithm, rule_rewards=["my_rules:length*0.5"], updates=1)
     register(place.home, made)
     rows = Catalog.of(place.home).query("SELECT answer, score, parts FROM rollouts")

@@ -9,8 +9,8 @@ from tasks.models.batching import Example, collate
 from tasks.rlhf.fingerprint import named_rewards
 from tasks.rlhf.reward import SequenceRewardModel
 from tasks.rlhf.settings import PPOSettings
-from tests.models import tiny_llama, tiny_tokenizer
-from tests.place import Place
+from tests.helpers.align_project import AlignProject
+from tests.helpers.models import tiny_llama, tiny_tokenizer
 
 
 def save_classifier(folder, seed=0, labels=1, tokenizer=None):
@@ -32,7 +32,7 @@ def test_it_reads_the_last_real_token(tmp_path):
 
 
 def test_align_learns_from_it_and_normalises_it(tmp_path):
-    place = Place(tmp_path)
+    place = AlignProject(tmp_path)
     own = place.align()
     ref = place.align(reward_model=str(save_classifier(tmp_path / "classifier")))
     assert not torch.equal(place.logits(own), place.logits(ref))

@@ -13,12 +13,13 @@ from flows.catalogue.stages import STAGES
 from storage.artifacts import ArtifactStore
 from tasks.data.records import save
 from tasks.errors import MigakiError
+from tasks.models.data_parallel import all_reduce, all_reduce_gradients, gather, shard
 from tasks.rlhf.settings import PPOSettings, RewardSettings
 from tasks.stages.distributed import run_in_processes
 from tasks.stages.execute import run_body
 from tests import ROOT
-from tests.place import FREE, PAIRS, SMALL, Place
-from tests.tasks.training.test_task import TUNE, Project
+from tests.helpers.align_project import FREE, PAIRS, SMALL, AlignProject
+from tests.helpers.training_project import TUNE, TrainingProject
 
 CONFIG = """
 compute_environment: LOCAL_MACHINE
@@ -60,8 +61,8 @@ def assert_alike(one, two, names):
 
 
 def test_ppo_in_two_processes_is_ppo_in_one(tmp_path, config):
-    place = Place(tmp_path)
-    settings = PPOSettings(**SMALL | FREE | {"minibatches": 2, "epochs": 2, "rule_rewards": ["tests.rules:exclaims"]})
+    place = AlignProject(tmp_path)
+    settings = PPOSettings(**SMALL | FREE | {"minibatches": 2, "epochs": 2, "rule_rewards": ["tests.helpers.rules:exclaims"]})
     inputs = {"dataset": place.dataset, "tuned": place.tuned, "reward": place.reward}
     (one, weights), (two, others) = both_ways(place, "align", settings, inputs, config)
     names = [
@@ -83,7 +84,7 @@ def test_ppo_in_two_processes_is_ppo_in_one(tmp_path, config):
 
 @pytest.mark.slow
 def test_reward_models_in_two_processes_are_those_of_one(tmp_path, config):
-    place = Place(tmp_path)
+    place = AlignProject(tmp_path)
     with place.draft("dataset") as folder:
         save(folder / "preferences/train.parquet", PAIRS)
         save(folder / "preferences/eval.parquet", PAIRS[:4])
@@ -96,7 +97,7 @@ def test_reward_models_in_two_processes_are_those_of_one(tmp_path, config):
 
 @pytest.mark.slow
 def test_tuning_in_two_processes_is_tuning_in_one(tmp_path, config):
-    project, works = Project(tmp_path), []
+    project, works = TrainingProject(tmp_path), []
     for number in (1, 2):
         with ArtifactStore(project.home).draft("adapter", f"{number}" * 64) as folder:
             work = project.work("tune", folder, {})
@@ -108,12 +109,12 @@ def test_tuning_in_two_processes_is_tuning_in_one(tmp_path, config):
 
 @pytest.mark.slow
 def test_mistakes_in_a_process_are_told_as_they_are(tmp_path, config):
-    place = Place(tmp_path)
+    place = AlignProject(tmp_path)
     inputs = {"dataset": place.dataset, "tuned": place.tuned, "reward": place.reward}
     for settings, words in (
         ({"algorithm": "grpo"}, r"align\.algorithm = 'grpo' runs in one process"),
         ({"episodes": 999}, r"\d+ prompts of at most 256 tokens.*fewer than align\.episodes = 999"),
-        ({"rule_rewards": ["tests.rules:stumbles_in_the_second_process"]}, r"raised ValueError: no more answers, please, on row"),
+        ({"rule_rewards": ["tests.helpers.rules:stumbles_in_the_second_process"]}, r"raised ValueError: no more answers, please, on row"),
     ):
         with place.draft("adapter") as folder, pytest.raises(MigakiError, match=words):
             work = place.work(folder)
@@ -128,10 +129,10 @@ def test_no_process_outlives_the_one_that_waits(tmp_path, config, number):
     code = f"""
 from dataclasses import asdict, replace
 from pathlib import Path
-from tests.place import FREE, SMALL, Place
+from tests.helpers.align_project import FREE, SMALL, AlignProject
 from tasks.stages.distributed import run_in_processes
 from tasks.rlhf.settings import PPOSettings
-place = Place(Path({str(tmp_path)!r}))
+place = AlignProject(Path({str(tmp_path)!r}))
 place.context.log = print
 inputs = {{"dataset": place.dataset, "tuned": place.tuned, "reward": place.reward}}
 with place.draft("adapter") as folder:
@@ -157,3 +158,10 @@ with place.draft("adapter") as folder:
     for process in alive:
         process.kill()
     assert not alive
+
+
+def test_one_process_has_all_rows_and_sends_nothing():
+    parameter = torch.nn.Parameter(torch.ones(2))
+    all_reduce_gradients([parameter])
+    assert parameter.grad is None and shard([3, 1, 2]) == [3, 1, 2] and all_reduce([1.5, 2]) == [1.5, 2]
+    assert gather(3, lambda rows: [row * 10 for row in rows]) == [0, 10, 20]

@@ -13,7 +13,7 @@ from tasks.stages import keys
 from tasks.stages.keys import EXCLUDED, Ingredients, code_hash, is_excluded, reach, sources, versions
 from tasks.training.settings import TuneSettings
 from tests import ROOT
-from tests.place import FREE, SMALL, Place
+from tests.helpers.align_project import FREE, SMALL, AlignProject
 
 TRAINING = {"tune", "pretrain", "reward", "align", "quantize", "evaluate"}
 
@@ -90,7 +90,7 @@ def test_what_computes_nothing_is_in_no_key(copy):
     ]
     assert len(web) > 10
     pages = [path.relative_to(copy).as_posix() for path in (copy / "docs").rglob("*.md")]
-    tests = ["tests/place.py", "tests/tasks/stages/test_keys.py"]
+    tests = ["tests/helpers/align_project.py", "tests/tasks/stages/test_keys.py"]
     for path in [
         "README.md",
         *pages,
@@ -188,7 +188,7 @@ def place(tmp_path_factory):
     """A home with a dataset that has held-out rows, a tuned model and reward models."""
     from tasks.data.records import load_instructions, load_preferences, save
 
-    place = Place(tmp_path_factory.mktemp("keys"))
+    place = AlignProject(tmp_path_factory.mktemp("keys"))
     with place.draft("dataset") as folder:
         former = place.path(place.dataset)
         for split in ("train", "eval"):

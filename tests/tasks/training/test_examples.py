@@ -7,7 +7,7 @@ from tasks.errors import MigakiError
 from tasks.models.batching import Example
 from tasks.prompts.template import encode_example, end_id
 from tasks.training.examples import encode_instructions, packed_blocks, spread, within_context
-from tests.models import tiny_llama, tiny_tokenizer
+from tests.helpers.models import tiny_llama, tiny_tokenizer
 
 
 def row(question: str, answer: str, lang: str = "en") -> Instruction:

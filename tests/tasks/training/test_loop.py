@@ -20,7 +20,7 @@ from tasks.training.loop import (
     train,
 )
 from tasks.training.settings import TuneSettings
-from tests.models import FAMILIES, tiny_gpt2, tiny_llama
+from tests.helpers.models import FAMILIES, tiny_gpt2, tiny_llama
 
 END = 256
 

@@ -1,101 +1,25 @@
 """The stages pretrain, tune and quantize one after the other, in every family: what they write opens again and is what was trained."""
 
 import math
-from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import torch
 
-from flows.catalogue.stages import STAGES
-from storage.artifacts import ArtifactRef, ArtifactStore
-from storage.home import Home
-from tasks.data.records import Instruction, Text, save
+from storage.artifacts import ArtifactStore
+from tasks.data.records import save
 from tasks.errors import MigakiError
 from tasks.models.loader import load_model
-from tasks.models.opening import open_model
-from tasks.models.reference import resolve
 from tasks.quantization.settings import QuantizeSettings
-from tasks.stages.spec import function
-from tasks.stages.work import Context, Work
-from tasks.training.settings import PretrainSettings, TuneSettings
-from tests.models import FAMILIES, save_tiny
+from tasks.training.settings import PretrainSettings
+from tests.helpers.models import FAMILIES
+from tests.helpers.training_project import IDS, TUNE, TrainingProject, instruction
 
-QUESTIONS = ["What is a token?", "Why mask the prompt?", "What does a rank do?", "Name a scale.", "Who pads?", "When to stop?"]
-TUNE = TuneSettings(top_fraction=0.5, lora_r=8, epochs=6, learning_rate=2e-2, batch_size=4, max_tokens=120)
 QUANTIZE = QuantizeSettings(pick="int8", eval_tokens=300, max_loss=0.5)
-IDS = torch.arange(2 * 9).reshape(2, 9)
-
-
-def instruction(question: str, answer: str, lang: str) -> Instruction:
-    return Instruction(f"{question}{lang}", [{"role": "user", "content": question}], answer, lang, "test")
-
-
-class Project:
-    """A home with a tiny base model and a small dataset; stage bodies run in it without Prefect."""
-
-    def __init__(self, root: Path, family: str = "llama", chat_template: bool = True):
-        self.home = Home(root / "home")
-        self.home.root.mkdir()
-        self.log: list[str] = []
-        self.context = Context(
-            self.home,
-            str(save_tiny(root / "base", family, chat_template, hidden=64)),
-            "",
-            emit=lambda text, final: None,
-            log=self.log.append,
-        )
-        with ArtifactStore(self.home).draft("dataset", "d" * 64) as folder:
-            rows = [
-                instruction(question, answer, lang)
-                for question in QUESTIONS
-                for answer, lang in (("It is a piece of text.", "en"), ("文の一部です。", "ja"))
-            ]
-            save(folder / "instructions/train.parquet", rows[:8])
-            save(folder / "instructions/eval.parquet", rows[8:])
-            save(
-                folder / "text/train.parquet",
-                [Text("a", "the cat sat on the mat. " * 40, "en", ""), Text("b", "猫が座る。" * 40, "ja", "")],
-            )
-            save(
-                folder / "text/eval.parquet", [Text("c", "the cat sat on the mat. " * 10, "en", ""), Text("d", "猫が座る。" * 20, "ja", "")]
-            )
-            self.dataset = self.commit(folder, {})
-
-    def commit(self, folder: Path, meta: dict) -> ArtifactRef:
-        return ArtifactStore(self.home).commit(folder, {"inputs": {}, "meta": meta})
-
-    def work(self, name: str, folder: Path, inputs: dict[str, ArtifactRef]) -> Work:
-        return Work(STAGES[name], folder, self.context, {"model": resolve(self.context.model, self.home)})
-
-    def run(self, name: str, settings, **inputs: ArtifactRef) -> ArtifactRef:
-        """What `execute` does around a body, without the Prefect task."""
-        key = f"{name}{len(list(self.home.objects.rglob('manifest.json')))}"
-        inputs = {"dataset": self.dataset, **inputs}
-        with ArtifactStore(self.home).draft(STAGES[name].kind, key) as folder:
-            work = self.work(name, folder, inputs)
-            record = function(STAGES[name].body)(settings, inputs, work)
-            work.write_tables()
-            return self.commit(folder, record.with_headlines(work.headlines).meta())
-
-    def folder(self, ref: ArtifactRef) -> Path:
-        return ArtifactStore(self.home).path(ref)
-
-    def metrics(self, ref: ArtifactRef) -> dict[str, list[float]]:
-        found: dict[str, list[float]] = {}
-        for row in pq.read_table(self.folder(ref) / "tables/metrics.parquet").to_pylist():
-            found.setdefault(row["name"], []).append(row["value"])
-        return found
-
-    def logits(self, ref: ArtifactRef | None) -> torch.Tensor:
-        with torch.no_grad():
-            work = self.work("tune", self.home.root, {})
-            return open_model(work.model.path, work.trained(ref), work.adapter)[0](IDS).logits
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tune_then_quantize(family, tmp_path):
-    project = Project(tmp_path, family, chat_template=family == "llama")
+    project = TrainingProject(tmp_path, family, chat_template=family == "llama")
     tuned = project.run("tune", TUNE)
     metrics = project.metrics(tuned)
     for lang in ("en", "ja"):
@@ -115,7 +39,7 @@ def test_tune_then_quantize(family, tmp_path):
 
 
 def test_artifacts_are_complete_and_say_nothing_of_this_machine(tmp_path):
-    project = Project(tmp_path)
+    project = TrainingProject(tmp_path)
     tuned = project.run("tune", TUNE)
     whole = project.run("tune", TUNE.model_copy(update={"method": "full"}))
     release = project.run("quantize", QUANTIZE, aligned=tuned)
@@ -130,7 +54,7 @@ def test_artifacts_are_complete_and_say_nothing_of_this_machine(tmp_path):
 
 
 def test_pretrain_feeds_tune(tmp_path):
-    project = Project(tmp_path)
+    project = TrainingProject(tmp_path)
     settings = PretrainSettings(block_tokens=64, epochs=3, learning_rate=1e-2, top_fraction=1.0)
     pretrained = project.run("pretrain", settings)
     metrics = project.metrics(pretrained)
@@ -143,7 +67,7 @@ def test_pretrain_feeds_tune(tmp_path):
 
 
 def test_full_fine_tuning_begins_a_new_chain(tmp_path):
-    project = Project(tmp_path, "gpt2")
+    project = TrainingProject(tmp_path, "gpt2")
     pretrained = project.run("pretrain", PretrainSettings(method="full", block_tokens=64, epochs=1))
     adapter = project.run("tune", TUNE, pretrained=pretrained)
     assert adapter.meta["adapters"] == [pretrained.id, adapter.id]
@@ -155,7 +79,7 @@ def test_full_fine_tuning_begins_a_new_chain(tmp_path):
 
 
 def test_variant_that_loses_too_much_is_passed_over_and_said(tmp_path):
-    project = Project(tmp_path)
+    project = TrainingProject(tmp_path)
     release = project.run(
         "quantize", QuantizeSettings(pick="nf4", eval_tokens=200, max_loss=0.0, keep_all=True), aligned=project.run("tune", TUNE)
     )
@@ -170,7 +94,7 @@ def test_variant_that_loses_too_much_is_passed_over_and_said(tmp_path):
 
 
 def test_rows_longer_than_the_context_are_measured_as_far_as_it_goes(tmp_path):
-    project = Project(tmp_path, "gpt2")
+    project = TrainingProject(tmp_path, "gpt2")
     with ArtifactStore(project.home).draft("dataset", "l" * 64) as folder:
         save(folder / "instructions/eval.parquet", [instruction("Why?", "because " * 200, "en")])
         long = project.commit(folder, {})
@@ -181,7 +105,7 @@ def test_rows_longer_than_the_context_are_measured_as_far_as_it_goes(tmp_path):
 
 
 def test_empty_dataset_is_refused(tmp_path):
-    project = Project(tmp_path)
+    project = TrainingProject(tmp_path)
     with ArtifactStore(project.home).draft("dataset", "e" * 64) as folder:
         project.dataset = project.commit(folder, {})
     for name, settings, message in (("tune", TUNE, "--instructions"), ("pretrain", PretrainSettings(), "--text")):
@@ -193,4 +117,4 @@ def test_empty_dataset_is_refused(tmp_path):
 
 def test_limit_that_cuts_every_answer_is_refused_before_training(tmp_path):
     with pytest.raises(MigakiError, match=r"tune.max_tokens = 8 cuts away all 8 answers"):
-        Project(tmp_path).run("tune", TUNE.model_copy(update={"max_tokens": 8}))
+        TrainingProject(tmp_path).run("tune", TUNE.model_copy(update={"max_tokens": 8}))

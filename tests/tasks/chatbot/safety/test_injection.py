@@ -5,7 +5,7 @@ import pytest
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.injection import as_data
 from tasks.chatbot.safety.settings import GuardSettings
-from tests.models import tiny_tokenizer
+from tests.helpers.models import tiny_tokenizer
 
 DELIMITERS = [
     "<|im_start|>system",

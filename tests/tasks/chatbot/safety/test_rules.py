@@ -11,7 +11,7 @@ from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.rules import code_of, harmful_answer, signals
 from tasks.chatbot.safety.settings import GuardSettings
 from tests import ROOT
-from tests.shared import SHARED, needs_shared
+from tests.helpers.shared import SHARED, needs_shared
 
 EXAMPLES = ROOT / "examples"
 

@@ -23,7 +23,7 @@ from tasks.errors import MigakiError
 from tasks.models.reference import resolve
 from tasks.stages.spec import function
 from tasks.stages.work import Context, Work
-from tests.embedder import save_tiny_embedder
+from tests.helpers.embedder import save_tiny_embedder
 
 SETTINGS = ClassifierSettings(examples=[], harmless=[], folds=2, min_count=1)
 NOUNS = "river stone lantern garden winter copper violin harbour meadow falcon".split()

@@ -11,7 +11,7 @@ from tasks.chatbot.tools.schema import enforceable
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.chatbot.tools.values import narrowed, numbers_in, numbers_needed
-from tests.tasks.chatbot.tools.tiny import Tiny
+from tests.helpers.tiny_backend import Tiny
 
 AREA = Tool.declared(
     {

@@ -9,7 +9,7 @@ from tasks.chatbot.web.auth import NO_TOKENS, check_exposure, is_loopback, read_
 from tasks.chatbot.web.errors import ApiError
 from tasks.chatbot.web.limits import REMEMBERED, Buckets, Slots
 from tasks.errors import MigakiError
-from tests.web import MemoryChats, ScriptedEngine, ask, client
+from tests.helpers.web import MemoryChats, ScriptedEngine, ask, client
 
 ANNA, BEN = "anna-0123456789abcdef", "ben-0123456789abcdef"
 

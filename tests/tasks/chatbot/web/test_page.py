@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tasks.chatbot.web
-from tests.web import EN, MemoryChats, ScriptedEngine, app, ask, client
+from tests.helpers.web import EN, MemoryChats, ScriptedEngine, app, ask, client
 
 WEB = Path(tasks.chatbot.web.__file__).parent
 

@@ -5,7 +5,7 @@ import pytest
 from tasks.chatbot.tools.calls import Called
 from tasks.chatbot.web import completing
 from tasks.chatbot.web.stops import StopAt
-from tests.web import EN, MemoryChats, ScriptedEngine, client, read_sse
+from tests.helpers.web import EN, MemoryChats, ScriptedEngine, client, read_sse
 
 ASKED = {"model": "migaki", "messages": [{"role": "user", "content": "What is LoRA?"}]}
 

@@ -18,7 +18,7 @@ from tasks.rlhf.roles import Roles, scalar_head
 from tasks.rlhf.settings import PPOSettings
 from tasks.stages.spec import function
 from tasks.stages.work import Context, Work
-from tests.models import tiny_llama, tiny_tokenizer
+from tests.helpers.models import tiny_llama, tiny_tokenizer
 
 IDS = torch.arange(2 * 9).reshape(2, 9)
 FREE = {"kl_limit": 1e9, "length_limit": 1e9, "distinct_limit": 1.0, "refusal_limit": 1.0, "copy_limit": 1.0}
@@ -49,7 +49,7 @@ def speaker() -> torch.nn.Module:
 PAIRS = [Preference(f"p{i}", question(i), "!" * (3 + i % 3), "?" * 4, "en", "t", half=i % 2) for i in range(12)]
 
 
-class Place:
+class AlignProject:
     """A home with a tuned model (an adapter without effect) and its reward models; `align` runs in it without Prefect."""
 
     def __init__(self, root: Path):

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 
 from tests import ROOT
-from tests.embedder import save_tiny_embedder
-from tests.models import save_tiny
+from tests.helpers.embedder import save_tiny_embedder
+from tests.helpers.models import save_tiny
 
 WORDS = "river stone lantern garden winter copper violin harbour meadow falcon thunder pocket ribbon saddle candle marble".split()
 KANJI = "川石灯庭冬銅琴港野鷹雷袋帯鞍蝋玉"

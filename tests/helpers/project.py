@@ -14,7 +14,7 @@ from tasks.rag.retrieval import open_index
 from tasks.rag.settings import IndexSettings
 from tasks.stages.spec import function
 from tasks.stages.work import Context, Work
-from tests.embedder import save_tiny_embedder
+from tests.helpers.embedder import save_tiny_embedder
 
 SETTINGS = {"chunk_tokens": 60, "overlap_sentences": 1}
 TEXTS = {"cat.md": "A cat sleeps in the garden.", "neko.txt": "猫は庭で寝る。", "empty.md": ""}
@@ -55,7 +55,7 @@ class Project:
         return open_index(ArtifactStore(self.home).path(ref), self.embedder.path, self.embedder.checksum)
 
 
-class Served(Project):
+class ServedProject(Project):
     """A project whose indexes are registered and serve."""
 
     def __init__(self, root):

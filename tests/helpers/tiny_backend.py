@@ -2,7 +2,7 @@
 
 from tasks.inference.grammar import complete_json, option_logprobs
 from tasks.prompts.template import encode_prompt
-from tests.models import tiny_llama, tiny_tokenizer
+from tests.helpers.models import tiny_llama, tiny_tokenizer
 
 
 class Tiny:
