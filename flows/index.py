@@ -35,7 +35,7 @@ def go_live(home: Home, index: ArtifactRef) -> bool:
     now = champion_index(home)
     if now and now.artifact_id == index.id:
         return True
-    before, after = (now and now.hit_at_5), Index.of(index.meta, f"the index {index.id[:12]}").hit_at_5
+    before, after = (now.hit_at_5 if now else None), Index.of(index.meta, f"the index {index.id[:12]}").hit_at_5
     if before is not None and after is not None and after < before - MAX_DROP:
         print_line(f"index: hit@5 fell from {before:.3f} to {after:.3f}; the former index goes on serving")
         return False

@@ -76,7 +76,9 @@ def test_what_the_page_shows_is_whole(copy):
     for name in blocks():
         text = (copy / name).read_text(encoding="utf-8")
         if name.endswith(".py"):
-            ast.parse(text, name)
+            modules = [node.module for node in ast.walk(ast.parse(text, name)) if isinstance(node, ast.ImportFrom)]
+            ours = [module for module in modules if module.partition(".")[0] in COPIED]
+            assert [module for module in ours if not (copy / module.replace(".", "/")).with_suffix(".py").exists()] == [], name
     deployments = yaml.safe_load((copy / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
     assert [one["name"] for one in deployments].count(NAME) == 1
     assert NAME in run(copy, "flows.commands.main", "--help") and f"{NAME}.most = 1000" in run(copy, "flows.commands.main", NAME, "--help")

@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
@@ -13,6 +13,7 @@ from flows.running.devices import gpu
 from flows.running.parameters import BUNDLED_EMBEDDER, BUNDLED_MODEL, RunParams
 from storage.home import Home
 from tasks.errors import MigakiError
+from tasks.rlhf.settings import AlignSettings
 
 PACKAGES = ("migaki", "prefect", "torch", "transformers", "peft", "bitsandbytes", "trl", "sentence-transformers", "duckdb", "fastapi")
 NEEDED_DISK = 4 * 2**30
@@ -44,8 +45,8 @@ def troubles(home: Home) -> list[str]:
         found.append(
             f"{' and '.join(faiss) or 'no faiss'} installed, exactly one must be: run `pip uninstall faiss-cpu faiss-gpu`, then `make install`"
         )
-    if version("fastapi") and tuple(int(part) for part in version("fastapi").split(".")[:2]) >= (0, 151):
-        found.append(f"fastapi {version('fastapi')} breaks Prefect 3.8: run `make install`, which pins it below 0.151")
+    if (fastapi := version("fastapi")) and tuple(int(part) for part in fastapi.split(".")[:2]) >= (0, 151):
+        found.append(f"fastapi {fastapi} breaks Prefect 3.8: run `make install`, which pins it below 0.151")
     if gpu() and "+cpu" in (version("torch") or ""):
         found.append("there is a GPU, but torch is a CPU build: install torch for CUDA to use it")
     return found
@@ -57,7 +58,7 @@ def memory_for_align(home: Home, params: RunParams) -> dict[str, Any]:
     from tasks.models.reference import resolve
     from tasks.rlhf.estimate import ALLOCATOR, MIB, estimate, free_memory, model_of_shapes, require_memory, separate_bytes
 
-    settings, device = params.stages["align"], "cuda" if gpu() else "cpu"
+    settings, device = cast(AlignSettings, params.stages["align"]), "cuda" if gpu() else "cpu"
     model = model_of_shapes(resolve(params.run.model, home).path)
     separate = separate_bytes(resolve(settings.reward_model, home).path) if settings.reward_model else 0
     need, free = estimate(model, settings, settings.prompt_tokens, device, separate), free_memory(device)

@@ -16,9 +16,9 @@ from storage.queries.comparisons import ComparedPair, compared_pairs, forget_pai
 from storage.queries.models import newest_models
 from storage.registry import champion, newest_artifact
 from tasks.errors import MigakiError
-from tasks.rlhf.labelling import TIE, Comparison, Decision, Session, hide
+from tasks.rlhf.labelling import TIE, Choice, Comparison, Decision, Session, hide
 
-KEYS = {"1": "first", "2": "second", "t": "tie", "s": "skip"}
+KEYS: dict[str, Choice] = {"1": "first", "2": "second", "t": "tie", "s": "skip"}
 HELP = "1 or 2: which answer is better; t: a tie; s: skip; u: undo the last; q: leave (everything said is kept)"
 ANSWER_TOKENS = 96
 
@@ -71,8 +71,10 @@ def prompts_from(home: Home, path: Path | None) -> list[list[dict[str, str]]]:
     if newest is None:
         raise MigakiError("there is no dataset to take prompts from: run `migaki prepare` first, or give --prompts FILE")
     folder = ArtifactStore(home).path(ArtifactStore(home).get(newest.artifact_id))
-    found = {json.dumps(row.messages): row.messages for row in [*load_preferences(folder, "train"), *load_instructions(folder, "train")]}
-    return list(found.values())
+    conversations = [row.messages for row in load_preferences(folder, "train")] + [
+        row.messages for row in load_instructions(folder, "train")
+    ]
+    return list({json.dumps(messages): messages for messages in conversations}.values())
 
 
 def unseen(home: Home, prompts: list[list[dict[str, str]]], models: tuple[str, str]) -> list[list[dict[str, str]]]:
@@ -91,14 +93,15 @@ def answers_of(home: Home, model: ArtifactRef, prompts: list[list[dict[str, str]
     loaded, tokenizer = load_model(folder), load_tokenizer(folder)
     encoded = [encode_prompt(tokenizer, messages) for messages in prompts]
     answers = sample(loaded, encoded, SamplingParams(ANSWER_TOKENS, end_ids(tokenizer), temperature=0.7, seed=seed))
-    return [tokenizer.decode(answer.ids, skip_special_tokens=True).strip() for answer in answers]
+    return [str(tokenizer.decode(answer.ids, skip_special_tokens=True)).strip() for answer in answers]
 
 
 class Feedback:
     """Where decisions go: a row each in `feedback`, at once."""
 
     def __init__(self, home: Home):
-        self.home, self.session_id, self._ids = home, str(uuid.uuid4()), []
+        self.home, self.session_id = home, str(uuid.uuid4())
+        self._ids: list[str] = []
 
     def keep(self, decision: Decision) -> None:
         """A skipped comparison says nothing and leaves no row, but undo counts it."""

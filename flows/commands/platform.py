@@ -49,7 +49,7 @@ def prefect(*arguments: str, env: dict[str, str]) -> str:
     return done.stdout
 
 
-def start(home: Home, port: int, log: Path, *arguments: str) -> subprocess.Popen:
+def start(home: Home, port: int, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """A long-lived `prefect` command in a process group of its own, so that it and its children can be ended together."""
     with log.open("ab") as out:
         return subprocess.Popen(
@@ -75,12 +75,12 @@ def set_up(home: Home, port: int, limits: dict[str, int] | None = None) -> None:
     prefect("deploy", "--all", env=env)
 
 
-def start_worker(home: Home, port: int, pool: str, log: Path) -> subprocess.Popen:
+def start_worker(home: Home, port: int, pool: str, log: Path) -> subprocess.Popen[bytes]:
     queues = [part for queue in QUEUES for part in ("--work-queue", queue)] if pool == "gpu" else []
     return start(home, port, log, "worker", "start", "--pool", pool, "--name", f"{pool}-worker", "--type", "process", *queues)
 
 
-def end(processes: list[subprocess.Popen]) -> None:
+def end(processes: list[subprocess.Popen[bytes]]) -> None:
     """End each process and everything it started."""
     for process in processes:
         if process.poll() is None:

@@ -7,11 +7,11 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flows.commands.show import console
 from flows.running.local import interrupted
@@ -27,6 +27,7 @@ from tasks.errors import MigakiError
 if TYPE_CHECKING:
     import uvicorn
 
+    from tasks.chatbot.engine import ChatEngine
     from tasks.chatbot.events import Turn
     from tasks.chatbot.web.service import Service
 
@@ -185,8 +186,9 @@ def follow_champions(home: Home, service: "Service", model: bool, over: threadin
     champion (of classifiers: the newest). One that cannot be opened is not tried twice.
     """
     guard = service.engine.guard
-    follow = [(champion_index, take_index)] + [(newest_classifier, take_guard)] * (guard is not None) + [(champion, take_model)] * model
-    seen = {take_index: service.about.index, take_model: service.about.version, take_guard: guard and guard.version}
+    follow: list[tuple[Callable[[Home], Any], Callable[[Home, Service, Any], None]]] = [(champion_index, take_index)]
+    follow += [(newest_classifier, take_guard)] * (guard is not None) + [(champion, take_model)] * model
+    seen: dict[Any, str | None] = {take_index: service.about.index, take_model: service.about.version, take_guard: guard and guard.version}
     while not over.wait(LOOK):
         for now, take in follow:
             try:
@@ -218,7 +220,7 @@ def take_guard(home: Home, service: "Service", row: Artifact) -> None:
 
 def take_model(home: Home, service: "Service", row: Model) -> None:
     """Questions from now on go to the champion; answers being made end with the model they began with, which is freed after the last of them."""
-    engine, about = with_champion(home, service.engine)
+    engine, about = with_champion(home, cast("ChatEngine", service.engine))
     service.about = replace(about, index=service.about.index, documents=service.about.documents)
     service.engine, service.chats.model_id = engine, about.version
     console.print(f"answering with {about.model} {about.version[:12]} {about.precision} now")

@@ -60,7 +60,8 @@ def artifact_faults(home: Home, key: str) -> list[str]:
     from tasks.rag.checks import faults
 
     try:
-        return faults(home.objects / "index" / key, open_champion(home).retriever)
+        retriever = open_champion(home).retriever
+        return faults(home.objects / "index" / key, retriever) if retriever else [f"the index that serves, {key[:12]}, is gone"]
     except (MigakiError, StorageError) as error:  # of another format, say
         return [str(error)]
 

@@ -1,7 +1,7 @@
 """Run a stage here, or hand it to its work pool. One setting decides, `run.where`; the environment never does."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -75,11 +75,8 @@ def recorded(flow: str, run: RunSettings, settings: dict[str, Any], parent: str 
 
 def context_for(run: RunSettings) -> Context:
     """What stage bodies need of a run: this process's home, the models, and where progress goes."""
-    if run.where == "prefect":
-        write = get_run_logger().info
-        emit = logged(write)
-    else:
-        write, emit = print_line, terminal()
+    write: Callable[[str], None] = get_run_logger().info if run.where == "prefect" else print_line
+    emit = logged(write) if run.where == "prefect" else terminal()
     return Context(Home.current(), run.model, run.embedder, device(run.device), emit, write, run.accelerate)
 
 

@@ -39,7 +39,7 @@ def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation
         promotion_id=str(uuid.uuid4()),
         run_id=run_id,
         model_id=release.id,
-        champion_id=now and now.model_id,
+        champion_id=now.model_id if now else None,
         evaluation_id=evaluation.id,
         metric=METRIC,
         **asdict(decision),

@@ -68,7 +68,7 @@ def interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def start_server(home: Home, port: int) -> subprocess.Popen:
+def start_server(home: Home, port: int) -> subprocess.Popen[bytes]:
     """A Prefect API for this run alone, in a session of its own: Ctrl-C reaches the run, which still needs the server to say how it ended."""
     import prefect
 
@@ -90,7 +90,8 @@ def start_server(home: Home, port: int) -> subprocess.Popen:
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextmanager
@@ -120,7 +121,7 @@ def local_server(home: Home) -> Iterator[None]:
             server.wait()
 
 
-def wait_for_server(server: subprocess.Popen, port: int, log: Path, seconds: float = 120) -> None:
+def wait_for_server(server: subprocess.Popen[bytes], port: int, log: Path, seconds: float = 120) -> None:
     """Return when the server answers.
 
     Raises:

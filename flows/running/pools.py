@@ -1,6 +1,9 @@
 """Hands a stage to its work pool, and waits for it."""
 
+from typing import cast
+
 from prefect import get_client
+from prefect.client.schemas import FlowRun
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
@@ -29,7 +32,10 @@ def run_on_pool(
     if (kept := store.find(spec.kind, key)) is not None:
         return Outcome(kept, reused=True)
     name, deployment = spec.name, spec.command
-    parent = FlowRunContext.get().flow_run.id
+    context_of_run = FlowRunContext.get()
+    if context_of_run is None or context_of_run.flow_run is None:
+        raise MigakiError(f"{name} can be handed to a work pool by a flow run of Prefect alone, and this is none: set run.where=local")
+    parent = context_of_run.flow_run.id
     attempt = 1
     while _has_ended(f"{key}:{parent}:{attempt}"):  # without the artifact, or it would have been there
         attempt += 1
@@ -39,13 +45,14 @@ def run_on_pool(
         "parent_run": run_id,
         "inputs": {role: ref.id for role, ref in inputs.items()},
     } | dict(spec.part)
-    flow_run = run_deployment(
+    started = run_deployment(
         f"{deployment}/{deployment}", parameters=parameters, as_subflow=True, idempotency_key=f"{key}:{parent}:{attempt}", timeout=None
     )
-    if not flow_run.state.is_completed():
-        raise MigakiError(
-            f"{name} ended as {flow_run.state.name} on its work pool: {flow_run.state.message or 'no message'} (flow run {flow_run.name!r})"
-        )
+    flow_run = cast(FlowRun, started)  # a coroutine only inside an event loop, and this is none
+    state = flow_run.state
+    if state is None or not state.is_completed():
+        how, message = (state.name, state.message) if state else ("not started", None)
+        raise MigakiError(f"{name} ended as {how} on its work pool: {message or 'no message'} (flow run {flow_run.name!r})")
     if (made := store.find(spec.kind, key)) is None:
         raise MigakiError(
             f"{name} completed on its work pool (flow run {flow_run.name!r}), but its artifact is not in this MIGAKI_HOME: "

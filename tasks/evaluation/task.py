@@ -25,7 +25,6 @@ COMPARED = (("tuned", "base"), ("aligned", "tuned"), ("release", "base"), ("rele
 
 def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: Work) -> Evaluation:
     """Ask every model the same, score what they say, and keep every answer."""
-
     folder = work.open(require(inputs, "dataset", "prepare"))
     room = min(settings.max_tokens, stated_context_length(work.model.path) or settings.max_tokens) - settings.answer_tokens
     tokenizer = load_tokenizer(work.model.path)
@@ -60,7 +59,8 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
             figures += comparison_figures(name, reference, rows, settings.resamples)
     figures += _retrieval(retriever, items)
     for row in figures:
-        row["model_id"] = models[row["model"]].id if models.get(row["model"]) else None
+        model = models.get(row["model"])
+        row["model_id"] = model.id if model else None
         if row["model"] in models or row["model"] == "index":
             work.metric(f"evaluate.{row['model']}.{row['metric']}" + ("" if row["lang"] == "all" else f".{row['lang']}"), row["value"])
     work.table("evaluations", figures)
@@ -77,7 +77,6 @@ def _measure(
 
     Time and context cost most and are asked of the models that may serve.
     """
-
     model, tokenizer = open_model(work.model.path, work.trained(ref), work.adapter, work.device)
     serves = name in ("base", "release", "champion")
     timed = items.prompts[: settings.latency_items] if serves else []

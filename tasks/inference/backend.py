@@ -73,7 +73,13 @@ class Backend(Protocol):
     name: str
     context: int  # tokens of prompt and answer together
     specials: tuple[str, ...]  # texts of its special tokens, which must not come from outside
-    stats: BackendStats
+
+    @property
+    def stats(self) -> BackendStats: ...
+
+    def close(self) -> None:
+        """Free the model, or end the connections to it."""
+        ...
 
     def count_tokens(self, messages: list[Message]) -> int:
         """Tokens of the prompt that these messages become."""

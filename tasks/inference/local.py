@@ -49,9 +49,8 @@ class LocalModel:
         self._tally = Tally()
         self._decoding = Decoding(ContinuousBatch(model, limits), self._lock, max_waiting, self._tally)
         self._unbatched = Unbatched(model, tokenizer.pad_token_id, max_waiting, self._tally)
-        self._end = weakref.finalize(
-            self, _end, self._decoding, self._unbatched, self._lock
-        )  # called by `close`, or when nobody uses this any more, or at the program's end
+        # Called by `close`, or when nobody uses this any more, or at the program's end.
+        self._end = weakref.finalize(self, _end, self._decoding, self._unbatched, self._lock)
 
     @property
     def stats(self) -> BackendStats:

@@ -20,7 +20,7 @@ from tasks.errors import MigakiError
 
 LAYER_LISTS = ("layers", "h")  # the decoder's list of layers: Llama and GPT-NeoX; GPT-2 and Falcon
 FINAL_NORMS = ("norm", "ln_f", "final_layer_norm")  # Llama; GPT-2 and Falcon; GPT-NeoX
-POSITION_EMBEDDINGS = "wpe"  # GPT-2 adds learnt positions to the embeddings; the others turn queries and keys in every layer
+POSITION_EMBEDDINGS = "wpe"  # GPT-2 adds learnt positions to the embeddings; in the others they are rotary, in every layer
 LAYER_INDEX = re.compile(rf"(?:^|\.)(?:{'|'.join(LAYER_LISTS)})\.(\d+)(?:\.|$)")
 
 

@@ -104,7 +104,6 @@ def lora_layers(model: nn.Module) -> list[LoraLayer]:
 def save_adapter(model: PeftModel, name: str, folder: Path) -> None:
     """Write one adapter into a folder, and nothing of this machine with it. `name` is "default" or the adapter lands in a folder of its name."""
     model.peft_config[name].base_model_name_or_path = ""  # else the base's path on this machine
-    model.save_pretrained(
-        str(folder), selected_adapters=[name], save_embedding_layers=False
-    )  # by default PEFT asks the model hub about them
+    # By default PEFT asks the model hub whether the embeddings were changed.
+    model.save_pretrained(str(folder), selected_adapters=[name], save_embedding_layers=False)
     (folder / "README.md").unlink()  # PEFT's empty model card, which names that path too

@@ -20,7 +20,6 @@ from tasks.training.examples import encode_instructions, within_context
 
 def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: Work) -> Model:
     """Merge the chain of adapters, write and measure the variants, and put the picked one into `model/`."""
-
     dataset = work.open(require(inputs, "dataset", "prepare"))
     variants = work.path / "variants"
     aligned = work.trained(require(inputs, "aligned", "align"))
@@ -49,7 +48,6 @@ def held_out_tokens(dataset: Path, tokenizer: PreTrainedTokenizerBase, total: in
     Raises:
         MigakiError: it has neither.
     """
-
     rows = load_instructions(dataset, "eval") or [
         Instruction(q.id, [{"role": "user", "content": q.question}], q.answer, q.lang, q.source) for q in load_questions(dataset)
     ]
@@ -65,7 +63,6 @@ def measure_all(
     variants: Path, tokenizer: PreTrainedTokenizerBase, examples: list[Example], settings: QuantizeSettings, work: Work
 ) -> tuple[dict[str, Variant], dict[str, str]]:
     """(measurement by variant, reason by variant that could not be made), from the largest to the smallest."""
-
     problems: dict[str, str] = {}
     with work.progress("quantize: fp32", len(examples)) as bar:
         measurements = {"fp32": measure("fp32", variants / "fp32", examples, None, work.device, bar.advance)}

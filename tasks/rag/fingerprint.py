@@ -28,7 +28,6 @@ def table_documents(spec: str, home: Home) -> list[tuple[str, Parsed | Unreadabl
     Raises:
         MigakiError: there is no such table, or the columns are said in another form.
     """
-
     place, columns = split_columns(spec)
     table, tables = place.removeprefix(TABLE), table_names(home)
     if table not in tables:

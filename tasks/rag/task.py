@@ -22,6 +22,7 @@ from tasks.data.select import balanced
 from tasks.documents.finding import find_documents
 from tasks.documents.parsed import Parsed, Section, Unreadable
 from tasks.documents.reading import read_all
+from tasks.documents.rows import Document
 from tasks.errors import MigakiError
 from tasks.rag.chunking import chunk_documents
 from tasks.rag.embedding import Embedder
@@ -77,7 +78,6 @@ class Caches:
 
 def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -> Index:
     """Build the index of a dataset's documents, or of those that the settings name."""
-
     folder = work.open(require(inputs, "dataset", "prepare"))
     embedder = Embedder(work.embedder.path, work.device, settings.embedder_backend, work.embedder.checksum, work.home.exports)
     if settings.chunk_tokens > embedder.limit - 2:
@@ -111,7 +111,6 @@ def _vectors(
 
 def _smoke_check(folder: Path, embedder: Embedder, caches: Caches, settings: IndexSettings, work: Work) -> dict[str, float]:
     """How often stored questions find their documents: what decides whether this index may serve."""
-
     asked, _ = balanced([question for question in load_questions(folder) if question.document], QUESTIONS)
     if not asked:
         return {}
@@ -122,7 +121,6 @@ def _smoke_check(folder: Path, embedder: Embedder, caches: Caches, settings: Ind
 
 def _chunks(folder: Path, settings: IndexSettings, embedder: Embedder, caches: Caches, work: Work) -> tuple[Rows, Rows, ChunkTerms]:
     """(rows for `documents`, chunks, their terms) of all files of the dataset and of the texts that came with its questions."""
-
     known: dict[str, Cut] = {}
 
     def recall(texts: set[str]) -> set[str]:
@@ -146,7 +144,6 @@ def _read(
     folder: Path, settings: IndexSettings, caches: Caches, recall: Callable[[set[str]], set[str]], work: Work
 ) -> tuple[list[Entry], dict[str, int], dict[str, Parsed]]:
     """All documents in order, the bytes of each file, and what the documents hold that were not known, by the hash of their text."""
-
     named, own = settings.documents, folder / "documents"
     files = find_documents([spec for spec in named if not spec.startswith(TABLE)] or ([str(own)] if own.is_dir() and not named else []))
 
@@ -158,7 +155,7 @@ def _read(
 
     found, parsed = read_new(files, caches.reading, caches.files, recall, read)
     entries = [entry for file in files for entry in found[file.name]]
-    given = [(text.path, Parsed(text.title, [Section("", [text.text])])) for text in load_documents(folder)]
+    given: list[Document] = [(text.path, Parsed(text.title, [Section("", [text.text])])) for text in load_documents(folder)]
     given += [row for spec in named if spec.startswith(TABLE) for row in table_documents(spec, work.home)]
     for name, document in given:
         entries.append(Entry.of(name, text_hash(document) if isinstance(document, Parsed) else "", document))
@@ -173,12 +170,12 @@ def _read(
 
 def _rows(entries: list[Entry], sizes: dict[str, int], cuts: dict[str, Cut], documents: Rows) -> tuple[Rows, Rows, ChunkTerms]:
     """(rows for `documents`, chunks, their terms) of documents whose chunks are known."""
-
     chunks: Rows = []
     taken = [cuts[entry.text] for entry in entries if entry.text]
     for entry in entries:
+        document_id = content_id(entry.name, entry.sha256)
         row = {
-            "document_id": content_id(entry.name, entry.sha256),
+            "document_id": document_id,
             "path": entry.name,
             "sha256": entry.sha256 or None,
             "bytes": sizes.get(entry.name),
@@ -188,16 +185,15 @@ def _rows(entries: list[Entry], sizes: dict[str, int], cuts: dict[str, Cut], doc
             continue
         cut, title = cuts[entry.text], entry.title or PurePosixPath(entry.name).stem
         documents.append(row | {"title": title, "lang": cut.lang, "chunks": len(cut.rows), "status": "indexed"})
-        shared = {"document_id": row["document_id"], "document": entry.name, "title": title, "allowed": entry.allowed, "meta": entry.meta}
+        shared = {"document_id": document_id, "document": entry.name, "title": title, "allowed": entry.allowed, "meta": entry.meta}
         for ordinal, chunk in enumerate(cut.rows):
-            chunk_id = content_id(row["document_id"], chunk["heading"], chunk["text"], str(ordinal))
+            chunk_id = content_id(document_id, chunk["heading"], chunk["text"], str(ordinal))
             chunks.append({"chunk_id": chunk_id, "ordinal": ordinal, **shared, **chunk})
     return documents, chunks, ChunkTerms.joined([cut.terms for cut in taken])
 
 
 def _passed_over(folder: Path) -> Rows:
     """Files among the documents that prepare did not take along, because of their kind."""
-
     dropped = load_dropped(folder, "documents")
     return [
         {"document_id": content_id(row["source"]), "path": row["source"], "status": "skipped", "reason": row["detail"], "chunks": 0}

@@ -76,7 +76,7 @@ def _launch(config: Path, folder: Path, work: Work) -> None:
     with (folder / "errors.log").open("wb") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8", start_new_session=True)
         try:
-            for line in process.stdout:
+            for line in process.stdout or ():
                 _hand_on(line, work)
             process.wait()
         finally:
@@ -88,7 +88,7 @@ def _launch(config: Path, folder: Path, work: Work) -> None:
         raise MigakiError(f"`accelerate launch --config_file {config.name}` ended with {process.returncode}:\n{words}")
 
 
-def _end(launcher: subprocess.Popen) -> None:
+def _end(launcher: subprocess.Popen[str]) -> None:
     """After an interruption: the launcher ends its children when told to; those that stay notice by themselves that nobody waits for them."""
     if launcher.poll() is None:
         launcher.terminate()

@@ -99,7 +99,8 @@ class Work:
         """The folder and the record of what an `adapter` or `model` artifact trained; None for none, which stands for the base model."""
         if ref is None:
             return None
-        return self.open(ref), self.record(ref, Model if ref.kind == "model" else Adapter)
+        record: Adapter | Model = self.record(ref, Model) if ref.kind == "model" else self.record(ref, Adapter)
+        return self.open(ref), record
 
     def figures(self) -> dict[str, Any]:
         """All that was recorded so far, in plain values."""

@@ -93,7 +93,7 @@ TUNE = {
 }
 # These decide about memory alone, and must not change the result.
 MEMORY = {"micro_batch", "reward_micro_pairs", "cache_mb"}
-# Needs more than the one adapted layer of the model here: shown in test_rlhf_ppo.py. Or a model of its own: shown in test_rlhf_separate.py.
+# Needs more than the one adapted layer of the model here: shown in rlhf/test_ppo.py. Or a model of its own: shown in rlhf/test_separate.py.
 DEEP = {"critic_fraction", "reward_model"}
 # Tiny random models neither refuse nor copy: what these do is shown on the guards themselves.
 GUARDED = {"distinct_limit": ("distinct_2", 0.7, 0.5), "refusal_limit": ("refused", 0.3, 0.5), "copy_limit": ("copied", 0.3, 0.5)}

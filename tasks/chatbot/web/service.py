@@ -45,6 +45,7 @@ class Engine(Protocol):
     settings: ChatSettings
     retriever: Any  # None without an index
     weak_in: tuple[str, ...]
+    guard: Any  # None without safety filters
 
     def answer(
         self,
@@ -61,6 +62,9 @@ class Engine(Protocol):
 
 class Chats(Protocol):
     """Where conversations are kept. Each belongs to an owner; for anybody else it does not exist. Called from several threads at once."""
+
+    model_id: str  # which answers from now on are of
+    index_id: str | None
 
     def begin(self, owner: str, title: str) -> str:
         """A new conversation's id, which cannot be guessed."""

@@ -13,7 +13,6 @@ from flows.catalogue.stages import STAGES
 from storage.artifacts import ArtifactStore
 from tasks.data.records import save
 from tasks.errors import MigakiError
-from tasks.models.data_parallel import all_reduce, all_reduce_gradients, gather, shard
 from tasks.rlhf.settings import PPOSettings, RewardSettings
 from tasks.stages.distributed import run_in_processes
 from tasks.stages.execute import run_body
@@ -158,10 +157,3 @@ with place.draft("adapter") as folder:
     for process in alive:
         process.kill()
     assert not alive
-
-
-def test_one_process_has_all_rows_and_sends_nothing():
-    parameter = torch.nn.Parameter(torch.ones(2))
-    all_reduce_gradients([parameter])
-    assert parameter.grad is None and shard([3, 1, 2]) == [3, 1, 2] and all_reduce([1.5, 2]) == [1.5, 2]
-    assert gather(3, lambda rows: [row * 10 for row in rows]) == [0, 10, 20]

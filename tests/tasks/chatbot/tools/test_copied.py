@@ -123,6 +123,7 @@ def test_a_model_that_writes_japanese_poorly_is_not_asked_for_what_can_be_copied
     assert decode_arguments(Tiny(), [], TRAIN, english, [], weak) == decode_arguments(Tiny(), [], TRAIN, english, [])
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", ["一" * 9000, "1," * 4000, "東京と" * 3000, "漢き" * 4000, "a.b-" * 2000, "「" * 9000, "\ufdfa" * 9000])
 def test_no_question_keeps_it_busy(text):
     start = time.thread_time()
