@@ -81,12 +81,12 @@ class ArtifactStore:
 
     def manifests(self) -> Iterator[dict[str, Any]]:
         """The manifests of all artifacts, oldest first. Folders without one are passed over."""
-        found = [
+        kept = [
             manifest
             for path in self.home.objects.glob("*/*/" + MANIFEST)
             if ".tmp-" not in path.parent.name and (manifest := read_manifest(path.parent))
         ]
-        yield from sorted(found, key=lambda manifest: manifest["created"])
+        yield from sorted(kept, key=lambda manifest: manifest["created"])
 
     def get(self, artifact_id: str) -> ArtifactRef:
         """The artifact of that id, or of the only id that begins so.
@@ -94,10 +94,12 @@ class ArtifactStore:
         Raises:
             StorageError: none or several match.
         """
-        found = [path for path in self.home.objects.glob(f"*/{artifact_id}*") if (path / MANIFEST).exists() and ".tmp-" not in path.name]
-        if len(found) != 1:
-            raise StorageError(f"{len(found)} artifacts match the id {artifact_id!r} under {self.home.objects}; `migaki status` lists them")
-        return reference(json.loads((found[0] / MANIFEST).read_text(encoding="utf-8")))
+        matches = [path for path in self.home.objects.glob(f"*/{artifact_id}*") if (path / MANIFEST).exists() and ".tmp-" not in path.name]
+        if len(matches) != 1:
+            raise StorageError(
+                f"{len(matches)} artifacts match the id {artifact_id!r} under {self.home.objects}; `migaki status` lists them"
+            )
+        return reference(json.loads((matches[0] / MANIFEST).read_text(encoding="utf-8")))
 
     @contextmanager
     def draft(self, kind: Kind, key: str) -> Iterator[Path]:

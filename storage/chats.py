@@ -103,7 +103,7 @@ def messages(home: Home, conversation_id: str, owner: str) -> list[KeptMessage]:
     """
     with Catalog.of(home).read() as connection:
         _require(connection, conversation_id, owner)
-        found = select(
+        said = select(
             connection,
             KeptMessage,
             """FROM (SELECT m.* REPLACE (coalesce(sources::VARCHAR, '[]') AS sources, coalesce(sentences::VARCHAR, '[]') AS sentences,
@@ -112,8 +112,8 @@ def messages(home: Home, conversation_id: str, owner: str) -> list[KeptMessage]:
                      WHERE conversation_id = ?) ORDER BY ordinal""",
             [conversation_id],
         )
-        _with_texts(connection, [source for message in found for source in message.sources])
-    return found
+        _with_texts(connection, [source for message in said for source in message.sources])
+    return said
 
 
 def rated_conversations(home: Home) -> list[RatedTurn]:
@@ -179,13 +179,13 @@ def rate(home: Home, turn_id: str, owner: str, rating: int, correction: str | No
         raise StorageError(f"a rating is 1 (good), -1 (bad) or 0 (taken back), not {rating!r}")
     correction = (correction or "").strip() or None
     with Catalog.of(home).write() as connection:
-        found = connection.execute(
+        answer = connection.execute(
             """SELECT message_id FROM messages JOIN conversations c USING (conversation_id)
                WHERE turn_id = ? AND role = 'assistant' AND coalesce(c.owner, '') = ?""",
             [turn_id, owner],
         ).fetchone()
-        if found is None:
+        if answer is None:
             raise UnknownChat(f"there is no answer {turn_id!r} in your conversations")
         connection.execute("DELETE FROM feedback WHERE turn_id = ?", [turn_id])
-        row = {"feedback_id": str(uuid.uuid4()), "message_id": found[0], "turn_id": turn_id, "rating": rating, "correction": correction}
+        row = {"feedback_id": str(uuid.uuid4()), "message_id": answer[0], "turn_id": turn_id, "rating": rating, "correction": correction}
         insert(connection, "feedback", [row | {"ts": utc_now()}] if rating or correction else [])

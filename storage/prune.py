@@ -30,16 +30,16 @@ class Unneeded:
 def unneeded(home: Home, keep_runs: int) -> list[Unneeded]:
     """What may go when the newest `keep_runs` runs are kept, oldest first."""
     manifests = {manifest["id"]: manifest for manifest in ArtifactStore(home).manifests()}
-    needed, found = _roots(home, keep_runs), set()
+    needed, stays = _roots(home, keep_runs), set()
     while needed:
         artifact = needed.pop()
-        if artifact in manifests and artifact not in found:
-            found.add(artifact)
+        if artifact in manifests and artifact not in stays:
+            stays.add(artifact)
             needed |= set(manifests[artifact]["inputs"].values())
     return [
         Unneeded(reference(manifest), manifest["stage"], created, sum(fact["bytes"] for fact in manifest["files"].values()))
         for manifest in manifests.values()
-        if manifest["id"] not in found and (created := _created(manifest)) < datetime.now(UTC) - YOUNG
+        if manifest["id"] not in stays and (created := _created(manifest)) < datetime.now(UTC) - YOUNG
     ]
 
 

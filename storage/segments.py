@@ -36,13 +36,13 @@ class Segments:
         """The values that are there, by key."""
         self._used.update(keys)
         wanted = pa.array(set(keys), pa.binary())
-        found: dict[bytes, Value] = {}
+        values: dict[bytes, Value] = {}
         for path in self._paths():
             if (table := self._read(path)) is not None:
                 part = table.filter(pc.is_in(table["key"], value_set=wanted))
-                values = zip(*(part[name].to_pylist() for name in self.columns), strict=True)
-                found.update(zip(part["key"].to_pylist(), values, strict=True))
-        return found
+                rows = zip(*(part[name].to_pylist() for name in self.columns), strict=True)
+                values.update(zip(part["key"].to_pylist(), rows, strict=True))
+        return values
 
     def put(self, values: Mapping[bytes, Value]) -> None:
         """Keep values, in a new segment."""

@@ -24,13 +24,13 @@ class SkippedDocument:
 
 def indexed(home: Home, index_id: str) -> IndexedDocuments:
     """What of its documents is in the index."""
-    (found,) = Catalog.of(home).select(
+    (counts,) = Catalog.of(home).select(
         IndexedDocuments,
         """FROM (SELECT count(*) AS documents, coalesce(sum(chunks), 0)::BIGINT AS chunks
                  FROM documents WHERE artifact_id = ? AND status = 'indexed')""",
         [index_id],
     )
-    return found
+    return counts
 
 
 def skipped(home: Home, index_id: str) -> list[SkippedDocument]:
