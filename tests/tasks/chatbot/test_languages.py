@@ -19,11 +19,13 @@ from tasks.chatbot.safety import injection, personal
 from tasks.chatbot.safety.language import SafetyLanguage
 from tasks.chatbot.safety.language import languages as safety_languages
 from tasks.chatbot.safety.rules import EXCUSES
+from tasks.chatbot.safety.spec import SAFETY
 from tasks.chatbot.tools.arithmetic import STEPS
 from tasks.chatbot.tools.language import CopyingLanguage, ToolsLanguage
 from tasks.chatbot.tools.language import languages as tools_languages
 from tasks.chatbot.tools.relevance import Weights
 from tasks.chatbot.tools.weather import CODES as SKIES
+from tasks.stages.keys import sources
 from tests import ROOT
 
 LANGUAGES = ROOT / "tasks" / "text" / "languages"
@@ -116,11 +118,7 @@ def test_a_third_language_is_one_folder(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_safety_stage_reaches_no_word_of_the_chat_nor_of_its_tools():
-    code = (
-        "import sys, tasks.chatbot.safety.task, tasks.chatbot.safety.training, tasks.chatbot.safety.guard; print(*sys.modules, sep='\\n')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    loaded = {name.rpartition(".")[2] for name in done.stdout.split() if name.startswith("tasks.text.languages.")}
-    assert "safety" in loaded and not loaded & {"chat", "tools"}
-    assert not {"tasks.chatbot.language", "tasks.chatbot.tools.language"} & set(done.stdout.split())
+def test_the_key_of_the_safety_stage_holds_its_words_and_no_word_of_the_chat_nor_of_its_tools():
+    held = {path for path in sources(SAFETY.body.partition(":")[0]) if path.startswith("tasks/text/languages/")}
+    assert {Path(path).name for path in held} - {"__init__.py"} == {"safety.py", "text.py"}
+    assert {Path(path).parent.name for path in held if path.endswith("safety.py")} == set(CODES)
