@@ -2,12 +2,15 @@
 
 import gc
 import os
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
+
+from storage.home import Home
 
 torch.set_num_threads(1)
 
@@ -18,3 +21,37 @@ def without_collection():
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Home:
+    """A home without anything in it, which the environment names."""
+    monkeypatch.setenv("MIGAKI_HOME", str(tmp_path / "home"))
+    return Home.current()
+
+
+# What these hand out takes seconds to import, which tests that need none of it would wait for: hence imports inside.
+
+
+@pytest.fixture(scope="session")
+def embedder_folder(tmp_path_factory) -> Path:
+    """A tiny embedder, which no test may change."""
+    from tests.helpers.embedder import save_tiny_embedder
+
+    return save_tiny_embedder(tmp_path_factory.mktemp("embedder"))
+
+
+@pytest.fixture(scope="session")
+def small_project(tmp_path_factory):
+    """A project to run the command on, which no test may change."""
+    from tests.helpers.small_project import SmallProject
+
+    return SmallProject.write(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A home whose indexes are registered and serve."""
+    from tests.helpers.project import ServedProject
+
+    return ServedProject(tmp_path)

@@ -14,7 +14,7 @@ from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog
 from storage.home import Home
 from tests import ROOT
-from tests.helpers.small_project import migaki, project
+from tests.helpers.command import migaki
 
 NAME = "wordcount"
 BLOCK = re.compile(r"^### (\S+)\n\n```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -85,8 +85,8 @@ def test_what_the_page_shows_is_whole(copy):
 
 
 @pytest.mark.slow
-def test_the_stage_runs_and_is_reused(copy, tmp_path):
-    files, home = project(tmp_path / "data"), tmp_path / "home"
+def test_the_stage_runs_and_is_reused(copy, small_project, tmp_path):
+    files, home = small_project.files, tmp_path / "home"
     dataset = migaki(home, "prepare", "--instructions", *files["instructions"], root=copy)["artifact"]
     made = migaki(home, NAME, "--set", f"{NAME}.most=20", root=copy)["artifact"]
     assert made["kind"] == "dataset" and made["meta"]["kept"] == 40

@@ -9,7 +9,8 @@ import pytest
 
 from storage.catalog import Catalog
 from storage.home import Home
-from tests.helpers.small_project import ROOT, migaki
+from tests import ROOT
+from tests.helpers.command import migaki
 
 SMALL = [
     "tune.max_rows=32",

@@ -11,7 +11,7 @@ from storage.home import Home
 from tasks.models.reference import resolve
 from tasks.rlhf.estimate import MIB, estimate, model_of_shapes
 from tasks.rlhf.settings import AlignSettings
-from tests.helpers.small_project import ROOT
+from tests import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 PROMPT = 120

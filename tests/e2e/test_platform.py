@@ -10,7 +10,7 @@ from flows.commands import platform
 from flows.running.local import wait_for_server
 from storage.catalog import Catalog
 from storage.home import Home
-from tests.helpers.small_project import SETTINGS, project, tiny_embedder, tiny_model
+from tests.helpers.small_project import SETTINGS
 
 PORT = 4317
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -24,7 +24,7 @@ def api(path, body=None):
 
 
 @pytest.fixture
-def served(tmp_path, monkeypatch):
+def platform_home(tmp_path, monkeypatch):
     """The platform on a port of its own, both pools limited to one run."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -42,11 +42,10 @@ def served(tmp_path, monkeypatch):
         platform.end(processes)
 
 
-def test_retrain_over_the_api_with_both_limits_at_one(served, tmp_path):
-    home, log = served
-    files = project(tmp_path / "data")
-    model = tiny_model(tmp_path)
-    parameters = {"run": {"where": "prefect", "model": model, "embedder": tiny_embedder(model)}, "prepare": files, **SETTINGS}
+def test_retrain_over_the_api_with_both_limits_at_one(platform_home, small_project):
+    home, log = platform_home
+    run = {"where": "prefect", "model": small_project.model, "embedder": small_project.embedder}
+    parameters = {"run": run, "prepare": small_project.files, **SETTINGS}
     deployment = api("/deployments/name/retrain/retrain")
     assert deployment["schedules"][0]["active"] is False and deployment["schedules"][0]["schedule"]["timezone"] == "Asia/Tokyo"
     run = api(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters, "state": {"type": "SCHEDULED"}})

@@ -15,8 +15,9 @@ from flows.running.parameters import RunSettings
 from flows.serving.live_index import open_champion
 from storage.artifacts import ArtifactStore
 from storage.home import Home
-from tests.helpers.embedder import save_tiny_embedder
-from tests.helpers.small_project import ROOT, environment, migaki, subject
+from tests import ROOT
+from tests.helpers.command import environment, migaki
+from tests.helpers.words import subject
 
 KILLS = 20
 SETTINGS = ["--set", "index.chunk_tokens=60"]
@@ -46,10 +47,10 @@ def version(home: Home) -> tuple[int, int]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)  # twenty rebuilds, each a process
-def test_killed_at_random_moments_the_old_or_the_new_index_serves(tmp_path):
+def test_killed_at_random_moments_the_old_or_the_new_index_serves(tmp_path, embedder_folder):
     home, docs, generator = Home(tmp_path / "home"), tmp_path / "docs", random.Random(0)
     docs.mkdir()
-    options = ["--documents", str(docs), "--set", f"run.embedder={save_tiny_embedder(tmp_path / 'embedder')}", *SETTINGS]
+    options = ["--documents", str(docs), "--set", f"run.embedder={embedder_folder}", *SETTINGS]
 
     def write(number: int) -> None:
         for i in range(300):

@@ -14,7 +14,8 @@ import pytest
 
 from storage.catalog import Catalog
 from storage.home import Home
-from tests.helpers.small_project import ROOT, arguments, environment, migaki, project, tiny_model
+from tests import ROOT
+from tests.helpers.command import environment, migaki
 
 LONGER = ["--set", "align.updates=25", "--set", "align.episodes=8", "--set", "align.length_limit=9", "--set", "align.distinct_limit=1"]
 
@@ -53,8 +54,8 @@ def result(home) -> tuple[dict, list, list]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)  # ten runs, each a process
-def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path):
-    options = [*arguments(project(tmp_path / "data"), tiny_model(tmp_path)), *LONGER]
+def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(small_project, tmp_path):
+    options = [*small_project.options, *LONGER]
     model, settings = options[:2], [word for word in options if word == "--set" or "=" in word]
     start = tmp_path / "start"
     migaki(start, "prepare", *options[: options.index("--set")])

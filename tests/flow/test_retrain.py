@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -12,18 +13,18 @@ import pytest
 from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog
 from storage.home import Home
-from tests.helpers.small_project import ROOT, SETTINGS, arguments, environment, migaki, project, still_running, tiny_model
+from tests import ROOT
+from tests.helpers.command import environment, migaki, still_running
+from tests.helpers.small_project import SETTINGS, tiny_model
 
 CHAIN = ["prepare", "tune", "reward", "align", "quantize", "index", "evaluate"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A project with one finished run."""
-    folder = tmp_path_factory.mktemp("retrain")
-    options = arguments(project(folder / "data"), tiny_model(folder))
-    home = folder / "home"
-    return home, options, migaki(home, "retrain", *options)
+def place(small_project, tmp_path_factory):
+    """(home, options, answer) of a finished run."""
+    home = tmp_path_factory.mktemp("retrain") / "home"
+    return home, small_project.options, migaki(home, "retrain", *small_project.options)
 
 
 def test_every_stage_runs_and_leaves_its_account(place):
@@ -155,9 +156,8 @@ def test_ctrl_c_in_a_stage_costs_that_stage_alone(place, tmp_path, stage):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["gpt2", "neox", "falcon"])
-def test_every_family_goes_through_the_chain(place, tmp_path, family):
-    _, options, _ = place
-    options = [tiny_model(tmp_path, family) if i and options[i - 1] == "--model" else word for i, word in enumerate(options)]
+def test_every_family_goes_through_the_chain(small_project, tmp_path, family):
+    options = replace(small_project, model=tiny_model(tmp_path, family)).options
     answer = migaki(tmp_path / "home", "retrain", *options)
     assert [stage["stage"] for stage in answer["stages"]] == CHAIN
 

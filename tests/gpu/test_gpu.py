@@ -27,28 +27,18 @@ from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import AlignSettings, PPOSettings
-from tests.helpers.embedder import save_tiny_embedder
+from tests.helpers.command import migaki
 from tests.helpers.models import save_tiny, tiny_llama
-from tests.helpers.small_project import arguments, migaki, project
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300), pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 CHAIN = ["prepare", "tune", "reward", "align", "quantize", "index", "evaluate"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(small_project, tmp_path_factory):
     """(home, options, answer) of a finished run."""
-    folder = tmp_path_factory.mktemp("gpu")
-    options = arguments(project(folder / "data"), str(save_tiny(folder / "llama", "llama", hidden=64, layers=3)))
-    options += [
-        "--set",
-        f"run.embedder={save_tiny_embedder(folder / 'embedder')}",
-        "--set",
-        "index.chunk_tokens=60",
-        "--set",
-        "run.device=cuda",
-    ]
-    return folder / "home", options, migaki(folder / "home", "retrain", *options)
+    home, options = tmp_path_factory.mktemp("gpu") / "home", [*small_project.options, "--set", "run.device=cuda"]
+    return home, options, migaki(home, "retrain", *options)
 
 
 def test_the_whole_chain(place):

@@ -9,13 +9,8 @@ from storage import chat_log, chats
 from storage.catalog import Catalog, insert
 from storage.chat_log import ChatLog, Conversation, SafetyDecision
 from storage.chats import UnknownChat
-from storage.home import Home, StorageError
+from storage.home import StorageError
 from tests.helpers.turns import turn
-
-
-@pytest.fixture
-def home(tmp_path) -> Home:
-    return Home(tmp_path)
 
 
 def test_a_turn_comes_back_as_it_was_said(home):

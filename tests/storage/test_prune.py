@@ -7,16 +7,11 @@ import pytest
 from flows.commands.show import prune_table
 from storage.artifacts import MANIFEST, ArtifactStore
 from storage.catalog import Catalog
-from storage.home import Home, StorageError
+from storage.home import StorageError
 from storage.prune import prune, unneeded
 from storage.registry import Promotion, begin_run, end_run, record_promotion, register, set_champion_index
 
 OLD = "2026-01-01T00:00:00"
-
-
-@pytest.fixture
-def home(tmp_path):
-    return Home(tmp_path)
 
 
 def make(home, key, kind, inputs=None, created=OLD):

@@ -27,11 +27,6 @@ from storage.registry import (
 NOON = datetime(2026, 1, 1, 12)
 
 
-@pytest.fixture
-def home(tmp_path) -> Home:
-    return Home(tmp_path)
-
-
 def make(home: Home, name: str, kind: str, minute: int = 0, rows: dict[str, list[dict]] | None = None, **facts):
     """A registered artifact whose run is `run-NAME`, made so many minutes after noon."""
     manifest = {"stage": f"stage-{kind}", "run_id": f"run-{name}", "settings": {}, "inputs": {}, "model": "hub:base", "seconds": 2.0}

@@ -30,11 +30,6 @@ FACTS = {
 }
 
 
-@pytest.fixture
-def home(tmp_path):
-    return Home(tmp_path)
-
-
 def make(home, key="a" * 64, kind="adapter", text="hello", **facts):
     store = ArtifactStore(home)
     with store.draft(kind, key) as folder:

@@ -107,21 +107,21 @@ TABLES = {"align": PPO, "reward": REWARD, "tune": TUNE}
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory):
+def outcome(new_align_project):
     """What a stage makes of settings on a tiny model: a hash of its weights and of its figures."""
-    place = AlignProject(tmp_path_factory.mktemp("settings"))
-    with place.draft("dataset") as folder:
+    align_project = new_align_project()
+    with align_project.draft("dataset") as folder:
         for kind in ("instructions", "preferences"):
-            save(folder / kind / "train.parquet", rows(place, kind, "train"))
-            save(folder / kind / "eval.parquet", rows(place, kind, "train")[:4])
-        place.dataset = place.commit(folder, {})
+            save(folder / kind / "train.parquet", rows(align_project, kind, "train"))
+            save(folder / kind / "eval.parquet", rows(align_project, kind, "train")[:4])
+        align_project.dataset = align_project.commit(folder, {})
 
     @cache
     def run(stage: str, items: tuple) -> str:
         settings = STAGES[stage].own_settings(**{name: list(value) if isinstance(value, tuple) else value for name, value in items})
-        inputs = {"dataset": place.dataset, "tuned": place.tuned, "reward": place.reward}
-        with place.draft(STAGES[stage].kind) as folder:
-            work = place.work(folder)
+        inputs = {"dataset": align_project.dataset, "tuned": align_project.tuned, "reward": align_project.reward}
+        with align_project.draft(STAGES[stage].kind) as folder:
+            work = align_project.work(folder)
             record = function(STAGES[stage].body)(settings, inputs, work)
             digest = hashlib.sha256(repr([(m["name"], m["step"], m["value"]) for m in work._metrics]).encode())
             for file in sorted(folder.rglob("*.safetensors")):
@@ -134,13 +134,13 @@ def outcome(tmp_path_factory):
     return lambda stage, settings: run(stage, tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in settings.items())))
 
 
-def rows(place: AlignProject, kind: str, split: str) -> list:
+def rows(align_project: AlignProject, kind: str, split: str) -> list:
     from tasks.data.records import load_instructions
 
     if kind == "preferences":  # with margins, so that the setting that reads them has something to read
         longer = [replace(pair, id=f"l{pair.id}", rejected=pair.rejected * 3) for pair in PAIRS]  # some, for the length limit to leave out
         return [replace(pair, margin=0.5 * (i % 3)) for i, pair in enumerate([*PAIRS, *longer])]
-    found = load_instructions(place.path(place.dataset), split)
+    found = load_instructions(align_project.path(align_project.dataset), split)
     return [replace(row, answer="yes, it is so" if i % 2 else "no") for i, row in enumerate(found)]
 
 

@@ -29,12 +29,6 @@ def comparisons(count: int = 4):
     return [hide([{"role": "user", "content": f"質問{i}?"}], (f"champ {i}", f"挑戦{i}"), MODELS, generator) for i in range(count)]
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch) -> Home:
-    monkeypatch.setenv("MIGAKI_HOME", str(tmp_path / "home"))
-    return Home.current()
-
-
 def scripted(home: Home, keys: str, count: int = 4) -> tuple[Session, str]:
     """A session whose keys are typed from a script, which ends the input when it is over."""
     typed, out, session = iter(keys), io.StringIO(), Session(comparisons(count))

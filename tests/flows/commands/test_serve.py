@@ -26,8 +26,9 @@ from tasks.chatbot.safety.training import Example, train
 from tasks.chatbot.web.app import create_app
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
+from tests import ROOT
+from tests.helpers.command import environment
 from tests.helpers.models import save_tiny
-from tests.helpers.small_project import ROOT, environment
 from tests.helpers.web import ABOUT, ScriptedEngine, ask, client, read_sse
 
 

@@ -22,12 +22,6 @@ from tests.helpers.models import save_tiny
 SHORT = {"max_new_tokens": 6, "temperature": 0.0, "max_calls": 0}
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch) -> Home:
-    monkeypatch.setenv("MIGAKI_HOME", str(tmp_path / "home"))
-    return Home.current()
-
-
 def release(home: Home, name: str, stage: str, kind: str = "model") -> str:
     """A tiny model as `migaki quantize` leaves one."""
     with ArtifactStore(home).draft(kind, name * 8) as folder:

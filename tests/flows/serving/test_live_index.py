@@ -15,12 +15,6 @@ from storage.catalog import Catalog
 from storage.registry import champion_index, set_champion_index
 from tasks.errors import MigakiError
 from tasks.rag.bm25 import BM25
-from tests.helpers.project import ServedProject
-
-
-@pytest.fixture
-def served(tmp_path) -> ServedProject:
-    return ServedProject(tmp_path)
 
 
 def until(condition, seconds: float = 20) -> None:

@@ -19,9 +19,9 @@ from tasks.documents.parsed import Parsed, Section, Unreadable
 from tasks.documents.reading import ROOT, read_all
 from tasks.documents.sandbox import packed, unpacked
 from tasks.errors import MigakiError
+from tests.helpers.command import still_running
 from tests.helpers.documents import one_page, raw_pdf, stream
 from tests.helpers.shared import SHARED, needs_shared
-from tests.helpers.small_project import still_running
 
 
 def files(folder: Path, contents: dict[str, bytes]) -> list[DocumentFile]:

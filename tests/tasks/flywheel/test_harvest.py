@@ -21,14 +21,7 @@ from tasks.flywheel.harvest import Harvest, harvest
 from tasks.flywheel.settings import HarvestSettings
 from tasks.stages.spec import function
 from tasks.stages.work import Context, Work
-from tests.helpers.project import ServedProject
 from tests.helpers.turns import turn
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch) -> Home:
-    monkeypatch.setenv("MIGAKI_HOME", str(tmp_path / "home"))
-    return Home.current()
 
 
 def redact(text: str) -> str:
@@ -93,8 +86,7 @@ def test_what_only_some_may_see_is_not_learnt_nor_kept_as_history(talk):
     assert found.left_out["restricted source", "en"] == 1
 
 
-def test_what_rests_on_a_document_that_is_gone_or_not_for_everybody_any_more_is_not_learnt(tmp_path):
-    served = ServedProject(tmp_path)
+def test_what_rests_on_a_document_that_is_gone_or_not_for_everybody_any_more_is_not_learnt(served):
     texts = {"lamp.md": "The lamp is brass.", "door.md": "The door is oak.", "roof.md": "The roof is slate.", "猫.md": "猫は日なたで寝る。"}
     for name, text in texts.items():
         (served.docs / name).write_text(text, encoding="utf-8")

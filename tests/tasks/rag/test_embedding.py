@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from tasks.errors import MigakiError
 from tasks.rag.embedding import Embedder, batches, padded
 from tasks.rag.unit_vectors import UnitVectors, example, traced
-from tests.helpers.embedder import LIMIT, save_tiny_embedder
+from tests.helpers.embedder import LIMIT
 
 TEXTS = [
     "the cat sleeps in the garden.",
@@ -26,23 +26,13 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return save_tiny_embedder(tmp_path_factory.mktemp("embedder"))
-
-
-@pytest.fixture(scope="module")
-def embedder(folder):
-    return Embedder(folder)
-
-
-@pytest.fixture(scope="module")
-def int8(folder, tmp_path_factory):
-    return Embedder(folder, backend="onnx-int8", cache=tmp_path_factory.mktemp("exports"))
+def int8(embedder_folder, tmp_path_factory):
+    return Embedder(embedder_folder, backend="onnx-int8", cache=tmp_path_factory.mktemp("exports"))
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 4096])
-def test_the_vectors_are_those_of_sentence_transformers_in_the_texts_order(folder, embedder, batch_tokens):
-    expected = SentenceTransformer(str(folder), device="cpu").encode(TEXTS, normalize_embeddings=True)
+def test_the_vectors_are_those_of_sentence_transformers_in_the_texts_order(embedder_folder, embedder, batch_tokens):
+    expected = SentenceTransformer(str(embedder_folder), device="cpu").encode(TEXTS, normalize_embeddings=True)
     np.testing.assert_allclose(embedder.embed(TEXTS, batch_tokens), expected, atol=1e-5)
 
 
@@ -90,9 +80,9 @@ def test_several_threads_may_embed_and_count_at_once(embedder):
             assert counts == embedder.count_all(TEXTS)
 
 
-def test_threads_are_set_for_the_caller_alone_and_a_question_takes_one(folder, monkeypatch):
+def test_threads_are_set_for_the_caller_alone_and_a_question_takes_one(embedder_folder, monkeypatch):
     before, seen = torch.get_num_threads(), []
-    embedder = Embedder(folder, threads=before + 1)
+    embedder = Embedder(embedder_folder, threads=before + 1)
     run = embedder._run
 
     def watched(ids, mask):
@@ -106,14 +96,14 @@ def test_threads_are_set_for_the_caller_alone_and_a_question_takes_one(folder, m
     assert seen == [(1, before), (before + 1, before)] and torch.get_num_threads() == before
 
 
-def test_an_unknown_backend_is_named_with_those_there_are(folder):
+def test_an_unknown_backend_is_named_with_those_there_are(embedder_folder):
     with pytest.raises(MigakiError, match=r"'onnx-int4'.*torch, onnx-int8"):
-        Embedder(folder, backend="onnx-int4")
+        Embedder(embedder_folder, backend="onnx-int4")
 
 
-def test_the_fingerprint_follows_the_files_and_the_backend_and_not_the_place(folder, embedder, int8, tmp_path):
+def test_the_fingerprint_follows_the_files_and_the_backend_and_not_the_place(embedder_folder, embedder, int8, tmp_path):
     copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
+    shutil.copytree(embedder_folder, copy)
     assert Embedder(copy).fingerprint == embedder.fingerprint != int8.fingerprint
     weights = next(copy.rglob("*.safetensors"))
     data = bytearray(weights.read_bytes())
@@ -122,8 +112,8 @@ def test_the_fingerprint_follows_the_files_and_the_backend_and_not_the_place(fol
     assert Embedder(copy).fingerprint != embedder.fingerprint
 
 
-def test_a_trace_computes_what_the_model_does_for_every_shape(folder):
-    graph = UnitVectors(SentenceTransformer(str(folder), device="cpu")).eval()
+def test_a_trace_computes_what_the_model_does_for_every_shape(embedder_folder):
+    graph = UnitVectors(SentenceTransformer(str(embedder_folder), device="cpu")).eval()
     trace = traced(graph)
     assert trace is not graph
     with torch.inference_mode():
@@ -153,11 +143,11 @@ def test_the_loss_of_int8_is_measured_in_both_languages(int8):
         assert 0.97 < int8.export_facts[f"cosine.min.{lang}"] <= int8.export_facts[f"cosine.mean.{lang}"] < 1.0001
 
 
-def test_an_export_is_made_once_per_model_and_appears_whole(folder, tmp_path):
+def test_an_export_is_made_once_per_model_and_appears_whole(embedder_folder, tmp_path):
     (tmp_path / ".export-killed").mkdir()
 
     def made(**named):
-        Embedder(folder, backend="onnx-int8", cache=tmp_path, **named)
+        Embedder(embedder_folder, backend="onnx-int8", cache=tmp_path, **named)
         return {path.parent.name: path.stat().st_mtime_ns for path in tmp_path.glob("[!.]*/model.onnx")}
 
     first = made()
@@ -166,7 +156,7 @@ def test_an_export_is_made_once_per_model_and_appears_whole(folder, tmp_path):
     assert len(both) == 2 and first.items() < both.items()
 
 
-def test_an_export_that_cannot_be_kept_says_where_and_what_else_there_is(folder, tmp_path):
+def test_an_export_that_cannot_be_kept_says_where_and_what_else_there_is(embedder_folder, tmp_path):
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(MigakiError, match=r"cannot be kept in .*file.*backend torch"):
-        Embedder(folder, backend="onnx-int8", cache=tmp_path / "file" / "exports")
+        Embedder(embedder_folder, backend="onnx-int8", cache=tmp_path / "file" / "exports")

@@ -18,7 +18,7 @@ from tasks.rag.incremental import embed_new, read_new
 from tasks.rag.settings import IndexSettings
 from tasks.stages.keys import Ingredients
 from tests.helpers.project import SETTINGS, Project
-from tests.helpers.small_project import subject
+from tests.helpers.words import subject
 
 
 class Place(Project):

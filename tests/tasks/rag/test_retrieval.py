@@ -10,7 +10,7 @@ from tasks.rag.embedding import Embedder
 from tasks.rag.index_files import FACTS, EmbedderIdentity, write_index
 from tasks.rag.retrieval import Retriever, document_rank, open_index, retrieval_figures, z_scores
 from tasks.rag.settings import IndexSettings
-from tests.helpers.embedder import LIMIT, save_tiny_embedder
+from tests.helpers.embedder import LIMIT
 
 TEXTS = {
     "cat.md": "A cat sleeps in the garden.",
@@ -111,11 +111,6 @@ def test_ranks_count_documents_and_not_chunks(tmp_path):
 def test_figures():
     assert retrieval_figures([1, 2, 0, 10]) == {"hit@1": 0.25, "hit@5": 0.5, "mrr@10": pytest.approx((1 + 0.5 + 0.1) / 4)}
     assert retrieval_figures([]) == {"hit@1": 0, "hit@5": 0, "mrr@10": 0}
-
-
-@pytest.fixture(scope="module")
-def embedder(tmp_path_factory) -> Embedder:
-    return Embedder(save_tiny_embedder(tmp_path_factory.mktemp("embedder")))
 
 
 def test_embedding_depends_neither_on_order_nor_on_company(embedder):
@@ -287,9 +282,9 @@ def test_a_gpu_is_used_where_there_is_one(monkeypatch):
     assert dense.on_gpu(index) is index and len(moved) == 1
 
 
-def test_an_embedder_used_in_another_way_is_refused(tmp_path):
+def test_an_embedder_used_in_another_way_is_refused(tmp_path, embedder_folder):
     chunks = [{"chunk_id": "c", "document": "d", "title": "", "heading": "", "text": "x", "indexed": "x", "lang": "en"}]
-    path = save_tiny_embedder(tmp_path / "embedder")
+    path = embedder_folder
     embedder = Embedder(path, checksum="sum")
     (tmp_path / "index").mkdir()
     write_index(tmp_path / "index", chunks, embedder.embed(["x"]), IndexSettings(), EmbedderIdentity("sum", "", embedder.fingerprint))

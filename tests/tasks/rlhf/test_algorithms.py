@@ -24,14 +24,14 @@ ALGORITHMS = ["rloo", "grpo", "dpo", "kto"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> AlignProject:
-    return AlignProject(tmp_path_factory.mktemp("align"))
+def align_project(new_align_project) -> AlignProject:
+    return new_align_project()
 
 
 @pytest.fixture(scope="module")
-def usual(place):
+def usual(align_project):
     """What the policy of an algorithm says under the settings SMALL."""
-    return cache(lambda algorithm: place.logits(place.align(algorithm=algorithm)))
+    return cache(lambda algorithm: align_project.logits(align_project.align(algorithm=algorithm)))
 
 
 @pytest.fixture
@@ -56,12 +56,12 @@ def spied(monkeypatch):
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", *ALGORITHMS])
-def test_it_learns_records_every_round_and_leaves_an_adapter_that_opens(place, algorithm, capfd, monkeypatch):
+def test_it_learns_records_every_round_and_leaves_an_adapter_that_opens(align_project, algorithm, capfd, monkeypatch):
     monkeypatch.setattr("trl.trainer.base_trainer.send_telemetry", lambda *_, **__: pytest.fail("telemetry"))
     monkeypatch.delenv("CI", raising=False)
-    made = place.align(algorithm=algorithm)
-    assert (place.logits(made) - place.logits(place.tuned)).abs().max() > 1e-2
-    files = sorted(file.relative_to(place.path(made)).as_posix() for file in place.path(made).rglob("*") if file.is_file())
+    made = align_project.align(algorithm=algorithm)
+    assert (align_project.logits(made) - align_project.logits(align_project.tuned)).abs().max() > 1e-2
+    files = sorted(file.relative_to(align_project.path(made)).as_posix() for file in align_project.path(made).rglob("*") if file.is_file())
     assert files == [
         "adapter/adapter_config.json",
         "adapter/adapter_model.safetensors",
@@ -69,19 +69,19 @@ def test_it_learns_records_every_round_and_leaves_an_adapter_that_opens(place, a
         "tables/metrics.parquet",
         "tables/rollouts.parquet",
     ]
-    assert not [name for name in files if str(place.home.root.parent).encode() in (place.path(made) / name).read_bytes()]
-    assert json.loads((place.path(made) / "adapter/adapter_config.json").read_text())["layers_to_transform"] == [2]
-    rollouts = place.table(made, "rollouts")
+    assert not [name for name in files if str(align_project.home.root.parent).encode() in (align_project.path(made) / name).read_bytes()]
+    assert json.loads((align_project.path(made) / "adapter/adapter_config.json").read_text())["layers_to_transform"] == [2]
+    rollouts = align_project.table(made, "rollouts")
     assert [row["step"] for row in rollouts] == [1] * 8 + [2] * 8 + [3] * 8
     assert [row["episode"] for row in rollouts] == list(range(24))
     assert all(0 < row["tokens"] <= 6 and row["lang"] in ("en", "ja") for row in rollouts)
-    assert len(place.metric(made, "align.score")) == 3 and place.metric(made, "align.kl")[0] == pytest.approx(0, abs=1e-4)
+    assert len(align_project.metric(made, "align.score")) == 3 and align_project.metric(made, "align.kl")[0] == pytest.approx(0, abs=1e-4)
     assert made.meta["algorithm"] == algorithm and made.meta["ending"] == "all updates done" and made.meta["headlines"]
     assert capfd.readouterr().out == ""
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
-def test_groups_are_answers_to_one_prompt_as_the_template_encodes_it(place, algorithm, spied, monkeypatch):
+def test_groups_are_answers_to_one_prompt_as_the_template_encodes_it(align_project, algorithm, spied, monkeypatch):
     ends = {256, *range(80)}  # so many that answers end at once, early, late and not at all
     start = Learner.__post_init__
 
@@ -90,7 +90,7 @@ def test_groups_are_answers_to_one_prompt_as_the_template_encodes_it(place, algo
         start(self)
 
     monkeypatch.setattr(Learner, "__post_init__", with_many_ends)
-    made = place.align(algorithm=algorithm)
+    made = align_project.align(algorithm=algorithm)
     prompts = [encode_prompt(tiny_tokenizer(), question(i)) for i in range(16)]
     for batch in spied.batches:
         for ids, mask in zip(batch["prompt_ids"], batch["prompt_mask"], strict=True):
@@ -99,15 +99,15 @@ def test_groups_are_answers_to_one_prompt_as_the_template_encodes_it(place, algo
             length = sum(mask)
             assert mask == [1] * length + [0] * (len(mask) - length)
             assert all(token not in ends for token in ids[: length - 1]) and (ids[length - 1] in ends or length == 6)
-    rollouts = place.table(made, "rollouts")
+    rollouts = align_project.table(made, "rollouts")
     assert {row["finished"] for row in rollouts} == {True, False} and {row["tokens"] for row in rollouts} > {1, 6}
     asked = [row["prompt"] for row in rollouts[:8]]
     assert asked == [asked[0]] * 4 + [asked[4]] * 4 and asked[0] != asked[4]
 
 
 @pytest.mark.parametrize("algorithm", ["dpo", "kto"])
-def test_pairs_are_the_examples_that_the_reward_model_learns_from(place, algorithm, spied):
-    place.align(algorithm=algorithm)
+def test_pairs_are_the_examples_that_the_reward_model_learns_from(align_project, algorithm, spied):
+    align_project.align(algorithm=algorithm)
     examples = [encode_example(tiny_tokenizer(), pair.messages, answer) for pair in PAIRS for answer in (pair.chosen, pair.rejected)]
     for batch in spied.batches:
         for ids, mask, answer in zip(batch["input_ids"], batch["attention_mask"], batch["completion_mask"], strict=True):
@@ -128,18 +128,18 @@ def test_kl_answers_are_those_of_the_neighbours_in_a_micro_batch():
 
 
 @pytest.mark.parametrize("algorithm", ["dpo", "kto"])
-def test_the_margin_rises_from_none(place, algorithm):
-    made = place.align(algorithm=algorithm, updates=8, learning_rate=5e-3)
-    margins, losses = place.metric(made, "align.margin"), place.metric(made, "align.policy_loss")
+def test_the_margin_rises_from_none(align_project, algorithm):
+    made = align_project.align(algorithm=algorithm, updates=8, learning_rate=5e-3)
+    margins, losses = align_project.metric(made, "align.margin"), align_project.metric(made, "align.policy_loss")
     assert margins[0] == pytest.approx(0, abs=1e-4) and losses[0] == pytest.approx(math.log(2) if algorithm == "dpo" else 0.5, abs=1e-4)
     assert margins[-1] > margins[1] > 0.1 and losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
-def test_a_rule_for_small_letters_gets_them(place, algorithm, tmp_path, monkeypatch):
+def test_a_rule_for_small_letters_gets_them(align_project, algorithm, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("letters.py").write_text("def small(prompts, answers):\n    return [sum(c.islower() for c in a) for a in answers]\n")
-    made = place.align(
+    made = align_project.align(
         algorithm=algorithm,
         updates=12,
         episodes=16,
@@ -151,42 +151,42 @@ def test_a_rule_for_small_letters_gets_them(place, algorithm, tmp_path, monkeypa
         rule_rewards=["letters:small"],
         learned_reward_weight=0.0,
     )
-    scores = place.metric(made, "align.score")
+    scores = align_project.metric(made, "align.score")
     assert len(scores) == 13 and sum(scores[-3:]) / 3 > sum(scores[:3]) / 3 + 0.5
-    assert scores == place.metric(made, "align.reward.letters:small") != place.metric(made, "align.reward.learned")
+    assert scores == align_project.metric(made, "align.reward.letters:small") != align_project.metric(made, "align.reward.learned")
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_only_the_policy_learns_and_runs_repeat(place, algorithm, spied):
-    a, b = (place.align(algorithm=algorithm) for _ in range(2))
-    first, second = (load_file(place.path(made) / "adapter/adapter_model.safetensors") for made in (a, b))
+def test_only_the_policy_learns_and_runs_repeat(align_project, algorithm, spied):
+    a, b = (align_project.align(algorithm=algorithm) for _ in range(2))
+    first, second = (load_file(align_project.path(made) / "adapter/adapter_model.safetensors") for made in (a, b))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
-    assert place.metric(a, "align.score") == place.metric(b, "align.score")
+    assert align_project.metric(a, "align.score") == align_project.metric(b, "align.score")
     roles = spied.learner.roles
     for role, which in (("reward", "first"), ("second", "second")):
-        kept = load_file(place.path(place.reward) / which / "reward.safetensors")
+        kept = load_file(align_project.path(align_project.reward) / which / "reward.safetensors")
         assert all(torch.equal(tensor, kept[name]) for name, tensor in roles.state(role).items())
     assert all((tensor == 0).all() for name, tensor in roles.state("ref").items() if "lora_B" in name)
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo", "dpo"])
-def test_the_result_does_not_depend_on_the_micro_batch(place, algorithm):
-    whole, cut = (place.logits(place.align(algorithm=algorithm, updates=1, micro_batch=size)) for size in (8, 2))
+def test_the_result_does_not_depend_on_the_micro_batch(align_project, algorithm):
+    whole, cut = (align_project.logits(align_project.align(algorithm=algorithm, updates=1, micro_batch=size)) for size in (8, 2))
     torch.testing.assert_close(whole, cut, atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_limit_ends_the_run_with_the_policy_from_before(place, algorithm):
-    made = place.align(algorithm=algorithm, kl_limit=0.3, updates=12, learning_rate=0.03)
-    kl = place.metric(made, "align.kl")
+def test_a_limit_ends_the_run_with_the_policy_from_before(align_project, algorithm):
+    made = align_project.align(algorithm=algorithm, kl_limit=0.3, updates=12, learning_rate=0.03)
+    kl = align_project.metric(made, "align.kl")
     assert "align.kl_limit = 0.3" in made.meta["ending"] and len(kl) < 13 and kl[-1] > 0.3 >= max(kl[:-1])
     assert made.meta["ending"].startswith(f"stopped at update {len(kl)}")
     if len(kl) == 2:  # before was the tuned model itself
-        torch.testing.assert_close(place.logits(made), place.logits(place.tuned))
+        torch.testing.assert_close(align_project.logits(made), align_project.logits(align_project.tuned))
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "dpo"])
-def test_a_loss_that_is_no_number_is_refused_at_once_and_later_ends_the_run(place, algorithm, monkeypatch):
+def test_a_loss_that_is_no_number_is_refused_at_once_and_later_ends_the_run(align_project, algorithm, monkeypatch):
     kind, broken_from = TRAINERS[algorithm][1], [1]
     compute, calls = kind._compute_loss, []
 
@@ -196,10 +196,10 @@ def test_a_loss_that_is_no_number_is_refused_at_once_and_later_ends_the_run(plac
 
     monkeypatch.setattr(kind, "_compute_loss", broken)
     with pytest.raises(MigakiError, match=r"loss became nan at optimizer step 1 of 2.*align\.learning_rate"):
-        place.align(algorithm=algorithm)
+        align_project.align(algorithm=algorithm)
     broken_from[0] = len(calls) + 3  # two micro-batches a step: the second step
-    made = place.align(algorithm=algorithm)
-    assert "became nan at optimizer step 2 of 2" in made.meta["ending"] and place.logits(made).isfinite().all()
+    made = align_project.align(algorithm=algorithm)
+    assert "became nan at optimizer step 2 of 2" in made.meta["ending"] and align_project.logits(made).isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,9 @@ def test_a_loss_that_is_no_number_is_refused_at_once_and_later_ends_the_run(plac
         ({"algorithm": "dpo", "prompt_tokens": 8, "answer_tokens": 1}, r"none of 12 preference pairs is at most 9 tokens.*--preferences"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_with_what_would(place, settings, words):
+def test_settings_that_cannot_work_are_refused_with_what_would(align_project, settings, words):
     with pytest.raises(MigakiError, match=words):
-        place.align(**settings)
+        align_project.align(**settings)
 
 
 CHANGES = {
@@ -240,6 +240,6 @@ CASES = [(a, name) for a in ALGORITHMS for name in (CHANGES | SAMPLING if a in F
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("algorithm", "name"), [case for case in CASES if case != ("grpo", "learned_reward_weight")])
-def test_every_setting_changes_the_policy(place, usual, algorithm, name):
-    changed = place.align(algorithm=algorithm, **{name: (CHANGES | SAMPLING)[name]})
-    assert not torch.equal(place.logits(changed), usual(algorithm))
+def test_every_setting_changes_the_policy(align_project, usual, algorithm, name):
+    changed = align_project.align(algorithm=algorithm, **{name: (CHANGES | SAMPLING)[name]})
+    assert not torch.equal(align_project.logits(changed), usual(algorithm))

@@ -17,7 +17,6 @@ from tasks.rlhf.rules import Rule, load_rules
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
 from tasks.stages.keys import Ingredients
-from tests.helpers.align_project import AlignProject
 from tests.helpers.models import tiny_llama, tiny_tokenizer
 
 RULES = """
@@ -173,16 +172,15 @@ def test_scores_are_mixed_by_weight_from_the_texts_of_the_rollouts():
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "rloo", "grpo"])
-def test_every_algorithm_scores_by_rule_and_records_the_parts(rules, algorithm, tmp_path):
-    place = AlignProject(tmp_path)
-    made = place.align(algorithm=algorithm, rule_rewards=["my_rules:length*0.5"], updates=1)
-    register(place.home, made)
-    rows = Catalog.of(place.home).query("SELECT answer, score, parts FROM rollouts")
+def test_every_algorithm_scores_by_rule_and_records_the_parts(rules, algorithm, align_project):
+    made = align_project.align(algorithm=algorithm, rule_rewards=["my_rules:length*0.5"], updates=1)
+    register(align_project.home, made)
+    rows = Catalog.of(align_project.home).query("SELECT answer, score, parts FROM rollouts")
     assert len(rows) == 16
     for row in rows:
         parts = json.loads(row["parts"])
         assert parts["my_rules:length"] == len(row["answer"])
         assert row["score"] == pytest.approx(parts["learned"] + 0.5 * parts["my_rules:length"], abs=1e-5)
-    assert place.metric(made, "align.reward.my_rules:length")[0] == pytest.approx(sum(len(row["answer"]) for row in rows[:8]) / 8)
+    assert align_project.metric(made, "align.reward.my_rules:length")[0] == pytest.approx(sum(len(row["answer"]) for row in rows[:8]) / 8)
     with pytest.raises(MigakiError, match=r"my_rules:short.*returned 7 values for 8"):
-        place.align(algorithm=algorithm, rule_rewards=["my_rules:short"])
+        align_project.align(algorithm=algorithm, rule_rewards=["my_rules:short"])

@@ -9,7 +9,6 @@ from tasks.models.batching import Example, collate
 from tasks.rlhf.fingerprint import named_rewards
 from tasks.rlhf.reward import SequenceRewardModel
 from tasks.rlhf.settings import PPOSettings
-from tests.helpers.align_project import AlignProject
 from tests.helpers.models import tiny_llama, tiny_tokenizer
 
 
@@ -31,13 +30,12 @@ def test_it_reads_the_last_real_token(tmp_path):
     assert together[0] != together[1]
 
 
-def test_align_learns_from_it_and_normalises_it(tmp_path):
-    place = AlignProject(tmp_path)
-    own = place.align()
-    ref = place.align(reward_model=str(save_classifier(tmp_path / "classifier")))
-    assert not torch.equal(place.logits(own), place.logits(ref))
+def test_align_learns_from_it_and_normalises_it(align_project, tmp_path):
+    own = align_project.align()
+    ref = align_project.align(reward_model=str(save_classifier(tmp_path / "classifier")))
+    assert not torch.equal(align_project.logits(own), align_project.logits(ref))
     assert ref.meta["reward_model"]["std"] > 0
-    scores = [row["score"] for row in place.table(ref, "rollouts")]
+    scores = [row["score"] for row in align_project.table(ref, "rollouts")]
     assert all(abs(score) < 6 for score in scores) and max(scores) > 0 > min(scores)
 
 

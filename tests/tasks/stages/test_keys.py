@@ -13,7 +13,7 @@ from tasks.stages import keys
 from tasks.stages.keys import EXCLUDED, Ingredients, code_hash, is_excluded, reach, sources, versions
 from tasks.training.settings import TuneSettings
 from tests import ROOT
-from tests.helpers.align_project import FREE, SMALL, AlignProject
+from tests.helpers.align_project import FREE, SMALL
 
 TRAINING = {"tune", "pretrain", "reward", "align", "quantize", "evaluate"}
 
@@ -184,31 +184,36 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def align_project(new_align_project):
     """A home with a dataset that has held-out rows, a tuned model and reward models."""
     from tasks.data.records import load_instructions, load_preferences, save
 
-    place = AlignProject(tmp_path_factory.mktemp("keys"))
-    with place.draft("dataset") as folder:
-        former = place.path(place.dataset)
+    align_project = new_align_project()
+    with align_project.draft("dataset") as folder:
+        former = align_project.path(align_project.dataset)
         for split in ("train", "eval"):
             save(folder / f"instructions/{split}.parquet", load_instructions(former, "train"))
             save(folder / f"preferences/{split}.parquet", load_preferences(former, "train"))
-        place.dataset = place.commit(folder, {})
-    return place
+        align_project.dataset = align_project.commit(folder, {})
+    return align_project
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_each_file_that_a_run_loads_is_in_the_key_or_excluded(case, place, tmp_path):
+def test_each_file_that_a_run_loads_is_in_the_key_or_excluded(case, align_project, tmp_path):
     address, settings = CASES[case]
     if address.endswith("REWARD"):
         settings = settings | {"reward_batch_pairs": 4, "reward_epochs": 1.0, "reward_normalise_prompts": 4, "reward_answer_tokens": 4}
-    inputs = {"dataset": place.dataset, "tuned": place.tuned, "reward": place.reward, "aligned": place.tuned}
+    inputs = {
+        "dataset": align_project.dataset,
+        "tuned": align_project.tuned,
+        "reward": align_project.reward,
+        "aligned": align_project.tuned,
+    }
     job = {
         "spec": address,
-        "home": str(place.home.root),
-        "model": place.context.model,
+        "home": str(align_project.home.root),
+        "model": align_project.context.model,
         "embedder": "",
         "folder": str(tmp_path),
         "settings": settings,

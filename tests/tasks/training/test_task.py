@@ -12,14 +12,14 @@ from tasks.models.loader import load_model
 from tasks.quantization.settings import QuantizeSettings
 from tasks.training.settings import PretrainSettings
 from tests.helpers.models import FAMILIES
-from tests.helpers.training_project import IDS, TUNE, TrainingProject, instruction
+from tests.helpers.training_project import IDS, TUNE, instruction
 
 QUANTIZE = QuantizeSettings(pick="int8", eval_tokens=300, max_loss=0.5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_tune_then_quantize(family, tmp_path):
-    project = TrainingProject(tmp_path, family, chat_template=family == "llama")
+def test_tune_then_quantize(family, new_training_project):
+    project = new_training_project(family, chat_template=family == "llama")
     tuned = project.run("tune", TUNE)
     metrics = project.metrics(tuned)
     for lang in ("en", "ja"):
@@ -38,36 +38,34 @@ def test_tune_then_quantize(family, tmp_path):
     assert not (project.folder(release) / "variants").exists()
 
 
-def test_artifacts_are_complete_and_say_nothing_of_this_machine(tmp_path):
-    project = TrainingProject(tmp_path)
-    tuned = project.run("tune", TUNE)
-    whole = project.run("tune", TUNE.model_copy(update={"method": "full"}))
-    release = project.run("quantize", QUANTIZE, aligned=tuned)
+def test_artifacts_are_complete_and_say_nothing_of_this_machine(training_project, tmp_path):
+    tuned = training_project.run("tune", TUNE)
+    whole = training_project.run("tune", TUNE.model_copy(update={"method": "full"}))
+    release = training_project.run("quantize", QUANTIZE, aligned=tuned)
     for ref, wanted in (
         (tuned, "adapter/adapter_model.safetensors"),
         (whole, "model/tokenizer.json"),
         (release, "model/model.safetensors"),
     ):
-        files = [file for file in project.folder(ref).rglob("*") if file.is_file()]
-        assert wanted in {file.relative_to(project.folder(ref)).as_posix() for file in files}
+        files = [file for file in training_project.folder(ref).rglob("*") if file.is_file()]
+        assert wanted in {file.relative_to(training_project.folder(ref)).as_posix() for file in files}
         assert not [file.name for file in files if str(tmp_path).encode() in file.read_bytes()]
 
 
-def test_pretrain_feeds_tune(tmp_path):
-    project = TrainingProject(tmp_path)
+def test_pretrain_feeds_tune(training_project):
     settings = PretrainSettings(block_tokens=64, epochs=3, learning_rate=1e-2, top_fraction=1.0)
-    pretrained = project.run("pretrain", settings)
-    metrics = project.metrics(pretrained)
+    pretrained = training_project.run("pretrain", settings)
+    metrics = training_project.metrics(pretrained)
     for lang in ("en", "ja"):
         assert metrics[f"pretrain.perplexity_after.{lang}"][0] < 0.8 * metrics[f"pretrain.perplexity_before.{lang}"][0]
-    tuned = project.run("tune", TUNE, pretrained=pretrained)
+    tuned = training_project.run("tune", TUNE, pretrained=pretrained)
     assert tuned.meta["adapters"] == [pretrained.id, tuned.id]
-    start = project.metrics(tuned)["tune.loss"][0]
-    assert start != project.metrics(project.run("tune", TUNE))["tune.loss"][0]
+    start = training_project.metrics(tuned)["tune.loss"][0]
+    assert start != training_project.metrics(training_project.run("tune", TUNE))["tune.loss"][0]
 
 
-def test_full_fine_tuning_begins_a_new_chain(tmp_path):
-    project = TrainingProject(tmp_path, "gpt2")
+def test_full_fine_tuning_begins_a_new_chain(new_training_project):
+    project = new_training_project("gpt2")
     pretrained = project.run("pretrain", PretrainSettings(method="full", block_tokens=64, epochs=1))
     adapter = project.run("tune", TUNE, pretrained=pretrained)
     assert adapter.meta["adapters"] == [pretrained.id, adapter.id]
@@ -78,23 +76,22 @@ def test_full_fine_tuning_begins_a_new_chain(tmp_path):
     assert project.run("quantize", QUANTIZE, aligned=whole).meta["precision"] == "int8"
 
 
-def test_variant_that_loses_too_much_is_passed_over_and_said(tmp_path):
-    project = TrainingProject(tmp_path)
-    release = project.run(
-        "quantize", QuantizeSettings(pick="nf4", eval_tokens=200, max_loss=0.0, keep_all=True), aligned=project.run("tune", TUNE)
+def test_variant_that_loses_too_much_is_passed_over_and_said(training_project):
+    release = training_project.run(
+        "quantize", QuantizeSettings(pick="nf4", eval_tokens=200, max_loss=0.0, keep_all=True), aligned=training_project.run("tune", TUNE)
     )
     table = {row["variant"]: row for row in release.meta["variants"]}
     assert list(table) == ["fp32", "fp16", "int8", "nf4"]
     allowed = [variant for variant in ("nf4", "int8", "fp16") if table[variant]["extra_loss"] <= 0]
     assert release.meta["precision"] == (allowed[0] if allowed else "fp32")
-    assert release.meta["passed_over"] == [line.partition("not picked, ")[2] for line in project.log if "not picked" in line]
+    assert release.meta["passed_over"] == [line.partition("not picked, ")[2] for line in training_project.log if "not picked" in line]
     assert table["fp32"]["disk_bytes"] > table["fp16"]["disk_bytes"] > table["int8"]["disk_bytes"] > table["nf4"]["disk_bytes"]
-    kept = {path.name for path in (project.folder(release) / "variants").iterdir()}
+    kept = {path.name for path in (training_project.folder(release) / "variants").iterdir()}
     assert kept == {"fp32", "fp16", "int8", "nf4"} - {release.meta["precision"]}
 
 
-def test_rows_longer_than_the_context_are_measured_as_far_as_it_goes(tmp_path):
-    project = TrainingProject(tmp_path, "gpt2")
+def test_rows_longer_than_the_context_are_measured_as_far_as_it_goes(new_training_project):
+    project = new_training_project("gpt2")
     with ArtifactStore(project.home).draft("dataset", "l" * 64) as folder:
         save(folder / "instructions/eval.parquet", [instruction("Why?", "because " * 200, "en")])
         long = project.commit(folder, {})
@@ -104,17 +101,16 @@ def test_rows_longer_than_the_context_are_measured_as_far_as_it_goes(tmp_path):
     assert release.meta["precision"] == "int8"
 
 
-def test_empty_dataset_is_refused(tmp_path):
-    project = TrainingProject(tmp_path)
-    with ArtifactStore(project.home).draft("dataset", "e" * 64) as folder:
-        project.dataset = project.commit(folder, {})
+def test_empty_dataset_is_refused(training_project):
+    with ArtifactStore(training_project.home).draft("dataset", "e" * 64) as folder:
+        training_project.dataset = training_project.commit(folder, {})
     for name, settings, message in (("tune", TUNE, "--instructions"), ("pretrain", PretrainSettings(), "--text")):
         with pytest.raises(MigakiError, match=message):
-            project.run(name, settings)
+            training_project.run(name, settings)
     with pytest.raises(MigakiError, match="migaki align"):
-        project.run("quantize", QUANTIZE)
+        training_project.run("quantize", QUANTIZE)
 
 
-def test_limit_that_cuts_every_answer_is_refused_before_training(tmp_path):
+def test_limit_that_cuts_every_answer_is_refused_before_training(training_project):
     with pytest.raises(MigakiError, match=r"tune.max_tokens = 8 cuts away all 8 answers"):
-        TrainingProject(tmp_path).run("tune", TUNE.model_copy(update={"max_tokens": 8}))
+        training_project.run("tune", TUNE.model_copy(update={"max_tokens": 8}))

@@ -23,7 +23,6 @@ from tasks.errors import MigakiError
 from tasks.models.reference import resolve
 from tasks.stages.spec import function
 from tasks.stages.work import Context, Work
-from tests.helpers.embedder import save_tiny_embedder
 
 SETTINGS = ClassifierSettings(examples=[], harmless=[], folds=2, min_count=1)
 NOUNS = "river stone lantern garden winter copper violin harbour meadow falcon".split()
@@ -189,14 +188,14 @@ def test_the_examples_are_found_from_anywhere(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def trained(tmp_path):
+def trained(tmp_path, embedder_folder):
     """A home whose newest safety artifact was trained by the stage's body, and what it logged."""
     rows = [{"prompt": row.prompt, "label": "harmful" if row.harmful else "harmless", "topic": row.topic} for row in ROWS]
     rows += [{"prompt": "please zap the marble", "label": "harmful", "topic": "zapping", "split": "heldout"}]
     settings = ClassifierSettings(examples=[write(tmp_path / "e.jsonl", rows)], harmless=[], folds=2, min_count=1)
     home, log = Home(tmp_path / "home"), []
     home.root.mkdir()
-    stage, store, embedder = STAGES["safety"], ArtifactStore(home), resolve(str(save_tiny_embedder(tmp_path / "embedder")), home)
+    stage, store, embedder = STAGES["safety"], ArtifactStore(home), resolve(str(embedder_folder), home)
     with store.draft(stage.kind, "c" * 64) as folder:
         work = Work(stage, folder, Context(home, "", "", emit=lambda text, final: None, log=log.append), {"embedder": embedder})
         record = function(stage.body)(settings, {}, work)

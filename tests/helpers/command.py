@@ -1,0 +1,43 @@
+"""The command as a user runs it, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from tests import ROOT
+
+
+def environment(home: Path) -> dict[str, str]:
+    return os.environ | {"MIGAKI_HOME": str(home), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def migaki(home: Path, *words: str, check: bool = True, root: Path = ROOT) -> dict:
+    """Run the command of the repository `root` as a user would; its last line, parsed. With `check`, its failure fails the test with what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.commands.main", *words, "--json"], cwd=root, env=environment(home), capture_output=True, text=True
+    )
+    assert done.stdout.strip(), done.stderr[-3000:]
+    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    assert not check or answer["status"] == "ok", done.stderr[-3000:]
+    return answer | {"exit_code": done.returncode, "stderr": done.stderr}
+
+
+def still_running(processes: Iterable[psutil.Process], seconds: float = 30) -> list[psutil.Process]:
+    """Those that have not come to an end within that time; one that nobody has fetched the exit status of has ended."""
+    alive, until = list(processes), time.monotonic() + seconds
+    while (alive := [process for process in alive if _runs(process)]) and time.monotonic() < until:
+        time.sleep(0.1)
+    return alive
+
+
+def _runs(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
