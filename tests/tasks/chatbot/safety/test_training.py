@@ -1,6 +1,7 @@
 """The classifier: what it learns, that it comes back from disk as it was, its thresholds, and the stage that trains it."""
 
 import json
+import shutil
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -195,7 +196,11 @@ def trained(tmp_path, embedder_folder):
     settings = ClassifierSettings(examples=[write(tmp_path / "e.jsonl", rows)], harmless=[], folds=2, min_count=1)
     home, log = Home(tmp_path / "home"), []
     home.root.mkdir()
-    stage, store, embedder = STAGES["safety"], ArtifactStore(home), resolve(str(embedder_folder), home)
+    stage, store, embedder = (
+        STAGES["safety"],
+        ArtifactStore(home),
+        resolve(str(shutil.copytree(embedder_folder, tmp_path / "embedder")), home),
+    )
     with store.draft(stage.kind, "c" * 64) as folder:
         work = Work(stage, folder, Context(home, "", "", emit=lambda text, final: None, log=log.append), {"embedder": embedder})
         record = function(stage.body)(settings, {}, work)
