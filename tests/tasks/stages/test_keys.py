@@ -179,7 +179,7 @@ CASES = {
     "align, grpo": ("tasks.rlhf.spec:ALIGN", ALIGN | {"algorithm": "grpo"}),
     "align, dpo": ("tasks.rlhf.spec:ALIGN", ALIGN | {"algorithm": "dpo"}),
     "align, kto": ("tasks.rlhf.spec:ALIGN", ALIGN | {"algorithm": "kto"}),
-    "quantize": ("tasks.quantization.spec:QUANTIZE", {"eval_tokens": 64}),
+    "quantize": ("tasks.quantization.spec:QUANTIZE", {"eval_tokens": 400}),
 }
 
 
