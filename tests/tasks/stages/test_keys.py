@@ -14,6 +14,7 @@ from tasks.stages.keys import EXCLUDED, Ingredients, code_hash, is_excluded, rea
 from tasks.training.settings import TuneSettings
 from tests import ROOT
 from tests.helpers.align_project import FREE, SMALL
+from tests.helpers.models import tiny_llama, tiny_tokenizer
 
 TRAINING = {"tune", "pretrain", "reward", "align", "quantize", "evaluate"}
 
@@ -195,6 +196,10 @@ def align_project(new_align_project):
             save(folder / f"instructions/{split}.parquet", load_instructions(former, "train"))
             save(folder / f"preferences/{split}.parquet", load_preferences(former, "train"))
         align_project.dataset = align_project.commit(folder, {})
+    with align_project.draft("adapter") as folder:  # bitsandbytes takes widths of whole blocks of 64 on a CPU
+        tiny_llama(layers=2, hidden=64).save_pretrained(folder / "model")
+        tiny_tokenizer().save_pretrained(folder / "model")
+        align_project.wide = align_project.commit(folder, {"adapters": [folder.name.partition(".tmp-")[0]], "model": "model"})
     return align_project
 
 
@@ -208,7 +213,7 @@ def test_each_file_that_a_run_loads_is_in_the_key_or_excluded(case, align_projec
         "dataset": align_project.dataset,
         "tuned": align_project.tuned,
         "reward": align_project.reward,
-        "aligned": align_project.tuned,
+        "aligned": align_project.wide,
     }
     job = {
         "spec": address,
