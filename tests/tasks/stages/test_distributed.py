@@ -114,12 +114,16 @@ def test_mistakes_in_a_process_are_told_as_they_are(align_project, config):
     ):
         with align_project.draft("adapter") as folder, pytest.raises(MigakiError, match=words):
             work = align_project.work(folder)
-            run_in_processes(PPOSettings(**SMALL | FREE | settings), inputs, work, replace(align_project.context, accelerate=config))
+            run_in_processes(
+                STAGES["align"], PPOSettings(**SMALL | FREE | settings), inputs, work, replace(align_project.context, accelerate=config)
+            )
     with (
         align_project.draft("adapter") as folder,
         pytest.raises(MigakiError, match=r"nowhere\.yaml' is no file; make one with `accelerate config"),
     ):
-        run_in_processes(PPOSettings(), inputs, align_project.work(folder), replace(align_project.context, accelerate="nowhere.yaml"))
+        run_in_processes(
+            STAGES["align"], PPOSettings(), inputs, align_project.work(folder), replace(align_project.context, accelerate="nowhere.yaml")
+        )
 
 
 @pytest.mark.slow
@@ -129,6 +133,7 @@ def test_no_process_outlives_the_one_that_waits(tmp_path, config, number):
 from dataclasses import asdict, replace
 from pathlib import Path
 from tests.helpers.align_project import FREE, SMALL, AlignProject
+from flows.catalogue.stages import STAGES
 from tasks.stages.distributed import run_in_processes
 from tasks.rlhf.settings import PPOSettings
 align_project = AlignProject(Path({str(tmp_path)!r}))
@@ -137,7 +142,7 @@ inputs = {{"dataset": align_project.dataset, "tuned": align_project.tuned, "rewa
 with align_project.draft("adapter") as folder:
     align_project.context.emit = lambda text, last: print(text, flush=True)
     settings = PPOSettings(**SMALL | FREE | {{"updates": 100000}})
-    run_in_processes(settings, inputs, align_project.work(folder), replace(align_project.context, accelerate={config!r}))
+    run_in_processes(STAGES["align"], settings, inputs, align_project.work(folder), replace(align_project.context, accelerate={config!r}))
 """
     ours = subprocess.Popen(
         [sys.executable, "-c", code],
