@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import psutil
 
+from flows.commands.platform import state
 from flows.commands.show import console, table
 from flows.running.devices import gpu
 from flows.running.parameters import BUNDLED_EMBEDDER, BUNDLED_MODEL, RunParams
@@ -84,6 +85,7 @@ def examine(home: Home) -> dict[str, Any]:
         for reference in (BUNDLED_MODEL, BUNDLED_EMBEDDER)
     }
     disk, memory = shutil.disk_usage(home.root), psutil.virtual_memory()
+    runs, wrong = state(home)
     facts = {
         "python": platform.python_version(),
         "cores": len(os.sched_getaffinity(0)),
@@ -91,6 +93,7 @@ def examine(home: Home) -> dict[str, Any]:
         "disk": f"{disk.free / 2**30:.1f} GiB free",
         "gpu": gpu() or "none",
         "home": str(home.root),
+        "platform": runs,
     }
     packages = {
         package: version(package) or "missing"
@@ -104,7 +107,7 @@ def examine(home: Home) -> dict[str, Any]:
         ["", ""],
         [[name, "in the store" if there else "not fetched yet; the first run fetches it"] for name, there in store.items()],
     )
-    found = troubles(home)
+    found = troubles(home) + ([wrong] if wrong else [])
     for line in found:
         console.print(f"[red]would not work:[/red] {line}")
     if not found:

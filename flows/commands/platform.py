@@ -1,16 +1,20 @@
 """A whole platform on one machine: the Prefect server, the work pools, a worker for each, and every deployment. For a team's server, see README."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 from flows.commands.show import console
-from flows.running.local import wait_for_server
+from flows.running.local import server_environment, servers, start_server, wait_for_server
+from flows.running.secret import made_secret, read_secret, secret_file
 from storage.home import Home
 from tasks.errors import MigakiError
 
@@ -20,7 +24,7 @@ QUEUES = {"interactive": 1, "batch": 2}  # priorities in the gpu pool
 
 
 def environment(home: Home, port: int) -> dict[str, str]:
-    """What the server and the workers see: this home's own Prefect folder, whatever profile the user has."""
+    """What the workers and the commands see: this home's own Prefect folder, whatever profile the user has."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     folder = home.root / "platform"
     folder.mkdir(exist_ok=True)
@@ -28,6 +32,7 @@ def environment(home: Home, port: int) -> dict[str, str]:
         "PREFECT_HOME": str(folder),
         "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_API_AUTH_STRING": made_secret(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "MIGAKI_HOME": str(home.root),
@@ -60,6 +65,13 @@ def start(home: Home, port: int, log: Path, *arguments: str) -> subprocess.Popen
             stderr=out,
             start_new_session=True,
         )
+
+
+def serving(home: Home, port: int, log: Path) -> subprocess.Popen[bytes]:
+    """The server. It needs no credentials to ask another, and its log names no request."""
+    clients = environment(home, port)
+    secret = clients.pop("PREFECT_API_AUTH_STRING")
+    return start_server(port, clients | server_environment(secret, port), log)
 
 
 def set_up(home: Home, port: int, limits: dict[str, int] | None = None) -> None:
@@ -100,6 +112,21 @@ def refuse_taken_port(port: int) -> None:
             raise MigakiError(f"port {port} is taken, perhaps by another platform: end that one, or choose with --port")
 
 
+def state(home: Home) -> tuple[str, str]:
+    """What `migaki doctor` says of this home's platform, and what is wrong with it ("" for nothing)."""
+    words = next((process.info["cmdline"] for process in servers(home.root / "platform")), None)
+    if words is None:
+        return "not running", ""
+    address = f"http://127.0.0.1:{words[words.index('--port') + 1]}"
+    asked = urllib.request.Request(f"{address}/api/admin/version")
+    try:
+        asked.add_header("Authorization", f"Basic {b64encode(read_secret(home).encode()).decode()}")
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            return f"Prefect {json.load(answer)} at {address}", ""
+    except (OSError, MigakiError) as error:
+        return f"at {address}", f"the platform at {address} does not answer to this home's secret ({error}): end it, and start it anew"
+
+
 def _interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -112,12 +139,18 @@ def serve(home: Home, port: int) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     log = folder / "platform.log"
     console.print("starting the Prefect server ...")
-    processes = [start(home, port, log, "server", "start", "--host", "127.0.0.1", "--port", str(port))]
+    processes = [serving(home, port, log)]
     try:
         wait_for_server(processes[0], port, log)
         set_up(home, port)
         processes += [start_worker(home, port, pool, log) for pool in POOLS]
-        console.print(f"Prefect is at http://127.0.0.1:{port} with the pools cpu and gpu; log: {log}\nCtrl-C ends it", soft_wrap=True)
+        console.print(
+            f"Prefect is at http://127.0.0.1:{port} with the pools cpu and gpu; log: {log}\n"
+            f"To sign in, enter the line of {secret_file(home)} in the one field of the page (it stands there in place of admin:pass).\n"
+            "Whoever holds that line can run any command on this machine as you: give it to nobody who may not.\n"
+            "Ctrl-C ends it",
+            soft_wrap=True,
+        )
         while all(process.poll() is None for process in processes):
             time.sleep(1)
         raise MigakiError(f"a part of the platform ended by itself; see {log}")

@@ -16,12 +16,18 @@ from pathlib import Path
 
 import psutil
 
+from flows.running.secret import new_secret
 from storage.home import Home
 from tasks.errors import MigakiError
+
+ROOT = Path(__file__).resolve().parents[2]
+APP = "flows.running.server:app"
 
 UNSET = (
     "PREFECT_API_URL",
     "PREFECT_API_KEY",
+    "PREFECT_API_AUTH_STRING",
+    "PREFECT_SERVER_API_AUTH_STRING",
     "PREFECT_PROFILE",
     "PREFECT_API_DATABASE_CONNECTION_URL",
     "PREFECT_SERVER_DATABASE_CONNECTION_URL",
@@ -51,14 +57,19 @@ def isolate(home: Home) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")  # our own bars are enough
 
 
-def end_orphans(home: Home) -> None:
-    """End servers of this home whose run was killed: they serve nobody and hold the home's Prefect database."""
+def servers(prefect_home: Path) -> Iterator[psutil.Process]:
+    """Servers that `start_server` began with this folder as theirs, and that still run."""
     for process in psutil.process_iter(["cmdline"]):
         with suppress(psutil.Error):
-            if not any("prefect.server" in part for part in process.info["cmdline"] or ()):
-                continue
-            told = process.environ()
-            if told.get("PREFECT_HOME") == str(home.prefect) and RUN in told and not psutil.pid_exists(int(told[RUN])):
+            if APP in (process.info["cmdline"] or ()) and process.environ().get("PREFECT_HOME") == str(prefect_home):
+                yield process
+
+
+def end_orphans(home: Home) -> None:
+    """End servers of this home whose run was killed: they serve nobody and hold the home's Prefect database."""
+    for process in servers(home.prefect):
+        with suppress(psutil.Error):
+            if not psutil.pid_exists(int(process.environ().get(RUN, os.getpid()))):
                 process.kill()
 
 
@@ -68,23 +79,22 @@ def interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def start_server(home: Home, port: int) -> subprocess.Popen[bytes]:
-    """A Prefect API for this run alone, in a session of its own: Ctrl-C reaches the run, which still needs the server to say how it ended."""
-    import prefect
+def server_environment(secret: str, port: int) -> dict[str, str]:
+    """What the environment of a server has beside its clients'. The secret is in no command line: those everybody on the machine can read."""
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": secret,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",  # in place of any
+        "PREFECT_SERVER_UI_API_URL": "/api",  # of the name that the page was opened by
+        "PREFECT__SERVER_FINAL": "1",  # takes 50 MB less
+    }
 
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "--app-dir",
-        str(Path(prefect.__file__).parent.parent),
-        "--factory",
-        "prefect.server.api.server:create_app",
-    ]
+
+def start_server(port: int, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """A Prefect API on the loopback address, in a session of its own: Ctrl-C reaches the run, which still needs the server to say how it ended."""
     options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
-    quiet = {RUN: str(os.getpid()), "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    with (home.prefect / "server.log").open("wb") as log:
-        return subprocess.Popen([*command, *options], env=os.environ | quiet, stdout=log, stderr=log, start_new_session=True)
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT), "--factory", APP, *options]
+    with log.open("ab") as out:
+        return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
 
 
 def free_port() -> int:
@@ -101,13 +111,16 @@ def local_server(home: Home) -> Iterator[None]:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupted)
     from prefect.events.worker import EventsWorker
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    port = free_port()
-    server = start_server(home, port)
+    port, secret, log = free_port(), new_secret(), home.prefect / "server.log"  # a secret of this run alone, and not in its environment
+    own = {RUN: str(os.getpid()), "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
+    log.unlink(missing_ok=True)
+    server = start_server(port, os.environ | server_environment(secret, port) | own, log)
+    known = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_AUTH_STRING: secret}
     try:
-        wait_for_server(server, port, home.prefect / "server.log")
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+        wait_for_server(server, port, log)
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} | known):
             yield
             # What is told too late ends up on the terminal, as errors; that something is still to be told is no news.
             logging.getLogger(EventsWorker.__name__).setLevel(logging.ERROR)
