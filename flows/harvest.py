@@ -23,7 +23,12 @@ def harvest(harvest: HarvestSettings = HarvestSettings(), run: RunSettings = Run
         with recorded("harvest", run, harvest.model_dump(mode="json")) as this:
             write_harvest(home, found)
             record_harvest(home, found, this.run_id)
-    report = {"counts": found.counts(), "pairs": found.pairs[:EXAMPLES], "instructions": found.instructions[:EXAMPLES]}
+    report = {
+        "counts": found.counts(),
+        "pairs": found.pairs[:EXAMPLES],
+        "instructions": found.instructions[:EXAMPLES],
+        "held": len(found.held),
+    }
     get_run_logger().info("harvest: %d preference pairs, %d instructions", len(found.pairs), len(found.instructions))
     lines = [f"| {row['kind']} | {row['lang']} | {row['reason']} | {row['rows']} |" for row in report["counts"]]
     create_markdown_artifact(

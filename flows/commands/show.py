@@ -189,6 +189,10 @@ def harvest_table(report: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
     table("harvest", ["", "language", "", "rows"], [list(row.values()) for row in report["counts"]], right=("rows",))
     if not report["counts"]:
         console.print("nobody has rated or corrected an answer yet: thumbs on the page, /good, /bad and /better in `migaki chat`")
+    if report["held"] and not dry_run:
+        console.print(
+            f"{report['held']} rated turns may speak of somebody's health and wait for a person in feedback/chats.held.jsonl of the home"
+        )
     if dry_run:
         for row in [*report["pairs"], *report["instructions"]]:
             console.print(json.dumps(row, ensure_ascii=False), soft_wrap=True, markup=False)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.flywheel.harvest import Harvest
 
 HARVESTED = {"preferences": "chats.preferences.jsonl", "instructions": "chats.instructions.jsonl"}
+HELD = "chats.held.jsonl"  # beside them, for a person to read: nothing is learnt from it
 
 
 def harvested(home: Home, kind: str) -> Path:
@@ -63,7 +64,7 @@ def gather(home: Home, settings: HarvestSettings) -> "Harvest":
     """
     # Retraining reads no chats: what judges them is loaded where they are harvested.
     from tasks.chatbot.safety.guard import Guard
-    from tasks.chatbot.safety.personal import redact
+    from tasks.chatbot.safety.learning import mask, speaks_of_health
     from tasks.flywheel.harvest import harvest
     from tasks.rag.retrieval import standing
 
@@ -73,13 +74,17 @@ def gather(home: Home, settings: HarvestSettings) -> "Harvest":
         return guard.check_output(text).blocked or bool(guard.check_document(text).code)
 
     asked = standing(store.path(store.get(index.artifact_id))) if index else lambda source: ""
-    return harvest([asdict(turn) for turn in rated_conversations(home)], settings, redact, unsafe, asked)
+    return harvest([asdict(turn) for turn in rated_conversations(home)], settings, mask, unsafe, asked, speaks_of_health)
 
 
 def write_harvest(home: Home, found: "Harvest") -> None:
-    """Replace the files that the next retraining reads, each whole or not at all; an empty one is removed."""
-    for kind, rows in (("preferences", found.pairs), ("instructions", found.instructions)):
-        path = harvested(home, kind)
+    """Replace the files that the next retraining reads, and the one that a person reads, each whole or not at all; an empty one is removed."""
+    held = home.root / "feedback" / HELD
+    for path, rows in (
+        (harvested(home, "preferences"), found.pairs),
+        (harvested(home, "instructions"), found.instructions),
+        (held, found.held),
+    ):
         if not rows:
             path.unlink(missing_ok=True)
             continue

@@ -4,15 +4,16 @@ Every answer to a question collects votes, in whichever conversation it was give
 text and -1 for the answer it corrects. Everybody has one vote for each answer, the last one they gave; who asks without a token is one
 person. Answers above zero are preferred to those below; at zero people contradict each other, and
 the answer says nothing. An instruction is a correction, or an answer above zero that its sources support. Only what the model itself wrote
-to the end can be preferred or rejected: quotations, fixed phrases and answers broken off would teach it something else.
+to the end can be preferred or rejected: quotations, fixed phrases and answers broken off would teach it something else. Secrets and personal
+data are masked; what speaks of somebody's health waits for a person.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 from tasks.data.duplicates import normalised
 from tasks.data.normalise import instruction, preference
@@ -24,6 +25,17 @@ from tasks.text.messages import Message
 Row = dict[str, Any]
 FINISHED = ("stop", "length")
 SOURCE = "chats"
+SAID = ("question", "answer", "correction")
+
+
+class Masked(Protocol):
+    """A text after what must not be learnt was replaced, and what that was, a code for each place."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def codes(self) -> Sequence[str]: ...
 
 
 @dataclass
@@ -63,11 +75,15 @@ class Harvest:
 
     pairs: list[Row] = field(default_factory=list)
     instructions: list[Row] = field(default_factory=list)
+    held: list[Row] = field(default_factory=list)  # what a person must look at before it may be learnt
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    masked: Counter[tuple[str, str]] = field(default_factory=Counter)  # places, by code
 
     def counts(self) -> list[Row]:
-        """Rows by `kind` (instructions, left out, pairs), `lang` and `reason`: what a row comes from, or why something was left out."""
+        """Rows by `kind` (instructions, left out, masked, pairs), `lang` and `reason`: what a row comes from, why something was left out, or
+        what was masked (then `rows` counts places)."""
         counts = Counter({("left out", lang, reason): count for (reason, lang), count in self.left_out.items()})
+        counts.update({("masked", lang, code): count for (code, lang), count in self.masked.items()})
         for kind, rows in (("pairs", self.pairs), ("instructions", self.instructions)):
             counts.update((kind, language(row["messages"]), row["from"]) for row in rows)
         return [{"kind": kind, "lang": lang, "reason": reason, "rows": count} for (kind, lang, reason), count in sorted(counts.items())]
@@ -76,20 +92,22 @@ class Harvest:
 def harvest(
     turns: Iterable[Row],
     settings: HarvestSettings,
-    redact: Callable[[str], str],
+    mask: Callable[[str], Masked],
     unsafe: Callable[[str], bool],
     standing: Callable[[Row], str],
+    private: Callable[[str], bool],
 ) -> Harvest:
     """Training data from the turns of rated conversations.
 
     Args:
         turns: rows of `rated_conversations`, those of a conversation together and in order.
-        redact: replaces personal data.
+        mask: replaces what must not be learnt of a text, such as personal data.
         unsafe: whether a text must not be learnt; asked of what people wrote as corrections.
         standing: why nothing may be learnt any more that rests on a source, such as that its document was deleted; "" where it may.
+        private: whether a person must look at a text before it is learnt.
     """
     found = Harvest()
-    for question in collect(turns, settings, redact, unsafe, standing, found.left_out):
+    for question in collect(masked(turns, mask, found.masked), settings, unsafe, standing, private, found):
         pairs = pairs_of(question)[: settings.max_pairs]
         found.pairs += pairs
         found.instructions += instructions_of(question)
@@ -103,27 +121,41 @@ def harvest(
 def collect(
     turns: Iterable[Row],
     settings: HarvestSettings,
-    redact: Callable[[str], str],
     unsafe: Callable[[str], bool],
     standing: Callable[[Row], str],
-    left_out: Counter[tuple[str, str]],
+    private: Callable[[str], bool],
+    found: Harvest,
 ) -> list[Asked]:
-    """The questions, with the votes for each of their answers; personal data is gone from all of it. Ratings that cannot count go to `left_out`."""
+    """The questions, with the votes for each of their answers. Ratings that cannot count go to `left_out` of what is `found`, and to `held`
+    where a person has to decide."""
     questions: dict[str, Asked] = {}
     for _, conversation in groupby(turns, lambda turn: turn["conversation_id"]):
         history: list[Message] = []
         for turn in conversation:
-            turn = own_words(turn)
-            turn |= {name: redact(turn[name] or "").strip() for name in ("question", "answer", "correction")}
             messages = [*history, {"role": "user", "content": turn["question"]}]
             barred = reason_against(turn, standing)
+            if not barred and settings.health == "hold" and any(private(turn[name]) for name in SAID):
+                barred = "held: health"
             if turn["rating"] or turn["correction"]:
                 question = questions.setdefault(asked(messages), Asked(messages))
                 if reason := barred or count_votes(question, turn, settings.min_support, unsafe):
-                    left_out[reason, turn["lang"]] += 1
+                    found.left_out[reason, turn["lang"]] += 1
+                if barred.startswith("held"):
+                    found.held.append({"turn": turn["turn_id"], "reason": barred} | {name: turn[name] for name in ("rating", *SAID)})
             kept = [*messages, {"role": "assistant", "content": turn["answer"]}]
             history = kept[-2 * settings.history :] if settings.history and not barred else []
     return list(questions.values())
+
+
+def masked(turns: Iterable[Row], mask: Callable[[str], Masked], places: Counter[tuple[str, str]]) -> Iterator[Row]:
+    """The turns in the model's own words, without what must not be learnt; what was masked is counted."""
+    for turn in turns:
+        turn = own_words(turn)
+        for name in SAID:
+            clean = mask(turn[name] or "")
+            turn[name] = clean.text.strip()
+            places.update((code, turn["lang"]) for code in clean.codes)
+        yield turn
 
 
 def own_words(turn: Row) -> Row:

@@ -30,6 +30,11 @@ class SafetyLanguage(Protocol):
     PASSPORT: str  # a regular expression of words for a passport
     PLACEHOLDERS: Mapping[str, str]  # what stands in their place, by code; `private` for codes of other languages that are not named
 
+    # What must not be learnt from chats (`learning`), looked for in texts of every language.
+    NOT_LEARNT: Sequence[tuple[str, str, Callable[[re.Match[str]], bool] | None]]  # as PERSONAL, but what an answer may well say
+    SECRET: str  # a regular expression of words for what lets somebody in; matched in either case
+    HEALTH: str  # a regular expression of words for illness, treatment and the like; says itself which case it takes
+
     # Orders to the model (`injection`), looked for in texts of every language.
     ORDERS: Mapping[str, str]  # regular expressions by `injection.CODES`
     HEADINGS: str  # a regular expression of headings that templates have over an instruction and an answer

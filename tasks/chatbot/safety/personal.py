@@ -22,6 +22,8 @@ CODES = (
     "private.phone",
     "private.address",
 )
+# What `learning` looks for besides claims its stretch before the rest.
+BEFORE = ("private.secret", "private.machine")
 PASSPORT_WORDS = re.compile("|".join(language.PASSPORT for language in languages().values()), re.IGNORECASE)
 NEAR = 30  # characters around a number in which a word says what it is
 
@@ -76,27 +78,32 @@ EVERYWHERE: list[Kind] = [
 ]
 
 
-PATTERNS = [
-    (code, re.compile(pattern, re.ASCII), holds)
-    for code, pattern, holds in [*EVERYWHERE, *(kind for language in languages().values() for kind in language.PERSONAL)]
-]
+Pattern = tuple[str, re.Pattern[str], Callable[[re.Match[str]], bool] | None]
 
 
-def find(text: str) -> list[PersonalData]:
+def compiled(kinds: list[Kind]) -> list[Pattern]:
+    return [(code, re.compile(pattern, re.ASCII), holds) for code, pattern, holds in kinds]
+
+
+PATTERNS = compiled([*EVERYWHERE, *(kind for language in languages().values() for kind in language.PERSONAL)])
+
+
+def find(text: str, patterns: list[Pattern] = PATTERNS) -> list[PersonalData]:
     """All personal data of a text in order; no two overlap. Of two of one code, the one that begins first claims the stretch."""
     claimed: list[PersonalData] = []
-    for candidate in sorted(_candidates(half_width(text)), key=_claim):
+    for candidate in sorted(_candidates(half_width(text), patterns), key=_claim):
         if all(candidate.end <= other.start or other.end <= candidate.start for other in claimed):
             claimed.append(candidate)
     return sorted(claimed, key=lambda one: one.start)
 
 
 def _claim(one: PersonalData) -> tuple[int, int]:
-    return CODES.index(one.code) if one.code in CODES else len(CODES), one.start
+    ranks = (*BEFORE, *CODES)
+    return ranks.index(one.code) if one.code in ranks else len(ranks), one.start
 
 
-def _candidates(text: str) -> Iterator[PersonalData]:
-    for code, pattern, holds in PATTERNS:
+def _candidates(text: str, patterns: list[Pattern]) -> Iterator[PersonalData]:
+    for code, pattern, holds in patterns:
         for match in pattern.finditer(text):
             if holds is None or holds(match):
                 group = "number" if "number" in pattern.groupindex else 0
@@ -108,11 +115,17 @@ def redact(text: str, known: str = "") -> str:
 
     What also stands in `known` (the question, the sources) stays.
     """
-    placeholders, parts, end = languages()[detect(text)].PLACEHOLDERS, [], 0
+    parts, end = [], 0
     for one in leaked(text, known):
-        parts += [text[end : one.start], placeholders.get(one.code) or placeholders["private"]]
+        parts += [text[end : one.start], placeholder(one.code, text)]
         end = one.end
     return "".join([*parts, text[end:]])
+
+
+def placeholder(code: str, text: str) -> str:
+    """What stands in the place of such data, in the text's language."""
+    placeholders = languages()[detect(text)].PLACEHOLDERS
+    return placeholders.get(code) or placeholders["private"]
 
 
 def leaked(text: str, known: str = "") -> list[PersonalData]:

@@ -15,6 +15,7 @@ from storage.catalog import Catalog
 from storage.chat_log import Conversation, SafetyDecision
 from storage.home import Home
 from tasks.chatbot.engine import source_of
+from tasks.chatbot.safety.learning import Masked, speaks_of_health
 from tasks.data.records import load_instructions, load_preferences
 from tasks.data.settings import PrepareSettings
 from tasks.flywheel.harvest import Harvest, harvest
@@ -24,8 +25,9 @@ from tasks.stages.work import Context, Work
 from tests.helpers.turns import turn
 
 
-def redact(text: str) -> str:
-    return re.sub(r"[\w.]+@[\w.]+\w", "[EMAIL]", text)
+def mask(text: str) -> Masked:
+    clean, count = re.subn(r"[\w.]+@[\w.]+\w", "[EMAIL]", text)
+    return Masked(clean, ("private.email",) * count)
 
 
 class Talk:
@@ -49,7 +51,7 @@ class Talk:
 
     def harvest(self, **settings) -> Harvest:
         turns = [asdict(turn) for turn in chats.rated_conversations(self.home)]
-        return harvest(turns, HarvestSettings(**settings), redact, lambda text: "bomb" in text, lambda source: "")
+        return harvest(turns, HarvestSettings(**settings), mask, lambda text: "bomb" in text, lambda source: "", speaks_of_health)
 
 
 @pytest.fixture
@@ -134,6 +136,26 @@ def test_personal_data_is_gone_from_questions_answers_corrections_and_history(ta
     text = json.dumps([found.pairs, found.instructions])
     assert "example.com" not in text and text.count("[EMAIL]") == 9
     assert [message["role"] for message in found.pairs[0]["messages"]] == ["user", "assistant", "user"]
+
+
+def test_what_speaks_of_health_waits_for_a_person_and_is_no_history(talk, home):
+    talk.hold(
+        ("My wife has diabetes, mail ann@example.com. Sick leave?", "Ten days.", 1, None),
+        ("And holidays?", "Twenty.", 1, None),
+        ("うつ病で休めますか?", "はい。", -1, "医師の診断書が要ります。", {"lang": "ja"}),
+    )
+    found = talk.harvest()
+    assert instructions(found) == [("And holidays?", "Twenty.")] and "diabetes" not in str(found.instructions)
+    assert found.left_out == {("held: health", "en"): 1, ("held: health", "ja"): 1}
+    assert {"kind": "masked", "lang": "en", "reason": "private.email", "rows": 1} in found.counts()
+    write_harvest(home, found)
+    kept = [json.loads(line) for line in (home.root / "feedback" / "chats.held.jsonl").read_text("utf-8").splitlines()]
+    assert [(row["turn"], row["question"]) for row in kept] == [
+        ("t1", "My wife has diabetes, mail [EMAIL]. Sick leave?"),
+        ("t3", "うつ病で休めますか?"),
+    ]
+    assert kept[1]["correction"] == "医師の診断書が要ります。" and kept[1]["rating"] == -1
+    assert len(talk.harvest(health="learn").instructions) == 3
 
 
 def test_rows_count_for_the_language_of_the_question_that_was_rated(talk):
@@ -259,5 +281,5 @@ def test_the_next_run_reads_the_harvest_and_forgets_what_was_taken_back(talk, ho
 
 
 def test_nobody_has_said_anything(home):
-    assert harvest([asdict(turn) for turn in chats.rated_conversations(home)], HarvestSettings(), redact, bool, str).counts() == []
+    assert harvest([asdict(turn) for turn in chats.rated_conversations(home)], HarvestSettings(), mask, bool, str, bool).counts() == []
     assert Catalog.of(home).query("SELECT * FROM feedback") == []

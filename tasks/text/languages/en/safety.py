@@ -158,6 +158,43 @@ PERSONAL = [
     ),
 ]
 PASSPORT = "passport"
+WAY = r"(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Square|Sq|Terrace|Way|Close|Crescent|Place|Pl|Parkway|Pkwy|Highway|Hwy|Row|Gardens|Mews|Circle|Trail)"
+NOT_LEARNT = [
+    ("private.phone", r"(?<![\d.-])(?:\+?1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\d-])", None),
+    ("private.phone", r"(?<![\d.-])0\d{3,4}[ -]\d{3}[ -]?\d{3,4}(?![\d-])", None),  # United Kingdom
+    (
+        "private.phone",
+        r"(?i:\b(?:phone|telephone|tel|mobile|cell|fax|whatsapp|call|text|ring)\b)[^\d\n+(]{0,20}(?P<number>[+(]?\d[\d ()./-]{5,18}\d)(?!\d)",
+        lambda match: 7 <= sum(sign.isdigit() for sign in match["number"]) <= 15,
+    ),
+    (
+        "private.account",
+        r"(?i:\b(?:account|acct|a/c|sort code|iban)\b)(?i:\.? ?(?:no|number|num|#))?[^\d\n]{0,8}(?P<number>\d(?:[ -]?\d){5,17})(?!\d)",
+        None,
+    ),
+    (
+        "private.address",
+        rf"\b\d{{1,5}}[A-Za-z]?(?:[-/]\d{{1,4}})?,? (?:[A-Z][\w'.]{{0,20}} ){{1,4}}{WAY}\b\.?(?:,? (?:Apt|Suite|Unit|Flat)\.? ?#?\w{{1,5}})?",
+        None,
+    ),
+    ("private.address", r"\b\d{1,5} (?:[a-z]{2,20} ){1,3}(?:street|avenue|boulevard)\b", None),
+    ("private.address", r"\b[Pp]\.? ?[Oo]\.? ?[Bb]ox \d{1,6}\b", None),
+    ("private.address", r"\b[A-Z]{2},? \d{5}(?:-\d{4})?\b", None),
+    ("private.address", r"\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b", None),
+]
+SECRET = (
+    r"\b(?:pass ?word|pass ?phrase|passwd|pass ?code|pwd|pin(?: code)?|api[ _-]?key|secret(?:[ _-]?(?:access[ _-]?)?key)?|(?:access|auth|refresh|api|bearer)[ _-]?token|token|"
+    r"access[ _-]?key(?:[ _-]?id)?|private[ _-]?key|client[ _-]?secret|credentials?|recovery code|one-time code)\b"
+)
+HEALTH = (
+    r"(?i:\b(?:diagnos(?:ed|is)|cancer|tumou?rs?|chemo(?:therapy)?|leuk(?:a)?emia|lymphoma|diabet(?:es|ic)|insulin|asthma(?:tic)?|epilep(?:sy|tic)|hiv|hepatitis|tuberculosis|"
+    r"depression|(?:clinically|severely) depressed|antidepressants?|anxiety (?:disorder|attacks?)|panic attacks?|bipolar|schizophreni\w{1,3}|autis(?:m|tic)|adhd|ptsd|dementia|alzheimer(?:'s)?|"
+    r"parkinson'?s|multiple sclerosis|arthritis|migraines?|pregnan(?:t|cy|cies)|miscarriage|abortion|infertil(?:e|ity)|ivf|surgery|biopsy|prozac|xanax|ritalin|metformin|"
+    r"psychiatr(?:ist|ic|y)|psychotherap(?:y|ist)|therapist|overdosed?|suicidal|self-harm|eating disorder|anorexi[ac]|bulimi[ac]|blood (?:pressure|sugar)|cholesterol|"
+    r"heart (?:attack|disease|failure|condition)|had a stroke|dialysis|transplant|allerg(?:y|ic|ies)|medications?|prescri(?:bed|ption)|hospitali[sz]ed|in (?:the )?hospital|"
+    r"(?:my|his|her|their) (?:symptoms?|illness|disease|disability|doctor|condition)|disabilit(?:y|ies)|chronic(?:ally)? (?:ill|pain|fatigue|disease)|mental (?:illness|health)|"
+    r"broken (?:leg|arm|hip)|covid|vaccinated|blood type)\b)|\bAIDS\b"
+)
 PLACEHOLDERS = {
     "private": "[personal data]",
     "private.email": "[email]",
@@ -168,6 +205,8 @@ PLACEHOLDERS = {
     "private.passport": "[passport number]",
     "private.phone": "[phone number]",
     "private.address": "[address]",
+    "private.secret": "[secret]",
+    "private.machine": "[network address]",
 }
 
 EARLIER = (
