@@ -23,7 +23,7 @@ def harvest(harvest: HarvestSettings = HarvestSettings(), run: RunSettings = Run
         with recorded("harvest", run, harvest.model_dump(mode="json")) as this:
             write_harvest(home, found)
             record_harvest(home, found, this.run_id)
-    report = {
+    report: dict[str, Any] = {
         "counts": found.counts(),
         "pairs": found.pairs[:EXAMPLES],
         "instructions": found.instructions[:EXAMPLES],

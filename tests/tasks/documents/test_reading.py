@@ -81,7 +81,7 @@ def test_a_file_that_crashes_its_reader(tmp_path):
 
 
 def test_memory_that_python_cannot_get(tmp_path):
-    reasons = found(files(tmp_path, {"a.txt": b"word\n\n" * 3_000_000, "b.md": b"# next"}), memory=300 << 20)
+    reasons = found(files(tmp_path, {"a.txt": b"word\n\n" * 3_000_000, "b.md": b"# next"}), memory=200 << 20)
     assert "more memory" in reasons["a.txt"] and reasons["b.md"] == "next"
 
 
