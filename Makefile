@@ -9,7 +9,7 @@ SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install retrain test test-slow test-all platform chat lint clean
+.PHONY: install retrain test test-slow test-all platform chat lint sbom clean
 
 install: $(READY)
 
@@ -43,6 +43,13 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What is installed, as a bill of materials (CycloneDX 1.6) and a list of licences. The tool has an environment of its own, so that it adds nothing.
+sbom: install
+	test -x build/sbom-tool/bin/cyclonedx-py || ($(PYTHON) -m venv build/sbom-tool && build/sbom-tool/bin/pip install --quiet cyclonedx-bom==7.5.0)
+	build/sbom-tool/bin/cyclonedx-py environment --output-reproducible --validate --pyproject pyproject.toml --output-file build/sbom.cdx.json $(VENV)
+	$(BIN)/python .ci/licences.py >build/licences.md
+	@echo "build/sbom.cdx.json and build/licences.md"
 
 clean:
 	rm -rf $(VENV) build *.egg-info
