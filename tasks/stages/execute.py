@@ -9,9 +9,6 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.checkpoints import Checkpoint
 from storage.kinds import RECORDS, Record
@@ -49,6 +46,9 @@ def execute(spec: StageSpec, settings: StageSettings, inputs: dict[str, Artifact
     made_of = ingredients(spec, settings, inputs, context)
     if (kept := ArtifactStore(context.home).find(spec.kind, made_of.key)) is not None:
         return Outcome(kept, reused=True)
+    from prefect import task  # not above: processes that share a stage import this module and know no Prefect
+    from prefect.cache_policies import NO_CACHE
+
     body = task(name=spec.name, task_run_name=spec.name, persist_result=False, cache_policy=NO_CACHE)(_make)
     return Outcome(body(spec, spec.counting(settings), inputs, context, made_of, run_id), reused=False)
 

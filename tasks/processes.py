@@ -1,0 +1,11 @@
+"""Processes that a run starts."""
+
+import os
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """This process's environment without Prefect's part of it, for a process that is started: what holds the platform's secret owns the machine.
+
+    Readers of documents, trainers, pip and whatever else runs beside a flow ask Prefect nothing. The flow's own process knows the secret and must.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | more
