@@ -9,6 +9,7 @@ from flows.running.feedback import with_feedback
 from flows.running.gate import reigning
 from flows.running.parameters import RunSettings, left_out
 from flows.running.report import write_report
+from flows.running.roots import hold
 from tasks.data.settings import PrepareSettings
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
 from tasks.quantization.settings import QuantizeSettings
@@ -30,6 +31,8 @@ def retrain(
     promote: PromoteSettings = PromoteSettings(),
 ) -> str:
     """Prepare, tune, align, quantize, index, evaluate, promote. Returns the id of the run in the catalog."""
+    sections = {"prepare": prepare, "pretrain": pretrain, "tune": tune, "align": align, "quantize": quantize, "index": index}
+    hold(run, sections | {"evaluate": evaluate, "promote": promote})  # before anything runs: index would say so hours later
     with recorded("retrain", run, {}) as this:
         this.stage("prepare", with_feedback(prepare))
         without = left_out(run, prepare)

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from storage.locks import locked, try_lock
 
 Manifest = dict[str, Any]  # what `manifest.json` holds
 MANIFEST = "manifest.json"
+ID = re.compile(r"[0-9A-Za-z_-]*")
 WRITER_LOCK = ".writer.lock"
 
 
@@ -94,7 +96,10 @@ class ArtifactStore:
         Raises:
             StorageError: none or several match.
         """
-        matches = [path for path in self.home.objects.glob(f"*/{artifact_id}*") if (path / MANIFEST).exists() and ".tmp-" not in path.name]
+        found = (
+            self.home.objects.glob(f"*/{artifact_id}*") if ID.fullmatch(artifact_id) else ()
+        )  # an id is no path: a run's parameters name some
+        matches = [path for path in found if (path / MANIFEST).exists() and ".tmp-" not in path.name]
         if len(matches) != 1:
             raise StorageError(
                 f"{len(matches)} artifacts match the id {artifact_id!r} under {self.home.objects}; `migaki status` lists them"

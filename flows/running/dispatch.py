@@ -14,6 +14,8 @@ from flows.running.inputs import inputs_from, newest_inputs
 from flows.running.local import interruption
 from flows.running.parameters import RunSettings
 from flows.running.pools import run_on_pool
+from flows.running.roots import hold
+from flows.running.secret import hide_secret
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from storage.registry import begin_run, end_run, register
@@ -60,6 +62,7 @@ class Recorder:
 @contextmanager
 def recorded(flow: str, run: RunSettings, settings: dict[str, Any], parent: str | None = None) -> Iterator[Recorder]:
     """Keep a row in `runs` from the first moment to the last, whatever ends the run."""
+    hide_secret()
     home, run_id = Home.current(), str(uuid.uuid4())
     begin_run(home, run_id, flow, parent=parent, profile=run.profile, settings=settings)
     recorder = Recorder(home, run, run_id)
@@ -77,7 +80,7 @@ def context_for(run: RunSettings) -> Context:
     """What stage bodies need of a run: this process's home, the models, and where progress goes."""
     write: Callable[[str], None] = get_run_logger().info if run.where == "prefect" else print_line
     emit = logged(write) if run.where == "prefect" else terminal()
-    return Context(Home.current(), run.model, run.embedder, device(run.device), emit, write, run.accelerate)
+    return Context(Home.current(), run.model, run.embedder, device(run.device), emit, write, run.accelerate, run.where != "prefect")
 
 
 def print_line(text: str) -> None:
@@ -98,6 +101,8 @@ def stage_flow(name: str, settings: StageSettings, run: RunSettings, inputs: dic
     Under a parent (which keeps the catalog) only objects are written; run by itself, the stage is recorded and registered here.
     """
     home, spec, settings = Home.current(), STAGES[name], run.applied_to(settings)
+    hold(run, {spec.command: settings})
+    hide_secret()
     store = ArtifactStore(home)
     refs = {role: store.get(artifact_id) for role, artifact_id in inputs.items()} or newest_inputs(home, spec)
     if parent_run:

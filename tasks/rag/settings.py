@@ -11,12 +11,17 @@ from tasks.text.language import languages
 class IndexSettings(StageSettings):
     """How documents are cut, embedded and searched."""
 
-    PATHS: ClassVar[set[str]] = {"documents"}
+    PATHS: ClassVar[set[str]] = {"documents", "roots"}
 
     documents: list[str] = Field(
         [],
         description="Files, folders and globs of txt, md, html, pdf, docx, csv and jsonl (FILE.csv#text=COLUMN,title=COLUMN), "
         "or a table of the catalog (table:NAME#text=COLUMN), as they are now; empty takes the documents of the newest dataset",
+    )
+    roots: list[str] = Field(
+        [],
+        description="Folders that documents may lie in, as they are or behind links; empty is all that are allowed: on a platform those that its "
+        "workers allow (MIGAKI_ROOTS in their environment, else the project's folder), at a terminal any",
     )
     encoding: str = Field("", description="Encoding of text files, such as cp932; empty tells it from each file's bytes")
     file_seconds: float = Field(60, gt=0, description="Longest time for reading one file; what takes longer is skipped with that reason")

@@ -35,6 +35,7 @@ class Context:
     emit: Emit = field(default_factory=terminal)
     log: Callable[[str], None] = print
     accelerate: str = ""  # configuration file: training stages then run in its processes
+    names: bool = True  # whether the log may name documents: Prefect's page is read by people who may not see all of them
 
 
 class Work:
@@ -44,7 +45,7 @@ class Work:
         """`keeps` is off in all but one of the processes that share a stage: checkpoints (`tasks.stages.resuming`) are that one's."""
         self.spec, self.keeps = spec, keeps
         self.path, self.home, self.device = path, context.home, context.device
-        self.log, self.emit = context.log, context.emit
+        self.log, self.emit, self.names = context.log, context.emit, context.names
         self._models, self._store = models, ArtifactStore(context.home)
         self.id = path.name.partition(".tmp-")[0]
         self.headlines: list[Headline] = []

@@ -186,6 +186,13 @@ def test_artifacts_are_whole_or_absent(home):
     assert (store.path(ref) / "file.txt").read_text() == "hello"
 
 
+@pytest.mark.parametrize("path", ["../../elsewhere/adapter/a", "../adapter/aaaa", "*", "[a]*", "**", "aaaa/.."])
+def test_an_id_is_no_path(home, path):
+    make(home)
+    with pytest.raises(StorageError, match="0 artifacts match the id"):
+        ArtifactStore(home).get(path)
+
+
 @pytest.mark.parametrize(
     "damage",
     [

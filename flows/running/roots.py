@@ -1,0 +1,115 @@
+"""Which files a run of the platform may name.
+
+Who may start a deployment is not thereby somebody who may read the whole machine: settings that name files, folders or code are held to the
+folders that the owner of the workers allows, `MIGAKI_ROOTS` in the workers' environment (the project's folder where that says nothing). A run's
+own `index.roots` narrows them for documents. Commands at a terminal are free: their user can read the files anyway.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from prefect.context import FlowRunContext
+
+from flows.running.feedback import COMPARED, HARVESTED
+from flows.running.parameters import RunSettings
+from storage.home import Home
+from tasks.data.sources import split_format
+from tasks.documents.finding import split_columns
+from tasks.errors import MigakiError
+from tasks.rag.fingerprint import TABLE
+from tasks.rag.settings import IndexSettings
+from tasks.rlhf.rules import find_module
+from tasks.settings import StageSettings
+
+ROOTS = "MIGAKI_ROOTS"  # folders, separated as in PATH
+PROJECT = Path(__file__).resolve().parents[2]
+FETCHED = ("wheel:", "hub:", TABLE)  # what is no file here
+CODE = "rule_rewards"
+PATTERN = set("*?[")
+
+
+def hold(run: RunSettings, sections: Mapping[str, StageSettings]) -> None:
+    """Nothing, where all that the settings name lies below the roots, or where nobody holds them to any.
+
+    Raises:
+        MigakiError: something does not, through links and `..` too, lies in MIGAKI_HOME, or is hidden there; names the setting and the value.
+    """
+    given = allowed() if on_platform(run) else []
+    index = sections.get("index")
+    narrowed = narrower(index.roots, given) if isinstance(index, IndexSettings) else []
+    for section, settings in {"run": run, **sections}.items():
+        for field, value in named(settings):
+            roots = (narrowed if field == "documents" else []) or given
+            fed = section == "prepare" and field in ("instructions", "preferences")
+            if roots and not all(lies_below(path, roots, fed) for path in places(field, value)):
+                raise MigakiError(
+                    f"{section}.{field} = {value!r} lies outside of {', '.join(map(str, roots))}, or is hidden there: this run reads nothing else. "
+                    f"The owner of a platform's workers may allow more folders ({ROOTS} in their environment)"
+                )
+
+
+def on_platform(run: RunSettings) -> bool:
+    """Whether somebody started this run from afar: its parameters may say `run.where=local`, and it is a deployment's all the same."""
+    context = FlowRunContext.get()
+    flow_run = context.flow_run if context else None
+    return run.where == "prefect" or bool(flow_run and flow_run.deployment_id)
+
+
+def allowed() -> list[Path]:
+    """The folders that this worker's owner allows."""
+    named = [part for part in os.environ.get(ROOTS, "").split(os.pathsep) if part]
+    return [Path(part).expanduser().resolve() for part in named] or [PROJECT]
+
+
+def narrower(wanted: list[str], given: list[Path]) -> list[Path]:
+    """What `index.roots` says.
+
+    Args:
+        given: what the platform allows; nothing where there is none.
+
+    Raises:
+        MigakiError: it names a folder beyond them.
+    """
+    own = [Path(folder).expanduser().resolve() for folder in wanted]
+    for folder in own:
+        if given and not any(folder.is_relative_to(root) for root in given):
+            raise MigakiError(
+                f"index.roots names {str(folder)!r}, and this platform's workers allow {', '.join(map(str, given))} ({ROOTS} in their environment): "
+                "a run can narrow that, and never widen it"
+            )
+    return own
+
+
+def named(settings: StageSettings) -> Iterator[tuple[str, str]]:
+    """(field, value) of all that names a file, a folder, or a module."""
+    for field in sorted((settings.PATHS - {"roots"}) | ({CODE} & type(settings).model_fields.keys())):
+        values = getattr(settings, field)
+        yield from ((field, value) for value in ([values] if isinstance(values, str) else values) if value)
+
+
+def places(field: str, value: str) -> Iterator[Path]:
+    """The paths that a value stands for: one, or all that a pattern matches."""
+    if value.startswith(FETCHED):
+        return
+    if field == CODE:
+        yield find_module(value.partition(":")[0])[0]
+        return
+    path = split_format(split_columns(value)[0], field)[1].expanduser()
+    yield path
+    first = next((number for number, part in enumerate(path.parts) if PATTERN & set(part)), None)
+    if first is not None and not path.exists():
+        yield from Path(*path.parts[:first]).glob("/".join(path.parts[first:]))
+
+
+def lies_below(path: Path, roots: list[Path], fed: bool) -> bool:
+    """Whether what a path leads to is in one of the folders, and neither hidden in it nor in this home.
+
+    Args:
+        fed: whether what people said here and `flows.running.feedback` adds may be read.
+    """
+    place, home = path.resolve(), Home.current().root.resolve()
+    if place.is_relative_to(home):
+        return fed and place in [home / "feedback" / name for name in (COMPARED, *HARVESTED.values())]
+    below = [place.relative_to(root) for root in roots if place.is_relative_to(root)]
+    return any(not any(part.startswith(".") for part in rest.parts) for rest in below)
