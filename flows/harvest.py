@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.running.dispatch import recorded
 from flows.running.feedback import gather, record_harvest, write_harvest
+from flows.running.pages import table
 from flows.running.parameters import RunSettings
 from storage.home import Home
 from tasks.flywheel.settings import HarvestSettings
@@ -30,8 +31,6 @@ def harvest(harvest: HarvestSettings = HarvestSettings(), run: RunSettings = Run
         "held": len(found.held),
     }
     get_run_logger().info("harvest: %d preference pairs, %d instructions", len(found.pairs), len(found.instructions))
-    lines = [f"| {row['kind']} | {row['lang']} | {row['reason']} | {row['rows']} |" for row in report["counts"]]
-    create_markdown_artifact(
-        "\n".join(["| kind | language | | rows |", "| --- | --- | --- | ---: |", *lines]), key="harvest", description="What chats taught"
-    )
+    rows = [[row["kind"], row["lang"], row["reason"], row["rows"]] for row in report["counts"]]
+    create_markdown_artifact(table(["kind", "language", "", "rows"], rows), key="harvest", description="What chats taught")
     return report

@@ -8,6 +8,7 @@ from flows.index import go_live
 from flows.running.dispatch import Recorder, recorded
 from flows.running.gate import gate
 from flows.running.inputs import newest_inputs
+from flows.running.pages import plain
 from flows.running.parameters import RunSettings
 from storage.artifacts import ArtifactRef
 from tasks.evaluation.settings import PromoteSettings
@@ -28,7 +29,7 @@ def decide(settings: PromoteSettings, release: ArtifactRef, evaluation: Artifact
     decision = gate(settings, this.home, release, evaluation, this.run_id)
     get_run_logger().info("%s: %s", decision.decision, decision.reason)
     create_markdown_artifact(
-        f"**{decision.decision}**\n\n{decision.reason}\n\nrelease `{release.id[:12]}`",
+        f"**{plain(decision.decision)}**\n\n{plain(decision.reason)}\n\nrelease `{release.id[:12]}`",
         key="promotion",
         description="Promotion decision",
     )

@@ -214,6 +214,5 @@ def _texts(settings: PrepareSettings) -> list[Text]:
 def _warn_of_lost_documents(questions: list[Question], documents: set[str], work: Work) -> None:
     lost = [question.document for question in questions if question.document and question.document not in documents]
     if lost:
-        work.log(
-            f"prepare: {len(lost)} questions name a document that is not there, so it cannot be found for them: {', '.join(sorted(set(lost))[:3])}"
-        )
+        which = f": {', '.join(sorted(set(lost))[:3])}" if work.names else ""
+        work.log(f"prepare: {len(lost)} questions name a document that is not there, so it cannot be found for them{which}")

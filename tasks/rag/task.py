@@ -87,7 +87,9 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
     caches = Caches(work.home, settings, embedder.fingerprint)
     documents, chunks, terms = _chunks(folder, settings, embedder, caches, work)
     if not chunks:
-        reasons = "; ".join(f"{row['path']}: {row['reason']}" for row in documents[:3]) or "the dataset has none"
+        first = documents[:3] if work.names else []
+        skipped = f"{len(documents)} were skipped" if documents else "the dataset has none"
+        reasons = "; ".join(f"{row['path']}: {row['reason']}" for row in first) or skipped
         raise MigakiError(f"no document could be indexed ({reasons}): give documents with --documents")
     with work.progress("index: embed", len(chunks)) as bar:
         vectors = _vectors([chunk["indexed"] for chunk in chunks], embedder, caches, settings, bar.advance)
@@ -221,10 +223,11 @@ def _record(documents: Rows, chunks: Rows, embedder: Embedder, found: dict[str, 
             }
         ],
     )
-    for row in skipped[:5]:
+    named = skipped[:5] if work.names else []
+    for row in named:
         work.log(f"index: {row['path']} was skipped: {row['reason']}")
-    if len(skipped) > 5:
-        work.log(f"index: {len(skipped) - 5} more were skipped; the table documents says why")
+    if len(skipped) > len(named):
+        work.log(f"index: {len(skipped) - len(named)}{' more' if named else ''} were skipped; the table documents says why")
     for name, value in {"chunks": len(chunks), "skipped": len(skipped), **found, **embedder.export_facts}.items():
         if not isinstance(value, str):
             work.metric(f"index.{name}", value)

@@ -78,6 +78,19 @@ def test_every_document_is_indexed_or_skipped_with_a_reason(project, folder):
     assert any("empty.md was skipped" in line for line in project.log)
 
 
+def test_a_log_that_others_read_names_no_document(project, folder, monkeypatch):
+    monkeypatch.setattr(project.context, "names", False)
+    before = len(project.log)
+    (folder / "解雇の予定.md").write_text("", encoding="utf-8")
+    project.run("index", IndexSettings(**SETTINGS), dataset=project.dataset([str(folder)]))
+    assert any("1 were skipped" in line for line in project.log[before:]) and not any("解雇" in line for line in project.log[before:])
+    for path in folder.rglob("*.*"):
+        path.write_text("", encoding="utf-8")
+    with pytest.raises(MigakiError, match="no document could be indexed") as refusal:
+        project.run("index", IndexSettings(**SETTINGS), dataset=project.dataset([str(folder)]))
+    assert "解雇" not in str(refusal.value) and "cat" not in str(refusal.value)
+
+
 def test_chunks_fit_the_embedder_and_lose_nothing(project, folder):
     index = project.run(
         "index", IndexSettings(**SETTINGS, dense_weight_en=0), dataset=project.dataset([str(folder)])
