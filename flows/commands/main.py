@@ -97,7 +97,8 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     doctor.add_argument("--for", choices=("align",), dest="stage", help="the memory that this stage would take, with the settings given")
     add("models", "known models with parameters, context, licence and memory")
     sql = add("sql", "ask the catalog")
-    sql.add_argument("query", help='a SELECT; `migaki sql "SHOW TABLES"` lists the tables')
+    sql.add_argument("query", help='one SELECT, SHOW, DESCRIBE or EXPLAIN; `migaki sql "SHOW TABLES"` lists the tables')
+    sql.add_argument("--files", nargs="+", type=Path, default=[], metavar="PATH", help="files and folders that the query may read too")
     platform = add("platform", "start the Prefect server and a worker for each pool, deployments included")
     platform.add_argument("--port", type=int, default=4200)
 
@@ -227,7 +228,7 @@ def models(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 def sql(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.commands.show import sql_table
 
-    return sql_table(home, arguments.query)
+    return sql_table(home, arguments.query, arguments.files)
 
 
 def platform(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,7 +17,7 @@ from storage.queries import runs
 from storage.queries.indexes import newest_indexes
 from storage.queries.models import newest_models
 from storage.queries.promotions import promotion_of
-from storage.queries.tables import answer
+from storage.queries.sandbox import ask
 from storage.registry import champion, rebuild
 from tasks.models.catalogue import CATALOGUE, weight_memory
 
@@ -176,9 +177,9 @@ def models_table() -> dict[str, Any]:
     return {"models": [vars(model) for model in CATALOGUE]}
 
 
-def sql_table(home: Home, query: str) -> dict[str, Any]:
-    """The rows of a query, as a table and as JSON. Raises what `storage.queries.tables.answer` raises."""
-    if rows := answer(home, query):
+def sql_table(home: Home, query: str, files: list[Path]) -> dict[str, Any]:
+    """The rows of a query, as a table and as JSON. Raises what `storage.queries.sandbox.ask` raises."""
+    if rows := ask(home, query, files):
         table("", list(rows[0]), [[number(value) if isinstance(value, float) else value for value in row.values()] for row in rows])
     console.print(f"{len(rows)} rows")
     return {"rows": rows}

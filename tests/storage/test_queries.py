@@ -145,13 +145,9 @@ def test_pairs_come_back_in_order_and_can_be_taken_back(home):
     assert comparisons.compared_pairs(home) == [pair("early", 1)]
 
 
-def test_tables_as_a_whole_and_a_users_own_query(home):
+def test_tables_as_a_whole(home):
     with Catalog.of(home).write() as connection:
         connection.execute("CREATE TABLE handbook (body VARCHAR)")
         insert(connection, "handbook", [{"body": "b"}, {"body": "a"}])
     assert {"handbook", "runs"} <= set(tables.table_names(home))
     assert tables.table_rows(home, "handbook") == [{"body": "a"}, {"body": "b"}]
-    assert tables.answer(home, "SELECT 1 AS one") == [{"one": 1}]
-    for sql in ("SELECT nothing FROM nowhere", "CREATE TABLE x (a VARCHAR)"):
-        with pytest.raises(StorageError, match="the catalog did not answer"):
-            tables.answer(home, sql)
