@@ -12,14 +12,16 @@ import urllib.request
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import prefect
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from flows.commands import platform
-from flows.running.local import wait_for_server
+from flows.running.local import APP, wait_for_server
 from flows.running.pages import plain
-from flows.running.secret import new_secret, read_secret
+from flows.running.secret import new_secret, read_secret, secret_file
 from storage.catalog import Catalog
 from storage.home import Home
 from tests import ROOT
@@ -154,6 +156,25 @@ def test_twenty_requests_without_the_secret(running, attack):
     assert {name: answer[0] for name, answer in refused.items() if answer[0] not in (401, 403)} == {}
     assert not [name for name, answer in refused.items() if "access-control-allow-origin" in answer[1]]
     assert request("GET", "/api/health")[0] == 200 and request("GET", "/api/admin/version", Authorization=known)[0] == 200
+
+
+def test_the_secret_stands_in_its_file_alone(running):
+    password = running.secret.partition(":")[2]
+    words = [word for process in psutil.process_iter(["cmdline"]) for word in process.info["cmdline"] or ()]
+    assert any(APP in word for word in words) and not [word for word in words if password in word]
+    kept = [path for path in running.home.root.rglob("*") if path.is_file() and password.encode() in path.read_bytes()]
+    assert kept == [secret_file(running.home)] and password not in running.log.read_text(errors="replace")
+
+
+def test_doctor_says_how_the_platform_stands(running, tmp_path):
+    assert platform.state(running.home) == (f"Prefect {prefect.__version__} at http://{OWN}", "")
+    assert platform.state(Home(tmp_path)) == ("not running", "")
+    file = secret_file(running.home)
+    file.write_text(new_secret())
+    try:
+        assert "does not answer to this home's secret" in platform.state(running.home)[1]
+    finally:
+        file.write_text(running.secret + "\n")
 
 
 SOCKETS = ("/events/in", "/events/out", "/logs/out", "/task_runs/subscriptions/scheduled", "/work_pools/cpu/workers/connect")

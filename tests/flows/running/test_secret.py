@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from flows.running.secret import made_secret, read_secret, secret_file
+from flows.running.secret import hide_secret, made_secret, new_secret, read_secret, secret_file
 from storage.home import Home
 from tasks.errors import MigakiError
 
@@ -52,6 +52,13 @@ def test_a_file_that_holds_none_is_named(home, content):
     for act in (made_secret, read_secret):
         with pytest.raises(MigakiError, match="platform/secret holds no secret"):
             act(home)
+
+
+def test_plug_ins_of_a_run_find_none_in_its_environment(monkeypatch):
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", new_secret())
+    for _ in range(2):
+        hide_secret()
+        assert "PREFECT_API_AUTH_STRING" not in os.environ
 
 
 def test_a_home_whose_platform_never_started_has_none(home):
