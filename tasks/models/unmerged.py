@@ -14,6 +14,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from tasks.models.folders import refuse_unsafe
 from tasks.models.loader import frozen, load_model
 from tasks.models.lora import lora_layers
 from tasks.models.quantized import make_variant, quantized_layers
@@ -42,6 +43,7 @@ def load_unmerged(path: Path, adapters: Sequence[Path], trunk: str, device: str 
 
 
 def _attach_unmerged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    refuse_unsafe(adapter)
     wrapped = PeftModel.from_pretrained(model, adapter)
     for layer in lora_layers(wrapped):
         down, up = (cast(nn.Linear, part["default"]).weight.detach() for part in (layer.lora_A, layer.lora_B))

@@ -207,7 +207,7 @@ class BM25:
 
     @classmethod
     def open(cls, folder: Path, name: str = "bm25") -> "BM25":
-        with np.load(folder / f"{name}.npz") as file:
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
             k1, b = file["formula"].tolist()
             return cls(file["vocabulary"], file["starts"], file["ids"], file["counts"], file["lengths"], k1, b)
 

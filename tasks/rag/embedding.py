@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from storage.files import sha256_of
 from tasks.errors import MigakiError
+from tasks.models.folders import refuse_unsafe
 from tasks.models.packed import pack_linear
 from tasks.rag.unit_vectors import UnitVectors, traced
 
@@ -38,7 +39,7 @@ class Embedder:
         threads: of one call to `embed`; 0 takes as many as PyTorch does, which OMP_NUM_THREADS sets. A question or two take one.
 
     Raises:
-        MigakiError: no such backend, the model's tokenizer is not a fast one, or the model does not say how long its vectors and texts are.
+        MigakiError: no such backend, the folder holds code of its own or pickled weights, the model's tokenizer is not a fast one, or the model does not say how long its vectors and texts are.
     """
 
     def __init__(
@@ -54,7 +55,11 @@ class Embedder:
             raise MigakiError(f"{backend!r} is no backend of the embedder; accepted: {', '.join(get_args(EmbedderBackend))}")
         self.path, self.backend, self.threads = Path(path), backend, threads
         self._checksum = checksum
-        model = SentenceTransformer(str(path), device="cpu" if backend == "onnx-int8" else device).eval()
+        refuse_unsafe(self.path)
+        place = "cpu" if backend == "onnx-int8" else device
+        model = SentenceTransformer(
+            str(path), device=place, trust_remote_code=False, local_files_only=True, model_kwargs={"use_safetensors": True}
+        ).eval()
         dimension, limit = model.get_embedding_dimension(), model.max_seq_length
         if dimension is None or limit is None:
             raise MigakiError(f"the embedder in {str(path)!r} does not say how long its vectors are, or the texts that it reads")

@@ -54,14 +54,14 @@ class Need:
 def model_of_shapes(folder: Path) -> PreTrainedModel:
     """The architecture in a folder without any weights."""
     with torch.device("meta"):
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, trust_remote_code=False))
     return model
 
 
 def separate_bytes(folder: Path) -> int:
     """What the weights of a reward model of its own take, in float32."""
     with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(folder))
+        model = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(folder, trust_remote_code=False))
     return 4 * sum(parameter.numel() for parameter in model.parameters())
 
 

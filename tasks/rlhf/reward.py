@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch, Example, by_length, collate
 from tasks.models.data_parallel import all_reduce, all_reduce_gradients, shard
+from tasks.models.folders import refuse_unsafe
 from tasks.models.linear import sped_up
 from tasks.models.loader import load_tokenizer
 from tasks.models.trunk import position_ids
@@ -77,6 +78,7 @@ class SequenceRewardModel:
         Raises:
             MigakiError: it is no classifier of last states, has another number of labels, or reads other token ids than `tokenizer` writes.
         """
+        refuse_unsafe(folder)
         architecture = (json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or ["no architecture"])[0]
         if not architecture.endswith("ForSequenceClassification"):
             raise MigakiError(
@@ -87,9 +89,10 @@ class SequenceRewardModel:
                 f"the reward model in {folder.name!r} has another tokenizer ({len(vocabulary)} tokens) than the policy ({len(tokenizer)}), "
                 "so that one's tokens mean nothing to the other; accepted is a reward model trained from the policy's own family of models"
             )
-        model = (
-            sped_up(AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)).to(device).eval().requires_grad_(False)
+        whole = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
         )
+        model = sped_up(whole).to(device).eval().requires_grad_(False)
         if model.config.num_labels != 1:
             raise MigakiError(f"the reward model in {folder.name!r} has {model.config.num_labels} labels; a reward model has one")
         if not isinstance(getattr(model, "score", None), nn.Linear):
