@@ -20,6 +20,10 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
+def _is_texts(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) and _is_text(kind.value_type))
+
+
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
@@ -38,6 +42,7 @@ ACCEPTED: Mapping[ColumnType, tuple[str, Callable[[pa.DataType], bool]]] = {
     "BIGINT": ("whole numbers", pa.types.is_integer),
     "INTEGER": ("whole numbers", pa.types.is_integer),
     "BOOLEAN": ("True or False", pa.types.is_boolean),
+    "VARCHAR[]": ("lists of text", _is_texts),
 }
 
 
@@ -64,7 +69,7 @@ def check_rows(name: str, rows: Rows, origin: str) -> pa.Table:
     for column in _names(rows):
         _require_column(name, column, origin)
         try:
-            columns[column] = rows[column] if isinstance(rows, pa.Table) else _column(rows, column)
+            columns[column] = rows[column] if isinstance(rows, pa.Table) else _column(rows, column, TABLES[name].columns[column])
         except (pa.ArrowException, OverflowError) as error:
             raise StorageError(
                 f"{origin} records values of several kinds in the column {column!r} of the table {name!r}: {error}"
@@ -111,7 +116,9 @@ def _names(rows: Rows) -> Iterable[str]:
     return rows.column_names if isinstance(rows, pa.Table) else dict.fromkeys(name for row in rows for name in row)
 
 
-def _column(rows: Sequence[Mapping[str, Any]], name: str) -> pa.Array:
+def _column(rows: Sequence[Mapping[str, Any]], name: str, kind: ColumnType | None = None) -> pa.Array:
+    if kind == "VARCHAR[]":
+        return pa.array([row.get(name) for row in rows], pa.list_(pa.string()))
     return pa.array([_cell(row.get(name)) for row in rows])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-ColumnType = Literal["VARCHAR", "JSON", "TIMESTAMP", "DOUBLE", "BIGINT", "INTEGER", "BOOLEAN"]
+ColumnType = Literal["VARCHAR", "JSON", "TIMESTAMP", "DOUBLE", "BIGINT", "INTEGER", "BOOLEAN", "VARCHAR[]"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ TABLES: Mapping[str, Table] = {
             "chunks": "BIGINT",
             "status": "VARCHAR",
             "reason": "VARCHAR",
+            "allowed": "VARCHAR[]",
         },
         required=("document_id", "path", "status"),
         filled=OF_ARTIFACT,

@@ -104,7 +104,7 @@ def stage_flow(name: str, settings: StageSettings, run: RunSettings, inputs: dic
     hold(run, {spec.command: settings})
     hide_secret()
     store = ArtifactStore(home)
-    refs = {role: store.get(artifact_id) for role, artifact_id in inputs.items()} or newest_inputs(home, spec)
+    refs = {role: store.get(artifact_id) for role, artifact_id in inputs.items()} or newest_inputs(home, spec, settings)
     if parent_run:
         return run_here(spec, settings, run, refs, parent_run).ref.id
     with recorded(name, run, settings.model_dump(mode="json")) as own:

@@ -6,6 +6,7 @@ from flows.catalogue.stages import STAGES
 from storage.artifacts import ArtifactRef, ArtifactStore, Manifest, reference
 from storage.home import Home
 from tasks.errors import MigakiError
+from tasks.settings import StageSettings
 from tasks.stages.spec import FlowSpec, StageSpec
 
 
@@ -20,8 +21,11 @@ def inputs_from(spec: FlowSpec, made: Mapping[str, ArtifactRef]) -> dict[str, Ar
     return {role: ref for role, ref in chosen.items() if ref is not None}
 
 
-def newest_inputs(home: Home, spec: FlowSpec) -> dict[str, ArtifactRef]:
+def newest_inputs(home: Home, spec: FlowSpec, settings: StageSettings | None = None) -> dict[str, ArtifactRef]:
     """Inputs for what somebody runs by itself: the newest artifacts of the roles it needs, and of the rest what those were made from.
+
+    Args:
+        settings: with which it runs; what it is spared by them may be missing.
 
     Raises:
         MigakiError: one is missing; names the command that makes it.
@@ -30,9 +34,11 @@ def newest_inputs(home: Home, spec: FlowSpec) -> dict[str, ArtifactRef]:
     by_id = {manifest["id"]: manifest for manifest in manifests}
     newest = {manifest["stage"]: manifest for manifest in manifests}  # oldest first: the last of a stage stays
     made: dict[str, ArtifactRef] = {}
-    for stages in spec.needs.values():
+    for role, stages in spec.needs.items():
         if not any(stage in made for stage in stages):
             first = next((newest[stage] for stage in stages if stage in newest), None)
+            if first is None and role in spec.spared and getattr(settings, spec.spared[role], None):
+                continue
             if first is None:
                 command = STAGES[stages[0]].command
                 raise MigakiError(f"{spec.name} needs what {stages[0]} makes, and there is nothing yet: run `migaki {command}` first")

@@ -25,6 +25,9 @@ class PrepareSettings(StageSettings):
     documents: list[str] = Field(
         ["examples/documents"], description="Files, folders and globs of txt, md, html, pdf, docx, csv and jsonl for the index"
     )
+    follow_links: bool = Field(
+        False, description="Take along what links inside a folder of documents point at outside of it; then the labels of both sides hold"
+    )
     questions: list[str] = Field(
         ["examples/questions.en.jsonl", "examples/questions.ja.jsonl"], description=f"Held-out question files ({FILES}: qa, squad)"
     )

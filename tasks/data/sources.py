@@ -128,15 +128,15 @@ def _parquet(path: Path) -> Iterator[Row]:
 
 def input_files(settings: PrepareSettings) -> dict[str, Any]:
     """What prepare reads, by content: enters the key of the dataset in place of the paths."""
-    return {kind: fingerprint(getattr(settings, kind), kind) for kind in KINDS}
+    return {kind: fingerprint(getattr(settings, kind), kind, settings.follow_links) for kind in KINDS}
 
 
-def fingerprint(specs: list[str], kind: str) -> list[list[Any]]:
+def fingerprint(specs: list[str], kind: str, follow_links: bool = False) -> list[list[Any]]:
     """For each specification its format and the digest of every file that it reaches, by its name below what was named."""
     found = []
     for spec in specs:
         if kind == "documents":
-            found.append([None, Path(spec).name, {file.name: file.digest() for file in find_documents([spec])}])
+            found.append([None, Path(spec).name, {file.name: file.digest() for file in find_documents([spec], follow_links)}])
         else:
             path = existing(spec, kind)
             found.append([split_format(spec, kind)[0], path.name, {path.name: sha256_of(path)} if path.is_file() else {}])

@@ -144,8 +144,11 @@ def _documents(settings: PrepareSettings, contexts: list[Document], work: Work, 
     save(work.path / "documents.parquet", contexts)
     ledger.kept.update(("documents", "", document.lang) for document in contexts)
     names, copied = {document.path for document in contexts}, []
-    for file in find_documents(settings.documents):
+    for file in find_documents(settings.documents, settings.follow_links):
         kind = file.path.suffix.lower()
+        if file.barred:
+            ledger.drop("documents", file.name, 0, "not read", file.barred, "")
+            continue
         if kind not in SUFFIXES:
             reason = f"files of kind {kind or 'without suffix'!r} are not read; {', '.join(SUFFIXES)} are"
             ledger.drop("documents", file.name, 0, "not read", reason, "")

@@ -4,12 +4,13 @@ Each format has a module of its own; here the bytes become text and the reader i
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from charset_normalizer import from_bytes
 
-from tasks.documents.access import groups_of, settle
+from tasks.documents.access import groups_of, label_names, settle, together
+from tasks.documents.front_matter import meant_labels
 from tasks.documents.markup import parse_html, parse_markdown, parse_text
 from tasks.documents.parsed import SUFFIXES, Parsed, Section, Unreadable
 from tasks.documents.rows import Columns, Document, row_documents
@@ -30,21 +31,22 @@ __all__ = [
 
 MAX_BYTES = {"pdf": 200_000_000, "word": 200_000_000, "rows": 200_000_000}
 MAX_TEXT_BYTES = 20_000_000
+FIRST = 8  # paragraphs in which front matter may have been meant
 ENCODINGS = ["cp932", "euc_jp", "cp1252", "utf_16", "utf_16_le", "utf_16_be"]  # what English and Japanese files come in
 DECLARED = re.compile(rb"""<(?:meta\s[^>]*|\?xml\s[^>]*)(?:charset|encoding)\s*=\s*["']?([\w.:-]+)""", re.I)
 BINARY = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))  # control characters that no text holds
 
 
-def read_file(name: str, path: Path, columns: str = "", label: str | None = None, encoding: str | None = None) -> Iterator[Document]:
+def read_file(name: str, path: Path, columns: str = "", labels: Sequence[str] = (), encoding: str | None = None) -> Iterator[Document]:
     """(name, document) of a file: one, or one for each row of a table.
 
     Args:
         columns: for tables, as `Columns.of` takes it.
-        label: who may see what says nothing about it itself, as it stands in the folder's `.allowed`.
+        labels: who may see what says nothing about it itself, as it stands in the folder's `.allowed`; of several, all hold.
         encoding: of text files; None tells it from the bytes.
     """
     try:
-        folder = groups_of(label, "the file .allowed that holds for it") if label is not None else ()
+        folder = together([groups_of(label, "the file .allowed that holds for it") for label in labels])
         if SUFFIXES.get(path.suffix.lower()) == "rows":
             yield from row_documents(name, _rows(path, encoding), Columns.of(columns), folder)
             return
@@ -76,10 +78,21 @@ def read_document(path: Path, encoding: str | None = None) -> Parsed:
         parse = {"text": parse_text, "markdown": parse_markdown, "html": parse_html}[kind]
         parsed = parse(decode(data, encoding, markup=kind == "html"))
     parsed.sections = [section for section in parsed.sections if section.paragraphs]
+    if not parsed.allowed and kind in ("pdf", "word"):
+        _require_no_label(parsed)
     if not parsed.sections:
         raise Unreadable("there is no text in it")
     parsed.title = parsed.title or path.stem
     return parsed
+
+
+def _require_no_label(parsed: Parsed) -> None:
+    """Raises:
+    Unreadable: its properties or first lines look as if they named who may see it, where no label is read.
+    """
+    first = [paragraph for section in parsed.sections[:2] for paragraph in section.paragraphs[:FIRST]][:FIRST]
+    if names := label_names("\n".join([parsed.title, *parsed.meta.values()])) or meant_labels("\n".join(first)):
+        raise Unreadable(f"it looks as if it named who may see it, where that is not read: {names[0]!r}")
 
 
 def _contents(path: Path) -> tuple[str, bytes]:

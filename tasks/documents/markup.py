@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-import yaml
 from markdown_it import MarkdownIt
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from tasks.documents.access import groups_of
+from tasks.documents.access import LABEL, groups_of, key_of, label_names, looks_like_label
+from tasks.documents.front_matter import front_matter
 from tasks.documents.parsed import Headings, Parsed, Section, Unreadable, keep_bare_headings, squeeze
 from tasks.text.lists import ITEM
 
@@ -70,46 +70,48 @@ PASSED_OVER = (
     ".navfooter",
     ".toc",
 )
-FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S | re.M)
-UNCLOSED_LABEL = re.compile(r"\A\s*---[ \t]*\n(?:[^\n]+\n)*?allowed[ \t]*:", re.I)
+READ_NAMES = ("name", "property")  # attributes of <meta> by which it names what it says
+META_NAMES = (*READ_NAMES, "itemprop", "http-equiv", "id", "class")  # and those that people take for them
+META_LABEL = re.compile(r"""<\s*meta\b[^<>]*?=\s*["'“”‘’]?\s*(?:dis|not-?)?allow""", re.I)
+COMMENT = re.compile(r"<!--(.*?)(?:-->|\Z)", re.S)
 
 
 def parse_text(text: str) -> Parsed:
-    """Paragraphs are set apart by empty lines, and each item of a list is one."""
+    """Paragraphs are set apart by empty lines, and each item of a list is one. Front matter is read as `parse_markdown` reads it.
+
+    Raises:
+        Unreadable: the label is broken.
+    """
+    label, said, text = front_matter(text)
+    if META_LABEL.match(text.lstrip()):
+        raise Unreadable("it begins with a tag <meta> that looks like a label of who may see it, and is no HTML")
     blocks = [item for block in re.split(r"\n\s*\n", text.replace("\r\n", "\n")) for item in ITEM.split(block)]
-    return Parsed("", [Section("", [squeezed for block in blocks if (squeezed := squeeze(block))])])
+    parsed = Parsed("", [Section("", [squeezed for block in blocks if (squeezed := squeeze(block))])])
+    return _with_front_matter(parsed, label, said)
 
 
 def parse_markdown(text: str) -> Parsed:
-    """As the HTML that it stands for. Front matter between lines of --- gives title, label and what else is said about the document.
+    """As the HTML that it stands for. Front matter gives title, label and what else is said about the document.
 
     Raises:
-        Unreadable: the front matter is broken, or its label is.
+        Unreadable: the label is broken.
     """
-    said, body = _front_matter(text.replace("\r\n", "\n"))
-    parsed = parse_html(MarkdownIt("commonmark").enable("table").render(body))
-    parsed.title = _plain(said.pop("title", "")) or parsed.title
-    if "allowed" in said:
-        parsed.allowed = groups_of(said.pop("allowed"), "its front matter")
+    label, said, body = front_matter(text)
+    return _with_front_matter(_html(MarkdownIt("commonmark").enable("table").render(body)), label, said)
+
+
+def _with_front_matter(parsed: Parsed, label: tuple[str, ...], said: dict[str, object]) -> Parsed:
+    """The document with what its front matter says of it.
+
+    Raises:
+        Unreadable: it has a label of its own beside the one of the front matter.
+    """
+    if label and parsed.allowed and set(label) != set(parsed.allowed):
+        raise Unreadable(f"its front matter is for {', '.join(label)}, its tag <meta name={LABEL}> for {', '.join(parsed.allowed)}")
+    parsed.title = _plain(said.pop("title", None) or "") or parsed.title
+    parsed.allowed = label or parsed.allowed
     parsed.meta |= {name: _plain(value) for name, value in said.items() if value is not None}
     return parsed
-
-
-def _front_matter(text: str) -> tuple[dict[str, object], str]:
-    """(what it says, the rest). Text between two thematic breaks is none."""
-    found = FRONT_MATTER.match(text)
-    if found is None:
-        if UNCLOSED_LABEL.match(text):
-            raise Unreadable("its front matter names who may see it, but no line of --- ends it")
-        return {}, text
-    try:
-        said = yaml.safe_load(found[1])
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of the month 13 is a ValueError
-        problem = " ".join(str(error).split())
-        raise Unreadable(f"its front matter is no YAML: {problem}") from error
-    if not isinstance(said, dict):
-        return {}, text
-    return {str(name).strip().lower(): value for name, value in said.items()}, text[found.end() :]
 
 
 def _plain(value: object) -> str:
@@ -119,13 +121,19 @@ def _plain(value: object) -> str:
 def parse_html(text: str) -> Parsed:
     """All text in reading order, cut at block elements, each block under the headings before it; a table row is one block.
 
-    Scripts, styles, navigation and tables of contents are passed over. `<meta name="allowed" content="a, b">` is the label.
+    Scripts, styles, navigation and tables of contents are passed over. `<meta name="allowed" content="a, b">` is the label; front matter
+    may have one, too.
 
     Raises:
         Unreadable: the label is broken.
     """
+    label, said, body = front_matter(text)
+    return _with_front_matter(_html(body), label, said)
+
+
+def _html(text: str) -> Parsed:
     tree = LexborHTMLParser(text)
-    allowed, meta = _meta(tree)
+    allowed, meta = _meta(tree, text)
     for selector in PASSED_OVER:
         for node in tree.css(selector):
             node.decompose()
@@ -141,16 +149,27 @@ def parse_html(text: str) -> Parsed:
     return parsed
 
 
-def _meta(tree: LexborHTMLParser) -> tuple[tuple[str, ...], dict[str, str]]:
+def _meta(tree: LexborHTMLParser, text: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """(label, what the page says about itself)"""
-    said = [
-        ((node.attributes["name"] or "").strip().lower(), (node.attributes.get("content") or "").strip()) for node in tree.css("meta[name]")
-    ]
-    labels = [content for name, content in said if name == "allowed"]
+    told: dict[str, str] = {}
+    labels: list[str] = []
+    for node in tree.css("meta"):
+        content = (node.attributes.get("content") or "").strip()
+        names = {attribute: value.strip() for attribute in META_NAMES if (value := node.attributes.get(attribute))}
+        meant = {attribute: value for attribute, value in names.items() if looks_like_label(value)}
+        if any(attribute not in READ_NAMES or key_of(value) != LABEL for attribute, value in meant.items()):
+            raise Unreadable(f"its tag <meta {meant}> looks like a label of who may see it; <meta name={LABEL!r} content=...> is read")
+        if meant:
+            labels.append(content)
+        elif content and "name" in names:
+            told[names["name"].lower()] = content
     if len(labels) > 1:
-        raise Unreadable(f"it has {len(labels)} tags <meta name=allowed>; one must name all groups")
-    allowed = groups_of(labels[0], "its tag <meta name=allowed>") if labels else ()
-    return allowed, {name: content for name, content in said if name and content and name != "allowed"}
+        raise Unreadable(f"it has {len(labels)} tags <meta name={LABEL}>; one must name all groups")
+    if len(META_LABEL.findall(text)) > len(labels):
+        raise Unreadable(f"a tag <meta name={LABEL}> in it cannot be read: it is not closed, or stands where none is read")
+    if hidden := [name for comment in COMMENT.findall(text) for name in label_names(comment)]:
+        raise Unreadable(f"a comment in it looks as if it named who may see it: {hidden[0]!r}")
+    return groups_of(labels[0], f"its tag <meta name={LABEL}>") if labels else (), told
 
 
 def _blocks(root: LexborNode | None) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from statistics import median
 
 from pypdfium2 import PdfDocument, PdfiumError, PdfTextPage, raw
 
+from tasks.documents.access import label_in
 from tasks.documents.parsed import Headings, Parsed, Section, Unreadable, keep_bare_headings, squeeze
 
 LINE = re.compile(r"[^\r\n]+")
@@ -24,6 +25,7 @@ APART, SHORT, INDENT, OTHER_SIZE = 1.4, 0.85, 0.8, 0.15  # see `_begins`
 LOOSEST = 1.8  # sizes of the letters from one line to the next; what stands further apart is no paragraph
 HEADING_SIZE, LONGEST_HEADING = 1.15, 150  # times the size of most letters; characters
 PROPERTIES = {"Author": "author", "Subject": "subject", "Keywords": "keywords", "CreationDate": "created"}
+LABELS = ("allowed", "Allowed", "ALLOWED")  # properties of one's own; PDFium knows no list of those that there are
 NO_TITLE = re.compile(r"(microsoft \w+ - .*|untitled.*|無題.*|\S+\.\w{2,4})", re.I)  # what programs write there unasked
 
 
@@ -66,6 +68,8 @@ def parse_pdf(data: bytes) -> Parsed:
     parsed = Parsed(
         "" if NO_TITLE.fullmatch(title) else title, [], meta={name: said[key] for key, name in PROPERTIES.items() if key in said}
     )
+    labels = {name: value for name in LABELS if (value := document.get_metadata_value(name).strip())}
+    parsed.allowed = label_in(labels, "its properties")
     pages, pictures = [], []
     for number in range(len(document)):
         page = document[number]

@@ -87,9 +87,11 @@ class Reader:
 
     def read(self, file: DocumentFile) -> list[Document]:
         """The documents of a file, or why there are none."""
+        if file.barred:
+            return [(file.name, Unreadable(file.barred))]
         process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None  # `_start` made pipes of both
-        job = {"name": file.name, "path": str(file.path.absolute()), "columns": file.columns, "label": file.label}
+        job = {"name": file.name, "path": str(file.path.absolute()), "columns": file.columns, "labels": file.labels}
         reply = b""
         with suppress(BrokenPipeError):
             process.stdin.write(json.dumps(job).encode() + b"\n")

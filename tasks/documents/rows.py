@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.documents.access import groups_of, settle
+from tasks.documents.access import LABEL, groups_of, key_of, label_in, looks_like_label, settle
 from tasks.documents.markup import parse_text
 from tasks.documents.parsed import Parsed, Unreadable
 from tasks.errors import MigakiError
 
-ROLES = ("text", "title", "id", "allowed")
+ROLES = ("text", "title", "id", LABEL)
 Document = tuple[str, "Parsed | Unreadable"]
 
 
@@ -75,8 +75,25 @@ def _document(row: Mapping[str, Any], columns: Columns, folder: tuple[str, ...])
     parsed = parse_text(text)
     title = row.get(columns["title"])
     parsed.title = "" if title is None else " ".join(str(title).split())
-    label = groups_of(row[columns["allowed"]], f"its column {columns['allowed']!r}") if columns["allowed"] in row else ()
-    parsed.allowed = settle(label, folder)
+    parsed.allowed = settle(_label(row, columns), folder)
     used = {columns[role] for role in ROLES}
-    parsed.meta = {str(name): str(value) for name, value in row.items() if name not in used and value not in (None, "")}
+    parsed.meta = {
+        str(name): str(value) for name, value in row.items() if name not in used and key_of(name) != LABEL and value not in (None, "")
+    }
     return parsed
+
+
+def _label(row: Mapping[str, Any], columns: Columns) -> tuple[str, ...]:
+    """The groups in the column that was named for it, or else in the one of its own name, in any case.
+
+    Raises:
+        Unreadable: it cannot be understood, or another column looks as if it said who may see the row.
+    """
+    if LABEL in columns.named:
+        return groups_of(row[columns[LABEL]], f"its column {columns[LABEL]!r}")
+    try:
+        return label_in(row, "the row")
+    except Unreadable as reason:
+        labels = [name for name in row if looks_like_label(name)]
+        hint = f" (name the column that holds it, as in #{LABEL}={labels[0]})" if labels else ""
+        raise Unreadable(f"{reason}{hint}") from reason

@@ -44,7 +44,7 @@ def main() -> None:
 
 def _read(job: dict[str, Any], encoding: str | None) -> list[tuple[str, dict[str, Any] | str]]:
     try:
-        found = read_file(job["name"], Path(job["path"]), job["columns"], job["label"], encoding)
+        found = read_file(job["name"], Path(job["path"]), job["columns"], job["labels"], encoding)
         return [(name, packed(document)) for name, document in found]
     except MemoryError:
         return [(job["name"], "reading it takes more memory than it may")]

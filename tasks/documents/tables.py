@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.documents.access import looks_like_label
+
 MAX_LINE = 5_000_000  # characters; a longer line is a broken file, not a row
 
 
@@ -38,7 +40,7 @@ def parse_json_lines(source: str, text: str) -> Iterator[Row | BadRow]:
             yield BadRow(source, number, f"a line of {len(line):,} characters; at most {MAX_LINE:,} are accepted", line)
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=object_of)
         except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError, too many brackets are the other
             yield BadRow(source, number, f"broken JSON: {error}", line)
             continue
@@ -47,6 +49,18 @@ def parse_json_lines(source: str, text: str) -> Iterator[Row | BadRow]:
             if isinstance(value, dict)
             else BadRow(source, number, f"a JSON object was expected, this is a {type(value).__name__}", line)
         )
+
+
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON.
+
+    Raises:
+        ValueError: it says twice who may see it; the last would win, whichever that is.
+    """
+    labels = [name for name, _ in pairs if looks_like_label(name)]
+    if len(labels) > 1:
+        raise ValueError(f"it says twice who may see it: {', '.join(map(repr, labels))}")
+    return dict(pairs)
 
 
 def parse_csv(source: str, text: str) -> Iterator[Row | BadRow]:
@@ -63,7 +77,10 @@ def parse_csv(source: str, text: str) -> Iterator[Row | BadRow]:
                 source, reader.line_num, f"broken CSV: {error}", "\n".join(text.split("\n")[reader.line_num - 1 : reader.line_num])
             )
             continue
-        if None in row or None in row.values():
+        labels = [name for name in reader.fieldnames or [] if looks_like_label(name)]
+        if len(set(labels)) < len(labels):
+            yield BadRow(source, reader.line_num, f"{len(labels)} columns say who may see it: {', '.join(labels)}", json.dumps(row))
+        elif None in row or None in row.values():
             cells = [cell for value in row.values() for cell in (value if isinstance(value, list) else [value])]
             yield BadRow(
                 source, reader.line_num, f"{len(reader.fieldnames or [])} columns were expected", json.dumps(cells, ensure_ascii=False)

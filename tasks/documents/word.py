@@ -12,6 +12,7 @@ from docx.oxml.ns import qn
 from docx.styles.style import BaseStyle
 from lxml import etree
 
+from tasks.documents.access import label_in
 from tasks.documents.parsed import Headings, Parsed, Section, Unreadable, keep_bare_headings, squeeze
 
 MAX_UNPACKED = 200_000_000  # bytes; a zip file of 200 kB can hold gigabytes
@@ -24,6 +25,7 @@ FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallbac
 DROPPED = {qn("w:moveFrom"), qn("w:rt"), qn("w:instrText"), FALLBACK}
 SPACES = {qn("w:tab"): " ", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
 NOTES = ("/footnotes", "/endnotes")
+CUSTOM = "/custom-properties"
 PROPERTIES = ("author", "category", "comments", "keywords", "language", "subject", "created", "modified")
 
 
@@ -36,6 +38,7 @@ def parse_word(data: bytes) -> Parsed:
     document = _opened(data)
     own = document.core_properties
     parsed = Parsed(own.title or "", [Section("")], meta={name: str(value) for name in PROPERTIES if (value := getattr(own, name))})
+    parsed.allowed = label_in(_custom_properties(document), "its properties")
     headings = Headings()
     levels = {style.style_id: level for style in document.styles if (level := _level(style)) is not None}
     for style, text in _paragraphs(document.element.body):
@@ -105,6 +108,15 @@ def _text(element: etree._Element) -> str:
             apart = [" "] if item.tag == PARAGRAPH else []
             stack += [*apart, *reversed(item), *apart]
     return "".join(parts)
+
+
+def _custom_properties(document: Document) -> dict[str, object]:
+    """What somebody has entered under names of their own."""
+    said: dict[str, object] = {}
+    for relation in document.part.package.rels.values():
+        if not relation.is_external and relation.reltype.endswith(CUSTOM):
+            said |= {entry.get("name", ""): "".join(entry.itertext()) for entry in parse_xml(relation.target_part.blob)}
+    return said
 
 
 def _notes(document: Document) -> Iterator[etree._Element]:

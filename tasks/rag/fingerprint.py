@@ -16,7 +16,7 @@ TABLE = "table:"
 
 def named_documents(settings: IndexSettings) -> list[Any]:
     """What the documents named in the settings hold, for the key."""
-    files = find_documents([spec for spec in settings.documents if not spec.startswith(TABLE)])
+    files = find_documents([spec for spec in settings.documents if not spec.startswith(TABLE)], settings.follow_links)
     tables = [spec for spec in settings.documents if spec.startswith(TABLE)]
     rows = {spec: content_key([[name, str(found)] for name, found in table_documents(spec, Home.current())]) for spec in tables}
     return [{file.name: file.digest() for file in files}, rows] if settings.documents else []

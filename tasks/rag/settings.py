@@ -23,6 +23,9 @@ class IndexSettings(StageSettings):
         description="Folders that documents may lie in, as they are or behind links; empty is all that are allowed: on a platform those that its "
         "workers allow (MIGAKI_ROOTS in their environment, else the project's folder), at a terminal any",
     )
+    follow_links: bool = Field(
+        False, description="Read what links inside a folder of documents point at outside of it; then the labels of both sides hold"
+    )
     encoding: str = Field("", description="Encoding of text files, such as cp932; empty tells it from each file's bytes")
     file_seconds: float = Field(60, gt=0, description="Longest time for reading one file; what takes longer is skipped with that reason")
     readers: int = Field(1, ge=1, le=64, description="Processes that read files at the same time")

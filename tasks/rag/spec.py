@@ -10,6 +10,7 @@ INDEX = StageSpec(
     kind="index",
     body="tasks.rag.task:index",
     needs={"dataset": ("prepare",)},
+    spared={"dataset": "documents"},
     models=("embedder",),
     fingerprint="tasks.rag.fingerprint:named_documents",
 )

@@ -19,7 +19,7 @@ from storage.kinds import Index
 from storage.segments import Segments
 from tasks.data.records import content_id, load_documents, load_dropped, load_questions
 from tasks.data.select import balanced
-from tasks.documents.finding import find_documents
+from tasks.documents.finding import find_documents, kept_documents
 from tasks.documents.parsed import Parsed, Section, Unreadable
 from tasks.documents.reading import read_all
 from tasks.documents.rows import Document
@@ -78,7 +78,8 @@ class Caches:
 
 def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -> Index:
     """Build the index of a dataset's documents, or of those that the settings name."""
-    folder = work.open(require(inputs, "dataset", "prepare"))
+    dataset = inputs.get("dataset") if settings.documents else require(inputs, "dataset", "prepare")
+    folder = work.open(dataset) if dataset else None
     embedder = Embedder(work.embedder.path, work.device, settings.embedder_backend, work.embedder.checksum, work.home.exports)
     if settings.chunk_tokens > embedder.limit - 2:
         raise MigakiError(
@@ -111,9 +112,9 @@ def _vectors(
     return embed_new(texts, embedder.dimension, caches.vectors, embed, on_done)
 
 
-def _smoke_check(folder: Path, embedder: Embedder, caches: Caches, settings: IndexSettings, work: Work) -> dict[str, float]:
+def _smoke_check(folder: Path | None, embedder: Embedder, caches: Caches, settings: IndexSettings, work: Work) -> dict[str, float]:
     """How often stored questions find their documents: what decides whether this index may serve."""
-    asked, _ = balanced([question for question in load_questions(folder) if question.document], QUESTIONS)
+    asked, _ = balanced([question for question in load_questions(folder) if question.document], QUESTIONS) if folder else ([], [])
     if not asked:
         return {}
     texts, retriever = [question.question for question in asked], Retriever(work.path, embedder)
@@ -121,7 +122,7 @@ def _smoke_check(folder: Path, embedder: Embedder, caches: Caches, settings: Ind
     return retrieval_figures([document_rank(found, question.document) for question, found in zip(asked, hits, strict=True)])
 
 
-def _chunks(folder: Path, settings: IndexSettings, embedder: Embedder, caches: Caches, work: Work) -> tuple[Rows, Rows, ChunkTerms]:
+def _chunks(folder: Path | None, settings: IndexSettings, embedder: Embedder, caches: Caches, work: Work) -> tuple[Rows, Rows, ChunkTerms]:
     """(rows for `documents`, chunks, their terms) of all files of the dataset and of the texts that came with its questions."""
     known: dict[str, Cut] = {}
 
@@ -138,16 +139,18 @@ def _chunks(folder: Path, settings: IndexSettings, embedder: Embedder, caches: C
     new = {text: parsed[text] for text in texts - recall(texts)}
     with work.progress("index: cut", len(texts), len(texts) - len(new)) as bar:
         known |= cut_new(new, caches.chunks, caches.cutting, cut, bar.advance)
-    documents = _passed_over(folder) if not settings.documents else []
+    documents = _passed_over(folder) if folder and not settings.documents else []
     return _rows(entries, sizes, known, documents)
 
 
 def _read(
-    folder: Path, settings: IndexSettings, caches: Caches, recall: Callable[[set[str]], set[str]], work: Work
+    folder: Path | None, settings: IndexSettings, caches: Caches, recall: Callable[[set[str]], set[str]], work: Work
 ) -> tuple[list[Entry], dict[str, int], dict[str, Parsed]]:
     """All documents in order, the bytes of each file, and what the documents hold that were not known, by the hash of their text."""
-    named, own = settings.documents, folder / "documents"
-    files = find_documents([spec for spec in named if not spec.startswith(TABLE)] or ([str(own)] if own.is_dir() and not named else []))
+    named = settings.documents
+    files = find_documents([spec for spec in named if not spec.startswith(TABLE)], settings.follow_links)
+    if folder and not named:
+        files = kept_documents(folder / "documents")
 
     def read(new: list[Any]) -> Iterator[tuple[str, Parsed | Unreadable]]:
         with work.progress("index: read", len(files), len(files) - len(new)) as bar:
@@ -157,7 +160,8 @@ def _read(
 
     found, parsed = read_new(files, caches.reading, caches.files, recall, read)
     entries = [entry for file in files for entry in found[file.name]]
-    given: list[Document] = [(text.path, Parsed(text.title, [Section("", [text.text])])) for text in load_documents(folder)]
+    contexts = load_documents(folder) if folder else []
+    given: list[Document] = [(text.path, Parsed(text.title, [Section("", [text.text])])) for text in contexts]
     given += [row for spec in named if spec.startswith(TABLE) for row in table_documents(spec, work.home)]
     for name, document in given:
         entries.append(Entry.of(name, text_hash(document) if isinstance(document, Parsed) else "", document))
@@ -165,7 +169,7 @@ def _read(
             parsed[entries[-1].text] = document
     sizes = {}
     for file in files:
-        with suppress(OSError):  # gone since it was listed
+        with suppress(OSError):  # gone since it was listed, or a link that leads nowhere
             sizes[file.name] = file.path.stat().st_size
     return entries, sizes, parsed
 
@@ -186,7 +190,8 @@ def _rows(entries: list[Entry], sizes: dict[str, int], cuts: dict[str, Cut], doc
             documents.append(row | {"status": "skipped", "reason": entry.reason, "chunks": 0})
             continue
         cut, title = cuts[entry.text], entry.title or PurePosixPath(entry.name).stem
-        documents.append(row | {"title": title, "lang": cut.lang, "chunks": len(cut.rows), "status": "indexed"})
+        allowed = list(entry.allowed)
+        documents.append(row | {"title": title, "lang": cut.lang, "chunks": len(cut.rows), "status": "indexed", "allowed": allowed})
         shared = {"document_id": document_id, "document": entry.name, "title": title, "allowed": entry.allowed, "meta": entry.meta}
         for ordinal, chunk in enumerate(cut.rows):
             chunk_id = content_id(document_id, chunk["heading"], chunk["text"], str(ordinal))

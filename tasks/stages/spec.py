@@ -23,6 +23,7 @@ class FlowSpec:
         settings: the section of the settings that has its name.
         needs: what it takes by role, from the newest artifacts where it is run by itself: stages in the order of preference. Roles stand in
             the order in which they are looked for: what the first ones were made from is taken before something newer.
+        spared: roles that it does without where there is nothing yet, as long as the setting named here says something.
         pool: the work pool of its deployment. A stage of the pool `cpu` runs inside the run that wants it, one of `gpu` on its worker.
         in_retrain: whether the flow `retrain` runs it.
     """
@@ -31,6 +32,7 @@ class FlowSpec:
     help: str
     settings: type[StageSettings]
     needs: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
+    spared: Mapping[Role, str] = field(default_factory=dict)
     pool: Literal["cpu", "gpu"] = "cpu"
     in_retrain: bool = True
 

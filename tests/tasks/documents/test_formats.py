@@ -11,7 +11,7 @@ from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 
 from tasks.documents.access import EVERYONE, groups_of
-from tasks.documents.finding import find_documents, keep_rules
+from tasks.documents.finding import find_documents, keep_rules, kept_documents
 from tasks.documents.formats import Unreadable, decode, known_encoding, parse_html, parse_markdown, parse_text, read_document, read_file
 from tasks.documents.rows import Columns, row_documents
 from tasks.errors import MigakiError
@@ -36,7 +36,7 @@ def stored(tmp_path, name: str, data: bytes | str):
 
 def documents(path, columns: str = "", label: str | None = None, encoding: str | None = None) -> dict:
     """Name to document, or to the reason."""
-    found = read_file(path.name, path, columns, label, encoding)
+    found = read_file(path.name, path, columns, () if label is None else (label,), encoding)
     return {name: str(document) if isinstance(document, Unreadable) else document for name, document in found}
 
 
@@ -471,7 +471,7 @@ def test_the_nearest_folder_rule_holds_unless_the_document_says_so(tmp_path):
         stored(tmp_path, name, data)
 
     def who(specs: list[str]) -> dict:
-        found = {file.name: next(iter(documents(file.path, file.columns, file.label).values())) for file in find_documents(specs)}
+        found = {file.name: next(iter(documents(file.path, file.columns, *file.labels).values())) for file in find_documents(specs)}
         return {name: document if isinstance(document, str) else document.allowed for name, document in found.items()}
 
     seen = who([str(tmp_path / "docs")])
@@ -512,8 +512,8 @@ def test_copies_keep_columns_and_labels(tmp_path):
     for file in files:
         stored(tmp_path, f"copy/{file.name}", file.path.read_bytes())
     keep_rules(files, tmp_path / "copy")
-    copies = {file.name: file for file in find_documents([str(tmp_path / "copy")])}
-    assert {name: (file.columns, file.label) for name, file in copies.items()} == {"faq.csv": ("text=a", "hr"), "a.md": ("", None)}
+    copies = {file.name: file for file in kept_documents(tmp_path / "copy")}
+    assert {name: (file.columns, file.labels) for name, file in copies.items()} == {"faq.csv": ("text=a", ("hr",)), "a.md": ("", ())}
     assert {file.name: file.digest() for file in files} == {name: file.digest() for name, file in copies.items()}
 
 
