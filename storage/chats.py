@@ -76,6 +76,7 @@ class RatedTurn:
     quoted: bool
     sentences: list[dict[str, Any]] = field(metadata=JSON)
     sources: list[dict[str, Any]] = field(metadata=JSON)
+    calls: list[dict[str, Any]] = field(metadata=JSON)
     rating: int | None
     correction: str | None
     rated: datetime | None
@@ -122,7 +123,7 @@ def rated_conversations(home: Home) -> list[RatedTurn]:
         RatedTurn,
         """FROM (SELECT c.conversation_id, c.started, coalesce(c.owner, '') AS owner, a.ordinal, a.turn_id, q.content AS question, a.content AS answer,
                         a.lang, a.reason, a.refused, a.quoted, coalesce(a.sentences::VARCHAR, '[]') AS sentences,
-                        coalesce(a.sources::VARCHAR, '[]') AS sources, f.rating, f.correction, f.ts AS rated, coalesce(d.flags, []) AS flags
+                        coalesce(a.sources::VARCHAR, '[]') AS sources, coalesce(a.calls::VARCHAR, '[]') AS calls, f.rating, f.correction, f.ts AS rated, coalesce(d.flags, []) AS flags
                  FROM messages a JOIN messages q ON q.turn_id = a.turn_id AND q.role = 'user'
                  JOIN conversations c ON c.conversation_id = a.conversation_id LEFT JOIN feedback f ON f.turn_id = a.turn_id
                  LEFT JOIN (SELECT turn_id, list(DISTINCT code ORDER BY code) AS flags FROM safety_decisions

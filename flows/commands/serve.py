@@ -131,7 +131,7 @@ def _as_shown(message: KeptMessage) -> dict[str, Any]:
     if message.role == "user":
         return {"role": "user", "content": message.content}
     calls = [
-        ({"name": call["name"], "arguments": call["arguments"]}, {"name": call["name"], "ok": call["ok"], "content": call["content"]})
+        ({"name": call["name"], "arguments": call["arguments"]}, {name: value for name, value in call.items() if name != "arguments"})
         for call in message.calls
     ]
     return {name: value for name, value in asdict(message).items() if name not in ("message_id", "ordinal", "ts")} | {"calls": calls}

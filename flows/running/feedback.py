@@ -67,15 +67,18 @@ def gather(home: Home, settings: HarvestSettings) -> "Harvest":
     from tasks.chatbot.safety.guard import Guard
     from tasks.chatbot.safety.learning import mask, speaks_of_health
     from tasks.flywheel.harvest import harvest
-    from tasks.rag.retrieval import standing
+    from tasks.rag.labels import quoting, standing
 
     guard, store, index = Guard(), ArtifactStore(home), champion_index(home)
 
     def unsafe(text: str) -> bool:
         return guard.check_output(text).blocked or bool(guard.check_document(text).code)
 
-    asked = standing(store.path(store.get(index.artifact_id))) if index else lambda source: ""
-    return harvest([asdict(turn) for turn in rated_conversations(home)], settings, mask, unsafe, asked, speaks_of_health)
+    turns = [asdict(turn) for turn in rated_conversations(home)]
+    folder = store.path(store.get(index.artifact_id)) if index else None
+    asked = standing(folder) if folder else lambda source: ""
+    texts = [turn[name] for turn in turns for name in ("question", "answer", "correction") if turn[name]]
+    return harvest(turns, settings, mask, unsafe, asked, speaks_of_health, quoting(folder, texts) if folder else ())
 
 
 def write_harvest(home: Home, found: "Harvest") -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,15 +74,25 @@ class LiveIndex:
         retriever = self.serving.retriever
         return retriever.search(query, k, groups, where) if retriever else []
 
-    def confidence(self, query: str, hits: "list[Hit]") -> float:
+    def confidence(self, query: str, hits: "list[Hit]", groups: Collection[str] = frozenset()) -> float:
         """As `Retriever.confidence`."""
         retriever = self._serving.retriever
-        return retriever.confidence(query, hits) if retriever else 0.0
+        return retriever.confidence(query, hits, groups) if retriever else 0.0
 
-    def rarity(self, term: str) -> float:
+    def rarity(self, term: str, groups: Collection[str] = frozenset()) -> float:
         """As `Retriever.rarity`."""
         retriever = self._serving.retriever
-        return retriever.rarity(term) if retriever else 0.0
+        return retriever.rarity(term, groups) if retriever else 0.0
+
+    def documents(self, groups: Collection[str] = frozenset()) -> int:
+        """As `Retriever.documents`."""
+        retriever = self.serving.retriever
+        return retriever.documents(groups) if retriever else 0
+
+    def admits(self, source: Mapping[str, Any], groups: Collection[str] = frozenset()) -> bool | None:
+        """As `Retriever.admits`; None before there is an index."""
+        retriever = self.serving.retriever
+        return retriever.admits(source, groups) if retriever else None
 
     def _look(self) -> None:
         """See whether the catalog has changed, and if so let a thread see whether the champion has."""

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Protocol
 
 from tasks.chatbot.citations import cite
@@ -45,9 +46,9 @@ class Index(Protocol):
 
     def search(self, query: str, k: int, groups: frozenset[str] = frozenset()) -> list[Hit]: ...
 
-    def confidence(self, query: str, hits: list[Hit]) -> float: ...
+    def confidence(self, query: str, hits: list[Hit], groups: frozenset[str] = frozenset()) -> float: ...
 
-    def rarity(self, term: str) -> float: ...
+    def rarity(self, term: str, groups: frozenset[str] = frozenset()) -> float: ...
 
 
 class ChatEngine:
@@ -96,21 +97,21 @@ class ChatEngine:
                 turn.reason = "timeout" if ran_out.is_set() else "stopped"
         turn.answer = turn.answer.strip()
         if turn.sources and not turn.refused:
-            yield from self._check(turn)
+            yield from self._check(turn, groups)
         if turn.answer and not turn.refused:
             conversation.add("user", question)
             # Without why it was quoted: the model would go on to say that of its own answers.
             conversation.add("assistant", turn.answer.removesuffix(languages()[turn.lang].QUOTING_BECAUSE).strip())
         yield Ended(turn)
 
-    def _check(self, turn: Turn) -> Iterator[Event]:
+    def _check(self, turn: Turn, groups: frozenset[str]) -> Iterator[Event]:
         """Hold each sentence against the sources. Where none of them stands, the best sentence of the sources is quoted after the answer."""
         if turn.quoted:
             turn.sentences = [Sentence(turn.answer, (1,), True)]
             return
         turn.sentences = cite(turn.answer, turn.sources, self.settings.support)
         if turn.reason == "stop" and not any(sentence.supported for sentence in turn.sentences):
-            source, sentence = self._best_sentence(turn)
+            source, sentence = self._best_sentence(turn, groups)
             quote = quoted(turn.lang, source, sentence)
             yield Piece(f"\n\n{quote}" if turn.answer else quote)
             turn.answer = f"{turn.answer}\n\n{quote}".strip()
@@ -138,7 +139,7 @@ class ChatEngine:
                 yield from self._say(turn, languages()[turn.lang].NOTHING_FOUND)
                 return
         if self._is_exact(turn) or (turn.lang in self.weak_in and (turn.sources or answered or talk)):
-            yield from self._say(turn, self._written_for_it(turn))
+            yield from self._say(turn, self._written_for_it(turn, groups))
         else:
             yield from self._generate(turn, conversation, stop, sampling)
 
@@ -178,7 +179,7 @@ class ChatEngine:
     def _look_up(self, turn: Turn, retriever: Index, query: str, groups: frozenset[str]) -> Found:
         """Search. Below the least confidence nothing counts as found; a chunk that the filters block is left out, whatever they note is kept."""
         hits = retriever.search(query, self.settings.chunks, groups=groups)
-        turn.confidence = retriever.confidence(query, hits) if hits else 0.0
+        turn.confidence = retriever.confidence(query, hits, groups) if hits else 0.0
         if turn.confidence >= self.settings.min_confidence:
             decisions = [self._decide(turn, "document", hit.text) for hit in hits]
             hits = [hit for hit, decision in zip(hits, decisions, strict=True) if decision is None or not decision.blocked]
@@ -190,21 +191,21 @@ class ChatEngine:
         tools = self.tools.tools if self.tools else {}
         return bool(turn.calls) and all(returned.ok and call.name in tools and tools[call.name].exact for call, returned in turn.calls)
 
-    def _written_for_it(self, turn: Turn) -> str:
+    def _written_for_it(self, turn: Turn, groups: frozenset[str]) -> str:
         """An answer that the model does not write: the tools' results, or the best sentence found."""
         results = [returned.content for _, returned in turn.calls if returned.ok]
         if results:
             return "\n".join(results)
         if not turn.sources:
             return languages()[turn.lang].GREETING
-        source, sentence = self._best_sentence(turn)
+        source, sentence = self._best_sentence(turn, groups)
         turn.quoted, turn.sources = True, [replace(source, number=1)]
         return f"{quoted(turn.lang, source, sentence)}\n{languages()[turn.lang].QUOTING_BECAUSE}"
 
-    def _best_sentence(self, turn: Turn) -> tuple[Source, str]:
+    def _best_sentence(self, turn: Turn, groups: frozenset[str]) -> tuple[Source, str]:
         """See `best_sentence`."""
         assert self.retriever is not None  # which found the sources
-        return best_sentence(turn.question, turn.sources, self.retriever.rarity)
+        return best_sentence(turn.question, turn.sources, partial(self.retriever.rarity, groups=groups))
 
     def _generate(self, turn: Turn, conversation: Conversation, stop: threading.Event, sampling: Sampling) -> Iterator[Event]:
         messages = self._prompt(turn, conversation, sampling)

@@ -15,6 +15,7 @@ class ChatLanguage(Protocol):
     # What is said in the model's place.
     GREETING: str
     NOTHING_FOUND: str
+    WITHHELD: str  # in place of an answer to whoever may not see any more what it rests on
     QUOTED: str  # holds {title} and {sentence}
     QUOTING_BECAUSE: str  # after a quotation in a language that the model writes poorly
     REFUSALS: Mapping[str, str]  # by the code of `tasks.chatbot.safety`, or by what stands before the code's dot

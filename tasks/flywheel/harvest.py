@@ -9,7 +9,7 @@ data are masked; what speaks of somebody's health waits for a person.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from tasks.data.duplicates import normalised
 from tasks.data.normalise import instruction, preference
 from tasks.data.select import asked, drop_duplicates
+from tasks.flywheel.restricted import SAID, with_secrets
 from tasks.flywheel.settings import HarvestSettings
 from tasks.text.detection import detect
 from tasks.text.messages import Message
@@ -25,7 +26,6 @@ from tasks.text.messages import Message
 Row = dict[str, Any]
 FINISHED = ("stop", "length")
 SOURCE = "chats"
-SAID = ("question", "answer", "correction")
 
 
 class Masked(Protocol):
@@ -96,6 +96,7 @@ def harvest(
     unsafe: Callable[[str], bool],
     standing: Callable[[Row], str],
     private: Callable[[str], bool],
+    quoting: Collection[str] = (),
 ) -> Harvest:
     """Training data from the turns of rated conversations.
 
@@ -105,9 +106,10 @@ def harvest(
         unsafe: whether a text must not be learnt; asked of what people wrote as corrections.
         standing: why nothing may be learnt any more that rests on a source, such as that its document was deleted; "" where it may.
         private: whether a person must look at a text before it is learnt.
+        quoting: questions, answers and corrections that quote what not everybody may see.
     """
     found = Harvest()
-    for question in collect(masked(turns, mask, found.masked), settings, unsafe, standing, private, found):
+    for question in collect(masked(with_secrets(turns, standing, quoting), mask, found.masked), settings, unsafe, private, found):
         pairs = pairs_of(question)[: settings.max_pairs]
         found.pairs += pairs
         found.instructions += instructions_of(question)
@@ -122,7 +124,6 @@ def collect(
     turns: Iterable[Row],
     settings: HarvestSettings,
     unsafe: Callable[[str], bool],
-    standing: Callable[[Row], str],
     private: Callable[[str], bool],
     found: Harvest,
 ) -> list[Asked]:
@@ -133,7 +134,7 @@ def collect(
         history: list[Message] = []
         for turn in conversation:
             messages = [*history, {"role": "user", "content": turn["question"]}]
-            barred = reason_against(turn, standing)
+            barred = reason_against(turn)
             if not barred and settings.health == "hold" and any(private(turn[name]) for name in SAID):
                 barred = "held: health"
             if turn["rating"] or turn["correction"]:
@@ -167,14 +168,12 @@ def own_words(turn: Row) -> Row:
     return turn | {"answer": turn["answer"].removesuffix(quotation), "sentences": said}
 
 
-def reason_against(turn: Row, standing: Callable[[Row], str]) -> str:
+def reason_against(turn: Row) -> str:
     """Why nothing of this turn may be learnt, not even as what came before a later question; "" where it may."""
     if any(code.startswith("injection") for code in turn["flags"]):
         return "injection"
-    if any(source.get("restricted") for source in turn["sources"]):
-        return "restricted source"
-    if reason := next(filter(None, map(standing, turn["sources"])), ""):
-        return reason
+    if turn["secret"]:
+        return str(turn["secret"])
     return "refused" if turn["flags"] or turn["refused"] or turn["reason"] == "refused" else ""
 
 

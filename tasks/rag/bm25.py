@@ -154,10 +154,10 @@ class BM25:
         """(texts,) sum of each text's values."""
         return np.bincount(matches.ids, values, minlength=self.size).astype(np.float32)
 
-    def rarity(self, term: str) -> float:
-        """The term's inverse document frequency; a term that no text has is as rare as can be."""
-        matches = self._matches(Question(np.array([term_hash(term)], np.uint64), np.ones(1, np.float32), np.ones(1, np.float32)), None)
-        return float(matches.idf[0]) if len(matches.idf) else math.log1p((self.size + 0.5) / 0.5)
+    def rarity(self, term: str, scope: Scope | None = None) -> float:
+        """The term's inverse document frequency; a term that no text of the scope has is as rare as can be."""
+        matches = self._matches(Question(np.array([term_hash(term)], np.uint64), np.ones(1, np.float32), np.ones(1, np.float32)), scope)
+        return float(matches.idf[0]) if len(matches.idf) else math.log1p(((scope.size if scope else self.size) + 0.5) / 0.5)
 
     def _matches(self, asked: Question, scope: Scope | None) -> "Matches":
         """The postings of the question's terms in the scope, one term after the other."""

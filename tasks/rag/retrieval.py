@@ -5,23 +5,24 @@ the asker may see and asks for: what is filtered out leaves no trace in them. Ra
 bundled embedder on Japanese) it drags the other down (measured hit@1 0.40 against 0.91 for BM25 alone on JSQuAD).
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from tasks.documents.access import BOTH, admits
 from tasks.errors import MigakiError
 from tasks.rag.bm25 import BM25, Question, Scope
 from tasks.rag.confidence import confidence_of
 from tasks.rag.dense import Dense
 from tasks.rag.embedding import Embedder, EmbedderBackend
 from tasks.rag.index_files import CHUNKS, FACTS, VECTORS, read_facts
+from tasks.rag.labels import LabelsNow
 from tasks.rag.postings import LEVELS, document_numbers
 from tasks.text.detection import detect
 from tasks.text.language import languages
@@ -70,6 +71,17 @@ class Part:
     scopes: dict[str, Scope | None]  # by level
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What of an index a person of these groups may see, as far as confidence rests on it."""
+
+    index: "Retriever"
+    groups: Collection[str]
+
+    def rarity(self, term: str) -> float:
+        return self.index.rarity(term, self.groups)
+
+
 class Retriever:
     """An opened index. Safe to share between threads."""
 
@@ -85,20 +97,33 @@ class Retriever:
         self.everything = self._part(np.ones(len(self.chunks), bool), dict.fromkeys(LEVELS))
         self._allowed = [frozenset(groups) for groups in self.chunks["allowed"].to_pylist()]
         self._labels = set(self._allowed)
-        self.groups = frozenset().union(*self._labels)  # all that are named
+        self.groups = frozenset(group for label in self._labels for entry in label for group in entry.split(BOTH))  # all that are named
+        self._folder = folder
         self._part_for = lru_cache(FILTERS)(self._filtered)
         self._sample_of = lru_cache(FILTERS)(lambda part: self.dense.sample(part.mask))
+
+    @cached_property
+    def _labels_now(self) -> LabelsNow:
+        return LabelsNow(self._folder)
 
     def __len__(self) -> int:
         return len(self.chunks)
 
-    def confidence(self, query: str, hits: list[Hit]) -> float:
-        """Probability that the hits answer the question; 0 without hits."""
-        return confidence_of(self, query, hits)
+    def documents(self, groups: Collection[str] = frozenset()) -> int:
+        """How many documents a person of these groups may see."""
+        return len(np.unique(self.document[self._wanted(groups, {}).mask]))
 
-    def rarity(self, term: str) -> float:
-        """Inverse document frequency of a term among the chunks."""
-        return self.levels["bm25"].rarity(term)
+    def confidence(self, query: str, hits: list[Hit], groups: Collection[str] = frozenset()) -> float:
+        """Probability that the hits answer the question of a person of these groups; 0 without hits."""
+        return confidence_of(_Seen(self, groups), query, hits)
+
+    def rarity(self, term: str, groups: Collection[str] = frozenset()) -> float:
+        """Inverse document frequency of a term among the chunks that a person of these groups may see."""
+        return self.levels["bm25"].rarity(term, self._wanted(groups, {}).scopes["bm25"])
+
+    def admits(self, source: Mapping[str, Any], groups: Collection[str] = frozenset()) -> bool | None:
+        """Whether a person of these groups may see today what an answer rested on, as `LabelsNow.admit` tells it."""
+        return self._labels_now.admit(source, groups)
 
     def search(self, query: str, k: int = 5, groups: Collection[str] = frozenset(), where: Where = {}) -> list[Hit]:  # noqa: B006
         """The best `k` chunks, best first; fewer where fewer share a term with the question or are like it.
@@ -127,7 +152,7 @@ class Retriever:
 
     def _wanted(self, groups: Collection[str], where: Where) -> Part:
         """The part that a person of those groups may see and asks for."""
-        seen = frozenset(label for label in self._labels if not label or not label.isdisjoint(groups))
+        seen = frozenset(label for label in self._labels if admits(label, groups))
         if seen == self._labels and not where:
             return self.everything
         wanted = {name: frozenset([value] if isinstance(value, str | int) else value) for name, value in where.items()}
@@ -241,26 +266,6 @@ def open_index(
             f"build it anew with `migaki index --set index.embedder_backend={backend}`, or take the embedder as it was"
         )
     return Retriever(folder, embedder)
-
-
-def standing(folder: Path) -> Callable[[Mapping[str, Any]], str]:
-    """Asks what has become of a source since an answer rested on it, by the index that serves now: "" where everybody may see it, else
-    "restricted source" or "source gone". It is known by its `text_sha256`, wherever that text stands now; where that was rewritten, by its document.
-
-    Raises:
-        MigakiError: the index is of another version of Migaki.
-    """
-    read_facts(folder)
-    public: dict[str, bool] = {}
-    for row in pq.read_table(folder / CHUNKS, columns=["document", "text", "allowed"]).to_pylist():
-        for name in (hashlib.sha256(row["text"].encode()).hexdigest(), row["document"]):
-            public[name] = public.get(name, False) or not row["allowed"]
-
-    def ask(source: Mapping[str, Any]) -> str:
-        public_now = public.get(source.get("text_sha256", ""), public.get(source["document"]))
-        return {True: "", False: "restricted source", None: "source gone"}[public_now]
-
-    return ask
 
 
 def retrieval_figures(ranks: list[int]) -> dict[str, float]:

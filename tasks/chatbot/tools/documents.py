@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Protocol
 
+from tasks.chatbot.tools.calls import Passage, Told
 from tasks.chatbot.tools.language import languages
 from tasks.chatbot.tools.schema import Given
 from tasks.chatbot.tools.web_search import RESULTS, Result, listed, query_in
@@ -23,6 +24,12 @@ class Hit(Protocol):
     @property
     def text(self) -> str: ...
 
+    @property
+    def chunk_id(self) -> str: ...
+
+    @property
+    def restricted(self) -> bool: ...
+
 
 class Index(Protocol):
     """What is needed of a retriever."""
@@ -38,13 +45,13 @@ class Documents:
 
     def find(self, query: str, groups: frozenset[str] = frozenset()) -> list[Result]:
         hits = self.index.search(query, RESULTS, groups=groups)
-        return [Result(hit.title, hit.document, hit.text) for hit in hits]
+        return [Result(hit.title, hit.document, hit.text, Passage.of(hit.chunk_id, hit.document, hit.text, hit.restricted)) for hit in hits]
 
 
-def documents_tool(index: Index) -> Callable[..., str]:
+def documents_tool(index: Index) -> Callable[..., Told]:
     """The tool over an index."""
 
-    def search_documents(query: str, groups: Annotated[frozenset[str], Given] = frozenset()) -> str:
+    def search_documents(query: str, groups: Annotated[frozenset[str], Given] = frozenset()) -> Told:
         """Search the team's own documents."""
         return listed(Documents(index).find(query, groups), query)
 

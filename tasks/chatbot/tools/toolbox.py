@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.chatbot.tools.calls import Returned
+from tasks.chatbot.tools.calls import Returned, Told
 from tasks.chatbot.tools.schema import Schema, arguments_model, enforceable, parameters_schema
 from tasks.errors import MigakiError
 
@@ -161,7 +161,8 @@ class ToolBox:
             return Returned(tool.name, False, f"the tool took longer than {timeout:g} s and was given up; answer without it")
         if job.error is not None:
             return Returned(tool.name, False, self._cut(f"the tool failed: {_told(job.error)}"))
-        return Returned(tool.name, True, self._cut(_text(job.value)))
+        passages = job.value.passages if isinstance(job.value, Told) else ()
+        return Returned(tool.name, True, self._cut(_text(job.value)), passages)
 
     def _cut(self, text: str) -> str:
         return text if len(text) <= self.max_characters else f"{text[: self.max_characters]}… ({len(text)} characters, cut)"
@@ -198,4 +199,6 @@ def _told(error: BaseException) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Told):
+        return value.text
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tasks.chatbot.tools.calls import Passage, Told
 from tasks.chatbot.tools.http import get_json
 from tasks.chatbot.tools.language import languages
 from tasks.errors import MigakiError
@@ -19,6 +20,7 @@ class Result:
     title: str
     address: str
     text: str
+    passage: Passage | None = None  # where it comes from the index
 
 
 class Search(Protocol):
@@ -44,20 +46,21 @@ class SearchService:
         if not isinstance(results, list):
             raise MigakiError("the search service answered in an unexpected form: a list under 'results' was expected")
         rows = [row for row in results if isinstance(row, dict)][:RESULTS]
-        return [Result(*(str(row.get(name) or "") for name in ("title", "url", "content"))) for row in rows]
+        told = [[str(row.get(name) or "") for name in ("title", "url", "content")] for row in rows]
+        return [Result(title, address, text) for title, address, text in told]
 
 
-def search_tool(provider: Search) -> Callable[..., str]:
+def search_tool(provider: Search) -> Callable[..., Told]:
     """The tool over a provider."""
 
-    def search_web(query: str) -> str:
+    def search_web(query: str) -> Told:
         """Search the web for current information."""
         return listed(provider.find(query), query)
 
     return search_web
 
 
-def listed(results: list[Result], query: str) -> str:
+def listed(results: list[Result], query: str) -> Told:
     """Results as a numbered list.
 
     Raises:
@@ -65,7 +68,8 @@ def listed(results: list[Result], query: str) -> str:
     """
     if not results:
         raise MigakiError(f"nothing was found for {query!r}")
-    return "\n".join(f"{number}. {one.title} ({one.address}): {one.text[:SHOWN]}" for number, one in enumerate(results, 1))
+    lines = [f"{number}. {one.title} ({one.address}): {one.text[:SHOWN]}" for number, one in enumerate(results, 1)]
+    return Told("\n".join(lines), tuple(one.passage for one in results if one.passage is not None))
 
 
 def search_asked(question: str) -> list[dict[str, Any]]:

@@ -53,7 +53,11 @@ def page_routes(service: Service) -> APIRouter:
 
     @router.get("/about")
     def about(user: Asker) -> dict[str, Any]:
-        return asdict(service.about) | {"user": user.name, "max_question": service.settings.max_question}
+        return asdict(service.about) | {
+            "documents": service.documents_for(user),
+            "user": user.name,
+            "max_question": service.settings.max_question,
+        }
 
     @router.get("/conversations")
     def conversations(user: Asker) -> dict[str, Any]:
@@ -120,7 +124,7 @@ def no_conversation(conversation: str) -> ApiError:
 
 def messages_of(service: Service, conversation: str, user: User) -> list[dict[str, Any]]:
     try:
-        return service.chats.messages(conversation, user.owner)
+        return service.seen_today(service.chats.messages(conversation, user.owner), user)
     except LookupError as error:
         raise no_conversation(conversation) from error
 

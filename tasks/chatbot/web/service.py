@@ -22,6 +22,7 @@ from tasks.chatbot.web.errors import ApiError, unavailable
 from tasks.chatbot.web.limits import Slots
 from tasks.chatbot.web.metrics import Metrics
 from tasks.chatbot.web.settings import ServeSettings
+from tasks.chatbot.web.withholding import as_seen_today
 from tasks.errors import MigakiError
 from tasks.inference.backend import Backend, Sampling, Unavailable
 from tasks.text.messages import Message
@@ -117,14 +118,24 @@ class Service:
     talking: set[str] = field(default_factory=set)  # conversations that are being answered
 
     def conversation(self, messages: list[dict[str, Any]]) -> Conversation:
-        """A conversation as it stood, from messages kept; like the engine, it forgets what was refused."""
+        """A conversation as it stood, from messages kept; like the engine, it forgets what was refused, and what may not be seen any more."""
         kept: list[Message] = []
         for message in messages:
             kept.append({"role": message["role"], "content": message["content"]})
-            if message.get("refused"):
+            if message.get("refused") or message.get("withheld"):
                 del kept[-2:]
         turns = self.engine.settings.max_turns
         return Conversation(self.engine.settings.system, turns, kept[-2 * turns :])
+
+    def documents_for(self, user: User) -> int:
+        """How many documents somebody may see."""
+        retriever = self.engine.retriever
+        return self.about.documents if retriever is None else retriever.documents(user.groups)
+
+    def seen_today(self, messages: list[dict[str, Any]], user: User) -> list[dict[str, Any]]:
+        """Messages that were kept, as far as their owner may see today what they rest on."""
+        retriever = self.engine.retriever
+        return [as_seen_today(message, lambda source: retriever and retriever.admits(source, user.groups)) for message in messages]
 
     async def stream(self, produce: Callable[[], Iterator[T]], stop: threading.Event, channel: str) -> AsyncGenerator[T, None]:
         """The events of `produce()`, counted.

@@ -37,10 +37,10 @@ class Index:
         self.asked.append((query, groups))
         return self.hits[:k]
 
-    def confidence(self, query, hits):
+    def confidence(self, query, hits, groups=frozenset()):
         return self.sure
 
-    def rarity(self, term):
+    def rarity(self, term, groups=frozenset()):
         return 1.0
 
 

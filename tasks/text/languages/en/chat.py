@@ -4,6 +4,7 @@ import re
 
 GREETING = "Hello! Ask me anything about the documents."
 NOTHING_FOUND = "The documents do not answer this."
+WITHHELD = "This answer rests on documents that you may not see any more."
 QUOTED = "From “{title}”: {sentence}"
 QUOTING_BECAUSE = "(This model writes this language poorly, so the source is quoted.)"
 REFUSALS = {

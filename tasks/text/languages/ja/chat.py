@@ -4,6 +4,7 @@ import re
 
 GREETING = "こんにちは。資料について、何でもお尋ねください。"
 NOTHING_FOUND = "この質問の答えは資料の中に見つかりませんでした。"
+WITHHELD = "この回答は、現在あなたが閲覧できない資料に基づいているため表示できません。"
 QUOTED = "資料「{title}」より引用します: {sentence}"
 QUOTING_BECAUSE = "(このモデルは日本語の文章が苦手なため、資料の文をそのまま引用しています。)"
 REFUSALS = {

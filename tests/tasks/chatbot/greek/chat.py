@@ -4,6 +4,7 @@ import re
 
 GREETING = "Γεια σας!"
 NOTHING_FOUND = "Τα έγγραφα δεν απαντούν."
+WITHHELD = "Δεν επιτρέπεται πλέον."
 QUOTED = "Από το «{title}»: {sentence}"
 QUOTING_BECAUSE = "(Το μοντέλο δεν γράφει καλά ελληνικά.)"
 REFUSALS = {

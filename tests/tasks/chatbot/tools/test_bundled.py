@@ -32,7 +32,11 @@ class Index:
 
     def search(self, query, k, groups=frozenset()):
         self.asked.append((query, groups))
-        return [SimpleNamespace(title="Leave", document="leave.md", text=f"All about {query}.")] if "nothing" not in query else []
+        return (
+            [SimpleNamespace(title="Leave", document="leave.md", text=f"All about {query}.", chunk_id="c", restricted=True)]
+            if "nothing" not in query
+            else []
+        )
 
 
 def calls(question, box):
