@@ -15,7 +15,7 @@ from flows.running.feedback import COMPARED, HARVESTED
 from flows.running.parameters import RunSettings
 from storage.home import Home
 from tasks.data.sources import split_format
-from tasks.documents.finding import split_columns
+from tasks.documents.finding import find_documents, split_columns
 from tasks.errors import MigakiError
 from tasks.rag.fingerprint import TABLE
 from tasks.rag.settings import IndexSettings
@@ -42,7 +42,8 @@ def hold(run: RunSettings, sections: Mapping[str, StageSettings]) -> None:
         for field, value in named(settings):
             roots = (narrowed if field == "documents" else []) or given
             fed = section == "prepare" and field in ("instructions", "preferences")
-            if roots and not all(lies_below(path, roots, fed) for path in places(field, value)):
+            links = field == "documents" and getattr(settings, "follow_links", False)
+            if roots and not all(lies_below(path, roots, fed) for path in places(field, value, links)):
                 raise MigakiError(
                     f"{section}.{field} = {value!r} lies outside of {', '.join(map(str, roots))}, or is hidden there: this run reads nothing else. "
                     f"The owner of a platform's workers may allow more folders ({ROOTS} in their environment)"
@@ -88,8 +89,12 @@ def named(settings: StageSettings) -> Iterator[tuple[str, str]]:
         yield from ((field, value) for value in ([values] if isinstance(values, str) else values) if value)
 
 
-def places(field: str, value: str) -> Iterator[Path]:
-    """The paths that a value stands for: one, or all that a pattern matches."""
+def places(field: str, value: str, links: bool) -> Iterator[Path]:
+    """The paths that a value stands for: one, or all that a pattern matches.
+
+    Args:
+        links: whether what lies in a folder of documents counts too, since links there are followed out of it.
+    """
     if value.startswith(FETCHED):
         return
     if field == CODE:
@@ -100,6 +105,8 @@ def places(field: str, value: str) -> Iterator[Path]:
     first = next((number for number, part in enumerate(path.parts) if PATTERN & set(part)), None)
     if first is not None and not path.exists():
         yield from Path(*path.parts[:first]).glob("/".join(path.parts[first:]))
+    if links:
+        yield from (file.path for file in find_documents([value], follow_links=True) if not file.barred)
 
 
 def lies_below(path: Path, roots: list[Path], fed: bool) -> bool:

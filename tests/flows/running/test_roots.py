@@ -99,6 +99,14 @@ def test_what_lies_inside_is_let_be(place, value):
     hold(AFAR, {"index": IndexSettings(documents=[value]), "prepare": PrepareSettings(documents=[value])})
 
 
+@pytest.mark.parametrize(("section", "model"), [("index", IndexSettings), ("prepare", PrepareSettings)])
+def test_links_that_are_followed_out_of_a_folder_are_held_too(place, section, model):
+    hold(AFAR, {section: model(documents=["docs"])})  # what links out of it is skipped
+    with pytest.raises(MigakiError, match=rf"{section}\.documents = 'docs'"):
+        hold(AFAR, {section: model(documents=["docs"], follow_links=True)})
+    hold(AFAR, {section: model(documents=["日本語"], follow_links=True)})
+
+
 SIBLINGS = [
     (PrepareSettings, "prepare", "instructions", ["messages:/etc/passwd"]),
     (PrepareSettings, "prepare", "preferences", ["pairs:../user/private.md"]),
