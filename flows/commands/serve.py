@@ -71,11 +71,16 @@ def make_server(opened: Opened, settings: ServeSettings, tokens: Tokens, log: Ch
     import uvicorn
 
     from tasks.chatbot.web.app import create_app
+    from tasks.chatbot.web.connections import timed_protocol
 
     chats = KeptChats(log, opened.about.version, opened.about.index or None)
     app = create_app(opened.engine, chats, opened.about, settings, tokens)
     config = uvicorn.Config(
         app,
+        http=timed_protocol(settings.header_seconds),
+        limit_concurrency=settings.max_connections,
+        proxy_headers=bool(settings.trusted_proxies),  # uvicorn's own default believes whatever a program on this machine says
+        forwarded_allow_ips=settings.trusted_proxies,
         log_level="warning",
         access_log=False,
         server_header=False,

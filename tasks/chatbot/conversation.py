@@ -1,5 +1,6 @@
 """A conversation that always fits the model: the system message stays, the oldest turns go first."""
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -28,7 +29,11 @@ class Conversation:
     def fitting(self, last: Message, room: int, count_tokens: Callable[[list[Message]], int]) -> list[Message]:
         """System message, as many of the newest turns as fit into `room` tokens with `last`, and `last`. The system message and `last` are always there."""
         head = [{"role": "system", "content": self.system}] if self.system else []
-        earlier = list(self.turns)
-        while earlier and (earlier[0]["role"] != "user" or count_tokens([*head, *earlier, last]) > room):
-            earlier = earlier[1:]
-        return [*head, *earlier, last]
+        starts = [place for place, message in enumerate(self.turns) if message["role"] == "user"]
+
+        def fits(start: int) -> bool:
+            return count_tokens([*head, *self.turns[start:], last]) <= room
+
+        # Bisected: every count reads all of the messages, and clients may send hundreds.
+        first = bisect_left(starts, True, key=fits)
+        return [*head, *(self.turns[starts[first] :] if first < len(starts) else []), last]

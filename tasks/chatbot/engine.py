@@ -4,6 +4,7 @@ One engine serves terminal, web page and HTTP, and many people at once; what bel
 in which the catalogue calls the model weak, the engine does not let it write: it quotes the best sentence found and says so.
 """
 
+import copy
 import re
 import threading
 import time
@@ -25,11 +26,12 @@ from tasks.chatbot.safety.guard import Decision, Guard
 from tasks.chatbot.safety.injection import as_data, without_delimiters
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.smalltalk import is_small_talk
+from tasks.chatbot.tools.arguments import EXAMPLE
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import ToolBox
 from tasks.errors import MigakiError
-from tasks.inference.backend import Backend, Delta, Sampling
+from tasks.inference.backend import Asker, Backend, Delta, Sampling
 from tasks.prompts.context import with_context
 from tasks.rag.retrieval import Hit
 from tasks.text.detection import detect
@@ -78,12 +80,14 @@ class ChatEngine:
         stop: threading.Event | None = None,
         sampling: Sampling | None = None,
         made: Sequence[tuple[Called, Returned]] = (),
+        salt: str = "",
     ) -> Generator[Event, None, None]:
         """The events of one turn. Setting `stop` ends it where it is; closing the iterator also forgets it.
 
         Args:
             groups: whose documents may be seen, besides those that everybody may see.
             made: calls for this question that whoever asks has made already, with their results.
+            salt: whose question it is; what the model remembers of prompts serves nobody else.
 
         Raises:
             MigakiError: the question does not fit the model's context, or the backend failed.
@@ -91,7 +95,7 @@ class ChatEngine:
         turn, start = Turn(str(uuid.uuid4()), question, detect(question), calls=list(made)), time.perf_counter()
         stop = stop or threading.Event()
         with _time_limit(stop, self.settings.seconds) as ran_out:
-            yield from self._turn(turn, conversation, groups, stop, sampling or self.sampling())
+            yield from self.during(salt, stop)._turn(turn, conversation, groups, stop, sampling or self.sampling())
             turn.seconds = time.perf_counter() - start
             if stop.is_set():
                 turn.reason = "timeout" if ran_out.is_set() else "stopped"
@@ -103,6 +107,12 @@ class ChatEngine:
             # Without why it was quoted: the model would go on to say that of its own answers.
             conversation.add("assistant", turn.answer.removesuffix(languages()[turn.lang].QUOTING_BECAUSE).strip())
         yield Ended(turn)
+
+    def during(self, salt: str, stop: threading.Event) -> "ChatEngine":
+        """This engine in one turn of somebody: see `Backend.during`."""
+        engine = copy.copy(self)
+        engine.backend = self.backend.during(Asker(salt, stop, frozenset([self.settings.system, *(said["content"] for said in EXAMPLE)])))
+        return engine
 
     def _check(self, turn: Turn, groups: frozenset[str]) -> Iterator[Event]:
         """Hold each sentence against the sources. Where none of them stands, the best sentence of the sources is quoted after the answer."""

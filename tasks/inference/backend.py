@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from tasks.errors import MigakiError
@@ -26,6 +26,15 @@ class Sampling:
     num_beams: int = 1
     no_repeat_ngram: int = 4
     seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Asker:
+    """For whom a backend works: one turn of one person."""
+
+    salt: str = ""  # what is remembered of their prompts is of use to nobody with another one
+    stop: threading.Event = field(default_factory=threading.Event)  # ends choosing and completing too
+    own: frozenset[str] = frozenset()  # messages that the program says itself, which hold nobody's text
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,10 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the model, or end the connections to it."""
+        ...
+
+    def during(self, asker: Asker) -> "Backend":
+        """This backend, as it works in one turn of one person."""
         ...
 
     def count_tokens(self, messages: list[Message]) -> int:

@@ -123,7 +123,7 @@ class ContinuousBatch:
         for line in sorted(prefilling, key=lambda line: self.rows[line].joined + PATIENCE * self.rows[line].uncached):
             row = self.rows[line]
             if not row.cached:
-                kept, row.cached = self.prefixes.longest(row.prompt[: row.scored_from])
+                kept, row.cached = self.prefixes.longest(row.prompt[: row.scored_from], row.salt, row.head)
                 row.reused = row.cached
                 if row.cached:
                     self.cache.write(line, kept, row.cached)
@@ -174,7 +174,7 @@ class ContinuousBatch:
         return given
 
     def _keep_prefix(self, row: Row, line: int, length: int) -> None:
-        self.prefixes.keep((row.prompt + row.answer)[:length], self.cache.read(line, length))
+        self.prefixes.keep((row.prompt + row.answer)[:length], self.cache.read(line, length), row.salt)
 
     def _lines(self, rows: int) -> int:
         """Lines that so many rows are given: doubled, so that a growing batch is seldom copied."""

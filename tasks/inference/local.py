@@ -1,19 +1,21 @@
 """A model of this process behind the chatbot: many users at once, their answers decoded together (`tasks.inference.batching`)."""
 
+import copy
 import threading
 import weakref
 from collections.abc import Generator
-from typing import Any
+from typing import Any, cast
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
-from tasks.inference.backend import BackendStats, Delta, Sampling, Tally
+from tasks.inference.backend import Asker, BackendStats, Delta, Sampling, Tally
 from tasks.inference.batchable import can_batch
 from tasks.inference.batching import BatchLimits, ContinuousBatch
 from tasks.inference.decoding import Decoding
 from tasks.inference.grammar import JsonGrammar, complete_json, option_logprobs
 from tasks.inference.locks import ForwardLock
+from tasks.inference.prefix_cache import common
 from tasks.inference.request import Detokenizer, Request
 from tasks.inference.rows import Row
 from tasks.inference.unbatched import Unbatched
@@ -47,6 +49,7 @@ class LocalModel:
         self._ends = end_ids(tokenizer)
         self._lock = ForwardLock(model)
         self._tally = Tally()
+        self._asker, self._whole = Asker(), cast("LocalModel | None", None)
         self._decoding = Decoding(ContinuousBatch(model, limits), self._lock, max_waiting, self._tally)
         self._unbatched = Unbatched(model, tokenizer.pad_token_id, max_waiting, self._tally)
         # Called by `close`, or when nobody uses this any more, or at the program's end.
@@ -55,6 +58,12 @@ class LocalModel:
     @property
     def stats(self) -> BackendStats:
         return self._tally.stats(waiting=len(self._decoding.waiting), running=len(self._decoding.running))
+
+    def during(self, asker: Asker) -> "LocalModel":
+        """See `Backend`."""
+        view = copy.copy(self)
+        view._asker, view._whole = asker, self  # the model is freed when nobody uses the whole any more
+        return view
 
     def count_tokens(self, messages: list[Message]) -> int:
         return len(encode_prompt(self.tokenizer, messages))
@@ -67,7 +76,7 @@ class LocalModel:
         """
         prompt = self._fitting(messages, [])
         limit = min(sampling.max_new_tokens, self.context - len(prompt))
-        request = Request(Row(prompt, sampling, limit, self._ends), Detokenizer(self.tokenizer), stop)
+        request = Request(self._row(messages, prompt, sampling, limit), Detokenizer(self.tokenizer), stop)
         lane = self._decoding if self.batched and sampling.num_beams == 1 else self._unbatched
         lane.submit(request)
         yield from request.deltas()
@@ -82,7 +91,7 @@ class LocalModel:
         if not self.batched or not all(options):
             return option_logprobs(self.model, self.tokenizer, prompt, options)
         answers = [self._tokens(option) for option in options]
-        rows = [Row(prompt + answer, Sampling(), 0, self._ends, scored=len(answer)) for answer in answers]
+        rows = [self._row(messages, prompt + answer, Sampling(), 0, scored=len(answer)) for answer in answers]
         self._decode(rows[:1])  # alone, so that the others find the prompt in the prefix cache
         self._decode(rows[1:])
         return [row.logprob for row in rows]
@@ -101,12 +110,18 @@ class LocalModel:
         grammar.add(grammar.forced())
         if not grammar.whole:
             greedy = Sampling(temperature=0.0, no_repeat_ngram=0)
-            self._decode([Row(prompt + grammar.answer, greedy, limit - len(grammar.answer), self._ends, grammar)])
+            self._decode([self._row(messages, prompt + grammar.answer, greedy, limit - len(grammar.answer), grammar=grammar)])
         return grammar.text
 
+    def _row(self, messages: list[Message], prompt: list[int], sampling: Sampling, limit: int, **more: Any) -> Row:
+        """A row of this turn; the messages that the program says itself may be read by whoever sent them before."""
+        own = next((place for place, message in enumerate(messages) if message["content"] not in self._asker.own), len(messages))
+        head = common(encode_prompt(self.tokenizer, messages[:own]), prompt) if own else 0
+        return Row(prompt, sampling, limit, self._ends, salt=self._asker.salt, head=head, **more)
+
     def _decode(self, rows: list[Row]) -> None:
-        """Wait until rows that nobody reads have ended."""
-        requests = [Request(row, Detokenizer(self.tokenizer), threading.Event()) for row in rows]
+        """Wait until rows that nobody reads have ended, or the turn has."""
+        requests = [Request(row, Detokenizer(self.tokenizer), self._asker.stop) for row in rows]
         for request in requests:
             self._decoding.submit(request)
         for request in requests:

@@ -1,4 +1,8 @@
-"""The prefix cache: keys and values of prompts and answers, for those that begin alike."""
+"""The prefix cache: keys and values of prompts and answers, for those that begin alike.
+
+A prompt that is read sooner tells that somebody has sent its beginning, and beginnings hold documents that not everybody may see. So each entry has
+a salt, the person it belongs to, and is of use to the same salt alone, but for a beginning that holds nobody's text.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +17,7 @@ MIN_PREFIX = 8  # tokens: a shorter one is as quickly computed anew
 @dataclass(eq=False)
 class _Prefix:
     ids: list[int]
+    salt: str
     kept: KeysAndValues
 
 
@@ -27,11 +32,15 @@ class PrefixCache:
     def tokens(self) -> int:
         return sum(len(entry.ids) for entry in self._entries)
 
-    def longest(self, ids: Sequence[int]) -> tuple[KeysAndValues, int]:
-        """What is kept of the longest beginning of `ids`, and its length; 0 where none is worth copying. The last token is always left to read."""
+    def longest(self, ids: Sequence[int], salt: str = "", head: int = 0) -> tuple[KeysAndValues, int]:
+        """What is kept of the longest beginning of `ids`, and its length; 0 where none is worth copying. The last token is always left to read.
+
+        Args:
+            head: so many of the first tokens hold nobody's text, and may come from whosever prompt.
+        """
         best, length = None, MIN_PREFIX - 1
         for entry in self._entries:
-            shared = common(entry.ids, ids[:-1])
+            shared = common(entry.ids, ids[:-1] if entry.salt == salt else ids[: min(head, len(ids) - 1)])
             if shared > length:
                 best, length = entry, shared
         if best is None:
@@ -40,12 +49,14 @@ class PrefixCache:
         self._entries.append(best)
         return best.kept, length
 
-    def keep(self, ids: Sequence[int], pairs: KeysAndValues) -> None:
+    def keep(self, ids: Sequence[int], pairs: KeysAndValues, salt: str = "") -> None:
         """Remember `ids`, of which `pairs` are (views of) the keys and values; what begins them is forgotten, and the oldest beyond the limit."""
-        if not MIN_PREFIX <= len(ids) <= self.limit or any(common(entry.ids, ids) == len(ids) for entry in self._entries):
+        if not MIN_PREFIX <= len(ids) <= self.limit or any(
+            common(entry.ids, ids) == len(ids) for entry in self._entries if entry.salt == salt
+        ):
             return
-        self._entries = [entry for entry in self._entries if common(entry.ids, ids) < len(entry.ids)]
-        self._entries.append(_Prefix(list(ids), [each(Tensor.clone, pair) for pair in pairs]))
+        self._entries = [entry for entry in self._entries if entry.salt != salt or common(entry.ids, ids) < len(entry.ids)]
+        self._entries.append(_Prefix(list(ids), salt, [each(Tensor.clone, pair) for pair in pairs]))
         while self.tokens > self.limit:
             del self._entries[0]
 

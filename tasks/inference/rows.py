@@ -46,6 +46,8 @@ class Row:
     ends: set[int]
     grammar: Grammar | None = None
     scored: int = 0
+    salt: str = ""  # whose prompt it is: see `tasks.inference.prefix_cache`
+    head: int = 0  # tokens at its beginning that hold nobody's text
     logprob: float = 0.0  # nats, of the scored tokens
     answer: list[int] = field(default_factory=list)
     reason: Reason | None = None

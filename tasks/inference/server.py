@@ -17,7 +17,7 @@ import httpx
 from transformers import PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
-from tasks.inference.backend import BackendStats, Delta, Reason, Sampling, Tally, Unavailable
+from tasks.inference.backend import Asker, BackendStats, Delta, Reason, Sampling, Tally, Unavailable
 from tasks.prompts.template import encode_prompt
 from tasks.text.messages import Message
 
@@ -87,6 +87,10 @@ class OpenAIServer:
     @property
     def stats(self) -> BackendStats:
         return self._tally.stats()
+
+    def during(self, asker: Asker) -> "OpenAIServer":
+        """See `Backend`. What the server remembers is its own affair, and every request to it has a time limit."""
+        return self
 
     def count_tokens(self, messages: list[Message]) -> int:
         return len(encode_prompt(self.tokenizer, messages)) if self.tokenizer else estimated_tokens(messages)

@@ -48,7 +48,7 @@ class ScriptedEngine:
         self.heard: list[tuple[Conversation, str, frozenset, object]] = []
         self.stops: list[threading.Event] = []
 
-    def answer(self, conversation, question, groups=frozenset(), stop=None, sampling=None, made=()) -> Iterator[Event]:
+    def answer(self, conversation, question, groups=frozenset(), stop=None, sampling=None, made=(), salt="") -> Iterator[Event]:
         self.heard.append((dataclasses.replace(conversation, turns=list(conversation.turns)), question, groups, sampling))
         self.stops.append(stop)
         turn = Turn(str(uuid.uuid4()), question, "ja" if any("ぁ" <= c <= "鿿" for c in question) else "en")
@@ -69,6 +69,9 @@ class ScriptedEngine:
             turn.calls.append(call)
             yield from call
         yield from self._write(turn, self._pieces(turn), stop)
+
+    def during(self, salt, stop):
+        return self
 
     def sampling(self):
         return Sampling()

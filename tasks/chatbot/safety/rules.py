@@ -45,7 +45,7 @@ def _patterns(lang: str) -> Patterns:
 
 @cache
 def _steps() -> re.Pattern[str]:
-    steps = [r"^\s*[1１①][.):、 ]", *(language.STEPS for language in languages().values())]
+    steps = [r"^[^\S\n]*[1１①][.):、 ]", *(language.STEPS for language in languages().values())]
     return re.compile("|".join(steps), re.MULTILINE | re.IGNORECASE)
 
 

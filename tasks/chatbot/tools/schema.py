@@ -14,6 +14,7 @@ TYPES = {"dict": "object", "float": "number", "double": "number", "int": "intege
 TYPES |= {"tuple": "array", "list": "array", "String": "string", "Boolean": "boolean", "ArrayList": "array", "HashMap": "object"}
 SCALAR = ("string", "number", "boolean")  # what may stand where a schema says nothing
 MAX_STRING, MAX_ITEMS, MAX_DIGITS = 120, 12, 15
+MAX_MOST = 64  # items that a list may have where its schema allows more
 
 
 class Given:
@@ -98,24 +99,33 @@ def enforceable(schema: Schema, optional: frozenset[str] | None = None) -> Schem
     if kind == "object":
         return _object(schema, optional)
     if kind == "array":
-        bounds = {"minItems": schema.get("minItems", 0), "maxItems": max(schema.get("maxItems", MAX_ITEMS), schema.get("minItems", 0))}
+        least = schema.get("minItems") or 0
+        bounds = {
+            "minItems": least,
+            "maxItems": max(min(MAX_ITEMS if schema.get("maxItems") is None else schema["maxItems"], MAX_MOST), least),
+        }
         return {"type": "array", "items": enforceable(schema.get("items") or {})} | bounds
     if kind == "string":
         return {
             "type": "string",
-            "minLength": min(schema.get("minLength", 0), MAX_STRING),
-            "maxLength": min(schema.get("maxLength", MAX_STRING), MAX_STRING),
+            "minLength": min(schema.get("minLength") or 0, MAX_STRING),
+            "maxLength": min(MAX_STRING if schema.get("maxLength") is None else schema["maxLength"], MAX_STRING),
         }
     if kind in ("integer", "number"):
-        limits = {key: schema[key] for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum") if key in schema}
-        return {"type": kind} | ({"minimum": -(10**MAX_DIGITS), "maximum": 10**MAX_DIGITS} | limits)
+        most = 10**MAX_DIGITS  # generated schemas name the bounds of 64 bits
+        limits = {
+            key: max(-most, min(schema[key], most))
+            for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+            if not isinstance(schema.get(key), bool | None)
+        }
+        return {"type": kind} | ({"minimum": -most, "maximum": most} | limits)
     if kind in ("boolean", "null"):
         return {"type": kind}
     return {"anyOf": [enforceable({"type": one}) for one in SCALAR]}
 
 
 def _object(schema: Schema, optional: frozenset[str] | None) -> Schema:
-    properties = schema.get("properties", {})
-    required = [name for name in schema.get("required", []) if name in properties]
+    properties = schema.get("properties") or {}
+    required = [name for name in schema.get("required") or [] if name in properties]
     kept = {name: enforceable(part) for name, part in properties.items() if name in required or optional is None or name in optional}
     return {"type": "object", "properties": kept, "required": required, "additionalProperties": False}

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from tasks.chatbot.tools.bounds import check_schema
 from tasks.chatbot.tools.calls import Returned, Told
-from tasks.chatbot.tools.schema import Schema, arguments_model, enforceable, parameters_schema
+from tasks.chatbot.tools.schema import Schema, arguments_model, parameters_schema
 from tasks.errors import MigakiError
 
 Rule = Callable[[str], list[dict[str, Any]]]  # question -> the arguments of every call that it plainly asks for
@@ -62,7 +63,8 @@ class Tool:
         """A tool that somebody else runs, from its schema in OpenAI's form (with or without the wrapping `function`).
 
         Raises:
-            MigakiError: it has no name, or its parameters are no schema of an object.
+            MigakiError: it has no name.
+            UnusableSchema: its parameters are no schema of an object, or ask for too much.
         """
         facts = schema.get("function", schema)
         if not isinstance(facts, dict) or not isinstance(facts.get("name"), str) or not facts["name"]:
@@ -70,13 +72,8 @@ class Tool:
                 f"a tool without a name: {json.dumps(schema, ensure_ascii=False)[:200]}; expected {{'name', 'description', 'parameters'}}"
             )
         parameters = facts.get("parameters") or {"type": "object"}
-        try:
-            parameters = parameters | {"properties": parameters.get("properties") or {}}
-            enforceable({"type": "object"} | parameters)
-        except (AttributeError, TypeError, ValueError, RecursionError) as error:
-            raise MigakiError(
-                f"tool {facts['name']!r}: its parameters are no JSON schema of an object with 'properties' ({error})"
-            ) from error
+        check_schema(parameters, "parameters")
+        parameters = parameters | {"properties": parameters.get("properties") or {}}
         return cls(facts["name"], str(facts.get("description") or ""), parameters)
 
     @property
@@ -97,8 +94,8 @@ class _Job:
 class ToolBox:
     """The tools of a chat. Safe to call from several threads at once.
 
-    A call that takes longer than `timeout` seconds is given up; its thread cannot be ended and is left behind. While `max_hanging` of them
-    have not come to an end, further calls are refused. Results are cut at `max_characters`.
+    A call that takes longer than `timeout` seconds is given up; its thread cannot be ended and is left behind. While `max_hanging` of one tool
+    have not come to an end, further calls of it are refused, and of the others none. Results are cut at `max_characters`.
     """
 
     def __init__(self, tools: list[Tool], timeout: float = 10.0, max_characters: int = 2000, max_hanging: int = 8):
@@ -109,7 +106,7 @@ class ToolBox:
                 f"two tools are called {next(name for name in names if names.count(name) > 1)!r}: each needs a name of its own"
             )
         self.timeout, self.max_characters, self.max_hanging = timeout, max_characters, max_hanging
-        self._hanging: set[_Job] = set()
+        self._hanging: dict[str, set[_Job]] = {}
         self._lock = threading.Lock()
 
     def schemas(self) -> list[Schema]:
@@ -148,16 +145,16 @@ class ToolBox:
 
     def _run(self, tool: Tool, values: dict[str, Any], timeout: float) -> Returned:
         with self._lock:
-            self._hanging = {job for job in self._hanging if not job.done.is_set()}
-            if len(self._hanging) >= self.max_hanging:
+            hanging = self._hanging[tool.name] = {job for job in self._hanging.get(tool.name, ()) if not job.done.is_set()}
+            if len(hanging) >= self.max_hanging:
                 return Returned(
-                    tool.name, False, f"{len(self._hanging)} earlier calls of tools have not come to an end; answer without tools"
+                    tool.name, False, f"{len(hanging)} earlier calls of {tool.name!r} have not come to an end; answer without it"
                 )
         job = _Job()
         threading.Thread(target=_work, args=(job, tool.function, values), name=f"tool {tool.name}", daemon=True).start()
         if not job.done.wait(timeout):
             with self._lock:
-                self._hanging.add(job)
+                self._hanging[tool.name].add(job)
             return Returned(tool.name, False, f"the tool took longer than {timeout:g} s and was given up; answer without it")
         if job.error is not None:
             return Returned(tool.name, False, self._cut(f"the tool failed: {_told(job.error)}"))

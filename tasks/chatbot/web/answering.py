@@ -22,7 +22,9 @@ ENDED = object()
 T = TypeVar("T")
 
 
-async def answering(produce: Callable[[], Iterator[T]], stop: threading.Event, slots: Slots, seconds: float) -> AsyncGenerator[T, None]:
+async def answering(
+    produce: Callable[[], Iterator[T]], stop: threading.Event, slots: Slots, seconds: float, owner: str = ""
+) -> AsyncGenerator[T, None]:
     """The events of `produce()`, which runs in a thread once there is a slot.
 
     After `seconds`, and when the iteration is left early, `stop` is set.
@@ -30,10 +32,10 @@ async def answering(produce: Callable[[], Iterator[T]], stop: threading.Event, s
     Raises:
         ApiError: no slot came, or the answer did not end even when it was stopped.
     """
-    await slots.take()
+    await slots.take(owner)
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Any] = asyncio.Queue()  # of events, or an exception, then ENDED
-    threading.Thread(target=_run, args=(produce, loop, queue, slots), daemon=True, name="answer").start()
+    threading.Thread(target=_run, args=(produce, loop, queue, slots, owner), daemon=True, name="answer").start()
     timer, deadline = loop.call_later(seconds, stop.set), time.monotonic() + seconds + GRACE
     try:
         while (event := await _next(queue, deadline)) is not ENDED:
@@ -45,7 +47,9 @@ async def answering(produce: Callable[[], Iterator[T]], stop: threading.Event, s
         stop.set()
 
 
-def _run(produce: Callable[[], Iterator[object]], loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Any], slots: Slots) -> None:
+def _run(
+    produce: Callable[[], Iterator[object]], loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Any], slots: Slots, owner: str
+) -> None:
     def say(call: Callable[..., Any], *arguments: Any) -> None:
         with suppress(RuntimeError):  # of a loop that was closed, because the server is gone
             loop.call_soon_threadsafe(call, *arguments)
@@ -56,7 +60,7 @@ def _run(produce: Callable[[], Iterator[object]], loop: asyncio.AbstractEventLoo
     except Exception as error:
         say(queue.put_nowait, error)
     finally:
-        say(slots.give)
+        say(slots.give, owner)
         say(queue.put_nowait, ENDED)
 
 

@@ -91,14 +91,14 @@ def page_routes(service: Service) -> APIRouter:
     @router.post("/chat")
     async def chat(asked: Question, user: Asker) -> EventSourceResponse:
         check_question(asked.question, service.settings.max_question)
-        service.slots.check()
+        service.slots.check(user.owner)
         earlier = []
         if asked.conversation is not None:
             earlier = await run_in_threadpool(messages_of, service, asked.conversation, user)
             # One that is being answered is refused here with a status: once the stream has begun, only an event could say so.
             with service.alone(asked.conversation):
                 pass
-        return EventSourceResponse(turn(service, asked, user, earlier), ping=15)
+        return EventSourceResponse(turn(service, asked, user, earlier), ping=15, send_timeout=service.settings.reading_seconds)
 
     return router
 
@@ -135,7 +135,7 @@ async def turn(service: Service, asked: Question, user: User, earlier: list[dict
     try:
         with service.answer_id(user.owner, stop) as answer, service.alone(asked.conversation):
             produce = partial(produced, service, asked, user, earlier, stop, answer)
-            async with aclosing(service.stream(produce, stop, "page")) as events:
+            async with aclosing(service.stream(produce, stop, "page", user.owner)) as events:
                 async for event in events:
                     yield sse(event)
     except ApiError as error:
@@ -155,7 +155,7 @@ def produced(
     ended = False
     try:
         yield Begun(conversation, answer)
-        events = service.engine.answer(service.conversation(earlier), asked.question, user.groups, stop)
+        events = service.engine.answer(service.conversation(earlier), asked.question, user.groups, stop, salt=user.salt)
         for event in kept(chats, conversation, events):
             ended = ended or isinstance(event, Ended)
             yield event

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from sse_starlette import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
 
 from tasks.chatbot.web.answering import unless_left
 from tasks.chatbot.web.completing import Completing
@@ -48,10 +49,10 @@ def openai_routes(service: Service) -> APIRouter:
     async def completions(asked: Completion, request: Request, user: Asker) -> Response | dict[str, Any] | None:
         check_model(service, asked.model)
         check_neutral(asked.model_extra or {})
-        service.slots.check()
-        answer = Completing(service, asked, user)
+        service.slots.check(user.owner)
+        answer = await run_in_threadpool(Completing, service, asked, user)  # schemas and hundreds of messages take their time
         if asked.stream:
-            return EventSourceResponse(answer.stream(), ping=15, sep="\n")
+            return EventSourceResponse(answer.stream(), ping=15, sep="\n", send_timeout=service.settings.reading_seconds)
         return await unless_left(request, answer.whole())
 
     return router

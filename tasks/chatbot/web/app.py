@@ -26,7 +26,8 @@ STATIC = Path(__file__).parent / "static"
 
 def create_app(engine: Engine, chats: Chats, about: About, settings: ServeSettings, tokens: Tokens = NO_TOKENS) -> FastAPI:
     """The server's application. Without tokens it must listen on loopback alone, which `auth.check_exposure` sees to."""
-    slots = Slots(settings.max_concurrent, settings.max_waiting, settings.waiting_seconds)
+    each = (settings.max_concurrent_each, settings.max_waiting_each) if tokens else ()
+    slots = Slots(settings.max_concurrent, settings.max_waiting, settings.waiting_seconds, *each)
     service = Service(engine, chats, about, settings, slots, Metrics(slots, lambda: service.engine.backend.stats))
     app = FastAPI(title="Migaki", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.service = service

@@ -30,6 +30,11 @@ class User:
     groups: frozenset[str] = frozenset()
     name: str = ""
 
+    @property
+    def salt(self) -> str:
+        """Tells apart what may be remembered for whom: a person, and what they may see."""
+        return "\0".join([self.owner, *sorted(self.groups)])
+
 
 def _digest(token: str, purpose: str) -> str:
     return hashlib.sha256(f"migaki {purpose}\0{token}".encode()).hexdigest()

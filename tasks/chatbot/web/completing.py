@@ -14,12 +14,13 @@ from sse_starlette import ServerSentEvent
 
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Ended, Event, Piece, Turn
+from tasks.chatbot.tools.bounds import UnusableSchema
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.chatbot.web.auth import User
 from tasks.chatbot.web.errors import ApiError, failed
-from tasks.chatbot.web.request_v1 import Completion, FunctionCall, NamedTool, dialogue
+from tasks.chatbot.web.request_v1 import Completion, FunctionCall, NamedTool, check_size, dialogue
 from tasks.chatbot.web.service import Service
 from tasks.chatbot.web.stops import StopAt
 from tasks.errors import MigakiError
@@ -49,13 +50,15 @@ class Completing:
 
     def __init__(self, service: Service, asked: Completion, user: User):
         self.service, self.asked, self.user = service, asked, user
-        self.engine = service.engine  # kept, because the service may change to another before this answer ends
+        check_size(asked, service.settings)
+        self.stop, self.text = threading.Event(), StopAt(asked.stops())
+        # Kept, because the service may change to another before this answer ends.
+        self.engine = service.engine
         self.head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": service.about.model}
         self.dialogue = dialogue(asked.messages)
         system = self.dialogue.system or self.engine.settings.system
         self.conversation = Conversation(system, self.engine.settings.max_turns, self.dialogue.turns)
         self.tools, self.forced, self.made = toolbox(asked), asked.forced, [made(call, result) for call, result in self.dialogue.made]
-        self.stop, self.text = threading.Event(), StopAt(asked.stops())
         self.finish = "stop"
         self.turn: Turn | None = None
         self.usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -105,7 +108,7 @@ class Completing:
 
     async def _deltas(self) -> AsyncGenerator[dict[str, Any], None]:
         """What is added to the message, piece by piece; then `finish`, `usage` and `turn` are known."""
-        async with aclosing(self.service.stream(self._produce, self.stop, "v1")) as events:
+        async with aclosing(self.service.stream(self._produce, self.stop, "v1", self.user.owner)) as events:
             async for event in events:
                 if isinstance(event, Calling):
                     self.finish = "tool_calls"
@@ -124,7 +127,10 @@ class Completing:
         """A call of one of the client's tools, or else the answer. Runs in the answer's own thread."""
         engine, asked = self.engine, self.dialogue.question
         talk = [*self.dialogue.turns, {"role": "user", "content": asked}]
-        call = None if self.tools is None else next_call(engine.backend, talk, self.tools, asked, self.made, self.forced, engine.weak_in)
+        backend = engine.during(self.user.salt, self.stop).backend
+        call = None if self.tools is None else next_call(backend, talk, self.tools, asked, self.made, self.forced, engine.weak_in)
+        if call is None and self.forced and self.stop.is_set():
+            raise ApiError(504, "timeout", "the arguments of a call were not ready in time, or nobody waits for them any more", "tools")
         if call is None and self.forced:
             raise MigakiError("a call was required, and the model could not give its arguments")
         if call is not None:
@@ -133,7 +139,7 @@ class Completing:
             yield Calling(call)
             return
         wanted, more = sampling(self.service, self.asked), {"made": self.made} if self.made else {}
-        for event in engine.answer(self.conversation, asked, self.user.groups, self.stop, wanted, **more):
+        for event in engine.answer(self.conversation, asked, self.user.groups, self.stop, wanted, salt=self.user.salt, **more):
             if isinstance(event, Ended):
                 self._use(talk, event.turn.tokens)
                 self.service.chats.note(event.turn)
@@ -160,8 +166,14 @@ def toolbox(asked: Completion) -> ToolBox | None:
     Raises:
         ApiError: 400, a tool has no name or one that another has, or a tool is required that is not there.
     """
+    declared, place = [], "tools"
     try:
-        tools = ToolBox([Tool.declared(schema) for schema in asked.tools]).tools
+        for number, schema in enumerate(asked.tools):
+            place = f"tools.{number}{'.function' * ('function' in schema)}"
+            declared.append(Tool.declared(schema))
+        tools = ToolBox(declared).tools
+    except UnusableSchema as error:
+        raise ApiError(400, "invalid_tools", f"{place}.{error}", f"{place}.{error.field}") from error
     except MigakiError as error:
         raise ApiError(400, "invalid_tools", str(error), "tools") from error
     choice = asked.tool_choice
@@ -176,7 +188,7 @@ def made(call: FunctionCall, result: str) -> tuple[Called, Returned]:
     """A call that the client has run, as the engine knows calls. Raises ApiError, 400, where the arguments are no JSON object."""
     try:
         arguments = json.loads(call.arguments or "{}")
-    except json.JSONDecodeError:
+    except ValueError:
         arguments = None
     if not isinstance(arguments, dict):
         raise ApiError(

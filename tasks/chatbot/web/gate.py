@@ -7,11 +7,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tasks.chatbot.web.auth import LOOPBACK_NAMES, Tokens, User, bearer, check_origin
 from tasks.chatbot.web.errors import ApiError
+from tasks.chatbot.web.json_body import check_json
 from tasks.chatbot.web.limits import Buckets
 from tasks.chatbot.web.metrics import Metrics
 from tasks.chatbot.web.settings import ServeSettings
@@ -85,6 +87,7 @@ class Gate:
                         raise too_large
         except TimeoutError as error:
             raise ApiError(408, "body_timeout", f"the body did not arrive within {self.settings.body_seconds:g} seconds") from error
+        await run_in_threadpool(check_json, bytes(body))
         return _once({"type": "http.request", "body": bytes(body), "more_body": False}, receive)
 
     def _with_headers(self, scope: Scope, send: Send) -> Callable[[Message], Awaitable[None]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,33 +39,83 @@ class Buckets:
 
 
 class Slots:
-    """At most `limit` answers at once; others wait in order, at most `places` of them and for at most `seconds`."""
+    """At most `limit` answers at once, and `limit_each` of one user; others wait, at most `places` of them, `places_each` of one user, and for at most
+    `seconds`.
 
-    def __init__(self, limit: int, places: int, seconds: float):
+    The next place goes to whoever has the fewest answers being made, of those to who was served longest ago, then to who came first: a user who
+    asks a hundred times gets no more than the others, unless there are none. Without an owner nobody is told apart, and only the limits of all hold.
+    """
+
+    def __init__(self, limit: int, places: int, seconds: float, limit_each: int | None = None, places_each: int | None = None):
         self.limit, self.places, self.seconds = limit, places, seconds
-        self.active = self.waiting = 0
-        self._free = asyncio.Semaphore(limit)
+        self.limit_each = limit if limit_each is None else min(limit, limit_each)
+        self.places_each = places if places_each is None else min(places, places_each)
+        self.active = 0
+        self._running: Counter[str] = Counter()
+        self._served: dict[str, int] = {}  # when, of those who wait or are answered
+        self._count = 0
+        self._queue: list[tuple[str, asyncio.Future[None]]] = []  # in the order of arrival
 
-    def check(self) -> None:
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def check(self, owner: str = "") -> None:
         """Raises:
-        ApiError: 503, no place is left to wait in.
+        ApiError: 503, no place is left to wait in; 429, this user has none left.
         """
+        if owner and self._running[owner] + self._waiting(owner) >= self.limit_each + self.places_each:
+            raise ApiError(
+                429, "too_many_at_once", "too many of your questions are being answered just now; wait for one of them", retry_after=5
+            )
         if self.active + self.waiting >= self.limit + self.places:
             raise ApiError(503, "busy", "too many people are asking just now; try again in a moment", retry_after=5)
 
-    async def take(self) -> None:
+    async def take(self, owner: str = "") -> None:
         """Wait for a slot. Whoever takes one gives it back with `give`. Raises what `check` raises, and the same after `seconds`."""
-        self.check()
-        self.waiting += 1
+        self.check(owner)
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append((owner, turn))
+        self._hand_out()
         try:
             async with asyncio.timeout(self.seconds):
-                await self._free.acquire()
-        except TimeoutError as error:
-            raise ApiError(503, "busy", f"no turn came within {self.seconds:g} seconds; try again in a moment", retry_after=15) from error
-        finally:
-            self.waiting -= 1
-        self.active += 1
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():  # its turn came in the same moment
+                self.give(owner)
+            self._queue = [waiting for waiting in self._queue if waiting[1] is not turn]
+            if isinstance(error, TimeoutError):
+                raise ApiError(
+                    503, "busy", f"no turn came within {self.seconds:g} seconds; try again in a moment", retry_after=15
+                ) from error
+            raise
 
-    def give(self) -> None:
+    def give(self, owner: str = "") -> None:
         self.active -= 1
-        self._free.release()
+        self._running[owner] -= 1
+        self._hand_out()
+        if not self._running[owner]:
+            del self._running[owner]
+            if not self._waiting(owner):
+                self._served.pop(owner, None)
+
+    def _waiting(self, owner: str) -> int:
+        return sum(one == owner for one, _ in self._queue)
+
+    def _hand_out(self) -> None:
+        """Give free slots to those whose turn it is."""
+        while self.active < self.limit:
+            ready = [place for place, (owner, _) in enumerate(self._queue) if not owner or self._running[owner] < self.limit_each]
+            if not ready:
+                return
+            owner, turn = self._queue.pop(min(ready, key=lambda place: self._had(self._queue[place][0])))
+            if not turn.done():
+                self.active += 1
+                self._count += 1
+                self._running[owner] += 1
+                self._served[owner] = self._count
+                turn.set_result(None)
+
+    def _had(self, owner: str) -> tuple[int, int]:
+        """Answers that a user has just now, and when the last began."""
+        return (self._running[owner], self._served.get(owner, 0)) if owner else (0, 0)

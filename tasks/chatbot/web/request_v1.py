@@ -1,12 +1,19 @@
 """The request of `/v1/chat/completions`, and what of it the engine understands."""
 
+import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from tasks.chatbot.tools.bounds import MAX_BYTES, MAX_TOOLS
+from tasks.chatbot.tools.toolbox import LONGEST_ARGUMENTS
 from tasks.chatbot.web.errors import ApiError
+from tasks.chatbot.web.json_body import check_json
+from tasks.chatbot.web.settings import ServeSettings
 from tasks.text.messages import Message
+
+StopString = Annotated[str, Field(max_length=256)]
 
 
 class Part(BaseModel):
@@ -15,8 +22,8 @@ class Part(BaseModel):
 
 
 class FunctionCall(BaseModel):
-    name: str
-    arguments: str
+    name: str = Field(max_length=256)
+    arguments: str = Field(max_length=LONGEST_ARGUMENTS)
 
 
 class ToolCall(BaseModel):
@@ -51,7 +58,7 @@ class Completion(BaseModel):
     """A request. Names not listed are kept, so that `NEUTRAL` can be checked."""
 
     model_config = {"extra": "allow"}
-    model: str
+    model: str = Field(max_length=512)
     messages: list[ChatMessage] = Field(min_length=1)
     stream: bool = False
     stream_options: StreamOptions | None = None
@@ -59,9 +66,9 @@ class Completion(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    tools: list[dict[str, Any]] = []
+    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
+    stop: StopString | Annotated[list[StopString], Field(max_length=16)] | None = None
+    tools: list[dict[str, Any]] = Field([], max_length=MAX_TOOLS)
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = "auto"
 
     @property
@@ -90,6 +97,33 @@ class Dialogue:
     turns: list[Message]
     question: str
     made: list[tuple[FunctionCall, str]]
+
+
+def check_size(asked: Completion, settings: ServeSettings) -> None:
+    """Refuse a request that is too large in what its fields hold together, before anything works on it.
+
+    Raises:
+        ApiError: 400, too many messages, characters or bytes of tools, or arguments of a call that no tool could have been given.
+    """
+    if len(asked.messages) > settings.max_messages:
+        raise _too_large(
+            "messages", f"{len(asked.messages):,} messages; at most {settings.max_messages:,} are accepted (serve.max_messages)"
+        )
+    characters = 0
+    for place, message in enumerate(asked.messages):
+        characters += len(message.text()) + sum(len(call.function.arguments) for call in message.tool_calls)
+        for number, call in enumerate(message.tool_calls):
+            check_json(call.function.arguments, f"messages.{place}.tool_calls.{number}.function.arguments")
+    if characters > settings.max_characters:
+        raise _too_large(
+            "messages", f"{characters:,} characters; at most {settings.max_characters:,} are accepted together (serve.max_characters)"
+        )
+    if (size := len(json.dumps(asked.tools))) > MAX_BYTES:
+        raise _too_large("tools", f"{size:,} bytes; at most {MAX_BYTES:,} are accepted together")
+
+
+def _too_large(field: str, message: str) -> ApiError:
+    return ApiError(400, "request_too_large", f"{field}: {message}", field)
 
 
 def dialogue(messages: list[ChatMessage]) -> Dialogue:

@@ -56,7 +56,10 @@ class Engine(Protocol):
         stop: threading.Event | None = None,
         sampling: Sampling | None = None,
         made: Sequence[tuple[Called, Returned]] = (),
+        salt: str = "",
     ) -> Generator[Event, None, None]: ...
+
+    def during(self, salt: str, stop: threading.Event) -> "Engine": ...
 
     def sampling(self) -> Sampling: ...
 
@@ -137,14 +140,14 @@ class Service:
         retriever = self.engine.retriever
         return [as_seen_today(message, lambda source: retriever and retriever.admits(source, user.groups)) for message in messages]
 
-    async def stream(self, produce: Callable[[], Iterator[T]], stop: threading.Event, channel: str) -> AsyncGenerator[T, None]:
+    async def stream(self, produce: Callable[[], Iterator[T]], stop: threading.Event, channel: str, owner: str) -> AsyncGenerator[T, None]:
         """The events of `produce()`, counted.
 
         Raises:
             ApiError: what `answering` raises, 503 where the model answers nobody, and 400 for what whoever asked can mend.
         """
         asked = time.monotonic()
-        events = answering(lambda: self.metrics.watch(produce(), channel, asked), stop, self.slots, self.settings.answer_seconds)
+        events = answering(lambda: self.metrics.watch(produce(), channel, asked), stop, self.slots, self.settings.answer_seconds, owner)
         try:
             async with aclosing(events):
                 async for event in events:

@@ -52,6 +52,10 @@ class Script:
     def __init__(self, text="Some answer.", pause=0.0):
         self.text, self.pause, self.prompts = text, pause, []
 
+    def during(self, asker):
+        self.asker = asker
+        return self
+
     def count_tokens(self, messages):
         return sum(len(message["content"].split()) for message in messages)
 

@@ -233,6 +233,17 @@ def test_each_row_draws_by_its_own_settings():
     assert len({tokens[2] for tokens in drawn}) > 10 and all(tokens[3] >= 40 for tokens in drawn)
 
 
+def test_prefixes_are_of_use_to_the_same_salt_alone_but_for_a_head_without_anybodys_text():
+    kept = lambda ids: [(torch.zeros(1, len(ids), 2), torch.zeros(1, len(ids), 2))]
+    ids, prefixes = list(range(20)), PrefixCache(limit=100)
+    prefixes.keep(ids, kept(ids), "ann")
+    assert prefixes.longest([*ids, 1], "ann")[1] == 20
+    assert prefixes.longest([*ids, 1], "bob")[1] == 0 and prefixes.longest([*ids, 1])[1] == 0
+    assert prefixes.longest([*ids, 1], "bob", head=12)[1] == 12
+    prefixes.keep(ids, kept(ids), "bob")
+    assert prefixes.longest([*ids, 1], "bob")[1] == 20 and prefixes.tokens == 40
+
+
 def test_prefixes_forget_the_oldest():
     kept = lambda ids: [(torch.zeros(1, len(ids), 2), torch.zeros(1, len(ids), 2))]
     prefixes = PrefixCache(limit=40)

@@ -132,7 +132,7 @@ EXCUSES = {
     ),
 }
 
-STEPS = r"^\s*step [1１①][.):、 ]|\bstep (?:1|one)\b|\bfirst(?:ly)?,"
+STEPS = r"^[^\S\n]*step [1１①][.):、 ]|\bstep (?:1|one)\b|\bfirst(?:ly)?,"
 
 WORD = "[a-z0-9']+"
 # With the stems that the stemmer makes of these words.

@@ -135,3 +135,20 @@ def test_no_training_example_is_a_prompt_of_xstest():
     for row in examples("en"):
         own = words(row["prompt"])
         assert max(len(own & other) / len(own | other) for other in tested) < 0.6, row["prompt"]
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "unit", ["\n", "\r\n", " \n", "\u3000", "\t", "1. ", "step 1 ", "kill ", "どうやって", "(", "<|", "http://a.b/", "-", "a@"]
+)
+def test_the_filters_take_time_that_grows_with_the_length(unit):
+    guard, text = Guard(), (unit * 30_000)[:30_000]
+    begun = time.monotonic()
+    for judge in (
+        guard.check_input,
+        guard.check_document,
+        lambda said: guard.check_output(said, ""),
+        lambda said: guard.clean_output(said, ""),
+    ):
+        judge(text)
+    assert time.monotonic() - begun < 6

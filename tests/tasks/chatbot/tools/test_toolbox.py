@@ -102,11 +102,12 @@ def test_what_hangs_is_given_up_and_only_so_many_may_hang():
     box = ToolBox([Tool.of(wait), Tool.of(shout)], max_hanging=2)
     for _ in range(2):
         assert "took longer than 0.05 s" in box.call("wait", {"seconds": 1.5}, timeout=0.05).content
-    assert "not come to an end" in box.call("shout", {"times": 1}).content
+    assert "not come to an end" in box.call("wait", {"seconds": 0}).content
+    assert box.call("shout", {"times": 1}).ok  # what hangs is no other tool's fault
     until = time.monotonic() + 30
-    while not box.call("shout", {"times": 1}).ok and time.monotonic() < until:
+    while not box.call("wait", {"seconds": 0}).ok and time.monotonic() < until:
         time.sleep(0.1)
-    assert box.call("shout", {"times": 1}).ok
+    assert box.call("wait", {"seconds": 0}).ok
 
 
 def test_many_call_at_once():
@@ -160,7 +161,7 @@ def test_names_are_told_apart_and_declared_tools_are_not_run_here():
     with pytest.raises(MigakiError, match="without a name"):
         Tool.declared({"type": "function"})
     for wrong in ([1], {"properties": [1]}, {"properties": {"x": "string"}}, {"properties": {"x": {"type": "array", "maxItems": "2"}}}):
-        with pytest.raises(MigakiError, match="no JSON schema"):
+        with pytest.raises(MigakiError, match="is no schema|is accepted"):
             Tool.declared({"name": "x", "parameters": wrong})
 
 

@@ -191,6 +191,47 @@ def test_slots_keep_order_and_turn_away_when_full():
     assert asyncio.run(scene()) == (["a", "b", "c"], 0, 0)
 
 
+def test_the_next_slot_goes_to_whoever_has_the_fewest():
+    async def scene():
+        slots, order = Slots(2, 50, 60, limit_each=2, places_each=10), []
+
+        async def visitor(name):
+            await slots.take(name)
+            order.append(name)
+            await asyncio.sleep(0.005)
+            slots.give(name)
+
+        greedy = [asyncio.create_task(visitor("greedy")) for _ in range(8)]
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(visitor(name)) for name in "abc"]
+        await asyncio.gather(*greedy, *others)
+        return order, slots.active, slots.waiting, dict(slots._running)
+
+    order, *rest = asyncio.run(scene())
+    assert order[:2] == ["greedy"] * 2 and set(order[2:6]) >= {"a", "b", "c"} and rest == [0, 0, {}]
+
+
+def test_one_user_cannot_have_or_wait_for_all_slots():
+    async def scene():
+        slots = Slots(4, 50, 0.2, limit_each=2, places_each=1)
+        await slots.take("greedy")
+        await slots.take("greedy")
+        third = asyncio.create_task(slots.take("greedy"))
+        await asyncio.sleep(0)
+        with pytest.raises(ApiError, match="your questions") as refused:
+            slots.check("greedy")
+        await slots.take("ann")  # at once: two places are free, and not for the greedy one
+        with pytest.raises(ApiError, match="no turn came"):
+            await third
+        third = asyncio.create_task(slots.take("greedy"))
+        await asyncio.sleep(0)
+        third.cancel()
+        await asyncio.gather(third, return_exceptions=True)
+        return refused.value.status, slots.active, slots.waiting
+
+    assert asyncio.run(scene()) == (429, 3, 0)
+
+
 def test_who_waits_too_long_for_a_slot_is_told_so():
     async def scene():
         slots = Slots(1, 2, 0.2)
