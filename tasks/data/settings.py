@@ -41,4 +41,8 @@ class PrepareSettings(StageSettings):
     )
     max_malformed: float = Field(0.10, ge=0, lt=1, description="Share of malformed rows in a file from which the stage fails")
 
+    max_unpacked_mb: int = Field(
+        1000, ge=1, le=100_000, description="Megabytes (10^6 bytes) that one packed file (.gz, Parquet) may become"
+    )
+
     PATHS: ClassVar[set[str]] = {"instructions", "preferences", "documents", "questions", "text"}

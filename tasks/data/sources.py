@@ -3,7 +3,6 @@
 A row that cannot be read is not an exception but a `BadRow`, with its line and the reason, so that one broken line in the middle costs one row.
 """
 
-import gzip
 import io
 import json
 import zlib
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.files import sha256_of
@@ -20,8 +20,13 @@ from tasks.data.settings import PrepareSettings
 from tasks.documents.finding import find_documents
 from tasks.documents.tables import BadRow, Row, parse_csv, parse_json_lines
 from tasks.errors import MigakiError
+from tasks.unpacking import TooLarge, gunzipped
 
 KINDS = ("instructions", "preferences", "documents", "questions", "text")
+MAX_UNPACKED_MB = 1000
+MB = 1_000_000
+ROW = 64  # bytes that a value takes as a Python object at least
+BATCH = 4096  # rows of a Parquet file decoded at once
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 
 
@@ -44,35 +49,41 @@ def existing(spec: str, kind: str) -> Path:
     return path
 
 
-def read_rows(path: Path) -> Iterator[Row | BadRow]:
+def read_rows(path: Path, most: int = MAX_UNPACKED_MB) -> Iterator[Row | BadRow]:
     """The rows of one file.
 
+    Args:
+        most: megabytes that the file may become when it is unpacked.
+
     Raises:
-        MigakiError: the file is empty, of another kind, or not UTF-8 throughout.
+        MigakiError: the file is empty, of another kind, not UTF-8 throughout, or too large when unpacked.
     """
     kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if path.is_dir() or kind.lower() not in SUFFIXES:
         raise MigakiError(f"{str(path)!r} is no data file; accepted are {', '.join(SUFFIXES)}, each also with .gz")
     match kind.lower():
         case ".parquet":
-            yield from _parquet(path)
+            yield from _parquet(path, most)
         case ".json":
-            yield from _json(path)
+            yield from _json(path, most)
         case ".csv":
-            yield from parse_csv(path.name, read_text(path))
+            yield from parse_csv(path.name, read_text(path, most))
         case _:
-            yield from parse_json_lines(path.name, read_text(path))
+            yield from parse_json_lines(path.name, read_text(path, most))
 
 
-def read_bytes(path: Path) -> bytes:
-    """What a file holds, unpacked where its name ends in .gz.
+def read_bytes(path: Path, most: int = MAX_UNPACKED_MB) -> bytes:
+    """What a file holds, unpacked where its name ends in .gz, up to `most` megabytes.
 
     Raises:
-        MigakiError: it cannot be read or unpacked, or is empty.
+        MigakiError: it cannot be read or unpacked, is too large when unpacked, or is empty.
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        with path.open("rb") as file:
+            data = gunzipped(iter(lambda: file.read(MB), b""), most * MB) if path.suffix == ".gz" else file.read()
+    except TooLarge:
+        raise _too_large(path, most) from None
+    except (EOFError, zlib.error) as error:
         raise MigakiError(f"{str(path)!r} is not a whole gzip file: {error}") from error
     except OSError as error:
         raise MigakiError(f"{str(path)!r} cannot be read: {error.strerror}") from error
@@ -81,13 +92,20 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def read_text(path: Path) -> str:
+def _too_large(path: Path, most: int) -> MigakiError:
+    return MigakiError(
+        f"{str(path)!r} ({path.stat().st_size:,} bytes) becomes more than {most:,} MB when it is unpacked, which is the most that is read "
+        "(prepare.max_unpacked_mb): split the file, or raise that setting if you trust it"
+    )
+
+
+def read_text(path: Path, most: int = MAX_UNPACKED_MB) -> str:
     """The text of a file.
 
     Raises:
         MigakiError: as `read_bytes`, or it is not UTF-8; names the line.
     """
-    data = read_bytes(path)
+    data = read_bytes(path, most)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -97,9 +115,9 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def _json(path: Path) -> Iterator[Row | BadRow]:
+def _json(path: Path, most: int) -> Iterator[Row | BadRow]:
     """A list of rows, a SQuAD file as one row, or, for a file that is really JSON lines, its lines."""
-    text = read_text(path)
+    text = read_text(path, most)
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
@@ -117,13 +135,40 @@ def _json(path: Path) -> Iterator[Row | BadRow]:
         )
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path, most: int) -> Iterator[Row]:
+    """Texts stay as the dictionary that they are written as until their length is known: a value repeated a million times takes no room."""
+    number, size = 0, 0
     try:
-        table = pq.ParquetFile(io.BytesIO(read_bytes(path))).read()
+        data = read_bytes(path, most)
+        schema = pq.ParquetFile(io.BytesIO(data)).schema
+        texts = [column.path for column in map(schema.column, range(len(schema))) if column.physical_type == "BYTE_ARRAY"]
+        file = pq.ParquetFile(io.BytesIO(data), read_dictionary=texts)
+        if sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)) > most * MB:
+            raise _too_large(path, most)
+        for batch in file.iter_batches(BATCH):
+            size += sum(_unpacked_bytes(column) for column in batch.columns)
+            if size > most * MB:
+                raise _too_large(path, most)
+            for row in batch.to_pylist():
+                number += 1
+                yield Row(path.name, number, row)
     except (pa.ArrowException, OSError) as error:
         raise MigakiError(f"{str(path)!r} is no Parquet file: {error}") from error
-    for number, row in enumerate(table.to_pylist(), 1):
-        yield Row(path.name, number, row)
+
+
+def _unpacked_bytes(column: pa.Array) -> int:
+    """What the values of a column take as Python objects, about."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        lengths = pc.binary_length(column.dictionary)
+        return (pc.sum(lengths.take(column.indices)).as_py() or 0) + ROW * len(column)
+    if pa.types.is_struct(kind):
+        return ROW * len(column) + sum(_unpacked_bytes(field) for field in column.flatten())
+    if pa.types.is_map(kind):
+        return ROW * len(column) + _unpacked_bytes(column.keys) + _unpacked_bytes(column.items)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return ROW * len(column) + _unpacked_bytes(column.flatten())
+    return ROW * len(column) + int(column.nbytes)
 
 
 def input_files(settings: PrepareSettings) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def _read(kind: str, settings: PrepareSettings, ledger: Ledger) -> list:
         format, path = split_format(spec, kind)[0], existing(spec, kind)
         bad: list[BadRow] = []
         read = 0
-        for row in read_rows(path):
+        for row in read_rows(path, settings.max_unpacked_mb):
             read += 1
             if isinstance(row, BadRow):
                 bad.append(row)
@@ -205,7 +205,7 @@ def _texts(settings: PrepareSettings) -> list[Text]:
     texts = []
     for path in (existing(spec, "text") for spec in settings.text):
         blocks = [""]
-        for line in read_text(path).splitlines(keepends=True):
+        for line in read_text(path, settings.max_unpacked_mb).splitlines(keepends=True):
             if len(blocks[-1]) + len(line) > BLOCK:
                 blocks.append("")
             blocks[-1] += line

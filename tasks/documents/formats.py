@@ -32,32 +32,36 @@ __all__ = [
 MAX_BYTES = {"pdf": 200_000_000, "word": 200_000_000, "rows": 200_000_000}
 MAX_TEXT_BYTES = 20_000_000
 FIRST = 8  # paragraphs in which front matter may have been meant
+MAX_UNPACKED = 200_000_000  # bytes that a docx may become: a zip file of 200 kB can hold gigabytes
 ENCODINGS = ["cp932", "euc_jp", "cp1252", "utf_16", "utf_16_le", "utf_16_be"]  # what English and Japanese files come in
 DECLARED = re.compile(rb"""<(?:meta\s[^>]*|\?xml\s[^>]*)(?:charset|encoding)\s*=\s*["']?([\w.:-]+)""", re.I)
 BINARY = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))  # control characters that no text holds
 
 
-def read_file(name: str, path: Path, columns: str = "", labels: Sequence[str] = (), encoding: str | None = None) -> Iterator[Document]:
+def read_file(
+    name: str, path: Path, columns: str = "", labels: Sequence[str] = (), encoding: str | None = None, unpacked: int = MAX_UNPACKED
+) -> Iterator[Document]:
     """(name, document) of a file: one, or one for each row of a table.
 
     Args:
         columns: for tables, as `Columns.of` takes it.
         labels: who may see what says nothing about it itself, as it stands in the folder's `.allowed`; of several, all hold.
         encoding: of text files; None tells it from the bytes.
+        unpacked: bytes that a packed file may become.
     """
     try:
         folder = together([groups_of(label, "the file .allowed that holds for it") for label in labels])
         if SUFFIXES.get(path.suffix.lower()) == "rows":
             yield from row_documents(name, _rows(path, encoding), Columns.of(columns), folder)
             return
-        parsed = read_document(path, encoding)
+        parsed = read_document(path, encoding, unpacked)
         parsed.allowed = settle(parsed.allowed, folder)
         yield name, parsed
     except Unreadable as reason:
         yield name, reason
 
 
-def read_document(path: Path, encoding: str | None = None) -> Parsed:
+def read_document(path: Path, encoding: str | None = None, unpacked: int = MAX_UNPACKED) -> Parsed:
     """Title and sections of a file that is one document; `allowed` is what it says itself.
 
     Raises:
@@ -71,7 +75,7 @@ def read_document(path: Path, encoding: str | None = None) -> Parsed:
     elif kind == "word":
         from tasks.documents.word import parse_word
 
-        parsed = parse_word(data)
+        parsed = parse_word(data, unpacked)
     elif kind == "rows":
         raise Unreadable("it is a table, not one document")
     else:

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from tempfile import TemporaryFile
 
 from tasks.documents.finding import DocumentFile
-from tasks.documents.formats import known_encoding
+from tasks.documents.formats import MAX_UNPACKED, known_encoding
 from tasks.documents.parsed import Unreadable
 from tasks.documents.rows import Columns, Document
 from tasks.documents.sandbox import unpacked
@@ -30,7 +30,12 @@ AHEAD = 8  # files per process that are read before they are asked for
 
 
 def read_all(
-    files: Iterable[DocumentFile], time_limit: float = 60, encoding: str | None = None, workers: int = 1, memory: int = MEMORY
+    files: Iterable[DocumentFile],
+    time_limit: float = 60,
+    encoding: str | None = None,
+    workers: int = 1,
+    memory: int = MEMORY,
+    unpacked_bytes: int = MAX_UNPACKED,
 ) -> Iterator[Document]:
     """(name, document) of all files in their order, of a table's rows in theirs; `Unreadable` stands for what cannot be read.
 
@@ -39,6 +44,7 @@ def read_all(
         encoding: of text files; None tells each one's from its bytes.
         workers: processes that read at the same time.
         memory: bytes that each may take.
+        unpacked_bytes: that a packed file may become.
 
     Raises:
         MigakiError: there is no such encoding, or the columns of a table are said in another form.
@@ -47,7 +53,7 @@ def read_all(
     known_encoding(encoding)
     for file in files:
         Columns.of(file.columns)
-    readers = [Reader(time_limit, encoding, memory) for _ in range(min(workers, len(files)))]
+    readers = [Reader(time_limit, encoding, memory, unpacked_bytes) for _ in range(min(workers, len(files)))]
     idle: SimpleQueue[Reader] = SimpleQueue()
     for reader in readers:
         idle.put(reader)
@@ -81,8 +87,8 @@ def read_all(
 class Reader:
     """A process that reads one file after another, started when there is one and again after a file that ended it."""
 
-    def __init__(self, seconds: float, encoding: str | None, memory: int):
-        self.seconds, self.encoding, self.memory = seconds, encoding, memory
+    def __init__(self, seconds: float, encoding: str | None, memory: int, unpacked_bytes: int):
+        self.seconds, self.encoding, self.memory, self.unpacked_bytes = seconds, encoding, memory, unpacked_bytes
         self._process: subprocess.Popen[bytes] | None = None
 
     def read(self, file: DocumentFile) -> list[Document]:
@@ -103,7 +109,12 @@ class Reader:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._errors = TemporaryFile()  # noqa: SIM115 (open as long as the process)
-        command = [sys.executable, "-m", "tasks.documents.sandbox", json.dumps([self.seconds, self.encoding, self.memory])]
+        command = [
+            sys.executable,
+            "-m",
+            "tasks.documents.sandbox",
+            json.dumps([self.seconds, self.encoding, self.memory, self.unpacked_bytes]),
+        ]
         self._process = subprocess.Popen(
             command, env=child_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, cwd=ROOT
         )

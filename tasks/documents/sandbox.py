@@ -29,22 +29,24 @@ def unpacked(value: dict[str, Any] | str) -> Parsed | Unreadable:
 
 def main() -> None:
     """Jobs come in on standard input, replies go out, a line each."""
-    seconds, encoding, memory = json.loads(sys.argv[1])
+    seconds, encoding, memory, unpacked_bytes = json.loads(sys.argv[1])
     with suppress(ValueError, OSError):  # macOS has no such limit
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not come between the replies
     for line in sys.stdin.buffer:
         signal.setitimer(signal.ITIMER_REAL, seconds)
-        reply = json.dumps(_read(json.loads(line), encoding), ensure_ascii=False).encode(errors="replace")  # "?" for half a character
+        reply = json.dumps(_read(json.loads(line), encoding, unpacked_bytes), ensure_ascii=False).encode(
+            errors="replace"
+        )  # "?" for half a character
         signal.setitimer(signal.ITIMER_REAL, 0)
         replies.write(reply + b"\n")
         replies.flush()
 
 
-def _read(job: dict[str, Any], encoding: str | None) -> list[tuple[str, dict[str, Any] | str]]:
+def _read(job: dict[str, Any], encoding: str | None, unpacked_bytes: int) -> list[tuple[str, dict[str, Any] | str]]:
     try:
-        found = read_file(job["name"], Path(job["path"]), job["columns"], job["labels"], encoding)
+        found = read_file(job["name"], Path(job["path"]), job["columns"], job["labels"], encoding, unpacked_bytes)
         return [(name, packed(document)) for name, document in found]
     except MemoryError:
         return [(job["name"], "reading it takes more memory than it may")]

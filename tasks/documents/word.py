@@ -15,7 +15,6 @@ from lxml import etree
 from tasks.documents.access import label_in
 from tasks.documents.parsed import Headings, Parsed, Section, Unreadable, keep_bare_headings, squeeze
 
-MAX_UNPACKED = 200_000_000  # bytes; a zip file of 200 kB can hold gigabytes
 COMPOUND_FILE = b"\xd0\xcf\x11\xe0"  # what encrypted docx and old doc files are packed in
 HEADING = re.compile(r"(?:heading|見出し)\s*(\d)", re.I)
 TITLES = ("title", "表題")
@@ -29,13 +28,13 @@ CUSTOM = "/custom-properties"
 PROPERTIES = ("author", "category", "comments", "keywords", "language", "subject", "created", "modified")
 
 
-def parse_word(data: bytes) -> Parsed:
+def parse_word(data: bytes, most: int) -> Parsed:
     """All text of the body in order, tracked insertions, content controls and text boxes included, deletions not.
 
     Raises:
         Unreadable: encrypted, in the format before docx, damaged, or too large when unpacked.
     """
-    document = _opened(data)
+    document = _opened(data, most)
     own = document.core_properties
     parsed = Parsed(own.title or "", [Section("")], meta={name: str(value) for name in PROPERTIES if (value := getattr(own, name))})
     parsed.allowed = label_in(_custom_properties(document), "its properties")
@@ -55,13 +54,13 @@ def parse_word(data: bytes) -> Parsed:
     return parsed
 
 
-def _opened(data: bytes) -> Document:
+def _opened(data: bytes, most: int) -> Document:
     if data.startswith(COMPOUND_FILE):
         raise Unreadable("it is encrypted, or a doc file under the name docx; save it as docx without a password")
     try:
         unpacked = sum(member.file_size for member in zipfile.ZipFile(BytesIO(data)).infolist())
-        if unpacked > MAX_UNPACKED:
-            raise Unreadable(f"{unpacked:,} bytes when unpacked; at most {MAX_UNPACKED:,} are read")
+        if unpacked > most:
+            raise Unreadable(f"{unpacked:,} bytes when unpacked; at most {most:,} are read (index.max_unpacked_mb)")
         return docx.Document(BytesIO(data))
     except (zipfile.BadZipFile, etree.XMLSyntaxError, KeyError, ValueError, EOFError) as error:
         raise Unreadable(f"it is no whole docx file: {error}") from error

@@ -28,6 +28,7 @@ class IndexSettings(StageSettings):
     )
     encoding: str = Field("", description="Encoding of text files, such as cp932; empty tells it from each file's bytes")
     file_seconds: float = Field(60, gt=0, description="Longest time for reading one file; what takes longer is skipped with that reason")
+    max_unpacked_mb: int = Field(200, ge=1, le=100_000, description="Megabytes (10^6 bytes) that one docx may become when it is unpacked")
     readers: int = Field(1, ge=1, le=64, description="Processes that read files at the same time")
     chunk_tokens: int = Field(200, ge=16, le=512, description="Longest chunk in tokens of the embedder, at most what it reads")
     overlap_sentences: int = Field(1, ge=0, le=5, description="Sentences that a chunk repeats from the one before it")

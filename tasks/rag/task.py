@@ -154,7 +154,13 @@ def _read(
 
     def read(new: list[Any]) -> Iterator[tuple[str, Parsed | Unreadable]]:
         with work.progress("index: read", len(files), len(files) - len(new)) as bar:
-            for name, found in read_all(new, settings.file_seconds, settings.encoding or None, settings.readers):
+            for name, found in read_all(
+                new,
+                settings.file_seconds,
+                settings.encoding or None,
+                settings.readers,
+                unpacked_bytes=settings.max_unpacked_mb * 10**6,
+            ):
                 bar.advance()
                 yield name, found
 

@@ -71,7 +71,7 @@ def test_the_rest_of_the_environment_stays(secret):
 
 def test_a_reader_of_documents_is_not_told(secret, tmp_path):
     (tmp_path / "a.txt").write_text("Some text.")
-    reader = Reader(30, None, 2 << 30)
+    reader = Reader(30, None, 2 << 30, 2 << 20)
     try:
         reader.read(DocumentFile("a.txt", tmp_path / "a.txt"))
         with open(f"/proc/{reader._process.pid}/environ", "rb") as told:

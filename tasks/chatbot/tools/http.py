@@ -1,11 +1,13 @@
 """JSON from a service by HTTP, for the providers that a team sets up."""
 
+import zlib
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 from tasks.errors import MigakiError
+from tasks.unpacking import TooLarge, gunzipped
 
 LARGEST = 2 << 20  # bytes of an answer
 
@@ -25,8 +27,9 @@ def get_json(template: str, values: dict[str, object], key: str = "", seconds: f
     except (KeyError, IndexError, ValueError) as error:
         raise MigakiError(f"the address {template!r} has a place that nothing fills; there are: {', '.join(values)}") from error
     host = httpx.URL(url).host
+    headers = {"Accept-Encoding": "gzip, deflate"} | ({"Authorization": f"Bearer {key}"} if key else {})
     try:
-        with httpx.stream("GET", url, headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=seconds) as response:
+        with httpx.stream("GET", url, headers=headers, timeout=seconds) as response:
             response.raise_for_status()
             body = _read(response, host)
             return _object(httpx.Response(200, content=body).json(), host)
@@ -41,12 +44,23 @@ def get_json(template: str, values: dict[str, object], key: str = "", seconds: f
 
 
 def _read(response: httpx.Response, host: str) -> bytes:
-    body = b""
-    for part in response.iter_bytes():
-        body += part
-        if len(body) > LARGEST:
-            raise MigakiError(f"{host} answered with more than {LARGEST >> 20} MiB")
-    return body
+    """The body, unpacked here: httpx would unpack a whole part before its size can be seen."""
+    packing = response.headers.get("content-encoding", "identity").strip().lower()
+    try:
+        if packing in ("gzip", "x-gzip", "deflate"):
+            return gunzipped(response.iter_raw(), LARGEST)
+        if packing not in ("", "identity"):
+            raise MigakiError(f"{host} answered in the encoding {packing!r}; gzip, deflate and none are accepted")
+        body = b""
+        for part in response.iter_raw():
+            body += part
+            if len(body) > LARGEST:
+                raise TooLarge
+        return body
+    except TooLarge:
+        raise MigakiError(f"{host} answered with more than {LARGEST >> 20} MiB") from None
+    except (EOFError, zlib.error) as error:
+        raise MigakiError(f"{host} answered in gzip that is not whole: {error}") from error
 
 
 def _object(value: Any, host: str) -> dict[str, Any]:
