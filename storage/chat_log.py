@@ -94,10 +94,8 @@ def _message_rows(conversation_id: str, turn: Mapping[str, Any]) -> list[Row]:
     sources = [source | {"text_sha256": hashlib.sha256(source["text"].encode()).hexdigest()} for source in turn["sources"]]
     for source in sources:
         del source["text"]
-    calls = [
-        {**called, "ok": returned["ok"], "content": returned["content"], "passages": returned.get("passages", [])}
-        for called, returned in turn["calls"]
-    ]
+    kept = ("ok", "content", "passages")  # the last says which parts of the index a result shows
+    calls = [called | {name: returned[name] for name in kept if name in returned} for called, returned in turn["calls"]]
     answer = {
         "content": turn["answer"].strip(),
         "reason": turn["reason"],
