@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from tasks.shown import shown
+
 Emit = Callable[[str, bool], None]  # (text, last one of this bar?)
 
 
@@ -19,6 +21,7 @@ def terminal(stream: TextIO = sys.stderr) -> Emit:
         if not final and now - last[0] < every:
             return
         last[0] = now
+        text = shown(text)
         end = "\n" if final or not live else ""
         stream.write(f"\r\x1b[2K{text}{end}" if live else text + "\n")
         stream.flush()

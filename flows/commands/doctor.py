@@ -7,6 +7,7 @@ import shutil
 from typing import Any, cast
 
 import psutil
+from rich.text import Text
 
 from flows.commands.platform import state
 from flows.commands.show import console, table
@@ -15,6 +16,7 @@ from flows.running.parameters import BUNDLED_EMBEDDER, BUNDLED_MODEL, RunParams
 from storage.home import Home
 from tasks.errors import MigakiError
 from tasks.rlhf.settings import AlignSettings
+from tasks.shown import shown
 
 PACKAGES = ("migaki", "prefect", "torch", "transformers", "peft", "bitsandbytes", "trl", "sentence-transformers", "duckdb", "fastapi")
 NEEDED_DISK = 4 * 2**30
@@ -53,6 +55,11 @@ def troubles(home: Home) -> list[str]:
     return found
 
 
+def trouble(line: object) -> None:
+    """Print what would not work."""
+    console.print(Text.assemble(("would not work:", "red"), shown(f" {line}")))
+
+
 def memory_for_align(home: Home, params: RunParams) -> dict[str, Any]:
     """Print and return what RLHF would take with these settings on this machine; the exit code is 1 when it does not fit."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -73,7 +80,7 @@ def memory_for_align(home: Home, params: RunParams) -> dict[str, Any]:
     try:
         require_memory(model, settings, settings.prompt_tokens, free, device, separate)
     except MigakiError as error:
-        console.print(f"[red]would not work:[/red] {error}")
+        trouble(error)
         return answer | {"fits": False, "message": str(error), "exit_code": 1}
     return answer | {"fits": True}
 
@@ -109,7 +116,7 @@ def examine(home: Home) -> dict[str, Any]:
     )
     found = troubles(home) + ([wrong] if wrong else [])
     for line in found:
-        console.print(f"[red]would not work:[/red] {line}")
+        trouble(line)
     if not found:
         console.print("nothing in the way")
     return {"machine": facts, "packages": packages, "models": store, "troubles": found, "exit_code": 1 if found else 0}

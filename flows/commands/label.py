@@ -17,6 +17,7 @@ from storage.queries.models import newest_models
 from storage.registry import champion, newest_artifact
 from tasks.errors import MigakiError
 from tasks.rlhf.labelling import TIE, Choice, Comparison, Decision, Session, hide
+from tasks.shown import shown
 
 KEYS: dict[str, Choice] = {"1": "first", "2": "second", "t": "tie", "s": "skip"}
 HELP = "1 or 2: which answer is better; t: a tie; s: skip; u: undo the last; q: leave (everything said is kept)"
@@ -149,6 +150,6 @@ def ask(session: Session, kept: Feedback, read: Callable[[str], str], out: TextI
 def show(comparison: Comparison, number: int, total: int, out: TextIO) -> None:
     print(f"\n[{number}/{total}]", file=out)
     for message in comparison.messages:
-        print(textwrap.indent(message["content"], {"user": "> ", "assistant": "  ", "system": "# "}[message["role"]]), file=out)
+        print(textwrap.indent(shown(message["content"]), {"user": "> ", "assistant": "  ", "system": "# "}[message["role"]]), file=out)
     for place in (0, 1):
-        print(f"\n({place + 1})\n{textwrap.indent(comparison.at(place) or '(no answer)', '    ')}", file=out)
+        print(f"\n({place + 1})\n{textwrap.indent(shown(comparison.at(place)) or '(no answer)', '    ')}", file=out)

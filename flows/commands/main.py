@@ -2,7 +2,6 @@
 
 import argparse
 import importlib.metadata
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from flows.commands.options import common_options, data_options, running_options
 from flows.running.local import interruption
 from storage.home import Home, StorageError
 from tasks.errors import MigakiError
+from tasks.shown import shown, shown_json
 
 EXAMPLES = """examples:
   migaki retrain --profile quick                        the example project, in minutes
@@ -144,7 +144,7 @@ def main() -> None:
         answer = COMMANDS.get(arguments.command, run_flow)(arguments, Home.current())
         code = answer.pop("exit_code", 0)
     except (MigakiError, StorageError) as error:
-        print(f"migaki {arguments.command}: {error}", file=sys.stderr)
+        print(shown(f"migaki {arguments.command}: {error}"), file=sys.stderr)
         answer, code = {"status": "error", "message": str(error)}, 1
     except BaseException as error:
         if not (interruption.is_set() or isinstance(error, KeyboardInterrupt)):
@@ -152,7 +152,7 @@ def main() -> None:
         print(f"\nmigaki {arguments.command}: interrupted; finished stages are kept, run the same command to go on", file=sys.stderr)
         answer, code = {"status": "cancelled"}, 130
     if arguments.json:
-        print(json.dumps({"command": arguments.command, "status": "ok"} | answer, ensure_ascii=False, default=str))
+        print(shown_json({"command": arguments.command, "status": "ok"} | answer))
     if code == 130:  # an interrupt that went through exec (of a dataclass being made, say) would make Python die by SIGINT in place of this
         sys.stdout.flush()
         sys.stderr.flush()

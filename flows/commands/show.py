@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from storage.artifacts import ArtifactStore
 from storage.home import Home
@@ -20,20 +21,29 @@ from storage.queries.promotions import promotion_of
 from storage.queries.sandbox import ask
 from storage.registry import champion, rebuild
 from tasks.models.catalogue import CATALOGUE, weight_memory
+from tasks.shown import shown
 
 if TYPE_CHECKING:
     from flows.running.plan import PlanLine
 
-console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140)
+
+class PlainConsole(Console):
+    """Prints text as it is: what is told comes from documents, models and people."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*[shown(one) if isinstance(one, str) else one for one in objects], **options)
+
+
+console = PlainConsole(stderr=True, highlight=False, markup=False, emoji=False, width=None if sys.stderr.isatty() else 140)
 
 
 def table(title: str, columns: list[str], rows: list[list[Any]], right: tuple[str, ...] = ()) -> None:
-    shown = Table(title=title, title_justify="left", header_style="bold")
+    drawn = Table(title=title and Text(shown(title), "table.title"), title_justify="left", header_style="bold")
     for column in columns:
-        shown.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        drawn.add_column(Text(shown(column)), justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*["" if value is None else str(value) for value in row])
-    console.print(shown)
+        drawn.add_row(*[Text("" if value is None else shown(value)) for value in row])
+    console.print(drawn)
 
 
 def number(value: Any) -> str:
@@ -78,7 +88,7 @@ def run_table(home: Home, run_id: str) -> dict[str, Any]:
         right=("seconds", "before", "after"),
     )
     report = home.reports / f"{run_id}.html"
-    console.print(f"[bold]{decided['decision']}[/bold]: {decided['reason']}")
+    console.print(Text.assemble((shown(decided["decision"]), "bold"), shown(f": {decided['reason']}")))
     console.print(f"report: {report}", soft_wrap=True)
     return {"run_id": run_id, "seconds": run.seconds, "stages": stages, "report": str(report), **decided}
 
@@ -196,7 +206,7 @@ def harvest_table(report: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
         )
     if dry_run:
         for row in [*report["pairs"], *report["instructions"]]:
-            console.print(json.dumps(row, ensure_ascii=False), soft_wrap=True, markup=False)
+            console.print(json.dumps(row, ensure_ascii=False), soft_wrap=True)
         console.print("a dry run: nothing was written")
     return report
 

@@ -20,12 +20,10 @@ from tasks.chatbot.language import languages
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.transcript import save
 from tasks.errors import MigakiError
+from tasks.shown import shown
 
 PROMPT, MORE, QUOTES = "you> ", "...> ", '"""'
 COMMAND = re.compile(r"/([a-z]+!?)(?:\s+(.*))?", re.DOTALL)
-CONTROLS = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)  # never printed: they could move the cursor or turn text around
 SHOWN = 300  # characters of a tool's result
 
 
@@ -199,7 +197,7 @@ class Terminal:
         self.say(self.words["saved"].format(len(self.turns), path))
 
     def say(self, text: Any = "", end: str = "\n") -> None:
-        print(CONTROLS.sub("", text), end=end, flush=True, file=self.out)
+        print(shown(text), end=end, flush=True, file=self.out)
 
 
 def read_question(ask: Callable[[str], str]) -> str:

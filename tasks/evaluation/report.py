@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.evaluation.charts import curves, smoothed
 from tasks.evaluation.facts import Facts, Figure
+from tasks.shown import shown
 
 STYLE = """
 :root { color-scheme: light dark; --line: #d8dbe0; --soft: #f4f5f7; --text: #1d2127; --dim: #5c6370; --good: #1a7f4b; --bad: #b3261e; --page: #fff; }
@@ -26,7 +27,7 @@ def text(value: Any) -> str:
     """A value as HTML text; numbers get three decimals."""
     if isinstance(value, float):
         return f"{value:.3f}"
-    return "" if value is None else html.escape(str(value))
+    return "" if value is None else html.escape(shown(value))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
