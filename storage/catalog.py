@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 import pyarrow as pa
 
+from storage.failures import disk_is_full, of_catalog
 from storage.home import Home, StorageError
 from storage.locks import locked
 from storage.rows import Rows, as_arrow
@@ -59,9 +60,9 @@ class Catalog:
         """One transaction: committed when the block ends, rolled back when it raises.
 
         Raises:
-            StorageError: the file was written by a newer Migaki, or is not a DuckDB file.
+            StorageError: the file was written by a newer Migaki, is damaged or not a DuckDB file, or the disk is full.
         """
-        with _in_process, locked(self._lock):
+        with _in_process, of_catalog(self.path), locked(self._lock):
             draft = self._draft()
             connection = self._connect(draft)
             try:
@@ -95,7 +96,7 @@ class Catalog:
         if not self.path.exists():
             with self.write():
                 pass
-        with _in_process, locked(self._lock, shared=True):
+        with _in_process, of_catalog(self.path), locked(self._lock, shared=True):
             connection = self._connect(self.path, read_only=True)
             try:
                 self._refuse_newer(connection)
@@ -119,6 +120,8 @@ class Catalog:
         try:
             return duckdb.connect(str(path), read_only=read_only)
         except duckdb.Error as error:
+            if disk_is_full(error):
+                raise
             raise StorageError(
                 f"the catalog {self.path.name!r} cannot be opened: {error}. Move it away and run `migaki status --rebuild` "
                 "to make it anew from the artifacts"

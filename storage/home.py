@@ -1,8 +1,12 @@
 """Where Migaki keeps things: one folder, named by `MIGAKI_HOME` (default `.migaki/` in the working directory)."""
 
 import os
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+PRIVATE, OTHERS = 0o700, 0o077  # what a folder's owner may do, and what everybody else might
 
 
 class StorageError(Exception):
@@ -49,11 +53,35 @@ class Home:
         """
         root = Path(os.environ.get("MIGAKI_HOME") or ".migaki").expanduser().absolute()
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            root.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(
                 f"MIGAKI_HOME {str(root)!r} cannot be created ({error.strerror}); name a writable folder with --home or MIGAKI_HOME"
             ) from error
         if not os.access(root, os.W_OK | os.X_OK):
             raise StorageError(f"MIGAKI_HOME {str(root)!r} is not writable; name a writable folder with --home or MIGAKI_HOME")
-        return cls(root)
+        os.umask(0o077)  # of this process and of those that it starts: what a home holds is its owner's alone
+        home = cls(root)
+        if home.is_loose() and (home.warehouse.exists() or home.objects.exists()):  # else it may be anybody's folder, such as /tmp
+            with suppress(PermissionError):  # somebody else's; `migaki doctor` says so
+                root.chmod(PRIVATE)
+        return home
+
+    def is_loose(self) -> bool:
+        """Whether others than its owner may look into the folder."""
+        return bool(self.root.stat().st_mode & OTHERS)
+
+    def tighten(self) -> tuple[int, list[Path]]:
+        """Take the rights of others from all files and folders of the home; how many had any, and the paths that could not be mended."""
+        mended, kept = 0, []
+        for path in (self.root, *self.root.rglob("*")):
+            with suppress(FileNotFoundError):  # removed meanwhile
+                mode = path.lstat().st_mode
+                if stat.S_ISLNK(mode) or not mode & OTHERS:
+                    continue
+                try:
+                    path.chmod(stat.S_IMODE(mode) & ~OTHERS)
+                    mended += 1
+                except PermissionError:
+                    kept.append(path)
+        return mended, kept

@@ -10,7 +10,7 @@ from pathlib import Path
 @contextmanager
 def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold an flock on `path`. Each call opens a fresh descriptor, so threads of one process exclude each other as well."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
@@ -20,7 +20,7 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
 
 def try_lock(path: Path) -> int | None:
     """An open descriptor that holds the lock on `path`, or None while somebody else does. Close it to let go."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

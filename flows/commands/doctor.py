@@ -107,6 +107,9 @@ def examine(home: Home) -> dict[str, Any]:
         for package in (*PACKAGES, "faiss-cpu", "faiss-gpu")
         if version(package) or package in PACKAGES
     }
+    mended, loose = home.tighten()
+    if mended:
+        console.print(f"{mended} files and folders of the home were open to others on this machine; now they are their owner's alone")
     table("machine", ["", ""], [[name, value] for name, value in facts.items()])
     table("packages", ["", ""], [[name, value] for name, value in packages.items()])
     table(
@@ -115,6 +118,7 @@ def examine(home: Home) -> dict[str, Any]:
         [[name, "in the store" if there else "not fetched yet; the first run fetches it"] for name, there in store.items()],
     )
     found = troubles(home) + ([wrong] if wrong else [])
+    found += [f"{str(path)!r} is open to others and belongs to somebody else: have its owner run `chmod go-rwx` on it" for path in loose]
     for line in found:
         trouble(line)
     if not found:

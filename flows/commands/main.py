@@ -134,6 +134,17 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     return stage_lines(home, name, answer)
 
 
+def out_of_space(command: str, error: BaseException) -> dict[str, Any]:
+    """Say that the disk is full, where that is what an unforeseen error came of; any other is raised again."""
+    from storage.failures import disk_is_full, no_space  # imports DuckDB
+
+    if not disk_is_full(error):
+        raise error
+    message = shown(no_space(Path(os.environ["MIGAKI_HOME"]), f"`migaki {command}` was at work"))
+    print(f"migaki {command}: {message}", file=sys.stderr)
+    return {"status": "error", "message": message}
+
+
 def main() -> None:
     """Entry point: one clear message and an exit code for whatever goes wrong (1 mendable, 2 usage, 130 interrupted)."""
     arguments = parser().parse_args()
@@ -147,10 +158,11 @@ def main() -> None:
         print(shown(f"migaki {arguments.command}: {error}"), file=sys.stderr)
         answer, code = {"status": "error", "message": str(error)}, 1
     except BaseException as error:
-        if not (interruption.is_set() or isinstance(error, KeyboardInterrupt)):
-            raise
-        print(f"\nmigaki {arguments.command}: interrupted; finished stages are kept, run the same command to go on", file=sys.stderr)
-        answer, code = {"status": "cancelled"}, 130
+        if interruption.is_set() or isinstance(error, KeyboardInterrupt):
+            print(f"\nmigaki {arguments.command}: interrupted; finished stages are kept, run the same command to go on", file=sys.stderr)
+            answer, code = {"status": "cancelled"}, 130
+        else:
+            answer, code = out_of_space(arguments.command, error), 1
     if arguments.json:
         print(shown_json({"command": arguments.command, "status": "ok"} | answer))
     if code == 130:  # an interrupt that went through exec (of a dataclass being made, say) would make Python die by SIGINT in place of this
