@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from flows.running.secret import new_secret
+from storage.failures import no_space
 from storage.home import Home
 from tasks.errors import MigakiError
 
@@ -33,6 +35,7 @@ UNSET = (
     "PREFECT_SERVER_DATABASE_CONNECTION_URL",
 )
 
+SERVER_DISK = 2 << 20  # bytes that the server's database takes
 RUN = "MIGAKI_RUN_PID"  # in the environment of a server: the process it serves
 
 interruption = threading.Event()  # somebody asked this process to end its run
@@ -139,10 +142,13 @@ def wait_for_server(server: subprocess.Popen[bytes], port: int, log: Path, secon
 
     Raises:
         MigakiError: it ended, or did not answer in time; names its log.
+        StorageError: it ended, and the disk is full.
     """
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if server.poll() is not None:
+            if shutil.disk_usage(log.parent).free < SERVER_DISK:
+                raise no_space(log.parent, "Prefect's server was started")
             raise MigakiError(f"the Prefect server ended at once; its last words are in {log} (is port {port} taken?)")
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2):

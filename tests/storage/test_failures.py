@@ -3,13 +3,16 @@
 import errno
 import json
 import os
+import shutil
 import sqlite3
+import subprocess
 import sys
 
 import duckdb
 import pytest
 
 from flows.commands.main import COMMANDS, main
+from flows.running.local import wait_for_server
 from storage.catalog import Catalog, insert, utc_now
 from storage.failures import disk_is_full
 from storage.home import Home, StorageError
@@ -108,3 +111,11 @@ def test_a_write_to_a_full_disk_leaves_the_catalog(home, monkeypatch):
     with pytest.raises(StorageError, match="no space left .* catalog"), Catalog.of(home).write():
         pass
     assert home.warehouse.read_bytes() == before
+
+
+def test_a_server_that_finds_no_room_is_a_full_disk(home, monkeypatch):
+    monkeypatch.setattr("flows.running.local.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 0))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with pytest.raises(StorageError, match="no space left"):
+        wait_for_server(ended, 1, home.root / "server.log")
