@@ -104,7 +104,9 @@ class ArtifactStore:
             raise StorageError(
                 f"{len(matches)} artifacts match the id {artifact_id!r} under {self.home.objects}; `migaki status` lists them"
             )
-        return reference(json.loads((matches[0] / MANIFEST).read_text(encoding="utf-8")))
+        if (manifest := read_manifest(matches[0])) is None:
+            raise StorageError(f"the manifest of artifact {matches[0].name[:12]!r} is damaged: run its stage again, which makes it anew")
+        return reference(manifest)
 
     @contextmanager
     def draft(self, kind: Kind, key: str) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from flows.running.parameters import BUNDLED_EMBEDDER
 from storage.artifacts import ArtifactStore
 from storage.home import Home
 from storage.registry import champion_index
+from tasks.errors import MigakiError
 from tasks.models.reference import resolve
 
 if TYPE_CHECKING:
@@ -40,7 +41,18 @@ def open_champion(home: Home, loaded: "Embedder | None" = None, log: Callable[[s
 
     store = ArtifactStore(home)
     embedder = resolve(now.embedder or BUNDLED_EMBEDDER, home, log)
-    retriever = open_index(store.path(store.get(now.artifact_id)), embedder.path, embedder.checksum, loaded=loaded, exports=home.exports)
+    ref = store.get(now.artifact_id)
+    try:
+        retriever = open_index(store.path(ref), embedder.path, embedder.checksum, loaded=loaded, exports=home.exports)
+    except MigakiError:
+        raise
+    except Exception as error:  # whatever NumPy, FAISS or Arrow make of a damaged file
+        if store.is_whole(ref.kind, ref.id):
+            raise
+        raise MigakiError(
+            f"the index {ref.id[:12]} is damaged ({type(error).__name__}: its files are not what their checksums say): "
+            "run `migaki index` to make it anew"
+        ) from error
     return Serving(now.artifact_id, retriever)
 
 

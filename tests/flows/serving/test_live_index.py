@@ -12,6 +12,7 @@ from flows.running.parameters import RunSettings
 from flows.serving.live_index import LiveIndex, open_champion
 from storage.artifacts import ArtifactStore, canonical_json
 from storage.catalog import Catalog
+from storage.home import StorageError
 from storage.registry import champion_index, set_champion_index
 from tasks.errors import MigakiError
 from tasks.rag.bm25 import BM25
@@ -154,3 +155,18 @@ def test_texts_of_archived_indexes_leave_the_catalog(served):
     first, second = served.serve(), served.serve()
     rows = Catalog.of(served.home).query("SELECT DISTINCT artifact_id FROM chunks")
     assert [row["artifact_id"] for row in rows] == [second.id] and (ArtifactStore(served.home).path(first) / "chunks.parquet").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 and nothing", bytes(5000)])
+def test_a_damaged_index_is_one_message(served, damage):
+    ref = served.serve()
+    folder = ArtifactStore(served.home).path(ref)
+    for path in [path for path in folder.iterdir() if path.is_file() and path.name != "manifest.json"]:
+        kept = path.read_bytes()
+        path.write_bytes(damage)
+        with pytest.raises(MigakiError, match=r"damaged.*run `migaki index`"):
+            LiveIndex(served.home)
+        path.write_bytes(kept)
+    (folder / "manifest.json").write_bytes(damage)
+    with pytest.raises(StorageError, match="manifest of artifact .* damaged"):
+        LiveIndex(served.home)
