@@ -1,6 +1,6 @@
 """Chats on their way into the catalog: one at a time, or through `ChatLog`, which takes turns from many threads.
 
-A write of the catalog copies its file, so a server with many users writes many turns in one transaction.
+A write of the catalog copies its file, so a server with many users writes many turns in one transaction; until then they are in the journal.
 """
 
 import hashlib
@@ -16,8 +16,10 @@ import duckdb
 from storage.catalog import Catalog, insert, utc_now
 from storage.chats import KeptMessage, ListedConversation, conversations, delete_conversation, messages, rate
 from storage.home import Home, StorageError
+from storage.journal import Journal, abandoned
 
 Row = dict[str, Any]
+CANNOT_WRITE = (StorageError, OSError, duckdb.Error)
 
 
 def new_id() -> str:
@@ -66,25 +68,40 @@ class Batch:
         self.decisions += later.decisions
 
     def write(self, home: Home) -> None:
-        """All rows in one transaction. Raises: what `Catalog.write` raises."""
+        """All rows in one transaction; those that are there already are not entered again. Raises: what `Catalog.write` raises."""
         with Catalog.of(home).write() as connection:
-            insert(connection, "conversations", self.conversations)
-            insert(connection, "messages", _placed(connection, self.messages))
-            insert(connection, "safety_decisions", self.decisions)
+            insert(connection, "conversations", _new(connection, "conversations", self.conversations))
+            insert(connection, "messages", _placed(connection, _new(connection, "messages", self.messages)))
+            insert(connection, "safety_decisions", _new(connection, "safety_decisions", self.decisions))
+
+
+KEYS = {"conversations": "conversation_id", "messages": "message_id", "safety_decisions": "decision_id"}
+
+
+def _new(connection: duckdb.DuckDBPyConnection, table: str, rows: list[Row]) -> list[Row]:
+    """The rows that the table does not have."""
+    key = KEYS[table]
+    there = connection.execute(f"SELECT {key} FROM {table} WHERE {key} IN (SELECT unnest(?))", [[row[key] for row in rows]]).fetchall()
+    known = {name for (name,) in there}
+    return [row for row in rows if row[key] not in known]
 
 
 def _placed(connection: duckdb.DuckDBPyConnection, messages: list[Row]) -> list[Row]:
-    """The messages with their ordinals, after those that their conversations have already."""
+    """The messages with their ordinals, after those that their conversations have already. What was said in a conversation that its owner has deleted
+    meanwhile is dropped."""
     wanted = sorted({message["conversation_id"] for message in messages})
     last = dict(
         connection.execute(
-            "SELECT conversation_id, max(ordinal) FROM messages WHERE conversation_id IN (SELECT unnest(?)) GROUP BY ALL", [wanted]
+            """SELECT conversation_id, coalesce(max(ordinal), -1) FROM conversations LEFT JOIN messages USING (conversation_id)
+               WHERE conversation_id IN (SELECT unnest(?)) GROUP BY ALL""",
+            [wanted],
         ).fetchall()
     )
     placed = []
     for message in messages:
-        last[message["conversation_id"]] = last.get(message["conversation_id"], -1) + 1
-        placed.append(message | {"ordinal": last[message["conversation_id"]]})
+        if message["conversation_id"] in last:
+            last[message["conversation_id"]] += 1
+            placed.append(message | {"ordinal": last[message["conversation_id"]]})
     return placed
 
 
@@ -134,32 +151,70 @@ def keep_decisions(home: Home, decisions: Sequence[SafetyDecision]) -> None:
     Batch(decisions=_decision_rows(decisions)).write(home)
 
 
-class ChatLog:
-    """Keeps turns from many threads: each is taken at once and written with the others of the same moment, by a thread of its own.
+def recover(home: Home) -> int:
+    """Enter what processes that ended before could not; returns how many rows. Raises: what `Catalog.write` raises; then it goes on waiting."""
+    with abandoned(home) as records:
+        batch = Batch()
+        for record in records:
+            batch.extend(Batch(**{kind: [_timed(row) for row in rows] for kind, rows in record.items()}))
+        if batch:
+            batch.write(home)
+        return len(batch)
 
-    What was taken is lost only if the process is killed within `delay` seconds, or if the catalog cannot be written for so long that more
-    than `limit` rows wait. Reads and ratings write what waits first, so everybody sees the turn that just ended. Close it, or use it in a `with`.
+
+def _timed(row: Row) -> Row:
+    """A row as it was before it became JSON."""
+    return row | {name: datetime.fromisoformat(row[name]) for name in ("ts", "started") if name in row}
+
+
+class ChatLog:
+    """Keeps turns from many threads: each goes into the journal at once, and into the catalog with the others of the same moment, by a thread of its own.
+
+    What was taken is on the disk. Reads and ratings enter what waits first, so everybody sees the turn that just ended. A conversation is entered with
+    its first turn. Close it, or use it in a `with`.
     """
 
     def __init__(self, home: Home, *, delay: float = 0.5, enough: int = 100, limit: int = 20_000, on_log: Callable[[str], object] = print):
-        """`delay` is how long a turn may wait for others, in seconds; with `enough` rows waiting they are written at once."""
+        """`delay` is how long a turn may wait for others, in seconds; with `enough` rows waiting they are entered at once; at most `limit` wait."""
         self.home, self.delay, self.enough, self.limit, self.on_log = home, delay, enough, limit, on_log
-        self.lost = 0  # rows given up because the catalog could not be written
+        self._journal = Journal(home)
+        self._begun: dict[str, Conversation] = {}
         self._waiting, self._lock, self._writing = Batch(), threading.Lock(), threading.Lock()
         self._on_the_way = 0  # rows that are being written: they come back where that fails
         self._some, self._now, self._ending = threading.Event(), threading.Event(), threading.Event()
+        try:
+            recover(home)
+        except CANNOT_WRITE as error:
+            on_log(f"chats that were kept before cannot be entered for now: {error}")
         self._thread = threading.Thread(target=self._write_on, name="chat log", daemon=True)
         self._thread.start()
 
     def begin_conversation(self, conversation: Conversation) -> str:
-        self._take(Batch(conversations=[asdict(conversation)]))
+        with self._lock:
+            self._begun[conversation.conversation_id] = conversation
         return conversation.conversation_id
 
-    def keep_turn(self, conversation_id: str, turn: Mapping[str, Any]) -> None:
-        self._take(Batch(messages=_message_rows(conversation_id, turn)))
+    def keep_turn(self, conversation_id: str, turn: Mapping[str, Any], decisions: Sequence[SafetyDecision] = ()) -> None:
+        """Keep a question and its answer, and what the safety filters decided of them; on the disk when this returns.
+
+        Raises:
+            OSError: they cannot be kept: the disk is full, say, or too much waits for a catalog that cannot be written.
+        """
+        batch = Batch(messages=_message_rows(conversation_id, turn), decisions=_decision_rows(decisions))
+        with self._lock:
+            begun = self._begun.get(conversation_id)
+            if begun is not None:
+                batch.conversations.append(asdict(begun))
+            number = self._take(batch)
+            self._begun.pop(conversation_id, None)
+        self._journal.sync(number)
 
     def keep_decisions(self, decisions: Sequence[SafetyDecision]) -> None:
-        self._take(Batch(decisions=_decision_rows(decisions)))
+        """Raises OSError, as `keep_turn` does."""
+        if decisions:
+            with self._lock:
+                number = self._take(Batch(decisions=_decision_rows(decisions)))
+            self._journal.sync(number)
 
     def conversations(self, owner: str) -> list[ListedConversation]:
         self.flush()
@@ -167,26 +222,35 @@ class ChatLog:
 
     def messages(self, conversation_id: str, owner: str) -> list[KeptMessage]:
         self.flush()
+        begun = self._begun.get(conversation_id)
+        if begun is not None and begun.owner == owner:
+            return []
         return messages(self.home, conversation_id, owner)
 
     def delete_conversation(self, conversation_id: str, owner: str) -> None:
+        begun = self._begun.get(conversation_id)
+        if begun is not None and begun.owner == owner:
+            self._begun.pop(conversation_id, None)
+            return
         self.flush()
         delete_conversation(self.home, conversation_id, owner)
 
     def rate(self, turn_id: str, owner: str, rating: int, correction: str | None = None) -> None:
+        """In the catalog when this returns."""
         self.flush()
         rate(self.home, turn_id, owner, rating, correction)
 
     def flush(self) -> None:
-        """Write what waits. Raises what `Catalog.write` raises; then it goes on waiting."""
+        """Enter what waits. Raises what `Catalog.write` raises; then it goes on waiting."""
         with self._writing:
             with self._lock:
-                batch, self._waiting = self._waiting, Batch()
-                self._on_the_way = len(batch)
                 self._some.clear()
                 self._now.clear()
-            if not batch:
-                return
+                if not self._waiting:
+                    return
+                segments = self._journal.rotate()
+                batch, self._waiting = self._waiting, Batch()
+                self._on_the_way = len(batch)
             try:
                 batch.write(self.home)
             except BaseException:
@@ -197,16 +261,18 @@ class ChatLog:
                 raise
             with self._lock:
                 self._on_the_way = 0
+            self._journal.drop(segments)
 
     def close(self) -> None:
-        """Write what waits and end the thread."""
+        """Enter what waits and end the thread."""
         self._ending.set()
         self._some.set()
         self._now.set()
         self._thread.join()
         self._try_to_write()
-        if missing := self.lost + len(self._waiting):
-            self.on_log(f"{missing} rows of chats could not be kept")
+        if missing := len(self._waiting):
+            self.on_log(f"{missing} rows of chats wait in the journal of this home; they are entered at the next start")
+        self._journal.close()
 
     def __enter__(self) -> Self:
         return self
@@ -214,15 +280,16 @@ class ChatLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take(self, batch: Batch) -> None:
-        with self._lock:
-            if self._on_the_way + len(self._waiting) + len(batch) > self.limit:
-                self.lost += len(batch)
-                return
-            self._waiting.extend(batch)
-            self._some.set()
-            if len(self._waiting) >= self.enough:
-                self._now.set()
+    def _take(self, batch: Batch) -> int:
+        """Write into the journal, under the lock: a segment holds what one write of the catalog enters. Returns the number to `sync`."""
+        if self._on_the_way + len(self._waiting) + len(batch) > self.limit:
+            raise OSError(f"{self.limit:,} rows of chats wait for a catalog that cannot be written")
+        number = self._journal.write(asdict(batch))
+        self._waiting.extend(batch)
+        self._some.set()
+        if len(self._waiting) >= self.enough:
+            self._now.set()
+        return number
 
     def _write_on(self) -> None:
         while not self._ending.is_set():
@@ -235,7 +302,7 @@ class ChatLog:
         """Whether it worked. A catalog that cannot be written now must not end the chat: it is told, and tried again."""
         try:
             self.flush()
-        except (StorageError, OSError, duckdb.Error) as error:
-            self.on_log(f"chats cannot be kept for now ({len(self._waiting)} rows wait): {error}")
+        except CANNOT_WRITE as error:
+            self.on_log(f"chats cannot be entered for now ({len(self._waiting)} rows wait in the journal): {error}")
             return False
         return True

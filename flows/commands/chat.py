@@ -62,8 +62,8 @@ class Desk:
         if self.conversation is None:
             about = self.opened.about
             self.conversation = self.log.begin_conversation(Conversation(about.version or about.model, about.index or None, CHANNEL, OWNER))
-        self.log.keep_turn(self.conversation, asdict(turn))
-        self.log.keep_decisions([SafetyDecision(turn.turn_id, **decision) for decision in turn.decisions])
+        with told():
+            self.log.keep_turn(self.conversation, asdict(turn), [SafetyDecision(turn.turn_id, **decision) for decision in turn.decisions])
 
     def rate(self, turn_id: str, rating: int, correction: str | None) -> None:
         with told():
@@ -95,6 +95,8 @@ def told() -> Iterator[None]:
         yield
     except StorageError as error:
         raise MigakiError(str(error)) from error
+    except OSError as error:
+        raise MigakiError(f"this could not be kept: {error}") from error
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flows.commands.show import console
 from flows.running.local import interrupted
 from flows.serving.engine import Opened, open_champion_index, open_engine, with_champion
-from storage.chat_log import ChatLog, Conversation, SafetyDecision
+from storage.chat_log import CANNOT_WRITE, ChatLog, Conversation, SafetyDecision
 from storage.chats import KeptMessage, UnknownChat
 from storage.home import Home
 from storage.registry import Artifact, Index, Model, champion, champion_index, newest_classifier
@@ -91,6 +91,11 @@ def make_server(opened: Opened, settings: ServeSettings, tokens: Tokens, log: Ch
     return uvicorn.Server(config), app.state.service
 
 
+def decisions_of(turn: "Turn") -> list[SafetyDecision]:
+    """What the safety filters decided in a turn."""
+    return [SafetyDecision(turn.turn_id, **decision) for decision in turn.decisions]
+
+
 class KeptChats:
     """Conversations in the catalog, as `tasks.chatbot.web.service.Chats` wants them."""
 
@@ -101,34 +106,36 @@ class KeptChats:
         return self.log.begin_conversation(Conversation(self.model_id, self.index_id, "page", owner, title))
 
     def keep(self, conversation_id: str, turn: "Turn") -> None:
-        self.log.keep_turn(conversation_id, asdict(turn))
-        self.note(turn)
+        self.log.keep_turn(conversation_id, asdict(turn), decisions_of(turn))
 
     def note(self, turn: "Turn") -> None:
-        self.log.keep_decisions([SafetyDecision(turn.turn_id, **decision) for decision in turn.decisions])
+        self.log.keep_decisions(decisions_of(turn))
 
     def conversations(self, owner: str) -> list[dict[str, Any]]:
         return [{"id": talk.conversation_id, "title": talk.title, "last": talk.last.isoformat()} for talk in self.log.conversations(owner)]
 
     def messages(self, conversation_id: str, owner: str) -> list[dict[str, Any]]:
-        with _unknown_is_lookup():
+        with _as_the_page_expects():
             return [_as_shown(message) for message in self.log.messages(conversation_id, owner)]
 
     def delete(self, conversation_id: str, owner: str) -> None:
-        with _unknown_is_lookup():
+        with _as_the_page_expects():
             self.log.delete_conversation(conversation_id, owner)
 
     def rate(self, turn_id: str, owner: str, rating: int, correction: str | None) -> None:
-        with _unknown_is_lookup():
+        with _as_the_page_expects():
             self.log.rate(turn_id, owner, rating, correction)
 
 
 @contextmanager
-def _unknown_is_lookup() -> Iterator[None]:
+def _as_the_page_expects() -> Iterator[None]:
+    """Errors of the store as `Chats` names them."""
     try:
         yield
     except UnknownChat as error:
         raise LookupError(str(error)) from error
+    except CANNOT_WRITE as error:
+        raise OSError(str(error)) from error
 
 
 def _as_shown(message: KeptMessage) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.artifacts import ArtifactStore
+from storage.chat_log import recover
 from storage.chats import rated_conversations
 from storage.files import replacing
 from storage.home import Home
@@ -69,6 +70,7 @@ def gather(home: Home, settings: HarvestSettings) -> "Harvest":
     from tasks.flywheel.harvest import harvest
     from tasks.rag.labels import quoting, standing
 
+    recover(home)
     guard, store, index = Guard(), ArtifactStore(home), champion_index(home)
 
     def unsafe(text: str) -> bool:

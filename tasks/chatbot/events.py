@@ -87,6 +87,7 @@ class Ended:
     """The turn is over."""
 
     turn: Turn
+    kept: bool = True  # not where a disk is full: what was said is shown, and gone with the window
 
 
 Event = Found | Called | Returned | Piece | Refused | Ended

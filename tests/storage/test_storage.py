@@ -17,6 +17,7 @@ from storage.catalog import Catalog, insert, newest_migration, utc_now
 from storage.checkpoints import Checkpoint
 from storage.home import Home, StorageError
 from storage.registry import Promotion, begin_run, champion, end_run, rebuild, record_promotion, register
+from tests import ROOT
 
 FACTS = {
     "stage": "test",
@@ -289,3 +290,29 @@ def test_dropping_a_checkpoint_takes_what_killed_writers_left_and_minds_nobody_e
     checkpoint.drop()
     monkeypatch.undo()
     assert list(checkpoint.path.parent.glob("*")) == [other.path]
+
+
+def test_a_slow_reader_holds_up_no_writer_of_its_process_or_another(tmp_path):
+    catalog, reading, done = Catalog(tmp_path / "c.duckdb"), threading.Event(), threading.Event()
+    with catalog.write() as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS x")
+
+    def read() -> None:
+        with catalog.read() as connection:
+            reading.set()
+            done.wait(30)
+            seen.append(connection.execute("SELECT count(*) FROM t").fetchone())
+
+    seen: list = []
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert reading.wait(30)
+    begun = time.monotonic()
+    with catalog.write() as connection:
+        connection.execute("INSERT INTO t VALUES (2)")
+    other = "import sys; from pathlib import Path; from storage.catalog import Catalog\nwith Catalog(Path(sys.argv[1])).write() as c: c.execute('INSERT INTO t VALUES (3)')"
+    subprocess.run([sys.executable, "-c", other, catalog.path], cwd=ROOT, check=True, timeout=30)
+    assert time.monotonic() - begun < 20 and catalog.query("SELECT count(*) AS n FROM t") == [{"n": 3}]
+    done.set()
+    thread.join()
+    assert seen == [(1,)] and [path.name for path in tmp_path.iterdir() if ".read" in path.name] == []

@@ -76,10 +76,7 @@ def page_routes(service: Service) -> APIRouter:
 
     @router.post("/rate", status_code=204)
     def rate(rating: Rating, user: Asker) -> None:
-        try:
-            chats.rate(rating.turn, user.owner, rating.rating, (rating.correction or "").strip() or None)
-        except LookupError as error:
-            raise ApiError(404, "unknown_turn", f"you have no answer {rating.turn!r} to rate", "turn") from error
+        keep_rating(service, rating, user)
 
     @router.post("/stop", status_code=204)
     async def stop(asked: Stop, user: Asker) -> None:
@@ -101,6 +98,19 @@ def page_routes(service: Service) -> APIRouter:
         return EventSourceResponse(turn(service, asked, user, earlier), ping=15, send_timeout=service.settings.reading_seconds)
 
     return router
+
+
+def keep_rating(service: Service, rating: Rating, user: User) -> None:
+    """Raises:
+    ApiError: 404, the answer is not theirs; 507, it cannot be kept.
+    """
+    try:
+        service.chats.rate(rating.turn, user.owner, rating.rating, (rating.correction or "").strip() or None)
+    except LookupError as error:
+        raise ApiError(404, "unknown_turn", f"you have no answer {rating.turn!r} to rate", "turn") from error
+    except OSError as error:
+        log.warning("a rating could not be kept: %s", error)
+        raise ApiError(507, "not_kept", "it could not be kept: the server's disk may be full; try again later") from error
 
 
 def check_question(question: str, longest: int) -> None:

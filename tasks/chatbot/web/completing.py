@@ -142,8 +142,14 @@ class Completing:
         for event in engine.answer(self.conversation, asked, self.user.groups, self.stop, wanted, salt=self.user.salt, **more):
             if isinstance(event, Ended):
                 self._use(talk, event.turn.tokens)
-                self.service.chats.note(event.turn)
+                self._note(event.turn)
             yield event
+
+    def _note(self, turn: Turn) -> None:
+        try:
+            self.service.chats.note(turn)
+        except OSError as error:  # the answer is the client's to keep
+            log.warning("what the filters decided could not be kept: %s", error)
 
     def _use(self, talk: list[Message], completion: int) -> None:
         head = [{"role": "system", "content": self.conversation.system}] if self.conversation.system else []

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Protocol, TypeVar
 
 from fastapi import Depends, Request
@@ -74,10 +74,12 @@ class Chats(Protocol):
         """A new conversation's id, which cannot be guessed."""
         ...
 
-    def keep(self, conversation_id: str, turn: Turn) -> None: ...
+    def keep(self, conversation_id: str, turn: Turn) -> None:
+        """It is on the disk when this returns. Raises OSError where it cannot be."""
+        ...
 
     def note(self, turn: Turn) -> None:
-        """Log what the safety filters decided in a turn of which nothing else is kept."""
+        """Log what the safety filters decided in a turn of which nothing else is kept. Raises OSError as `keep` does."""
         ...
 
     def conversations(self, owner: str) -> list[dict[str, Any]]:
@@ -97,7 +99,7 @@ class Chats(Protocol):
         ...
 
     def rate(self, turn_id: str, owner: str, rating: int, correction: str | None) -> None:
-        """Rating -1, 0 or 1. Raises LookupError where the owner has no such turn."""
+        """Rating -1, 0 or 1, on the disk when this returns. Raises LookupError where the owner has no such turn, and OSError as `keep` does."""
         ...
 
 
@@ -189,7 +191,11 @@ def kept(chats: Chats, conversation_id: str, events: Iterator[Event]) -> Iterato
     """Pass events on and keep the turn before its end is told, so that it can be rated at once."""
     for event in events:
         if isinstance(event, Ended):
-            chats.keep(conversation_id, event.turn)
+            try:
+                chats.keep(conversation_id, event.turn)
+            except OSError as error:
+                log.warning("an answer could not be kept: %s", error)
+                event = replace(event, kept=False)
         yield event
 
 

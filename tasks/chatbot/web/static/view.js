@@ -90,8 +90,9 @@ export class Answer {
     this.progress.textContent = t("writing");
   }
 
-  ended({ turn }) {
-    this.show(turn);
+  ended({ turn, kept }) {
+    this.show(kept ? turn : { ...turn, turn_id: null }); // what is not kept cannot be rated
+    if (!kept) this.fail(t("not_kept"));
     this.on.say(t("answered"));
   }
 

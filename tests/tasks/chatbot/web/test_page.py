@@ -211,3 +211,27 @@ def test_what_goes_wrong_is_told_in_japanese_too():
 def test_what_is_served_is_told():
     about = client().get("/api/about").json()
     assert (about["model"], about["index"], about["documents"]) == ("SmolLM2-135M-Instruct", "9b12aa00ff31", 14)
+
+
+class Full(MemoryChats):
+    """Keeps nothing: the disk is full."""
+
+    def keep(self, conversation_id, turn):
+        raise OSError("No space left on device")
+
+    def note(self, turn):
+        raise OSError("No space left on device")
+
+    def rate(self, turn_id, owner, rating, correction):
+        raise OSError("No space left on device")
+
+
+def test_an_answer_that_cannot_be_kept_is_shown_and_said_so():
+    http = client(ScriptedEngine(), Full())
+    events = ask(http, "hello")
+    assert events[-1][0] == "ended" and events[-1][1]["kept"] is False and events[-1][1]["turn"]["answer"]
+    told = http.post("/api/rate", json={"turn": "t", "rating": 1})
+    assert told.status_code == 507 and told.json()["error"]["code"] == "not_kept"
+    assert ask(client(ScriptedEngine()), "hello")[-1][1]["kept"] is True
+    answer = http.post("/v1/chat/completions", json={"model": "migaki", "messages": [{"role": "user", "content": "hello"}]})
+    assert answer.status_code == 200 and answer.json()["choices"][0]["message"]["content"]
