@@ -72,7 +72,7 @@ def add_talking(add: Callable[..., argparse.ArgumentParser]) -> None:
     server = add("serve", "serve the champion: a web page, and an API for OpenAI's clients", epilog=settings_help("serve", "chat", "tools"))
     server.add_argument("--host", help="address to listen on (default 127.0.0.1); beyond loopback a token file is needed")
     server.add_argument("--port", type=int, help="port to listen on (default 8400; 0 takes a free one)")
-    server.add_argument("--token-file", type=Path, metavar="FILE", help="who may ask: token[:group,group][:name] on each line")
+    server.add_argument("--token-file", type=Path, metavar="FILE", help="who may ask: token[:group,group][:name[:role]] on each line")
     server.add_argument("--artifact", metavar="ID", help="serve this model instead of the champion")
     server.add_argument("--open", action="store_true", help="open the page in a browser, where there is a display")
     labels = add("label", "compare answers of two models; the next run learns from it")

@@ -20,8 +20,9 @@ from storage.chat_log import CANNOT_WRITE, ChatLog, Conversation, SafetyDecision
 from storage.chats import KeptMessage, UnknownChat
 from storage.home import Home
 from storage.registry import Artifact, Index, Model, champion, champion_index, newest_classifier
-from tasks.chatbot.web.auth import NO_TOKENS, Tokens, check_exposure, is_loopback, read_tokens
+from tasks.chatbot.web.auth import check_exposure, is_loopback
 from tasks.chatbot.web.settings import ServeSettings
+from tasks.chatbot.web.tokens import NO_TOKENS, TokenFile, Tokens
 from tasks.errors import MigakiError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tasks.chatbot.web.service import Service
 
 LOOK = 2.0  # seconds between looks for other champions
+TOKENS_LOOK = 1.0  # seconds between looks at the token file
 
 
 def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, token_file: Path | None, show: bool) -> dict[str, Any]:
@@ -41,7 +43,8 @@ def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, 
         MigakiError: a setting or the token file is wrong, the address is taken, or there is nothing to serve.
     """
     settings = ServeSettings.build("serve", said.get("serve", {}))
-    tokens = read_tokens(token_file) if token_file else NO_TOKENS
+    file = TokenFile(token_file) if token_file else None
+    tokens = file.tokens if file else NO_TOKENS
     check_exposure(settings.host, tokens)
     with listening(settings) as sockets, ChatLog(home, on_log=console.print) as log:
         opened = open_engine(home, artifact, said)
@@ -50,8 +53,11 @@ def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, 
         announce(url, settings, tokens, opened)
         del opened  # when the champion changes, nothing but the answers being made may hold the model
         fixed, over = artifact is not None or bool(service.engine.settings.server), threading.Event()
-        follower = threading.Thread(target=follow_champions, args=(home, service, not fixed, over), daemon=True)
-        follower.start()
+        followers = [threading.Thread(target=follow_champions, args=(home, service, not fixed, over), daemon=True)]
+        if file and file.path.is_file():  # not a pipe, which gives its tokens once
+            followers.append(threading.Thread(target=follow_tokens, args=(file, over), daemon=True))
+        for follower in followers:
+            follower.start()
         if show:
             threading.Thread(target=show_page, args=(server, url), daemon=True).start()
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises what ended it again: by then it must not end the process
@@ -62,7 +68,8 @@ def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, 
             console.print("stopped")
         finally:
             over.set()
-            follower.join()  # a thread inside DuckDB or torch must not outlive the program
+            for follower in followers:
+                follower.join()  # a thread inside DuckDB or torch must not outlive the program
             service.engine.backend.close()
     return {"url": url}
 
@@ -191,6 +198,17 @@ def show_page(server: "uvicorn.Server", url: str) -> None:
         time.sleep(0.1)
     if sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         webbrowser.open(url)
+
+
+def follow_tokens(file: TokenFile, over: threading.Event) -> None:
+    """Let in whom the token file names now. What cannot be followed any more lets nobody in."""
+    while not over.wait(TOKENS_LOOK):
+        try:
+            if told := file.look():
+                console.print(told)
+        except Exception as error:
+            file.tokens.replace({})
+            console.print(f"the token file {str(file.path)!r} cannot be followed, so no token works: {error}")
 
 
 def follow_champions(home: Home, service: "Service", model: bool, over: threading.Event) -> None:

@@ -14,8 +14,8 @@ from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.web.about import About
 from tasks.chatbot.web.app import create_app
-from tasks.chatbot.web.auth import Tokens
 from tasks.chatbot.web.settings import ServeSettings
+from tasks.chatbot.web.tokens import NO_TOKENS
 from tasks.errors import MigakiError
 from tasks.inference.backend import BackendStats, Sampling, Unavailable
 
@@ -152,7 +152,7 @@ class MemoryChats:
 
 
 def app(engine=None, chats=None, tokens=None, **settings):
-    return create_app(engine or ScriptedEngine(), chats or MemoryChats(), ABOUT, ServeSettings(**settings), tokens or Tokens([]))
+    return create_app(engine or ScriptedEngine(), chats or MemoryChats(), ABOUT, ServeSettings(**settings), tokens or NO_TOKENS)
 
 
 def client(*arguments, headers=None, **settings) -> TestClient:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from tasks.chatbot.web.errors import ApiError
 from tasks.chatbot.web.limits import Slots
+from tasks.chatbot.web.tokens import NO_TOKENS, Tokens, withdrawn
 
 GRACE = 15.0  # seconds that an answer may take to stop when it is told to
 LOOK = 0.25  # seconds between looks at whether a client is still there
@@ -23,28 +24,37 @@ T = TypeVar("T")
 
 
 async def answering(
-    produce: Callable[[], Iterator[T]], stop: threading.Event, slots: Slots, seconds: float, owner: str = ""
+    produce: Callable[[], Iterator[T]], stop: threading.Event, slots: Slots, seconds: float, owner: str = "", tokens: Tokens = NO_TOKENS
 ) -> AsyncGenerator[T, None]:
     """The events of `produce()`, which runs in a thread once there is a slot.
 
-    After `seconds`, and when the iteration is left early, `stop` is set.
+    After `seconds`, when the owner's token is taken back, and when the iteration is left early, `stop` is set.
 
     Raises:
-        ApiError: no slot came, or the answer did not end even when it was stopped.
+        ApiError: no slot came, the answer did not end even when it was stopped, or the token was taken back, be it while this waited.
     """
-    await slots.take(owner)
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Any] = asyncio.Queue()  # of events, or an exception, then ENDED
-    threading.Thread(target=_run, args=(produce, loop, queue, slots, owner), daemon=True, name="answer").start()
-    timer, deadline = loop.call_later(seconds, stop.set), time.monotonic() + seconds + GRACE
-    try:
-        while (event := await _next(queue, deadline)) is not ENDED:
-            if isinstance(event, Exception):
-                raise event
-            yield event
-    finally:
-        timer.cancel()
+
+    def taken_back() -> None:
         stop.set()
+        slots.dismiss(owner, withdrawn())
+        while not queue.empty():  # what was not sent yet is not sent any more
+            queue.get_nowait()
+        queue.put_nowait(withdrawn())
+
+    with tokens.held(owner, taken_back):
+        await slots.take(owner)
+        threading.Thread(target=_run, args=(produce, loop, queue, slots, owner), daemon=True, name="answer").start()
+        timer, deadline = loop.call_later(seconds, stop.set), time.monotonic() + seconds + GRACE
+        try:
+            while (event := await _next(queue, deadline)) is not ENDED:
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+        finally:
+            timer.cancel()
+            stop.set()
 
 
 def _run(

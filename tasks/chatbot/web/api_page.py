@@ -15,9 +15,9 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from tasks.chatbot.events import Ended, Event
-from tasks.chatbot.web.auth import User
 from tasks.chatbot.web.errors import ApiError, failed
 from tasks.chatbot.web.service import Asker, Service, kept, title_of
+from tasks.chatbot.web.tokens import User
 
 log = logging.getLogger("migaki.web")
 
@@ -56,6 +56,7 @@ def page_routes(service: Service) -> APIRouter:
         return asdict(service.about) | {
             "documents": service.documents_for(user),
             "user": user.name,
+            "role": user.role,
             "max_question": service.settings.max_question,
         }
 

@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 from tasks.chatbot.web.about import About
 from tasks.chatbot.web.api_page import page_routes
 from tasks.chatbot.web.api_v1 import openai_routes
-from tasks.chatbot.web.auth import NO_TOKENS, Tokens
 from tasks.chatbot.web.errors import ApiError, in_words
 from tasks.chatbot.web.gate import Gate
 from tasks.chatbot.web.limits import Slots
 from tasks.chatbot.web.metrics import Metrics
 from tasks.chatbot.web.service import Chats, Engine, Service
 from tasks.chatbot.web.settings import ServeSettings
+from tasks.chatbot.web.tokens import NO_TOKENS, Tokens
 
 STATIC = Path(__file__).parent / "static"
 
@@ -28,7 +28,7 @@ def create_app(engine: Engine, chats: Chats, about: About, settings: ServeSettin
     """The server's application. Without tokens it must listen on loopback alone, which `auth.check_exposure` sees to."""
     each = (settings.max_concurrent_each, settings.max_waiting_each) if tokens else ()
     slots = Slots(settings.max_concurrent, settings.max_waiting, settings.waiting_seconds, *each)
-    service = Service(engine, chats, about, settings, slots, Metrics(slots, lambda: service.engine.backend.stats))
+    service = Service(engine, chats, about, settings, slots, Metrics(slots, lambda: service.engine.backend.stats), tokens)
     app = FastAPI(title="Migaki", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.service = service
     app.include_router(page_routes(service))

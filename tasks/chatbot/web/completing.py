@@ -18,11 +18,11 @@ from tasks.chatbot.tools.bounds import UnusableSchema
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
-from tasks.chatbot.web.auth import User
 from tasks.chatbot.web.errors import ApiError, failed
 from tasks.chatbot.web.request_v1 import Completion, FunctionCall, NamedTool, check_size, dialogue
 from tasks.chatbot.web.service import Service
 from tasks.chatbot.web.stops import StopAt
+from tasks.chatbot.web.tokens import User
 from tasks.errors import MigakiError
 from tasks.inference.backend import Reason, Sampling
 from tasks.text.messages import Message

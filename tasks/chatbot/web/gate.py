@@ -11,13 +11,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tasks.chatbot.web.auth import LOOPBACK_NAMES, Tokens, User, bearer, check_origin
+from tasks.chatbot.web.auth import LOOPBACK_NAMES, at_the_machine, bearer, check_origin
 from tasks.chatbot.web.errors import ApiError
 from tasks.chatbot.web.json_body import check_json
 from tasks.chatbot.web.limits import Buckets
 from tasks.chatbot.web.metrics import Metrics
 from tasks.chatbot.web.settings import ServeSettings
+from tasks.chatbot.web.tokens import Tokens, User, withdrawn
 
+GRACE = 2.0  # seconds in which a request whose token was taken back may end by itself, with an error that says so
 GUARDED = ("/api/", "/v1/", "/metrics")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -50,15 +52,38 @@ class Gate:
             scope.setdefault("state", {})["user"] = self._user(scope, headers) if guarded else User()
             if scope["method"] in ("POST", "PUT", "PATCH"):
                 receive = await self._body(headers, receive)
+            await self._while_held(scope, receive, send)
         except ApiError as error:
             await error.response()(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
+
+    async def _while_held(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and end it when its token is taken back: one whose client reads nothing would never end by itself.
+
+        Raises:
+            ApiError: 401, the token was taken back before the answer began.
+        """
+        begun, loop = False, asyncio.get_running_loop()
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(None) as limit:
+                with self.tokens.held(scope["state"]["user"].owner, lambda: limit.reschedule(loop.time() + GRACE)):
+                    await self.app(scope, receive, watched)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            if not begun:
+                raise withdrawn() from error
+            # Otherwise the answer breaks off here: uvicorn closes the connection of one that is not complete.
 
     def _user(self, scope: Scope, headers: Headers) -> User:
         """Whose request it is. Wrong tokens are charged to the address, so that guessing is slow."""
         address = (scope.get("client") or ("unknown", 0))[0]
-        user = self.tokens.find(bearer(headers)) if self.tokens else User()
+        user = self.tokens.find(bearer(headers)) if self.tokens else at_the_machine(headers)
         wait = self.buckets.take(user.owner if user and user.owner else address)
         if wait:
             raise ApiError(429, "rate_limit_exceeded", f"too many requests; the next is accepted in {wait:.0f} seconds", retry_after=wait)

@@ -81,7 +81,7 @@ class Slots:
             async with asyncio.timeout(self.seconds):
                 await turn
         except BaseException as error:
-            if turn.done() and not turn.cancelled():  # its turn came in the same moment
+            if turn.done() and not turn.cancelled() and turn.exception() is None:  # its turn came in the same moment
                 self.give(owner)
             self._queue = [waiting for waiting in self._queue if waiting[1] is not turn]
             if isinstance(error, TimeoutError):
@@ -89,6 +89,12 @@ class Slots:
                     503, "busy", f"no turn came within {self.seconds:g} seconds; try again in a moment", retry_after=15
                 ) from error
             raise
+
+    def dismiss(self, owner: str, error: ApiError) -> None:
+        """Whoever waits for this user waits no longer: `take` raises the error."""
+        for one, turn in self._queue:
+            if one == owner and not turn.done():
+                turn.set_exception(error)
 
     def give(self, owner: str = "") -> None:
         self.active -= 1

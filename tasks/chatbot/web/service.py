@@ -17,11 +17,11 @@ from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.web.about import About
 from tasks.chatbot.web.answering import answering
-from tasks.chatbot.web.auth import User
 from tasks.chatbot.web.errors import ApiError, unavailable
 from tasks.chatbot.web.limits import Slots
 from tasks.chatbot.web.metrics import Metrics
 from tasks.chatbot.web.settings import ServeSettings
+from tasks.chatbot.web.tokens import NO_TOKENS, Tokens, User
 from tasks.chatbot.web.withholding import as_seen_today
 from tasks.errors import MigakiError
 from tasks.inference.backend import Backend, Sampling, Unavailable
@@ -119,6 +119,7 @@ class Service:
     settings: ServeSettings
     slots: Slots
     metrics: Metrics
+    tokens: Tokens = NO_TOKENS
     running: dict[str, Running] = field(default_factory=dict)  # by answer id
     talking: set[str] = field(default_factory=set)  # conversations that are being answered
 
@@ -146,10 +147,11 @@ class Service:
         """The events of `produce()`, counted.
 
         Raises:
-            ApiError: what `answering` raises, 503 where the model answers nobody, and 400 for what whoever asked can mend.
+            ApiError: what `answering` raises, 401 as soon as the owner's token is taken back, 503 where the model answers nobody, and 400 for what whoever asked can mend.
         """
         asked = time.monotonic()
-        events = answering(lambda: self.metrics.watch(produce(), channel, asked), stop, self.slots, self.settings.answer_seconds, owner)
+        seconds = self.settings.answer_seconds
+        events = answering(lambda: self.metrics.watch(produce(), channel, asked), stop, self.slots, seconds, owner, self.tokens)
         try:
             async with aclosing(events):
                 async for event in events:

@@ -23,7 +23,7 @@ async function attempt(work) {
     await work();
     return true;
   } catch (error) {
-    if (error.status === 401) signIn(Boolean(token()));
+    if (error.code === "invalid_token") signIn(Boolean(token()));
     else notice(wordsOf(error));
     return false;
   }
@@ -126,7 +126,7 @@ async function submit() {
     attempt(refresh); // meanwhile the next question may come
   } catch (error) {
     if (running.abort.signal.aborted) return;
-    if (error.status === 401) signIn(Boolean(token()));
+    if (error.code === "invalid_token") signIn(Boolean(token()));
     answer.fail(wordsOf(error));
     if (!answer.text && !field.value) field.value = text; // nothing was lost but time
     if (running.first && error.status) forget();
@@ -309,7 +309,8 @@ function showVersion() {
   const { about } = state;
   if (!about) return;
   const model = [about.model, about.precision, about.version.slice(0, 7)].filter(Boolean).join(" ");
-  $("version").textContent = `${model} · ${about.index ? t("index", { version: about.index.slice(0, 7) }) : t("noIndex")}`;
+  const index = about.index ? t("index", { version: about.index.slice(0, 7) }) : t("noIndex");
+  $("version").textContent = [about.user && t("who", { name: about.user, role: t(about.role) }), model, index].filter(Boolean).join(" · ");
   $("version").title = `${about.model} ${about.version}\n${about.index}`;
 }
 

@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
-from tasks.chatbot.web.auth import NO_TOKENS, check_exposure, is_loopback, read_tokens
+from tasks.chatbot.web.auth import check_exposure, is_loopback
 from tasks.chatbot.web.errors import ApiError
 from tasks.chatbot.web.limits import REMEMBERED, Buckets, Slots
+from tasks.chatbot.web.tokens import NO_TOKENS, TokenFile
 from tasks.errors import MigakiError
 from tests.helpers.web import MemoryChats, ScriptedEngine, ask, client
 
@@ -18,7 +19,7 @@ ANNA, BEN = "anna-0123456789abcdef", "ben-0123456789abcdef"
 def tokens(tmp_path):
     file = tmp_path / "tokens"
     file.write_text(f"# who may ask\n{ANNA}:staff, board:Anna\n\n{BEN}\n", encoding="utf-8")
-    return read_tokens(file)
+    return TokenFile(file).tokens
 
 
 def with_token(token, **rest):
@@ -44,9 +45,9 @@ def test_token_files_that_would_not_protect_are_refused(tmp_path, content, words
     file = tmp_path / "tokens"
     file.write_text(content, encoding="utf-8")
     with pytest.raises(MigakiError, match=words):
-        read_tokens(file)
+        TokenFile(file)
     with pytest.raises(MigakiError, match="cannot be read"):
-        read_tokens(tmp_path / "absent")
+        TokenFile(tmp_path / "absent")
 
 
 def test_beyond_loopback_nothing_starts_without_tokens(tokens):
