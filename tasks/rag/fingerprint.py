@@ -5,6 +5,7 @@ from typing import Any
 from storage.artifacts import content_key
 from storage.home import Home
 from storage.queries.tables import table_names, table_rows
+from storage.tables import TABLES
 from tasks.documents.finding import find_documents, split_columns
 from tasks.documents.parsed import Parsed, Unreadable
 from tasks.documents.rows import Columns, row_documents
@@ -26,10 +27,12 @@ def table_documents(spec: str, home: Home) -> list[tuple[str, Parsed | Unreadabl
     """The documents in a table of the catalog, one a row; `table:NAME#text=COLUMN` says which columns hold what.
 
     Raises:
-        MigakiError: there is no such table, or the columns are said in another form.
+        MigakiError: there is no such table, it is one of Migaki's own, or the columns are said in another form.
     """
     place, columns = split_columns(spec)
-    table, tables = place.removeprefix(TABLE), table_names(home)
+    table, tables = place.removeprefix(TABLE), [name for name in table_names(home) if name not in TABLES]
+    if table in TABLES:  # what people said, for one, and texts that not everybody may see
+        raise MigakiError(f"index.documents: {table!r} is a table of Migaki's own, which nobody could be kept from; name one of yours")
     if table not in tables:
-        raise MigakiError(f"index.documents: the catalog has no table {table!r}; it has {', '.join(tables)}")
+        raise MigakiError(f"index.documents: the catalog has no table {table!r}; of yours it has {', '.join(tables) or 'none'}")
     return list(row_documents(place, table_rows(home, table), Columns.of(columns)))
