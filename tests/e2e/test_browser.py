@@ -7,7 +7,7 @@ import time
 import pytest
 import uvicorn
 
-from tasks.chatbot.web.auth import read_tokens
+from tasks.chatbot.web.tokens import TokenFile
 from tests.helpers.web import MemoryChats, ScriptedEngine, app
 
 TOKEN = "browser-0123456789abcdef"
@@ -201,7 +201,7 @@ def test_japanese_and_dark_on_a_phone(serving, visit):
 
 def test_a_token_is_asked_for_where_one_is_needed(serving, visit, tmp_path):
     (tmp_path / "tokens").write_text(f"{TOKEN}::Anna\n")
-    site = serving(tokens=read_tokens(tmp_path / "tokens"))
+    site = serving(tokens=TokenFile(tmp_path / "tokens").tokens)
     page = visit(site.url)
     page.get_by_label("Token").fill("wrong-0123456789abcdef")
     page.keyboard.press("Enter")

@@ -250,3 +250,26 @@ def test_the_command_serves_a_model_and_keeps_what_was_said_when_it_is_ended(tmp
         assert process.wait(60) == 0
     rows = Catalog.of(Home(tmp_path)).query("SELECT content FROM messages WHERE role = 'user'")
     assert rows == [{"content": "こんにちは、世界"}]
+
+
+def statuses(url, tokens):
+    return [httpx.get(f"{url}api/about", headers={"Authorization": f"Bearer {token}"}).status_code for token in tokens]
+
+
+@pytest.mark.slow
+def test_the_command_follows_its_token_file(tmp_path):
+    commit_model(Home(tmp_path), "tiny0001")
+    file, tokens = tmp_path / "tokens", ["anna-0123456789abcdef", "ben-0123456789abcdef"]
+    file.write_text("\n".join(tokens), encoding="utf-8")
+    command = [sys.executable, "-m", "flows.commands.main", "serve", "--port", "0", "--artifact", "tiny0001", "--token-file", str(file)]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            url = next(line.split()[0] for line in process.stderr if line.startswith("http"))
+            assert statuses(url, tokens) == [200, 200]
+            file.write_text(f"{tokens[1]}:人事:花子:editor", encoding="utf-8")
+            assert any("1 tokens, 1 taken back" in line for line in process.stderr) and statuses(url, tokens) == [401, 200]
+            file.unlink()
+            assert any("0 tokens go on working" in line for line in process.stderr) and statuses(url, tokens) == [401, 401]
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0

@@ -17,8 +17,8 @@ from tasks.chatbot.tools.bundled import bundled_tools
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.chatbot.web.about import About
 from tasks.chatbot.web.app import create_app
-from tasks.chatbot.web.auth import read_tokens
 from tasks.chatbot.web.settings import ServeSettings
+from tasks.chatbot.web.tokens import TokenFile
 from tasks.flywheel.settings import HarvestSettings
 from tests.helpers.documents import one_page, word
 from tests.helpers.web import Backend, ask
@@ -191,7 +191,7 @@ def site(guarded, tmp_path):
     with ChatLog(guarded.home) as log:
         tools = bundled_tools(ToolSettings(), guarded.live)
         engine = ChatEngine(Mute(), guarded.live, settings, tools, None, ("en", "ja"))
-        app = create_app(engine, KeptChats(log, "m", "i"), About("m", documents=99), ServeSettings(), read_tokens(file))
+        app = create_app(engine, KeptChats(log, "m", "i"), About("m", documents=99), ServeSettings(), TokenFile(file).tokens)
 
         def client(token: str) -> TestClient:
             return TestClient(app, base_url="http://127.0.0.1:8400", headers={"Authorization": f"Bearer {token}"})
