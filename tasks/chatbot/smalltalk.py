@@ -3,6 +3,9 @@
 from tasks.chatbot.language import languages
 from tasks.text.detection import detect
 
+LONGEST = 200  # characters; the patterns take quadratic time, in which nothing else in the program runs
+
 
 def is_small_talk(text: str) -> bool:
-    return bool(languages()[detect(text)].SMALL_TALK.fullmatch(text))
+    text = text.strip()
+    return len(text) <= LONGEST and bool(languages()[detect(text)].SMALL_TALK.fullmatch(text))

@@ -18,6 +18,7 @@ from tasks.inference.prefix_cache import PrefixCache
 from tasks.inference.rows import Row, next_tokens, scored_logprob
 from tasks.models.trunk import decoder
 
+NEAR = 512  # tokens before a part of a prompt that cost as much attention again as the part itself, roughly
 PATIENCE = 1 / 200  # seconds that a row waits longer for each token it has left to prefill: short prompts first, but nobody starves
 
 
@@ -26,7 +27,7 @@ class BatchLimits:
     """What bounds a batch."""
 
     max_rows: int = 16
-    chunk: int = 512  # tokens of prompts that one step passes through the model
+    chunk: int = 512  # tokens of prompts that one step passes through the model, fewer far into a long one while others are being answered
     cache_bytes: int = 2 << 30  # of the rows' keys and values; a row that is alone may take more
     kept_tokens: int = 4096  # of prompts and answers that are remembered for those that begin alike
 
@@ -116,10 +117,10 @@ class ContinuousBatch:
         return int(take == row.uncached)
 
     def _to_prefill(self) -> list[tuple[int, int]]:
-        """(line, tokens) of the prompts that go on in this step: as many as `chunk` tokens allow, padding counted."""
+        """(line, tokens) of the prompts that go on in this step: as many as `_chunk` allows, padding counted."""
         prefilling = [line for line, row in enumerate(self.rows) if not row.decodes]
-        chosen: list[tuple[int, int]] = []
-        width = 0
+        alone, chosen = len(prefilling) == len(self.rows), list[tuple[int, int]]()
+        width, room = 0, self.limits.chunk
         for line in sorted(prefilling, key=lambda line: self.rows[line].joined + PATIENCE * self.rows[line].uncached):
             row = self.rows[line]
             if not row.cached:
@@ -127,12 +128,18 @@ class ContinuousBatch:
                 row.reused = row.cached
                 if row.cached:
                     self.cache.write(line, kept, row.cached)
-            take = min(row.uncached, self.limits.chunk)
+            room = min(room, self._chunk(row, alone))
+            take = min(row.uncached, room)
             width = max(width, take)
-            if chosen and width * (len(chosen) + 1) > self.limits.chunk:
+            if chosen and width * (len(chosen) + 1) > room:
                 break
             chosen.append((line, take))
         return sorted(chosen)
+
+    def _chunk(self, row: Row, alone: bool) -> int:
+        """Tokens of a row's prompt that one step may pass. Each token attends to all before it: where others wait for their next token, a step
+        far into a long prompt would cost them seconds."""
+        return self.limits.chunk if alone else max(1, self.limits.chunk // (1 + row.cached // NEAR))
 
     def _decode(self, decoding: list[int]) -> list[tuple[Row, int]]:
         """Lines between those that decode go through with padding: the cache is read without a copy."""

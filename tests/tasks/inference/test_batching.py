@@ -12,6 +12,7 @@ from transformers import (
     MistralForCausalLM,
 )
 
+from tasks.inference import batching
 from tasks.inference.backend import Sampling
 from tasks.inference.batchable import can_batch
 from tasks.inference.batching import BatchLimits, ContinuousBatch
@@ -124,6 +125,38 @@ def test_a_long_prompt_is_read_in_parts_while_others_go_on():
         batch.step()
         lengths.append(len(talking.answer))
     assert lengths == list(range(2, 12))  # a token in every one of the ten steps that the long prompt takes
+
+
+def test_far_into_a_long_prompt_a_step_passes_less_of_it_while_others_are_being_answered(monkeypatch):
+    monkeypatch.setattr(batching, "NEAR", 32)
+
+    def parts(*others):
+        batch, long, found = ContinuousBatch(tiny_llama(), BatchLimits(chunk=32, kept_tokens=0)), row(prompt(200), 4), []
+        for other in others:
+            batch.join(other)
+            batch.step()
+        batch.join(long)
+        while not long.answer:
+            before = long.cached
+            batch.step()
+            found.append(long.cached - before)
+        return found
+
+    assert parts() == [32] * 6 + [8]
+    assert parts(row(prompt(4), 100))[:7] == [32, 16, 16, 10, 10, 10, 10]
+
+
+def test_several_deep_prompts_share_what_a_step_may_pass(monkeypatch):
+    monkeypatch.setattr(batching, "NEAR", 16)
+    batch = ContinuousBatch(tiny_llama(), BatchLimits(chunk=32, kept_tokens=0))
+    talking, deep = row(prompt(4), 100), [row(prompt(200, seed), 4) for seed in range(3)]
+    batch.join(talking)
+    batch.step()
+    for each in deep:
+        batch.join(each)
+        each.cached = 160
+    batch.step()
+    assert sum(each.cached - 160 for each in deep) == 32 // 11
 
 
 def test_short_prompts_are_read_first_but_a_long_one_is_not_forgotten():
