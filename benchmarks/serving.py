@@ -3,13 +3,16 @@
     python benchmarks/serving.py [--users 16] [--seconds 120] [--model PATH]
     migaki serve --set serve.requests_per_minute=100000 --set serve.burst=10000 --set chat.min_confidence=0
     python benchmarks/serving.py --url http://127.0.0.1:8400 --lang en [--token TOKEN] [--pid PID]
+    python benchmarks/serving.py --url http://127.0.0.1:8400 --lang en --api v1 --tokens FILE --users 32 --seconds 60 --max-new-tokens 8 [--abusive TOKEN]
 
 The first asks a model in this process. Questions of the example project in both languages, no two prompts alike, each with parts of two documents,
 are answered greedily, so that answers can be held against what the model says to the same prompt alone: where the texts part, the model
 alone must find the token that was said as likely as its own choice, up to rounding.
 The second asks the page's API of a running `migaki serve`, three questions to a conversation, and checks that turns and conversations hold what
 their user asked; `--pid` is the server's, whose memory is watched.
-Both print one JSON line and exit with 1 if anything went wrong.
+The third asks `/v1`, each user with a token of their own, in answers so short that hardly one ends by itself (`reasons` counts how they did): trees
+can be compared by answers and p95. `--abusive` keeps 100 streams of that token open beside them, which are not counted.
+All print one JSON line and exit with 1 if anything went wrong.
 """
 
 import argparse
@@ -18,7 +21,8 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +45,7 @@ from tasks.text.messages import Message
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NOTE_TOKENS = 150  # of each of two documents
+STREAMS = 100  # of an abusive token, at once
 TURNS = 3  # questions in a conversation with the server
 ROUNDING = {"float32": 0.01, "bfloat16": 0.3}  # nats
 
@@ -229,6 +234,70 @@ def over_http(given: argparse.Namespace) -> dict[str, Any]:
     return found | {"wrong": mixed}
 
 
+def over_v1(given: argparse.Namespace) -> dict[str, Any]:
+    """Users of `/v1`, each with a token."""
+    asked = [row["question"] for row in rows() if given.lang in (row["lang"], "both")]
+    lines = given.tokens.read_text(encoding="utf-8").splitlines()
+    tokens = [line.partition(":")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+    tokens = [token for token in tokens if token != given.abusive]
+    if len(tokens) < given.users:
+        sys.exit(f"{given.tokens} holds {len(tokens)} tokens besides the abusive one; {given.users} users need as many")
+    client = httpx.Client(base_url=given.url, timeout=300, limits=httpx.Limits(max_connections=None))
+
+    def turn(user: int, number: int) -> Asked:
+        question = f"{asked[(5 * user + number) % len(asked)]} ({user}.{number})"
+        return ask_v1(client, tokens[user], question, given.max_new_tokens)
+
+    with abused(client, given) as statuses:
+        found = figures(*load(turn, given.users, given.seconds, lambda: rss_mib(given.pid) if given.pid else 0.0))
+    return found | {"wrong": [], "abusive": dict(statuses)}
+
+
+@contextmanager
+def abused(client: httpx.Client, given: argparse.Namespace) -> Iterator[Counter[str]]:
+    """What the abusive token's streams came to, which begin anew as soon as they end."""
+    over, statuses = threading.Event(), Counter[str]()
+
+    def stream() -> None:
+        while not over.is_set():
+            try:
+                ask_v1(client, given.abusive, "Tell me a long story about the sea.", 512)
+                statuses["answered"] += 1
+            except (RuntimeError, httpx.HTTPError) as error:
+                statuses[str(error).partition(":")[0]] += 1
+                over.wait(1)
+
+    for _ in range(STREAMS if given.abusive else 0):
+        threading.Thread(target=stream, daemon=True).start()
+    time.sleep(5 if given.abusive else 0)  # they come first
+    try:
+        yield statuses
+    finally:
+        over.set()
+
+
+def ask_v1(client: httpx.Client, token: str, question: str, longest: int) -> Asked:
+    start, found = time.perf_counter(), Asked(0)
+    body = {"model": "migaki", "stream": True, "stream_options": {"include_usage": True}, "max_tokens": longest}
+    body |= {"messages": [{"role": "user", "content": question}]}
+    with client.stream("POST", "/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {token}"}) as response:
+        if response.status_code != 200:
+            raise RuntimeError(f"{response.status_code}: {response.read().decode()}")
+        for line in response.iter_lines():
+            if not line.startswith("data:") or line.endswith("[DONE]"):
+                continue
+            data = json.loads(line.removeprefix("data:"))
+            if "error" in data:
+                raise RuntimeError(f"{data['error'].get('code')}: {data}")
+            for choice in data["choices"]:
+                if text := choice["delta"].get("content"):
+                    found.first, found.text = found.first or time.perf_counter() - start, found.text + text
+                found.reason = choice["finish_reason"] or found.reason
+            found.tokens = (data.get("usage") or {}).get("completion_tokens", found.tokens)
+    found.whole = time.perf_counter() - start
+    return found
+
+
 def ask_page(client: httpx.Client, question: str, conversation: str) -> tuple[Asked, dict[str, Any]]:
     """(answer, what the events `begun` and `ended` told)."""
     start, found, told, event = time.perf_counter(), Asked(0), {}, ""
@@ -264,9 +333,13 @@ def main() -> None:
         "--lang", choices=("en", "ja", "both"), default="both", help="of the questions to a server; the bundled model writes en alone"
     )
     arguments.add_argument("--token", help="of a user of that server")
+    arguments.add_argument("--api", choices=("page", "v1"), default="page", help="of that server: the page's, or OpenAI's")
+    arguments.add_argument("--tokens", type=Path, help="that server's token file: with --api v1 each user has one")
+    arguments.add_argument("--abusive", default="", help="one of these tokens, with 100 streams")
     arguments.add_argument("--pid", type=int, help="of that server")
     given = arguments.parse_args()
-    found = {"users": given.users} | (over_http(given) if given.url else in_process(given))
+    ask_all = in_process if not given.url else over_v1 if given.api == "v1" else over_http
+    found = {"users": given.users} | ask_all(given)
     print(json.dumps(found, ensure_ascii=False))
     sys.exit(bool(found["errors"] or found["wrong"]))
 
