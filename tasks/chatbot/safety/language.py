@@ -33,6 +33,8 @@ class SafetyLanguage(Protocol):
     # What must not be learnt from chats (`learning`), looked for in texts of every language.
     NOT_LEARNT: Sequence[tuple[str, str, Callable[[re.Match[str]], bool] | None]]  # as PERSONAL, but what an answer may well say
     SECRET: str  # a regular expression of words for what lets somebody in; matched in either case
+    SECRET_IS: str  # a regular expression of what stands between such a word and the secret, besides a colon
+    VERSION: str  # a regular expression of words before a version's number; matched in either case
     HEALTH: str  # a regular expression of words for illness, treatment and the like; says itself which case it takes
 
     # Orders to the model (`injection`), looked for in texts of every language.

@@ -28,7 +28,6 @@ LONG = r"(?<![\w+/=.-])[A-Za-z0-9_+/-]{24,512}={0,2}(?![\w+/=])"
 HEX = r"(?<![\w-])(?=[a-f]{0,40}\d)(?=\d{0,40}[a-f])[0-9a-f]{32,128}(?![\w-])"
 VALUE = r"""(?P<number>[!#-&(-+\--:<-~]{4,128})"""  # ASCII without spaces, quotation marks, commas and semicolons
 BITS = 3.6  # per character: words and paths that are joined have less than random letters
-VERSION = re.compile(r"(?:\bv|version|release|バージョン|版)[ .]?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,12 @@ def _is_routing_number(match: re.Match[str]) -> bool:
     return sum(weight * int(digit) for weight, digit in zip((3, 7, 1) * 3, number, strict=True)) % 10 == 0
 
 
-def _secret_word() -> str:
-    return "|".join(language.SECRET for language in languages().values())
+def _any(name: str) -> str:
+    """A regular expression of what any language says under that name."""
+    return "|".join(getattr(language, name) for language in languages().values())
+
+
+VERSION = re.compile(rf"(?:{_any('VERSION')})[ .]?$", re.IGNORECASE)
 
 
 EVERYWHERE: list[Kind] = [
@@ -97,7 +100,7 @@ EVERYWHERE: list[Kind] = [
     (SECRET, PREFIXED, None),
     (SECRET, AUTHORIZATION, None),
     (SECRET, IN_ADDRESS, None),
-    (SECRET, rf"(?i:{_secret_word()})(?P<how>['\"’]?\s{{0,3}}(?:\bis\b|\bwas\b|[:=]|は|が|を|→)\s{{0,3}}[\"'「『(]?)" + VALUE, _is_value),
+    (SECRET, rf"(?i:{_any('SECRET')})['\"’]?\s{{0,3}}(?:{_any('SECRET_IS')}|[:=→])\s{{0,3}}[\"'「『(]?" + VALUE, _is_value),
     (SECRET, LONG, lambda match: is_random(match[0])),
     (SECRET, HEX, None),
     (MACHINE, r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?!\d|\.\d)", _is_address),
@@ -119,4 +122,4 @@ EVERYWHERE: list[Kind] = [
 
 
 KINDS = [*PATTERNS, *compiled([*EVERYWHERE, *(kind for language in languages().values() for kind in language.NOT_LEARNT)])]
-HEALTH = re.compile("|".join(language.HEALTH for language in languages().values()))
+HEALTH = re.compile(_any("HEALTH"))

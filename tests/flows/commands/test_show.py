@@ -21,7 +21,7 @@ SHOWN = "[red]題名[/red] [link=https://example.com]x :smile: 1m終"
 def printed(monkeypatch):
     """What the commands have printed for people so far, as one line."""
     out = io.StringIO()
-    monkeypatch.setattr(show.console, "file", out)
+    monkeypatch.setattr(show.console, "_file", out)  # not `file`: giving that back would hold on to this test's stderr for good
     monkeypatch.setattr(show.console, "_width", 400)
     return lambda: " ".join(out.getvalue().split("\n"))
 

@@ -65,8 +65,8 @@ def test_the_chat_says_the_same_things_in_every_language():
 def test_the_filters_have_all_kinds_of_words_in_every_language():
     for language in safety_languages().values():
         assert set(language.EXCUSES) == set(EXCUSES) and set(language.ORDERS) == set(injection.CODES)
-        assert set(language.PLACEHOLDERS) == {"private", *personal.CODES}
-        assert all(code.startswith("private.") for code, _, _ in language.PERSONAL)
+        assert set(language.PLACEHOLDERS) == {"private", *personal.BEFORE, *personal.CODES}
+        assert all(code.startswith("private.") for code, _, _ in (*language.PERSONAL, *language.NOT_LEARNT))
 
 
 def test_the_tools_have_all_kinds_of_words_in_every_language():

@@ -186,6 +186,8 @@ SECRET = (
     r"\b(?:pass ?word|pass ?phrase|passwd|pass ?code|pwd|pin(?: code)?|api[ _-]?key|secret(?:[ _-]?(?:access[ _-]?)?key)?|(?:access|auth|refresh|api|bearer)[ _-]?token|token|"
     r"access[ _-]?key(?:[ _-]?id)?|private[ _-]?key|client[ _-]?secret|credentials?|recovery code|one-time code)\b"
 )
+SECRET_IS = r"\b(?:is|was)\b"
+VERSION = r"\bv|version|release"
 HEALTH = (
     r"(?i:\b(?:diagnos(?:ed|is)|cancer|tumou?rs?|chemo(?:therapy)?|leuk(?:a)?emia|lymphoma|diabet(?:es|ic)|insulin|asthma(?:tic)?|epilep(?:sy|tic)|hiv|hepatitis|tuberculosis|"
     r"depression|(?:clinically|severely) depressed|antidepressants?|anxiety (?:disorder|attacks?)|panic attacks?|bipolar|schizophreni\w{1,3}|autis(?:m|tic)|adhd|ptsd|dementia|alzheimer(?:'s)?|"

@@ -18,6 +18,8 @@ def _is_tax_number(match: re.Match[str]) -> bool:
 
 PERSONAL = [("private.tax_number", r"(?<!\d)\d{9}(?!\d)", _is_tax_number)]
 PASSPORT = "διαβατήριο"
+NOT_LEARNT = [("private.tax_number", r"ΑΦΜ[^\d\n]{0,5}(?P<number>\d{9})", None)]
+SECRET, SECRET_IS, VERSION, HEALTH = "κωδικός", "είναι", "έκδοση", "διαβήτη"
 PLACEHOLDERS = {"private": "[προσωπικά]", "private.email": "[διεύθυνση]", "private.tax_number": "[ΑΦΜ]"}
 ORDERS = {
     "injection.override": "αγνόησε τις οδηγίες",

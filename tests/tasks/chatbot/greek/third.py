@@ -43,13 +43,18 @@ SOURCE = Source(1, "c", "d.md", "Λιμάνι", "", "Εκεί είναι. Το �
 assert best_sentence("Τι είναι το λιμάνι;", [SOURCE], lambda term: 1.0)[1] == "Το λιμάνι είναι βόρεια."
 
 
+class Silent:
+    def during(self, asker):
+        return self
+
+
 class Nothing:
     def search(self, query, k, groups=frozenset()):
         return []
 
 
 def answer(question, weak=()):
-    engine = ChatEngine(None, Nothing(), ChatSettings(), guard=Guard(), weak_in=weak)
+    engine = ChatEngine(Silent(), Nothing(), ChatSettings(), guard=Guard(), weak_in=weak)
     return next(event.turn for event in engine.answer(engine.conversation(), question) if isinstance(event, Ended))
 
 
