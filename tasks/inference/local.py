@@ -76,7 +76,7 @@ class LocalModel:
         """
         prompt = self._fitting(messages, [])
         limit = min(sampling.max_new_tokens, self.context - len(prompt))
-        request = Request(self._row(messages, prompt, sampling, limit), Detokenizer(self.tokenizer), stop)
+        request = Request(Row(prompt, sampling, limit, self._ends, **self._shared(messages, prompt)), Detokenizer(self.tokenizer), stop)
         lane = self._decoding if self.batched and sampling.num_beams == 1 else self._unbatched
         lane.submit(request)
         yield from request.deltas()
@@ -90,8 +90,8 @@ class LocalModel:
         prompt = self._fitting(messages, [], max((len(self._tokens(option)) for option in options), default=0))
         if not self.batched or not all(options):
             return option_logprobs(self.model, self.tokenizer, prompt, options)
-        answers = [self._tokens(option) for option in options]
-        rows = [self._row(messages, prompt + answer, Sampling(), 0, scored=len(answer)) for answer in answers]
+        answers, shared = [self._tokens(option) for option in options], self._shared(messages, prompt)
+        rows = [Row(prompt + answer, Sampling(), 0, self._ends, scored=len(answer), **shared) for answer in answers]
         self._decode(rows[:1])  # alone, so that the others find the prompt in the prefix cache
         self._decode(rows[1:])
         return [row.logprob for row in rows]
@@ -110,14 +110,15 @@ class LocalModel:
         grammar.add(grammar.forced())
         if not grammar.whole:
             greedy = Sampling(temperature=0.0, no_repeat_ngram=0)
-            self._decode([self._row(messages, prompt + grammar.answer, greedy, limit - len(grammar.answer), grammar=grammar)])
+            shared = self._shared(messages, prompt)
+            self._decode([Row(prompt + grammar.answer, greedy, limit - len(grammar.answer), self._ends, grammar, **shared)])
         return grammar.text
 
-    def _row(self, messages: list[Message], prompt: list[int], sampling: Sampling, limit: int, **more: Any) -> Row:
-        """A row of this turn; the messages that the program says itself may be read by whoever sent them before."""
+    def _shared(self, messages: list[Message], prompt: list[int]) -> dict[str, Any]:
+        """`salt` and `head` of a prompt's rows: the messages that the program says itself may be read by whoever sent them before."""
         own = next((place for place, message in enumerate(messages) if message["content"] not in self._asker.own), len(messages))
         head = common(encode_prompt(self.tokenizer, messages[:own]), prompt) if own else 0
-        return Row(prompt, sampling, limit, self._ends, salt=self._asker.salt, head=head, **more)
+        return {"salt": self._asker.salt, "head": head}
 
     def _decode(self, rows: list[Row]) -> None:
         """Wait until rows that nobody reads have ended, or the turn has."""

@@ -27,6 +27,8 @@ EXCLUDED = {
     "tasks/settings.py": "checks settings; their values are in the key",
     "*/spec.py": "how stages are declared; what counts of a declaration is in the key",
     "tasks/models/reference.py": "finds and fetches models; what they hold is in the key by their checksum",
+    "tasks/models/wheels.py": "unpacks models; what they hold is in the key by their checksum",
+    "tasks/processes.py": "what a process that is started may know of its environment",
     "tasks/stages/keys.py": "makes the key; a change of it shows in the key itself",
     "tasks/stages/execute.py": "decides whether a body runs",
     "tasks/stages/distributed.py": "starts a body's processes; what they share out among them is in tasks/models",
