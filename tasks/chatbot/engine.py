@@ -38,6 +38,7 @@ from tasks.text.detection import detect
 from tasks.text.messages import Message
 
 HELD = 8  # tokens that are held back at most until the output filter, which must see them first, has read them
+HELD_SECONDS = 0.25  # and how long: where many are answered, a token takes so long that eight would come seconds apart
 BOUNDARY = re.compile(rf"[{re.escape(''.join(language.SENTENCE_ENDS for language in languages().values()))}\n]")
 # Up to where no word, number or address is cut.
 WHOLE = re.compile(rf".*[\s{re.escape(''.join(language.WORD_ENDS for language in languages().values()))}]", re.S)
@@ -255,7 +256,7 @@ class ChatEngine:
     def _shown(self, turn: Turn, deltas: Iterator[Delta]) -> Iterator[Event]:
         """The pieces of an answer. With filters, each is shown after they have read everything up to it, and without personal data that comes
         neither from the question nor from the sources; so a word is shown when it is whole."""
-        said, read, held = "", "", 0
+        said, read, held, shown = "", "", 0, time.monotonic()
         known = "\n".join([turn.question, *(source.text for source in turn.sources), *(returned.content for _, returned in turn.calls)])
         for delta in deltas:
             said, held, turn.tokens = said + delta.text, held + delta.tokens, turn.tokens + delta.tokens
@@ -265,7 +266,8 @@ class ChatEngine:
                 if delta.text:
                     yield Piece(delta.text)
                 continue
-            if not delta.reason and held < HELD and not BOUNDARY.search(delta.text):
+            due = held >= HELD or time.monotonic() - shown >= HELD_SECONDS
+            if not delta.reason and not due and not BOUNDARY.search(delta.text):
                 continue
             words = WHOLE.match(said)
             whole = said if delta.reason else words[0] if words else ""
@@ -277,7 +279,7 @@ class ChatEngine:
                 return
             clean = self.guard.clean_output(whole, known)
             piece = clean.removeprefix(turn.answer) if clean.startswith(turn.answer) else self.guard.clean_output(whole[len(read) :], known)
-            turn.answer, read, held = turn.answer + piece, whole, 0
+            turn.answer, read, held, shown = turn.answer + piece, whole, 0, time.monotonic()
             yield Piece(piece)
 
 

@@ -195,6 +195,12 @@ def test_filtered_text_still_comes_in_small_pieces():
     assert len(pieces) >= 40 // HELD and all(len(piece.text.split()) <= HELD for piece in pieces)
 
 
+def test_filtered_text_of_a_slow_model_is_not_held_back_for_long(monkeypatch):
+    monkeypatch.setattr("tasks.chatbot.engine.HELD_SECONDS", 0.05)
+    events, _ = ask(engine(Script("word " * 12 + "end", pause=0.03), guard=Guard()), "Say many words")
+    assert len([event for event in events if isinstance(event, Piece)]) >= 5
+
+
 def shelf(book: str, groups: Annotated[frozenset[str], Given] = frozenset()) -> str:
     """Where a book stands."""
     return f"{book} for {', '.join(groups)}"
