@@ -14,10 +14,7 @@ wait of each (of the stream: between two pieces of an answer), and exits with 1 
 import argparse
 import json
 import multiprocessing
-import os
-import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -27,22 +24,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import httpx
-from common import bundled_model
 from hostile_requests import V1, Hostile, requests
+from served import home_with_model, serving, token_file
 
-from flows.commands.serve import LOOK
-from storage.artifacts import ArtifactStore
-from storage.home import Home
-from storage.registry import Promotion, record_promotion, register
 from tasks.chatbot.web.answering import GRACE
 
-ROOT = Path(__file__).resolve().parent.parent
 MOST_WAIT = 2.0  # seconds, of the others
 ENDED = (200, 408, 429, 503, 504)  # answered, or ended by a limit
 SPARE = 5.0  # seconds beyond a limit until its end has arrived
@@ -230,44 +221,13 @@ def endless(tokens: list[str]) -> Iterator[str]:
 def served(given: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
     """(address, tokens) of `migaki serve` with the bundled model, in a process of its own and a home that is gone afterwards."""
     tokens = [f"hostile-token-{number:06d}" for number in range(40)]
-    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-        file = Path(folder) / "tokens"
-        file.write_text("\n".join(tokens), encoding="utf-8")
-        file.chmod(0o600)
-        home = home_of_its_own(Path(folder) / "home")
-        free.close()
-        command = ["serve", "--port", str(port), "--token-file", str(file), "--set", f"serve.answer_seconds={given.answer_seconds}"]
-        command += ["--set", f"serve.header_seconds={given.header_seconds}"]
-        environment = os.environ | {"MIGAKI_HOME": str(home), "HF_HUB_OFFLINE": "1"}
-        server = subprocess.Popen(
-            [sys.executable, "-m", "flows.commands.main", *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
-        )
-        try:
-            yield wait_for(f"http://127.0.0.1:{port}", server), tokens
-        finally:
-            server.terminate()
-            server.wait()
-
-
-def home_of_its_own(path: Path) -> Path:
-    home, store = Home(path), ArtifactStore(Home(path))
-    with store.draft("model", "bundled0") as folder:
-        shutil.copytree(bundled_model(), folder / "model")
-        manifest = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "seconds": 0.0}
-        meta = {"meta": {"model": "model", "precision": "fp32"}, "created": datetime.now().isoformat()}
-        register(home, store.commit(folder, manifest | meta))
-    record_promotion(home, Promotion("bundled0", "bundled0", "promote", "benchmark"))
-    return path
-
-
-def wait_for(url: str, server: subprocess.Popen) -> str:
-    while server.poll() is None:
-        with suppress(httpx.TransportError):
-            httpx.get(f"{url}/health", timeout=5).raise_for_status()
-            return url
-        time.sleep(LOOK / 4)
-    sys.exit(f"the server ended with {server.returncode}")
+    with tempfile.TemporaryDirectory() as folder:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        home, file = home_with_model(Path(folder) / "home"), token_file(Path(folder) / "tokens", tokens)
+        limits = {"serve.answer_seconds": given.answer_seconds, "serve.header_seconds": given.header_seconds}
+        with serving(home, port, file, limits) as (url, _):
+            yield url, tokens
 
 
 def measure(url: str, tokens: list[str], given: argparse.Namespace) -> bool:

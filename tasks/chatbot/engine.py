@@ -32,7 +32,7 @@ from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import ToolBox
 from tasks.errors import MigakiError
 from tasks.inference.backend import Asker, Backend, Delta, Sampling
-from tasks.prompts.context import with_context
+from tasks.prompts.context import notes_part, with_context
 from tasks.rag.retrieval import Hit
 from tasks.text.detection import detect
 from tasks.text.messages import Message
@@ -68,6 +68,7 @@ class ChatEngine:
     ):
         self.backend, self.retriever, self.settings = backend, retriever, settings
         self.tools, self.guard, self.weak_in = tools, guard, weak_in
+        self.asker = Asker()
 
     def conversation(self) -> Conversation:
         """A new conversation under these settings."""
@@ -112,7 +113,8 @@ class ChatEngine:
     def during(self, salt: str, stop: threading.Event) -> "ChatEngine":
         """This engine in one turn of somebody: see `Backend.during`."""
         engine = copy.copy(self)
-        engine.backend = self.backend.during(Asker(salt, stop, frozenset([self.settings.system, *(said["content"] for said in EXAMPLE)])))
+        engine.asker = Asker(salt, stop, frozenset([self.settings.system, *(said["content"] for said in EXAMPLE)]))
+        engine.backend = self.backend.during(engine.asker)
         return engine
 
     def _check(self, turn: Turn, groups: frozenset[str]) -> Iterator[Event]:
@@ -220,8 +222,15 @@ class ChatEngine:
 
     def _generate(self, turn: Turn, conversation: Conversation, stop: threading.Event, sampling: Sampling) -> Iterator[Event]:
         messages = self._prompt(turn, conversation, sampling)
-        with closing(self.backend.stream(messages, sampling, stop)) as deltas:
+        with closing(self._knowing(turn).stream(messages, sampling, stop)) as deltas:
             yield from self._shown(turn, deltas)
+
+    def _knowing(self, turn: Turn) -> Backend:
+        """The backend, told what the question begins with that everybody may read: the first notes, where they come from open documents."""
+        open_first = 0 if turn.calls else next((i for i, source in enumerate(turn.sources) if source.restricted), len(turn.sources))
+        notes = [as_data(source.text, self.backend.specials) for source in turn.sources]
+        begun = notes_part(turn.question, notes, open_first)
+        return self.backend.during(replace(self.asker, own=self.asker.own | {begun})) if begun else self.backend
 
     def _prompt(self, turn: Turn, conversation: Conversation, sampling: Sampling) -> list[Message]:
         """System message, as much of the conversation as fits, and the question with its notes; notes that do not fit go before the question does.

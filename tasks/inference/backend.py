@@ -34,7 +34,8 @@ class Asker:
 
     salt: str = ""  # what is remembered of their prompts is of use to nobody with another one
     stop: threading.Event = field(default_factory=threading.Event)  # ends choosing and completing too
-    own: frozenset[str] = frozenset()  # messages that the program says itself, which hold nobody's text
+    # Messages, or what messages begin with, that hold nobody's text: the program says them itself, or everybody may read them.
+    own: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -115,9 +115,14 @@ class LocalModel:
         return grammar.text
 
     def _shared(self, messages: list[Message], prompt: list[int]) -> dict[str, Any]:
-        """`salt` and `head` of a prompt's rows: the messages that the program says itself may be read by whoever sent them before."""
+        """`salt` and `head` of a prompt's rows: what the program says itself, or everybody may read, may have been read for somebody else."""
         own = next((place for place, message in enumerate(messages) if message["content"] not in self._asker.own), len(messages))
-        head = common(encode_prompt(self.tokenizer, messages[:own]), prompt) if own else 0
+        shared = list(messages[:own])
+        if own < len(messages):
+            begun = [text for text in self._asker.own if messages[own]["content"].startswith(text)]
+            if begun:
+                shared.append(messages[own] | {"content": max(begun, key=len)})
+        head = common(encode_prompt(self.tokenizer, shared), prompt) if shared else 0
         return {"salt": self._asker.salt, "head": head}
 
     def _decode(self, rows: list[Row]) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from typing import Annotated
 
 import pytest
@@ -199,6 +200,16 @@ def test_filtered_text_of_a_slow_model_is_not_held_back_for_long(monkeypatch):
     monkeypatch.setattr("tasks.chatbot.engine.HELD_SECONDS", 0.05)
     events, _ = ask(engine(Script("word " * 12 + "end", pause=0.03), guard=Guard()), "Say many words")
     assert len([event for event in events if isinstance(event, Piece)]) >= 5
+
+
+def test_what_may_be_remembered_for_others_ends_before_the_first_restricted_note_and_the_question():
+    notes = [hit("Everybody reads this.", "en"), replace(hit("Only some read this.", "en"), restricted=True), hit("All read that.", "en")]
+    backend = Script()
+    ask(engine(backend, index=Index(*notes)), "What is the private matter?")
+    (told,) = (text for text in backend.asker.own if "read" in text)
+    assert told.endswith("- Everybody reads this.\n") and backend.prompts[0][-1]["content"].startswith(told)
+    ask(engine(backend, index=Index(notes[1], notes[0])), "What is the private matter?")
+    assert not any("read" in text for text in backend.asker.own)
 
 
 def shelf(book: str, groups: Annotated[frozenset[str], Given] = frozenset()) -> str:

@@ -11,7 +11,7 @@ import torch
 from transformers import BloomConfig, BloomForCausalLM
 
 from tasks.errors import MigakiError
-from tasks.inference.backend import Sampling, Unavailable
+from tasks.inference.backend import Asker, Sampling, Unavailable
 from tasks.inference.batching import BatchLimits
 from tasks.inference.grammar import complete_json
 from tasks.inference.local import LocalModel
@@ -50,6 +50,18 @@ def test_many_threads_get_what_each_gets_alone(local):
     stats = local.stats
     assert stats.requests == 24 and stats.failed == stats.waiting == stats.running == 0
     assert stats.tokens == sum(tokens for _, tokens, _ in alone + found) and stats.reused_tokens > 0 and stats.steps < stats.tokens
+
+
+def test_of_what_one_person_asked_another_finds_only_what_everybody_may_read(local):
+    everybody = "Notes for everybody: the gate opens at nine."
+    ask_as = [local.during(Asker(name, own=frozenset([everybody]))) for name in ("ann", "bob")]
+    reused = []
+    for backend, rest in zip([*ask_as, ask_as[1]], [" Is my salary 9000?"] * 3, strict=True):
+        before = local.stats.reused_tokens
+        answer(backend, everybody + rest)
+        reused.append(local.stats.reused_tokens - before)
+    known = len(local.tokenizer(everybody)["input_ids"])
+    assert reused[0] == 0 and known <= reused[1] <= known + 3 and reused[2] > reused[1] + 10
 
 
 def test_an_end_token_ends_an_answer_and_is_not_text(local):
