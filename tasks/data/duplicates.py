@@ -1,12 +1,16 @@
 """Near duplicates by MinHash (Broder 1997) with banding, checked exactly before anything is dropped.
 
 Character 5-grams after NFKC work for English and Japanese alike. 32 bands of 4 rows propose pairs (a pair of similarity 0.85 is proposed with
-probability above 0.99999); the Jaccard similarity of the 5-gram sets decides. A text of several parts (prompt and answer) repeats another only
-if every part does: two questions about one long passage are no duplicates.
+probability above 0.99999); the Jaccard similarity of the 5-gram sets decides. A text of several parts (question and answer) repeats another only
+if every part does, and of a question what other rows share (a passage, a template) does not count: two short questions about one long passage, or
+after one long instruction, are no duplicates.
 """
 
+import re
 import zlib
 from collections import Counter, defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,6 +19,9 @@ from tasks.text.ngrams import ngrams, plain
 BANDS, ROWS = 32, 4
 PRIME = (1 << 31) - 1
 SLICE = 4096  # shingles hashed at once: bounds the memory for a text of megabytes
+PARAGRAPHS = re.compile(r"\n\s*\n")
+TEMPLATE = 40  # characters that questions begin or end with alike, from which they count as a template
+ROWS_OF_TEMPLATE = 3  # rows that must share it: two alone may well be near duplicates
 SHORTEST_QUOTE = 12  # a shorter question may stand inside another text by chance
 
 
@@ -29,17 +36,23 @@ def shingles(text: str) -> set[int]:
     return {zlib.crc32(gram.encode()) for gram in ngrams(data, 5) or [data]}
 
 
-def near_duplicates(texts: list[tuple[str, ...]], threshold: float) -> dict[int, int]:
-    """Index of each text that repeats an earlier one, with the index of that earlier one. Only texts that repeat nothing are compared with."""
+def near_duplicates(texts: Sequence[tuple[str, ...]], threshold: float, contexts: Sequence[str] | None = None) -> dict[int, int]:
+    """Index of each text that repeats an earlier one, with the index of that earlier one. Only texts that repeat nothing are compared with.
+
+    Args:
+        contexts: what comes before each text. It must be as much alike as the parts, but proposes no pairs: thousands of rows may share theirs.
+    """
     generator = np.random.default_rng(0)
     a = generator.integers(1, PRIME, BANDS * ROWS, dtype=np.uint64)
     b = generator.integers(0, PRIME, BANDS * ROWS, dtype=np.uint64)
     seen: list[dict[bytes, list[int]]] = [defaultdict(list) for _ in range(BANDS)]
     sets: list[list[set[int]]] = []
     repeats: dict[int, int] = {}
+    known = lru_cache(1024)(shingles)
     for index, parts in enumerate(texts):
-        sets.append([shingles(part) for part in parts])
-        keys = [band.tobytes() for band in _signature(set().union(*sets[-1]), a, b).reshape(BANDS, ROWS)]
+        own = [shingles(part) for part in parts]
+        sets.append(own + ([known(contexts[index])] if contexts else []))
+        keys = [band.tobytes() for band in _signature(set().union(*own), a, b).reshape(BANDS, ROWS)]
         candidates = sorted({earlier for band, key in zip(seen, keys, strict=True) for earlier in band.get(key, ())})
         match = next((earlier for earlier in candidates if _similarity(sets[earlier], sets[-1]) >= threshold), None)
         if match is not None:
@@ -48,6 +61,33 @@ def near_duplicates(texts: list[tuple[str, ...]], threshold: float) -> dict[int,
         for band, key in zip(seen, keys, strict=True):
             band[key].append(index)
     return repeats
+
+
+def without_shared(questions: Sequence[str]) -> list[str]:
+    """Each question without what others have too: whole paragraphs, and what at least three begin or end with alike. One of which nothing
+    would be left stays as it is."""
+    counts = Counter(paragraph for question in questions for paragraph in {part.strip() for part in PARAGRAPHS.split(question)})
+    own = ["\n\n".join(part for part in PARAGRAPHS.split(question) if counts[part.strip()] == 1) for question in questions]
+    kept = [part if normalised(part) else question for part, question in zip(own, questions, strict=True)]
+    begun = _shared_beginnings(kept)
+    ended = _shared_beginnings([text[::-1] for text in kept])
+    bare = [text[start : max(start, len(text) - end)] for text, start, end in zip(kept, begun, ended, strict=True)]
+    return [part if plain(part) else text for part, text in zip(bare, kept, strict=True)]
+
+
+def _shared_beginnings(texts: Sequence[str]) -> list[int]:
+    """Characters at the beginning of each text that at least two others begin with too; 0 for fewer than make a template."""
+    order, lengths = sorted(range(len(texts)), key=texts.__getitem__), [0] * len(texts)
+    for first in range(len(order) - ROWS_OF_TEMPLATE + 1):  # neighbours in alphabetical order share the most
+        window = order[first : first + ROWS_OF_TEMPLATE]
+        shared = _common(texts[window[0]], texts[window[-1]])
+        for index in window if shared >= TEMPLATE else ():
+            lengths[index] = max(lengths[index], shared)
+    return lengths
+
+
+def _common(a: str, b: str) -> int:
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _signature(hashes: set[int], a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -59,7 +99,7 @@ def _signature(hashes: set[int], a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _similarity(a: list[set[int]], b: list[set[int]]) -> float:
     """Jaccard similarity of the parts that are least alike."""
-    return min(len(x & y) / len(x | y) for x, y in zip(a, b, strict=True))
+    return min(1.0 if x is y else len(x & y) / len(x | y) for x, y in zip(a, b, strict=True))
 
 
 def quotes(texts: list[str], questions: list[str], threshold: float) -> dict[int, int]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from tasks.data.duplicates import near_duplicates, normalised, quotes
+from tasks.data.duplicates import near_duplicates, normalised, quotes, without_shared
 from tasks.data.records import content_id
 from tasks.text.messages import Message
 
@@ -22,20 +22,41 @@ def asked(messages: list[Message]) -> str:
     return content_id(*[normalised(turn["content"]) for turn in messages])
 
 
-def drop_duplicates(records: list, parts_of: Callable[[Any], tuple[str, ...]], threshold: float) -> tuple[list, Dropped]:
-    """(kept, dropped): equal texts after normalisation, then near duplicates. The first of each stays."""
+def drop_duplicates(
+    records: list, parts_of: Callable[[Any], tuple[str, ...]], threshold: float, context_of: Callable[[Any], str] | None = None
+) -> tuple[list, Dropped]:
+    """(kept, dropped): equal texts after normalisation, then near duplicates. The first of each stays.
+
+    Args:
+        parts_of: what a record asks last and its answers, or its only text.
+        context_of: what came before that, where records are conversations.
+    """
     first: dict[tuple[str, ...], Any] = {}
     unique, dropped = [], []
     for record in records:
-        key = tuple(normalised(part) for part in parts_of(record))
+        key = tuple(normalised(part) for part in (*parts_of(record), *([context_of(record)] if context_of else [])))
         if key in first:
             dropped.append((record, "duplicate", f"says the same as {first[key].id}"))
         else:
             first[key] = record
             unique.append(record)
-    repeats = near_duplicates([parts_of(record) for record in unique], threshold)
+    parts, contexts = [parts_of(record) for record in unique], None
+    if context_of:
+        asked_apart = without_shared([part[0] for part in parts])
+        parts = [(question, *part[1:]) for question, part in zip(asked_apart, parts, strict=True)]
+        contexts = [context_of(record) for record in unique]
+    repeats = near_duplicates(parts, threshold, contexts)
     dropped += [(unique[index], "near duplicate", f"much like {unique[earlier].id}") for index, earlier in repeats.items()]
     return [record for index, record in enumerate(unique) if index not in repeats], dropped
+
+
+def asked_last(messages: list[Message]) -> str:
+    return messages[-1]["content"]
+
+
+def before_it(messages: list[Message]) -> str:
+    """What came before the last question of a conversation, system text included."""
+    return "\n\n".join(turn["content"] for turn in messages[:-1])
 
 
 def drop_contradictions(pairs: list) -> tuple[list, Dropped]:

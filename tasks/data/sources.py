@@ -1,10 +1,11 @@
-"""Read rows from the files people have: JSON, JSONL, CSV, Parquet, plain or gzipped.
+"""Read rows from the files people have: JSON, JSONL, CSV (commas, semicolons or tabs), Parquet, plain or gzipped.
 
 A row that cannot be read is not an exception but a `BadRow`, with its line and the reason, so that one broken line in the middle costs one row.
 """
 
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from tasks.data.settings import PrepareSettings
 from tasks.documents.finding import find_documents
 from tasks.documents.tables import BadRow, Row, parse_csv, parse_json_lines
 from tasks.errors import MigakiError
+from tasks.text.encodings import OTHER, NotText, decoded_or_damaged
 from tasks.unpacking import TooLarge, gunzipped
 
 KINDS = ("instructions", "preferences", "documents", "questions", "text")
@@ -27,7 +29,8 @@ MAX_UNPACKED_MB = 1000
 MB = 1_000_000
 ROW = 64  # bytes that a value takes as a Python object at least
 BATCH = 4096  # rows of a Parquet file decoded at once
-SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
+HALF = re.compile("[\ud800-\udfff]")
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
 def split_format(spec: str, kind: str) -> tuple[str | None, Path]:
@@ -50,14 +53,31 @@ def existing(spec: str, kind: str) -> Path:
 
 
 def read_rows(path: Path, most: int = MAX_UNPACKED_MB) -> Iterator[Row | BadRow]:
-    """The rows of one file.
+    """The rows of one file. One with half a character (a lone surrogate, which no file can hold) is bad.
 
     Args:
         most: megabytes that the file may become when it is unpacked.
 
     Raises:
-        MigakiError: the file is empty, of another kind, not UTF-8 throughout, or too large when unpacked.
+        MigakiError: the file is empty, of another kind, no text, or too large when unpacked.
     """
+    for row in _rows(path, most):
+        yield _whole(row)
+
+
+def _whole(row: Row | BadRow) -> Row | BadRow:
+    text = row.text if isinstance(row, BadRow) else json.dumps(row.value, ensure_ascii=False, default=str)
+    found = HALF.search(text)
+    if found is None:
+        return row
+    safe = text.encode("utf-8", errors="backslashreplace").decode()
+    what = (
+        f"a byte that is no UTF-8 ({ord(found[0]) - 0xDC00:#04x})" if OTHER.match(found[0]) else f"half a character (U+{ord(found[0]):04X})"
+    )
+    return BadRow(row.source, row.line, row.detail if isinstance(row, BadRow) else f"{what} after {safe[: found.start()][-20:]!r}", safe)
+
+
+def _rows(path: Path, most: int) -> Iterator[Row | BadRow]:
     kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if path.is_dir() or kind.lower() not in SUFFIXES:
         raise MigakiError(f"{str(path)!r} is no data file; accepted are {', '.join(SUFFIXES)}, each also with .gz")
@@ -66,10 +86,10 @@ def read_rows(path: Path, most: int = MAX_UNPACKED_MB) -> Iterator[Row | BadRow]
             yield from _parquet(path, most)
         case ".json":
             yield from _json(path, most)
-        case ".csv":
-            yield from parse_csv(path.name, read_text(path, most))
+        case ".csv" | ".tsv":
+            yield from parse_csv(path.name, _rows_text(path, most))
         case _:
-            yield from parse_json_lines(path.name, read_text(path, most))
+            yield from parse_json_lines(path.name, _rows_text(path, most))
 
 
 def read_bytes(path: Path, most: int = MAX_UNPACKED_MB) -> bytes:
@@ -100,24 +120,32 @@ def _too_large(path: Path, most: int) -> MigakiError:
 
 
 def read_text(path: Path, most: int = MAX_UNPACKED_MB) -> str:
-    """The text of a file.
+    """The text of a file, in whatever encoding it comes (`tasks.text.encodings`).
 
     Raises:
-        MigakiError: as `read_bytes`, or it is not UTF-8; names the line.
+        MigakiError: as `read_bytes`, or it is no text; a broken character names its line.
     """
+    text = _rows_text(path, most)
+    if broken := OTHER.search(text):
+        line = text.count("\n", 0, broken.start()) + 1
+        raise MigakiError(
+            f"{str(path)!r} is not UTF-8 throughout: byte {ord(broken[0]) - 0xDC00:#04x} in line {line}. Save it as UTF-8 again"
+        )
+    return text
+
+
+def _rows_text(path: Path, most: int) -> str:
+    """The text of a file of rows, in which a broken character costs its row and no more."""
     data = read_bytes(path, most)
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise MigakiError(
-            f"{str(path)!r} is not UTF-8: byte {data[error.start]:#04x} in line {line}. Convert it first, for example with `iconv -f SHIFT_JIS -t UTF-8`"
-        ) from error
+        return decoded_or_damaged(data)
+    except NotText as error:
+        raise MigakiError(f"{str(path)!r}: {error}") from error
 
 
 def _json(path: Path, most: int) -> Iterator[Row | BadRow]:
     """A list of rows, a SQuAD file as one row, or, for a file that is really JSON lines, its lines."""
-    text = read_text(path, most)
+    text = _rows_text(path, most)
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:

@@ -24,21 +24,26 @@ from tasks.stages.work import Work
 from tasks.text.detection import detect
 
 BLOCK = 2000  # characters of a row of raw text
+SOME_REPEATS, MANY_REPEATS = 0.10, 0.50  # shares of rows that repeat others: from the first it is said, from the second the stage ends
 
 
 def _prompt(record: Any) -> str:
     return "\n".join(turn["content"] for turn in record.messages)
 
 
-# How a row of each kind becomes records, and what a record says: first what it asks, then its answers.
+def _context(record: Any) -> str:
+    return select.before_it(record.messages)
+
+
+# How a row of each kind becomes records, and what a record says: first what it asks last, then its answers.
 RECORDS: dict[str, Callable[[dict, str, str | None], Iterable]] = {
     "instructions": lambda row, source, format: [normalise.instruction(row, source, format)],
     "preferences": lambda row, source, format: [normalise.preference(row, source, format)],
     "questions": normalise.questions,
 }
 PARTS: dict[str, Callable[[Any], tuple[str, ...]]] = {
-    "instructions": lambda record: (_prompt(record), record.answer),
-    "preferences": lambda record: (_prompt(record), record.chosen, record.rejected),
+    "instructions": lambda record: (select.asked_last(record.messages), record.answer),
+    "preferences": lambda record: (select.asked_last(record.messages), record.chosen, record.rejected),
     "text": lambda record: (record.text,),
 }
 
@@ -78,7 +83,7 @@ def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Wor
         bar.advance()
         for kind in PARTS:
             records = _texts(settings) if kind == "text" else _read(kind, settings, ledger)
-            _split(kind, _clean(kind, records, questions, settings, ledger), settings.eval_share, work, ledger)
+            _split(kind, _clean(kind, records, questions, settings, ledger, work.log), settings.eval_share, work, ledger)
             bar.advance()
     _warn_of_lost_documents(questions, documents, work)
     if ledger.dropped:
@@ -167,7 +172,9 @@ def _documents(settings: PrepareSettings, contexts: list[Document], work: Work, 
     return names
 
 
-def _clean(kind: str, records: list, questions: list[Question], settings: PrepareSettings, ledger: Ledger) -> list:
+def _clean(
+    kind: str, records: list, questions: list[Question], settings: PrepareSettings, ledger: Ledger, log: Callable[[str], object]
+) -> list:
     """What stays of the records: each once, none that leaks a held-out question, no pair of equal answers or against another, no more than the limit."""
     if kind == "preferences":
         ledger.drop_records(
@@ -175,11 +182,31 @@ def _clean(kind: str, records: list, questions: list[Question], settings: Prepar
         )
         records, contradictions = select.drop_contradictions([record for record in records if record.chosen != record.rejected])
         ledger.drop_records(kind, contradictions)
-    records, repeats = select.drop_duplicates(records, PARTS[kind], settings.near_duplicate)
+    read, chats = len(records), kind != "text"
+    records, repeats = select.drop_duplicates(records, PARTS[kind], settings.near_duplicate, _context if chats else None)
     ledger.drop_records(kind, repeats)
-    records, leaks = select.drop_leaks(records, lambda record: PARTS[kind](record)[0], questions, settings.near_duplicate)
+    _judge_repeats(kind, repeats, read, settings, log)
+    records, leaks = select.drop_leaks(records, _prompt if chats else lambda record: record.text, questions, settings.near_duplicate)
     ledger.drop_records(kind, leaks)
     return _cut(kind, records, getattr(settings, f"max_{kind}", 0), ledger)
+
+
+def _judge_repeats(kind: str, repeats: select.Dropped, read: int, settings: PrepareSettings, log: Callable[[str], object]) -> None:
+    """Raises:
+    MigakiError: near duplicates are more than half of the rows, which says more of how they are compared than of the rows.
+    """
+    reasons = Counter(reason for _, reason, _ in repeats)
+    near, most = reasons["near duplicate"], f"prepare.near_duplicate = {settings.near_duplicate}"
+    if near > MANY_REPEATS * read:
+        raise MigakiError(
+            f"{near} of {read} {kind} count as near duplicates of others ({most}), so that hardly anything would be left: raise that "
+            "setting (1.0 drops equal rows alone), or see whether the rows say what they should"
+        )
+    if len(repeats) > SOME_REPEATS * read:
+        log(
+            f"prepare: WARNING: {len(repeats)} of {read} {kind} ({len(repeats) / read:.0%}) are dropped as repeating others: "
+            f"{reasons['duplicate']} say the same, {near} nearly the same ({most})"
+        )
 
 
 def _cut(kind: str, records: list, limit: int, ledger: Ledger) -> list:

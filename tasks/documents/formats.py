@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from charset_normalizer import from_bytes
-
 from tasks.documents.access import groups_of, label_names, settle, together
 from tasks.documents.front_matter import meant_labels
 from tasks.documents.markup import parse_html, parse_markdown, parse_text
 from tasks.documents.parsed import SUFFIXES, Parsed, Section, Unreadable
 from tasks.documents.rows import Columns, Document, row_documents
 from tasks.errors import MigakiError
+from tasks.text.encodings import NotText, decoded
 
 __all__ = [
     "Parsed",
@@ -33,9 +32,7 @@ MAX_BYTES = {"pdf": 200_000_000, "word": 200_000_000, "rows": 200_000_000}
 MAX_TEXT_BYTES = 20_000_000
 FIRST = 8  # paragraphs in which front matter may have been meant
 MAX_UNPACKED = 200_000_000  # bytes that a docx may become: a zip file of 200 kB can hold gigabytes
-ENCODINGS = ["cp932", "euc_jp", "cp1252", "utf_16", "utf_16_le", "utf_16_be"]  # what English and Japanese files come in
 DECLARED = re.compile(rb"""<(?:meta\s[^>]*|\?xml\s[^>]*)(?:charset|encoding)\s*=\s*["']?([\w.:-]+)""", re.I)
-BINARY = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))  # control characters that no text holds
 
 
 def read_file(
@@ -151,27 +148,8 @@ def decode(data: bytes, encoding: str | None = None, markup: bool = False) -> st
             return data.decode(encoding).removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             raise Unreadable(f"it is not in {encoding} (index.encoding): byte {data[error.start]:#04x} at {error.start:,}") from error
-    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    if not wide and len(data) - len(data.translate(None, BINARY)) > len(data) // 1000:
-        raise Unreadable("the file is binary, not text")
-    if b"\x1b$" in data[:10_000]:  # ISO-2022-JP is made of ASCII bytes, so it would pass for UTF-8
-        return data.decode("iso2022_jp", errors="replace")
+    declared = DECLARED.search(data[:4096]) if markup else None
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return (_as_declared(data) if markup else None) or _as_it_looks(data)
-
-
-def _as_declared(data: bytes) -> str | None:
-    found = DECLARED.search(data[:4096])
-    try:
-        return data.decode(found[1].decode()) if found else None
-    except (LookupError, UnicodeDecodeError):
-        return None
-
-
-def _as_it_looks(data: bytes) -> str:
-    best = from_bytes(data, cp_isolation=ENCODINGS).best()
-    if best is None:
-        raise Unreadable("its character encoding was not recognised; save it as UTF-8, or say it as index.encoding")
-    return str(best)
+        return decoded(data, declared[1].decode(errors="replace") if declared else "")
+    except NotText as error:
+        raise Unreadable(f"{error}, or say it as index.encoding" if "UTF-8" in str(error) else str(error)) from error

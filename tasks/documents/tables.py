@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.documents.access import looks_like_label
 
+SEPARATORS = ",;\t"  # the first wins where none parts the first line
+SAID = re.compile(r'"?sep=([,;\t])"?')
 MAX_LINE = 5_000_000  # characters; a longer line is a broken file, not a row
 
 
@@ -64,9 +67,11 @@ def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parse_csv(source: str, text: str) -> Iterator[Row | BadRow]:
-    """The rows of a CSV file, whose first line names the columns."""
+    """The rows of a CSV file, whose first line names the columns; the sign between the cells is the one that parts it into the most."""
     csv.field_size_limit(MAX_LINE)
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    skipped, separator = _separator(text)
+    text = "\n".join(text.split("\n")[skipped:]) if skipped else text
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     while True:
         try:
             row = next(reader)
@@ -74,16 +79,34 @@ def parse_csv(source: str, text: str) -> Iterator[Row | BadRow]:
             return
         except csv.Error as error:
             yield BadRow(
-                source, reader.line_num, f"broken CSV: {error}", "\n".join(text.split("\n")[reader.line_num - 1 : reader.line_num])
+                source,
+                reader.line_num + skipped,
+                f"broken CSV: {error}",
+                "\n".join(text.split("\n")[reader.line_num - 1 : reader.line_num]),
             )
             continue
         labels = [name for name in reader.fieldnames or [] if looks_like_label(name)]
         if len(set(labels)) < len(labels):
-            yield BadRow(source, reader.line_num, f"{len(labels)} columns say who may see it: {', '.join(labels)}", json.dumps(row))
+            yield BadRow(
+                source, reader.line_num + skipped, f"{len(labels)} columns say who may see it: {', '.join(labels)}", json.dumps(row)
+            )
         elif None in row or None in row.values():
             cells = [cell for value in row.values() for cell in (value if isinstance(value, list) else [value])]
             yield BadRow(
-                source, reader.line_num, f"{len(reader.fieldnames or [])} columns were expected", json.dumps(cells, ensure_ascii=False)
+                source,
+                reader.line_num + skipped,
+                f"{len(reader.fieldnames or [])} columns were expected",
+                json.dumps(cells, ensure_ascii=False),
             )
         else:
-            yield Row(source, reader.line_num, row)
+            yield Row(source, reader.line_num + skipped, row)
+
+
+def _separator(text: str) -> tuple[int, str]:
+    """(lines before the names of the columns, separator). Excel writes semicolons where the comma is the decimal sign, tabs for "Unicode text",
+    and may say which in a first line."""
+    first = text[: MAX_LINE // 2].partition("\n")[0].rstrip("\r")
+    if said := SAID.fullmatch(first):
+        return 1, said[1]
+    columns = {separator: len(next(csv.reader([first], delimiter=separator), [])) for separator in SEPARATORS}
+    return 0, max(SEPARATORS, key=columns.__getitem__)

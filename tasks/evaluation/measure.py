@@ -20,6 +20,7 @@ from tasks.text.measures import chrf, is_refusal
 
 Row = dict[str, Any]
 CONTEXT_CHUNKS = 2
+LEAST_SCORED = 8  # tokens of an answer that is cut: a loss over fewer says nothing of it
 
 
 def row_for(model: str, item: Item, suite: str, **values: Any) -> Row:
@@ -39,19 +40,26 @@ def text_of(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     return decode(tokenizer, ids, skip_special_tokens=True).strip()
 
 
+def loss_example(tokenizer: PreTrainedTokenizerBase, item: Item, max_tokens: int) -> Example | None:
+    """The reference as an answer, cut where question and answer take more tokens, with the characters that are left of it; None where the
+    question leaves room for so few that they would say nothing of the answer."""
+    ids, start = encode_example(tokenizer, item.messages, item.reference)
+    if len(ids) <= max_tokens:
+        return Example(ids, start, len(item.reference), item.lang)
+    if max_tokens - start < LEAST_SCORED:
+        return None
+    return Example(ids[:max_tokens], start, len(decode(tokenizer, ids[start:max_tokens], skip_special_tokens=True)), item.lang)
+
+
 def answer_losses(
     name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], max_tokens: int, bar: Bar
 ) -> list[Row]:
-    """Negative log-likelihood (nats) of the reference answers."""
-    examples = []
-    for item in items:
-        ids, start = encode_example(tokenizer, item.messages, item.reference)
-        start = min(start, max_tokens - 1)
-        examples.append(Example(ids[:max_tokens] if len(ids) > max_tokens else ids, start, len(item.reference), item.lang))
-    scores = score_examples(model, examples, on_batch=bar.advance)
+    """Negative log-likelihood (nats) of the reference answers, for the items whose question leaves room for them."""
+    found = [(item, example) for item in items if (example := loss_example(tokenizer, item, max_tokens)) is not None]
+    scores = score_examples(model, [example for _, example in found], on_batch=bar.advance)
     return [
         row_for(name, item, "loss", loss=score.nll, characters=score.characters, tokens=score.tokens)
-        for item, score in zip(items, scores, strict=True)
+        for (item, _), score in zip(found, scores, strict=True)
     ]
 
 

@@ -84,6 +84,7 @@ def _measure(
     total = len(items.loss) + len(items.prompts) + sum(len(item.choices) for item in items.choices) + len(timed) + len(questions)
     with work.progress(f"evaluate: {name}", total) as bar:
         rows = measure.answer_losses(name, model, tokenizer, items.loss, settings.max_tokens, bar)
+        _count_passed_over(name, len(items.loss) - len(rows), len(items.loss), settings, work)
         answers, examples = measure.sampled_answers(name, model, tokenizer, items.prompts, settings, bar)
         rows += answers
         rows += measure.choices(name, model, tokenizer, items.choices, bar)
@@ -92,6 +93,18 @@ def _measure(
     del model
     gc.collect()
     return rows, list(zip(answers, examples, strict=True))
+
+
+def _count_passed_over(name: str, passed_over: int, items: int, settings: EvaluateSettings, work: Work) -> None:
+    """Raises:
+    MigakiError: no item is left.
+    """
+    work.metric(f"evaluate.{name}.passed_over", passed_over)
+    why = f"their question leaves no room for the answer (evaluate.max_tokens = {settings.max_tokens})"
+    if items and passed_over == items:
+        raise MigakiError(f"evaluate: all {items} reference answers are passed over: {why}")
+    if passed_over:
+        work.log(f"evaluate: {passed_over} of {items} reference answers are passed over for {name}: {why}")
 
 
 def _reward(sampled: list[tuple[dict[str, Any], Example]], inputs: dict[str, ArtifactRef], work: Work) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from tasks.data.duplicates import normalised
 from tasks.data.normalise import instruction, preference
-from tasks.data.select import asked, drop_duplicates
+from tasks.data.select import asked, asked_last, before_it, drop_duplicates
 from tasks.flywheel.restricted import SAID, with_secrets
 from tasks.flywheel.settings import HarvestSettings
 from tasks.text.detection import detect
@@ -247,7 +247,10 @@ def unique(
     records = [record_of(row, SOURCE) for row in rows]
     rows_of = {record.id: row for record, row in zip(records, rows, strict=True)}
     kept, dropped = drop_duplicates(
-        records, lambda record: ("\n".join(turn["content"] for turn in record.messages), *answers_of(record)), threshold
+        records,
+        lambda record: (asked_last(record.messages), *answers_of(record)),
+        threshold,
+        lambda record: before_it(record.messages),
     )
     left_out.update((reason, record.lang) for record, reason, _ in dropped)
     return [rows_of[record.id] for record in kept]

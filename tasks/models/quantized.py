@@ -59,9 +59,14 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     tokenizer.save_pretrained(folder)
 
 
+def quantized(model: nn.Module) -> list[tuple[str, Linear4bit | Linear8bitLt]]:
+    """The layers whose weights are 8 or 4 bits wide, with their names."""
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, Linear4bit | Linear8bitLt)]
+
+
 def quantized_layers(model: nn.Module) -> list[str]:
     """Names of the layers whose weights are 8 or 4 bits wide."""
-    return [name for name, module in model.named_modules() if isinstance(module, Linear4bit | Linear8bitLt)]
+    return [name for name, _ in quantized(model)]
 
 
 def disk_bytes(folder: Path) -> int:

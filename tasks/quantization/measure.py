@@ -6,14 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.kinds import Variant
 from tasks.errors import MigakiError
 from tasks.models.batching import Example
 from tasks.models.likelihood import Score, mean_per_character, score_examples
 from tasks.models.loader import load_model
-from tasks.models.quantized import ORDER, TEXTBOOK_SAVING, disk_bytes
+from tasks.models.quantized import ORDER, TEXTBOOK_SAVING, disk_bytes, quantized
+
+BLOCK = 64  # weights that NF4 scales together, and the width in which its kernels on a CPU go
 
 
 def fixed_tokens(examples: Sequence[Example], total: int, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
@@ -41,9 +45,10 @@ def measure(
     """Open a variant as it will be served, in float32 where it is not quantized, and score `examples`. `baseline` is None for fp32 itself.
 
     Raises:
-        MigakiError: its loss is not a finite number.
+        MigakiError: it does not run, or its loss is not a finite number.
     """
     model = load_model(folder, "float16" if variant == "fp16" else "float32", device)
+    try_out(variant, model)
     memory = model.get_memory_footprint(return_buffers=False)
     if variant == "fp16":
         model = model.float()
@@ -66,6 +71,29 @@ def measure(
         textbook_saving=TEXTBOOK_SAVING[variant],
         tokens_per_second=sum(len(example.ids) for example in examples) / seconds,
     )
+
+
+@torch.no_grad()
+def try_out(variant: str, model: PreTrainedModel) -> None:
+    """A single token, as answers are decoded: bitsandbytes has other kernels for it than for many, and some want widths of whole blocks.
+
+    Raises:
+        MigakiError: it does not run.
+    """
+    try:
+        model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        odd = next(
+            (f" ({name}: {layer.in_features} to {layer.out_features})" for name, layer in quantized(model) if not in_blocks(layer)), ""
+        )
+        raise MigakiError(
+            f"this model's layers do not run as {variant} on {model.device}: {error or type(error).__name__}"
+            + (f"; widths that are no multiples of {BLOCK} may be why{odd}" if odd else "")
+        ) from error
+
+
+def in_blocks(layer: nn.Linear) -> bool:
+    return layer.in_features % BLOCK == layer.out_features % BLOCK == 0
 
 
 def perplexity_of(scores: Sequence[Score]) -> float:

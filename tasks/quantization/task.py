@@ -73,6 +73,7 @@ def measure_all(
                 measurements[variant] = measure(variant, variants / variant, examples, measurements["fp32"], work.device, bar.advance)
             except MigakiError as problem:
                 problems[variant] = str(problem)
+                shutil.rmtree(variants / variant, ignore_errors=True)  # nobody is to serve what does not run
     return measurements, problems
 
 

@@ -2,13 +2,14 @@
 
 import itertools
 import random
+import time
 
 import pytest
 
-from tasks.data.duplicates import near_duplicates, normalised, quotes, shingles
+from tasks.data.duplicates import near_duplicates, normalised, quotes, shingles, without_shared
 from tasks.data.normalise import instruction
 from tasks.data.records import Question
-from tasks.data.select import asked, balanced, drop_duplicates, drop_leaks, is_held_out
+from tasks.data.select import asked, asked_last, balanced, before_it, drop_duplicates, drop_leaks, is_held_out
 
 WORDS = "river stone lantern garden winter copper violin harbour meadow falcon thunder pocket ribbon saddle candle marble".split()
 
@@ -60,6 +61,67 @@ def test_two_questions_about_one_passage_are_no_duplicates():
         (f"{passage} Who built it??", "A mason!"),
     ]
     assert near_duplicates(texts, 0.85) == {2: 0}
+
+
+LABELS = "Choose one label: ORDER to buy or cancel, CARE to water or prune, DELIVERY to ask for a parcel, OTHER for all else. "
+LABELS_JA = (
+    "次の問い合わせにラベルを一つだけ付けてください。ORDERは購入や取消、CAREは水やりや剪定、DELIVERYは荷物の問い合わせです。\n問い合わせ: "
+)
+ASKED = [
+    "late oak",
+    "feed mint?",
+    "want two roses",
+    "where is my box",
+    "cancel the fern",
+    "いつ届きますか",
+    "バラを買いたい",
+    "水やりの回数は",
+]
+
+
+@pytest.mark.parametrize("shared", [LABELS, LABELS_JA, LABELS + "\n\n", ""])
+def test_what_rows_share_makes_no_near_duplicates_and_what_they_ask_does(shared):
+    texts = without_shared([shared + asked for asked in [*ASKED, "I would like some tulips"]])
+    assert near_duplicates([(text, "ORDER") for text in texts], 0.85) == {}
+    again = without_shared([shared + asked for asked in [*ASKED, "Where  is my BOX?"]])
+    assert near_duplicates([(text, "DELIVERY") for text in again], 0.85) == {8: 3}
+
+
+def test_a_passage_that_two_rows_share_is_no_question():
+    passage = "The lighthouse of the harbour was built of stone and copper. " * 10
+    rows = without_shared([f"{passage}\n\nIs it old?", f"Is it made of wood?\n\n{passage}", f"{passage}\n\nIs it old?!"])
+    assert rows[0].strip() == "Is it old?" and near_duplicates([(row, "Yes.") for row in rows], 0.85) == {2: 0}
+
+
+def test_a_question_of_which_nothing_would_be_left_stays_whole():
+    same = "Answer in one word, whatever you are asked by whoever asks it"
+    assert without_shared([same, same + ".", same + "!"])[0] == same
+
+
+def test_rows_that_differ_in_what_came_before_are_no_near_duplicates():
+    def row(before, asked="Why is that so?"):
+        return instruction(
+            {"messages": [*({"role": "user", "content": text} for text in before), *turns(asked, "Because of the wind.")]}, "f", "messages"
+        )
+
+    def turns(asked, answer):
+        return [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+
+    rows = [
+        row(["Tell me of ships and of the sea."]),
+        row(["Tell me of kilns and of the fire."]),
+        row(["Tell me of ships and of the sea!"], "Why is  that so"),
+    ]
+    kept, dropped = drop_duplicates(rows, lambda r: (asked_last(r.messages), r.answer), 0.85, lambda r: before_it(r.messages))
+    assert kept == rows[:2] and [reason for _, reason, _ in dropped] == ["duplicate"]
+
+
+def test_thousands_of_rows_with_one_system_text_are_compared_by_what_they_ask():
+    system = "You are the clerk of a garden shop, and answer in one word. " * 20
+    texts = [(f"{i} {' '.join(random.Random(i).choices(WORDS, k=6))}", "yes") for i in range(3000)]
+    start = time.monotonic()
+    assert near_duplicates(texts, 0.85, [system] * len(texts)) == {}
+    assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize(("one", "other"), [("ＬｏＲＡ とは?", "loraとは"), ("Hello,  World!", "hello world")])

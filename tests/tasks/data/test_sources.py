@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.data.sources import existing, fingerprint, read_rows, split_format
+from tasks.data.sources import existing, fingerprint, read_rows, read_text, split_format
 from tasks.documents.finding import find_documents
 from tasks.documents.tables import MAX_LINE, BadRow, Row
 from tasks.errors import MigakiError
@@ -79,6 +79,46 @@ def test_csv_cell_longer_than_pythons_own_limit(tmp_path):
     assert len(next(iter(read_rows(path))).value["answer"]) == 200_000
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932", "euc_jis_2004", "utf-16", "iso2022_jp_2004"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_tables_as_they_come_from_excel_and_other_programs(tmp_path, encoding, separator):
+    """Shift JIS with characters of Windows, UTF-16 with a mark, semicolons and tabs."""
+    rows = [("question", "answer"), *[(f"髙橋さんの棚{i}はどこですか", f"①番の棚{i}、﨑さんの隣です。Next to it, {i}.") for i in range(9)]]
+    if not encoding.startswith(("utf", "cp932")):
+        rows = [tuple(cell.replace("髙", "高").replace("①", "一").replace("﨑", "崎") for cell in row) for row in rows]
+    text = "\r\n".join(separator.join(f'"{cell}"' if separator in cell else cell for cell in row) for row in rows)
+    (tmp_path / "rows.csv").write_bytes(text.encode(encoding))
+    found = list(read_rows(tmp_path / "rows.csv"))
+    assert [(row.line, row.value["question"], row.value["answer"]) for row in found] == [(i, *row) for i, row in enumerate(rows[1:], 2)]
+
+
+def test_a_first_line_that_says_the_separator_is_no_row(tmp_path):
+    (tmp_path / "rows.csv").write_text("sep=;\nquestion;answer\nWhere, please?;Here, of course.\n", encoding="utf-8")
+    (row,) = read_rows(tmp_path / "rows.csv")
+    assert row.value == {"question": "Where, please?", "answer": "Here, of course."} and row.line == 3
+
+
+def test_a_broken_character_costs_its_row_and_no_more(tmp_path):
+    lines = [json.dumps({"question": f"窯{i}はどこ", "answer": "門のそばです。"}, ensure_ascii=False).encode() for i in range(40)]
+    lines[7] = lines[7].replace("窯".encode(), "窯".encode()[:2])
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join(lines))
+    found = list(read_rows(tmp_path / "rows.jsonl"))
+    assert isinstance(found[7], BadRow) and found[7].line == 8 and found[7].detail.startswith("a byte that is no UTF-8 (0xe7) after")
+    assert len(found) == 40 and found[6].value["question"] == "窯6はどこ" and found[39].value["question"] == "窯39はどこ"
+    with pytest.raises(MigakiError, match="not UTF-8 throughout: byte 0xe7 in line 8"):
+        read_text(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize("where", ["output", "history"])
+def test_half_an_emoji_costs_its_row_and_no_more(tmp_path, where):
+    good = {"instruction": "Smile 🙂", "output": "🙂", "history": [["a", "b"]]}
+    bad = good | {where: "Fine \ud83d" if where == "output" else [["a", "b \udc00"]]}
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in (good, bad, good)), encoding="utf-8")
+    first, half, last = read_rows(tmp_path / "rows.jsonl")
+    assert first.value == last.value == good and isinstance(half, BadRow) and half.line == 2 and "half a character (U+D" in half.detail
+    half.text.encode()
+
+
 @pytest.mark.parametrize(
     ("name", "data", "says"),
     [
@@ -86,7 +126,7 @@ def test_csv_cell_longer_than_pythons_own_limit(tmp_path):
         ("a.csv", b" \n", "is empty"),
         ("a.parquet", b"", "is empty"),
         ("a.jsonl.gz", gzip.compress(b"", mtime=0), "is empty"),
-        ("a.jsonl", b'{"a": 1}\n{"a": "\x83\x65\x83\x58\x83\x67"}', "not UTF-8: byte 0x83 in line 2"),
+        ("a.jsonl", b'{"a": 1}\x00\x01\x02\x03', "binary, not text"),
         ("a.json", b'[{"a": 1},\n{"a": }]', "broken JSON: Expecting value in line 2"),
         ("a.json", b"[" * 200_000, "broken JSON"),
         ("a.parquet", b"PAR1 is not enough", "is no Parquet file"),

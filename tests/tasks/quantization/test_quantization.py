@@ -67,6 +67,13 @@ def test_an_architecture_that_bitsandbytes_does_not_know_is_refused(tmp_path, mo
         make_variant("nf4", source, 0.0, "cpu")
 
 
+def test_a_width_that_bitsandbytes_cannot_decode_says_so_and_names_a_layer(tmp_path):
+    source = save_tiny(tmp_path / "fp32", "llama", hidden=48)
+    save_model(make_variant("nf4", source, 0.0, "cpu"), tiny_tokenizer(), tmp_path / "nf4")
+    with pytest.raises(MigakiError, match=r"do not run as nf4 on cpu: .*multiples of 64.*layers\.0\.self_attn\.q_proj: 48 to 48"):
+        measure("nf4", tmp_path / "nf4", [Example([1, 2, 3, 4], 2, 2, "en")], None, "cpu", lambda n: None)
+
+
 def test_weights_beyond_fp16_are_refused(tmp_path):
     model = tiny_llama()
     model.model.layers[1].mlp.up_proj.weight.data[0, 0] = 1e5
