@@ -23,7 +23,7 @@ class ServeSettings(StageSettings):
     max_answer_tokens: int = Field(1024, ge=1, description="Longest answer that a client may ask for, in tokens")
     max_concurrent: int = Field(16, ge=1, description="Answers that are made at once; further ones wait")
     max_waiting: int = Field(64, ge=0, description="Requests that may wait for their turn; further ones are turned away with 503")
-    max_concurrent_each: int = Field(8, ge=1, description="Of these, answers of one user, where there are tokens")
+    max_concurrent_each: int = Field(4, ge=1, description="Of these, answers of one user, where there are tokens")
     max_waiting_each: int = Field(
         8, ge=0, description="Of these, requests of one user, where there are tokens; further ones are turned away with 429"
     )
