@@ -5,6 +5,7 @@ others up for long, then gives every row whose prompt has passed its next token.
 it says does not depend on its neighbours beyond floating-point noise. One thread owns a batch.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from tasks.inference.rows import Row, next_tokens, scored_logprob
 from tasks.models.trunk import decoder
 
 NEAR = 2048  # tokens before a part of a prompt that cost as much attention again as the part itself, roughly (135M parameters on a CPU)
+STEP_SECONDS = 0.8  # that a part of a prompt may take while others wait for their next token
+LEAST = 64  # tokens that it has all the same: smaller products are no faster
 PATIENCE = 1 / 200  # seconds that a row waits longer for each token it has left to prefill: short prompts first, but nobody starves
 
 
@@ -40,6 +43,7 @@ class ContinuousBatch:
         self.rows: list[Row] = []
         self.cache, self.prefixes = SlotCache(), PrefixCache(self.limits.kept_tokens)
         self._slot_bytes = 0
+        self._pace = 0.0  # seconds that a token of a prompt took lately, attention to those before it put aside
 
     def has_room(self, row: Row) -> bool:
         """Whether the row can join now."""
@@ -92,7 +96,10 @@ class ContinuousBatch:
             ids[i, width - take :] = torch.tensor(row.ids(row.cached + take))
             positions[i, width - take :] = torch.arange(row.cached, row.cached + take)
         wanted = max(self._logits_needed(self.rows[line], take) for line, take in chosen)
+        started, work = time.perf_counter(), sum(take * (1 + self.rows[line].cached / NEAR) for line, take in chosen)
         logits = self._forward([line for line, _ in chosen], ids, positions, wanted)
+        pace = (time.perf_counter() - started) / work
+        self._pace = (self._pace + pace) / 2 if self._pace else pace
         answering = []
         for i, (line, take) in enumerate(chosen):
             row = self.rows[line]
@@ -137,9 +144,12 @@ class ContinuousBatch:
         return sorted(chosen)
 
     def _chunk(self, row: Row, alone: bool) -> int:
-        """Tokens of a row's prompt that one step may pass. Each token attends to all before it: where others wait for their next token, a step
-        far into a long prompt would cost them seconds."""
-        return self.limits.chunk if alone else max(1, self.limits.chunk // (1 + row.cached // NEAR))
+        """Tokens of a row's prompt that one step may pass. Each token attends to all before it, and the machine may be slow or busy: where others
+        wait for their next token, a whole part of a long prompt would cost them seconds."""
+        if alone:
+            return self.limits.chunk
+        most = self.limits.chunk if not self._pace else min(self.limits.chunk, max(LEAST, int(STEP_SECONDS / self._pace)))
+        return max(1, most // (1 + row.cached // NEAR))
 
     def _decode(self, decoding: list[int]) -> list[tuple[Row, int]]:
         """Lines between those that decode go through with padding: the cache is read without a copy."""

@@ -146,6 +146,22 @@ def test_far_into_a_long_prompt_a_step_passes_less_of_it_while_others_are_being_
     assert parts(row(prompt(4), 100))[:7] == [32, 16, 16, 10, 10, 10, 10]
 
 
+def test_a_slow_machine_passes_less_of_a_prompt_while_others_are_being_answered(monkeypatch):
+    monkeypatch.setattr(batching, "STEP_SECONDS", 1e-9)
+    monkeypatch.setattr(batching, "LEAST", 8)
+    batch = ContinuousBatch(tiny_llama(), BatchLimits(chunk=32, kept_tokens=0))
+    alone, talking, long = row(prompt(40), 1), row(prompt(4), 100), row(prompt(60), 4)
+    batch.join(alone)
+    batch.step()
+    assert alone.cached == 32  # nobody waits, so there is no hurry
+    batch.join(talking)
+    while not talking.answer:
+        batch.step()
+    batch.join(long)
+    batch.step()
+    assert long.cached == 8
+
+
 def test_several_deep_prompts_share_what_a_step_may_pass(monkeypatch):
     monkeypatch.setattr(batching, "NEAR", 16)
     batch = ContinuousBatch(tiny_llama(), BatchLimits(chunk=32, kept_tokens=0))
