@@ -19,8 +19,10 @@ from transformers.models.falcon import modeling_falcon
 from tasks.errors import MigakiError
 
 LAYER_LISTS = ("layers", "h")  # the decoder's list of layers: Llama and GPT-NeoX; GPT-2 and Falcon
-FINAL_NORMS = ("norm", "ln_f", "final_layer_norm")  # Llama; GPT-2 and Falcon; GPT-NeoX
-POSITION_EMBEDDINGS = "wpe"  # GPT-2 adds learnt positions to the embeddings; in the others they are rotary, in every layer
+FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm")  # Llama; GPT-2, Falcon and Bloom; GPT-NeoX and OPT; Phi
+POSITION_EMBEDDINGS = ("wpe", "embed_positions")  # GPT-2 and OPT add learnt positions to the embeddings; in most they are in every layer
+EMBEDDING_NORMS = ("word_embeddings_layernorm",)  # Bloom's, between the embeddings and the first layer
+EMBEDDING_PROJECTIONS = ("project_in", "project_out")  # OPT's, where embeddings are narrower than states
 LAYER_INDEX = re.compile(rf"(?:^|\.)(?:{'|'.join(LAYER_LISTS)})\.(\d+)(?:\.|$)")
 
 
@@ -39,7 +41,33 @@ FAMILIES = {  # by `model_type`
     "gpt2": Family(("c_attn",), ("c_attn", "c_proj", "c_fc"), fan_in_fan_out=True),
     "gpt_neox": FUSED_ATTENTION,
     "falcon": FUSED_ATTENTION,
+    "bloom": FUSED_ATTENTION,
+    "opt": Family(("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")),
+    "phi": Family(("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2")),
+    "phi3": Family(("qkv_proj",), ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")),
+    "starcoder2": Family(("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj", "o_proj", "c_fc", "c_proj")),
 }
+
+
+# What is done to logits after the output embeddings, by `model_type`: the setting of the configuration that says how much. Granite's
+# `logits_scaling` divides and HyperCLOVA X's multiplies, so that the name of a setting alone says nothing.
+LOGITS_TIMES = {"cohere": "logit_scale", "cohere2": "logit_scale", "hyperclovax": "logits_scaling"}
+LOGITS_DIVIDED_BY = dict.fromkeys(("granite", "granitemoe", "granitemoeshared"), "logits_scaling")
+LOGITS_CAPPED = dict.fromkeys(("gemma2", "gemma3_text", "vaultgemma"), "final_logit_softcapping")
+# Whose decoders multiply what enters their first layer, be it embeddings of their own or states that were handed in. (Gemma's normalizer
+# is no case of it: it is in the embeddings' own module, which states that are handed in do not pass.)
+EMBEDDINGS_TIMES = dict.fromkeys(("granite", "granitemoe", "granitemoeshared", "hyperclovax"), "embedding_multiplier")
+LOGIT_SETTING = re.compile(r"(?=.*logit)(?=.*(?:scal|cap|multiplier))|lm_head_multiplier|output_multiplier|dim_model_base")
+EMBEDDING_SETTING = re.compile(r"embedding_multiplier|scale_emb$|emb\w*_scale$|scale_embedding")
+INSIDE_LAYERS = re.compile(r"att(?:n|ention)|router")  # settings of other logits than the model's
+
+
+@dataclass(frozen=True)
+class HeadScale:
+    """Logits are multiplied by `scale`, then become cap * tanh(logits / cap) where there is a cap."""
+
+    scale: float = 1.0
+    cap: float | None = None
 
 
 def family_of(config: PretrainedConfig) -> Family:
@@ -77,15 +105,72 @@ def layer_index(module: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def head_scale(config: PretrainedConfig) -> HeadScale:
+    """What the family does to the logits after its output embeddings.
+
+    Raises:
+        MigakiError: the configuration asks for something that is not known of this family.
+    """
+    times, divided, cap = (names.get(config.model_type) for names in (LOGITS_TIMES, LOGITS_DIVIDED_BY, LOGITS_CAPPED))
+    text = config.get_text_config()  # a model that sees has its own head on a known family's decoder, so its own `model_type` counts
+    _require_known(text, LOGIT_SETTING, {times, divided, cap}, "logits")
+    scale = 1.0
+    for name, power in ((times, 1), (divided, -1)):
+        if name and getattr(text, name) is not None:
+            scale *= getattr(text, name) ** power
+    return HeadScale(scale, getattr(text, cap) if cap else None)
+
+
+def require_known_embeddings(config: PretrainedConfig) -> None:
+    """
+    Raises:
+        MigakiError: the configuration asks for a change of the embeddings that is not known of this family.
+    """
+    _require_known(config, EMBEDDING_SETTING, {EMBEDDINGS_TIMES.get(config.model_type)}, "embeddings")
+
+
+def _require_known(config: PretrainedConfig, kind: re.Pattern[str], known: set[str | None], what: str) -> None:
+    """Refuse settings of that kind that change something and of which it is not known how: some families compute them (so properties count)."""
+    names = {name for name in {*vars(config), *dir(type(config))} if kind.search(name) and not INSIDE_LAYERS.search(name)}
+    asked = {name: getattr(config, name) for name in sorted(names - known)}
+    changing = [f"{name} = {value}" for name, value in asked.items() if value is True or value not in (None, False, 1)]
+    if changing:
+        raise MigakiError(
+            f"models of the family {config.model_type!r} change their {what} by {', '.join(changing)}, which Migaki does not know how to follow: "
+            "this architecture is not supported"
+        )
+
+
 class _NoPositions(nn.Module):
-    def forward(self, position_ids: Tensor) -> Tensor:
-        return torch.zeros((), device=position_ids.device)
+    """In the place of learnt positions, whatever these are called with."""
+
+    def forward(self, positions: Tensor, *_: object, **__: object) -> Tensor:
+        return torch.zeros((), device=positions.device)
 
 
-def without_position_embeddings(decoder: nn.Module) -> None:
-    """Make a decoder that starts above its first layer add no positions: what enters it has them already."""
-    if hasattr(decoder, POSITION_EMBEDDINGS):
-        setattr(decoder, POSITION_EMBEDDINGS, _NoPositions())
+def without_embedding(decoder: nn.Module) -> None:
+    """Make a decoder that starts above its first layer leave what enters as it is: positions, norm and multiplier are in it already."""
+    for name in POSITION_EMBEDDINGS:
+        if hasattr(decoder, name):
+            setattr(decoder, name, _NoPositions())
+    for name in EMBEDDING_NORMS:
+        if hasattr(decoder, name):
+            setattr(decoder, name, nn.Identity())
+    for name in set(EMBEDDINGS_TIMES.values()):
+        if hasattr(decoder, name):
+            setattr(decoder, name, 1.0)
+
+
+def require_one_width(decoder: nn.Module) -> None:
+    """
+    Raises:
+        MigakiError: embeddings and states differ in width (some of OPT).
+    """
+    for name in EMBEDDING_PROJECTIONS:
+        if getattr(decoder, name, None) is not None:
+            raise MigakiError(
+                f"{type(decoder).__name__} has embeddings of another width than its states: this architecture is not supported"
+            )
 
 
 def config_of_layers(config: PretrainedConfig, start: int, stop: int | None) -> PretrainedConfig:
@@ -110,8 +195,8 @@ def sliding_window(config: PretrainedConfig) -> int | None:
 
 
 def has_alibi(config: PretrainedConfig) -> bool:
-    """Whether attention scores fall with the distance in the sequence (some of Falcon), instead of tokens having positions of their own."""
-    return bool(getattr(config, "alibi", False))
+    """Whether attention scores fall with the distance in the sequence (Bloom, some of Falcon), instead of tokens having positions of their own."""
+    return config.model_type == "bloom" or bool(getattr(config, "alibi", False))
 
 
 def context_length(config: PretrainedConfig) -> int | None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.models.batching import Batch, Example, by_length, collate
+from tasks.models.head import Head, head_of
 from tasks.models.linear import PLAIN, applied, product
 from tasks.models.trunk import TopModel, causal_lm, decoder, hidden_size, lm_head, position_ids, trunk_states
 
@@ -56,18 +57,19 @@ class CachedTrunk:
 class _FrozenHeadLogprobs(torch.autograd.Function):
     """Log-probabilities of targets under a frozen head, with their gradient computed on the way.
 
-    Each depends on its own row of states alone, d log p(target) / d state = W[target] - sum_v p(v) W[v], so that no row of logits
-    outlives its part: no second softmax, and no memory for tokens times vocabulary.
+    Each depends on its own row of states alone, d log p(target) / d state = s(target) W[target] - sum_v p(v) s(v) W[v] with the slope s of
+    logits by what the output embeddings gave, so that no row of logits outlives its part: no second softmax, and no memory for tokens
+    times vocabulary.
     """
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, targets: Tensor, head: nn.Linear, temperature: float) -> Tensor:
+    def forward(ctx: Any, states: Tensor, targets: Tensor, head: Head, temperature: float) -> Tensor:
         of_targets, gradients = [], []
         for part, wanted in zip(states.split(PART), targets.split(PART), strict=True):
-            logprobs = _log_softmax(head, part, temperature)
+            logits = head(part).float()
+            logprobs = _log_softmax(logits, temperature)
             of_targets.append(logprobs.gather(1, wanted[:, None])[:, 0])
-            expected = product(logprobs.exp_().to(head.weight.dtype), head.weight.t())
-            gradients.append((head.weight[wanted] - expected).to(states.dtype) / temperature)
+            gradients.append(_gradient(head, logits, logprobs, wanted).to(states.dtype) / temperature)
         ctx.save_for_backward(torch.cat(gradients))
         return torch.cat(of_targets)
 
@@ -76,19 +78,27 @@ class _FrozenHeadLogprobs(torch.autograd.Function):
         return (gradient[:, None] * ctx.saved_tensors[0]).to(ctx.saved_tensors[0].dtype), None, None, None
 
 
-def _log_softmax(head: nn.Module, states: Tensor, temperature: float) -> Tensor:
-    logits = head(states).float()
+def _gradient(head: Head, logits: Tensor, logprobs: Tensor, wanted: Tensor) -> Tensor:
+    """(N, H) gradients of the log-probabilities of tokens (N,) by states, at temperature 1. Changes `logprobs` (N, V)."""
+    weight, slope, probabilities = head.weight, head.slope(logits), logprobs.exp_()
+    if not isinstance(slope, Tensor):
+        return slope * (weight[wanted] - product(probabilities.to(weight.dtype), weight.t()))
+    expected = product(probabilities.mul_(slope).to(weight.dtype), weight.t())
+    return slope.gather(1, wanted[:, None]).to(weight.dtype) * weight[wanted] - expected
+
+
+def _log_softmax(logits: Tensor, temperature: float) -> Tensor:
     return torch.log_softmax(logits if temperature == 1.0 else logits / temperature, dim=-1)
 
 
 def target_logprobs(head: nn.Module, states: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
     """(N,) log-probabilities in nats of target tokens (N,), for the states (N, H) that predict them, under softmax(logits / temperature)."""
-    learns = torch.is_grad_enabled() and len(targets)
-    if learns and isinstance(head, nn.Linear) and type(head) in PLAIN and not head.weight.requires_grad:
+    head, learns = head_of(head), torch.is_grad_enabled() and len(targets)
+    if learns and isinstance(head.linear, nn.Linear) and type(head.linear) in PLAIN and not head.weight.requires_grad:
         return applied(_FrozenHeadLogprobs, states, targets, head, temperature)
     size = len(targets) if learns else PART
     parts = zip(states.split(size), targets.split(size), strict=True)
-    return torch.cat([_log_softmax(head, part, temperature).gather(1, wanted[:, None])[:, 0] for part, wanted in parts])
+    return torch.cat([_log_softmax(head(part).float(), temperature).gather(1, wanted[:, None])[:, 0] for part, wanted in parts])
 
 
 @torch.no_grad()
@@ -96,7 +106,7 @@ def target_logprobs_and_entropy(head: nn.Module, states: Tensor, targets: Tensor
     """What `target_logprobs` gives, and the entropies (N,) of the distributions, nats."""
     of_targets, entropies = [], []
     for part, wanted in zip(states.split(PART), targets.split(PART), strict=True):
-        logprobs = _log_softmax(head, part, temperature)
+        logprobs = _log_softmax(head(part).float(), temperature)
         of_targets.append(logprobs.gather(1, wanted[:, None])[:, 0])
         entropies.append(-(logprobs.exp() * logprobs).sum(-1))
     return torch.cat(of_targets), torch.cat(entropies)

@@ -13,7 +13,16 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tasks.models.families import config_of_layers, final_norm_name, layer_list_name, without_position_embeddings
+from tasks.models.families import (
+    config_of_layers,
+    final_norm_name,
+    head_scale,
+    layer_list_name,
+    require_known_embeddings,
+    require_one_width,
+    without_embedding,
+)
+from tasks.models.head import Head
 
 
 def causal_lm(model: nn.Module) -> PreTrainedModel:
@@ -25,13 +34,18 @@ def decoder(model: nn.Module) -> PreTrainedModel:
     """The decoder without its head (`LlamaModel`, `GPT2Model`, ...)."""
     base = causal_lm(model)
     body: PreTrainedModel = getattr(base, base.base_model_prefix)
-    return body
+    inner = getattr(body, "decoder", None)  # OPT's body is a decoder in a shell
+    return inner if isinstance(inner, PreTrainedModel) else body
 
 
-def lm_head(model: nn.Module) -> nn.Module:
-    """The module that turns (..., H) final states into (..., V) logits."""
-    head: nn.Module = causal_lm(model).get_output_embeddings()
-    return head
+def lm_head(model: nn.Module) -> Head:
+    """What turns (..., H) final states into (..., V) logits, as the model itself does.
+
+    Raises:
+        MigakiError: the configuration asks for something that is not known of this family.
+    """
+    base = causal_lm(model)
+    return Head(base.get_output_embeddings(), head_scale(base.config))
 
 
 def input_embeddings(model: nn.Module) -> nn.Embedding:
@@ -60,8 +74,14 @@ def split_layer(model: nn.Module, top_fraction: float) -> int:
 
 
 def _view(model: nn.Module, start: int, stop: int | None) -> PreTrainedModel:
-    """A decoder of the layers [start, stop) that shares its modules with `model`."""
+    """A decoder of the layers [start, stop) that shares its modules with `model`.
+
+    Raises:
+        MigakiError: the architecture cannot be cut.
+    """
     body = decoder(model)
+    require_known_embeddings(body.config)
+    require_one_width(body)
     view = copy.copy(body)
     view._modules = dict(body._modules)
     layers = layer_list_name(body)
@@ -101,7 +121,7 @@ class TopModel(nn.Module):
     def __init__(self, model: nn.Module, k: int, stop: int | None = None):
         super().__init__()
         self.layers = _view(model, k, stop)
-        without_position_embeddings(self.layers)
+        without_embedding(self.layers)
         if stop is not None:
             setattr(self.layers, final_norm_name(self.layers), nn.Identity())
 

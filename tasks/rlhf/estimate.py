@@ -6,11 +6,10 @@ What autograd keeps of a layer was measured on the Llama family; other families 
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import psutil
 import torch
-from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
 
 from tasks.errors import MigakiError
@@ -83,7 +82,7 @@ def estimate(model: PreTrainedModel, settings: AlignSettings, prompt_tokens: int
     """
     shapes = _Shapes(model)
     layers, layer = layer_count(model), split_layer(model, settings.reward_top_fraction)
-    hidden, vocabulary = hidden_size(model), cast(nn.Linear, lm_head(model)).weight.shape[0]
+    hidden, vocabulary = hidden_size(model), lm_head(model).weight.shape[0]
     width = 2 if settings.trunk == "bfloat16" or (settings.trunk == "nf4" and device != "cpu") else 4
     wide, tokens = shapes.widest, prompt_tokens + settings.answer_tokens
     policy, policy_bases = shapes.adapter(settings.lora_targets, settings.lora_r, layer)
