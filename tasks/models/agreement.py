@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tasks.errors import MigakiError
 from tasks.models.trunk import TopModel, causal_lm, layer_count, layers_of, lm_head, trunk_states
 
 TOLERANCE = 1e-4  # what rounding explains in float32: nats, and parts of the largest number among a layer's states
@@ -41,7 +42,7 @@ def agreement(model: nn.Module, ids: Sequence[int]) -> Agreement:
         ids: a short sequence; several tokens, since positions count.
 
     Raises:
-        MigakiError: the architecture cannot be cut, or does something with its logits that is not known.
+        MigakiError: the architecture cannot be cut, or does something with its embeddings or logits that is not known.
     """
     tokens = torch.tensor([list(ids)], device=causal_lm(model).device)
     with _entering(model) as wanted:
@@ -54,13 +55,25 @@ def agreement(model: nn.Module, ids: Sequence[int]) -> Agreement:
 
 def _of_cut(model: nn.Module, tokens: Tensor, k: int, wanted: dict[int, Tensor], logprobs: Tensor) -> Agreement:
     """The agreement of a model cut before layer `k` with the states (T, H) by layer and the log-probabilities (T, V) of the whole one."""
-    mask = torch.ones_like(tokens)
     with _entering(model) as entering:
-        own = _logprobs(lm_head(model)(TopModel(model, k)(trunk_states(model, tokens, mask, k), mask)))
+        own = _own_logprobs(model, tokens, k)
     distance = float((own - logprobs).abs().max())
     differing = (layer for layer in sorted(wanted) if _differ(entering[layer], wanted[layer]))
     after = len(wanted) if not distance <= TOLERANCE else None  # so put, numbers that are none count as differing
     return Agreement(distance, next(differing, after))
+
+
+def _own_logprobs(model: nn.Module, tokens: Tensor, k: int) -> Tensor:
+    """(T, V). A family that was not written to be cut says so in whatever way its code fails."""
+    mask = torch.ones_like(tokens)
+    try:
+        return _logprobs(lm_head(model)(TopModel(model, k)(trunk_states(model, tokens, mask, k), mask)))
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as cause:
+        raise MigakiError(
+            f"models of the family {causal_lm(model).config.model_type!r} cannot be run in parts ({type(cause).__name__}: {cause}): this architecture is not supported"
+        ) from cause
 
 
 def _differ(states: Tensor, others: Tensor) -> bool:

@@ -51,12 +51,13 @@ FAMILIES = {  # by `model_type`
 
 # What is done to logits after the output embeddings, by `model_type`: the setting of the configuration that says how much. Granite's
 # `logits_scaling` divides and HyperCLOVA X's multiplies, so that the name of a setting alone says nothing.
-LOGITS_TIMES = {"cohere": "logit_scale", "cohere2": "logit_scale", "hyperclovax": "logits_scaling"}
-LOGITS_DIVIDED_BY = dict.fromkeys(("granite", "granitemoe", "granitemoeshared"), "logits_scaling")
+GRANITE = ("granite", "granite_swa", "granitemoe", "granitemoe_swa", "granitemoeshared", "granitemoehybrid")
+LOGITS_TIMES = {"cohere": "logit_scale", "cohere2": "logit_scale", "cohere2_moe": "logit_scale", "hyperclovax": "logits_scaling"}
+LOGITS_DIVIDED_BY = dict.fromkeys(GRANITE, "logits_scaling")
 LOGITS_CAPPED = dict.fromkeys(("gemma2", "gemma3_text", "vaultgemma"), "final_logit_softcapping")
 # Whose decoders multiply what enters their first layer, be it embeddings of their own or states that were handed in. (Gemma's normalizer
 # is no case of it: it is in the embeddings' own module, which states that are handed in do not pass.)
-EMBEDDINGS_TIMES = dict.fromkeys(("granite", "granitemoe", "granitemoeshared", "hyperclovax"), "embedding_multiplier")
+EMBEDDINGS_TIMES = dict.fromkeys((*GRANITE, "hyperclovax"), "embedding_multiplier")
 LOGIT_SETTING = re.compile(r"(?=.*logit)(?=.*(?:scal|cap|multiplier))|lm_head_multiplier|output_multiplier|dim_model_base")
 EMBEDDING_SETTING = re.compile(r"embedding_multiplier|scale_emb$|emb\w*_scale$|scale_embedding")
 INSIDE_LAYERS = re.compile(r"att(?:n|ention)|router")  # settings of other logits than the model's
@@ -174,10 +175,19 @@ def require_one_width(decoder: nn.Module) -> None:
 
 
 def config_of_layers(config: PretrainedConfig, start: int, stop: int | None) -> PretrainedConfig:
-    """A copy for a decoder of the layers [start, stop): families that mix kinds of attention look a layer's kind up by its position."""
+    """A copy for a decoder of the layers [start, stop): families that mix kinds of attention look a layer's kind up by its position.
+
+    Raises:
+        MigakiError: the family works its kinds out in a way that cannot be cut.
+    """
     part = copy.copy(config)
     if getattr(config, "layer_types", None):
-        part.layer_types = config.layer_types[start:stop]
+        try:
+            part.layer_types = config.layer_types[start:stop]
+        except AttributeError as cause:  # worked out from other settings (Mamba, Falcon H1)
+            raise MigakiError(
+                f"the kinds of layers of the family {config.model_type!r} cannot be cut: this architecture is not supported"
+            ) from cause
     return part
 
 

@@ -13,6 +13,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from tasks.errors import MigakiError
 from tasks.models.families import (
     config_of_layers,
     final_norm_name,
@@ -31,9 +32,15 @@ def causal_lm(model: nn.Module) -> PreTrainedModel:
 
 
 def decoder(model: nn.Module) -> PreTrainedModel:
-    """The decoder without its head (`LlamaModel`, `GPT2Model`, ...)."""
+    """The decoder without its head (`LlamaModel`, `GPT2Model`, ...).
+
+    Raises:
+        MigakiError: the model says that it has none.
+    """
     base = causal_lm(model)
-    body: PreTrainedModel = getattr(base, base.base_model_prefix)
+    body: PreTrainedModel | None = getattr(base, base.base_model_prefix, None)
+    if body is None:
+        raise MigakiError(f"{type(base).__name__} has no decoder named {base.base_model_prefix!r}: this architecture is not supported")
     inner = getattr(body, "decoder", None)  # OPT's body is a decoder in a shell
     return inner if isinstance(inner, PreTrainedModel) else body
 

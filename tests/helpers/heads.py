@@ -19,31 +19,37 @@ COMMON = {
     "eos_token_id": 1,
     "pad_token_id": 0,
 }
-EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 48}
+LOCAL_EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
+GRANITE = {"logits_scaling": 4.0, "embedding_multiplier": 3.0, "residual_multiplier": 0.5, "attention_multiplier": 0.2}
 MIXED = ["sliding_attention", "full_attention"] * (LAYERS // 2)
 SETTINGS: dict[str, dict[str, Any]] = {  # by `model_type`
     "llama": {},
     "mistral": {"sliding_window": 4},
-    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "mixtral": LOCAL_EXPERTS,
     "gemma": {"head_dim": 8},
     "gemma2": {"head_dim": 8, "final_logit_softcapping": 2.0, "attn_logit_softcapping": 5.0, "sliding_window": 4, "layer_types": MIXED},
     "gemma3_text": {"head_dim": 8, "final_logit_softcapping": 3.0, "sliding_window": 4, "layer_types": MIXED},
     "vaultgemma": {"head_dim": 8, "final_logit_softcapping": 2.0, "sliding_window": 4, "layer_types": MIXED},
     "cohere": {"logit_scale": 0.25, "use_qk_norm": True},
     "cohere2": {"logit_scale": 0.25, "sliding_window": 4, "layer_types": MIXED},
-    "granite": {"logits_scaling": 4.0, "embedding_multiplier": 3.0, "residual_multiplier": 0.5, "attention_multiplier": 0.2},
-    "granitemoe": {
-        "logits_scaling": 4.0,
-        "embedding_multiplier": 3.0,
-        "residual_multiplier": 0.5,
-        "attention_multiplier": 0.2,
-        "num_local_experts": 4,
-        "num_experts_per_tok": 2,
+    "cohere2_moe": {"logit_scale": 0.25, "sliding_window": 4, "layer_types": MIXED, "num_experts": 4, "num_experts_per_tok": 2},
+    "granite": GRANITE,
+    "granite_swa": {**GRANITE, "sliding_window": 4, "layer_types": MIXED},
+    "granitemoe": {**GRANITE, **LOCAL_EXPERTS},
+    "granitemoe_swa": {**GRANITE, **LOCAL_EXPERTS, "sliding_window": 4, "layer_types": MIXED},
+    "granitemoeshared": {**GRANITE, **LOCAL_EXPERTS, "shared_intermediate_size": 16},
+    "granitemoehybrid": {
+        **GRANITE,
+        "num_local_experts": 0,
+        "shared_intermediate_size": 16,
+        "layer_types": ["attention"] * LAYERS,
+        "mamba_n_heads": 4,
+        "mamba_d_head": 16,
     },
     "hyperclovax": {"logits_scaling": 0.25, "embedding_multiplier": 3.0, "residual_multiplier": 0.5},
     "qwen2": {},
     "qwen3": {"head_dim": 8},
-    "qwen3_moe": {"head_dim": 8, "num_experts": 4, **EXPERTS},
+    "qwen3_moe": {"head_dim": 8, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48},
     "phi": {"num_key_value_heads": 4},
     "phi3": {},
     "olmo2": {},

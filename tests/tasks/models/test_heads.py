@@ -9,10 +9,10 @@ from transformers import Gemma3Config
 from tasks.errors import MigakiError
 from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.agreement import TOLERANCE, Agreement, agreement
-from tasks.models.batching import Example
+from tasks.models.batching import Example, collate
 from tasks.models.families import HeadScale, head_scale
 from tasks.models.head import Head
-from tasks.models.likelihood import CachedTrunk, score_examples, target_logprobs, target_logprobs_and_entropy
+from tasks.models.likelihood import CachedTrunk, answer_nll, score_examples, target_logprobs, target_logprobs_and_entropy
 from tasks.models.lora import lora_config
 from tasks.models.trunk import TopModel, decoder, lm_head
 from tests.helpers.heads import LAYERS, SETTINGS, VOCABULARY, tiny_of
@@ -173,5 +173,33 @@ def test_families_that_cannot_be_cut_are_refused_by_name():
     # NanoChat's final norm is also what enters its first layer: a trunk without the one has no other.
     with pytest.raises(MigakiError, match="'nanochat' change their logits by final_logit_softcapping = 15"):
         agreement(tiny_of("nanochat"), EXAMPLES[0].ids)
-    with pytest.raises(MigakiError, match="MptModel has no list of layers"):
-        agreement(tiny_of("mpt"), EXAMPLES[0].ids)
+    for kind, reason in {
+        "mpt": "MptModel has no list of layers",
+        "mamba": "layers of the family 'mamba' cannot be cut",
+        "gemma4_text": "'gemma4_text' cannot be run in parts .RuntimeError",  # every layer has embeddings of its own
+        "llama4_text": "Llama4ForCausalLM has no decoder named 'language_model'",
+    }.items():
+        with pytest.raises(MigakiError, match=reason):
+            agreement(tiny_of(kind), EXAMPLES[0].ids)
+    uncapped = agreement(tiny_of("nanochat", final_logit_softcapping=None), EXAMPLES[0].ids)
+    assert not uncapped.holds and uncapped.layer == 0
+
+
+@pytest.mark.parametrize("family", SETTINGS)
+def test_adapters_above_a_cached_trunk_learn_by_the_gradient_of_the_models_own_loss(family):
+    model, gradients = tiny_of(family), {}
+    tuned = get_peft_model(model, lora_config(model, rank=2, alpha=4, from_layer=2)).eval()
+    learnt = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
+    torch.manual_seed(2)
+    for parameter in learnt:
+        nn.init.normal_(parameter, std=0.3)
+    batch = collate(EXAMPLES, [0, 1, 2], pad_id=0)
+    answer_nll(CachedTrunk(tuned, 2, EXAMPLES), lm_head(tuned), batch).sum().backward()
+    gradients["own path"] = [parameter.grad for parameter in learnt]
+    tuned.zero_grad(set_to_none=True)
+    for example in EXAMPLES:
+        labels = torch.tensor([-100] * example.answer_start + example.ids[example.answer_start :])[None]
+        logits = tuned(input_ids=torch.tensor([example.ids]), use_cache=False).logits
+        nn.functional.cross_entropy(logits[0, :-1], labels[0, 1:], reduction="sum").backward()
+    assert learnt and all(parameter.grad.abs().sum() > 0 for parameter in learnt)
+    torch.testing.assert_close(gradients["own path"], [parameter.grad for parameter in learnt], atol=2e-4, rtol=1e-3)
