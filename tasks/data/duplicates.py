@@ -36,11 +36,14 @@ def shingles(text: str) -> set[int]:
     return {zlib.crc32(gram.encode()) for gram in ngrams(data, 5) or [data]}
 
 
-def near_duplicates(texts: Sequence[tuple[str, ...]], threshold: float, contexts: Sequence[str] | None = None) -> dict[int, int]:
+def near_duplicates(
+    texts: Sequence[tuple[str, ...]], threshold: float, contexts: Sequence[str] | None = None, shared: Sequence[str] | None = None
+) -> dict[int, int]:
     """Index of each text that repeats an earlier one, with the index of that earlier one. Only texts that repeat nothing are compared with.
 
     Args:
         contexts: what comes before each text. It must be as much alike as the parts, but proposes no pairs: thousands of rows may share theirs.
+        shared: what was taken out of each text because others have it too (`without_shared`); it must be the same.
     """
     generator = np.random.default_rng(0)
     a = generator.integers(1, PRIME, BANDS * ROWS, dtype=np.uint64)
@@ -48,13 +51,14 @@ def near_duplicates(texts: Sequence[tuple[str, ...]], threshold: float, contexts
     seen: list[dict[bytes, list[int]]] = [defaultdict(list) for _ in range(BANDS)]
     sets: list[list[set[int]]] = []
     repeats: dict[int, int] = {}
-    known = lru_cache(1024)(shingles)
+    known, same = lru_cache(1024)(shingles), [normalised(part) for part in shared] if shared else [""] * len(texts)
     for index, parts in enumerate(texts):
         own = [shingles(part) for part in parts]
         sets.append(own + ([known(contexts[index])] if contexts else []))
         keys = [band.tobytes() for band in _signature(set().union(*own), a, b).reshape(BANDS, ROWS)]
         candidates = sorted({earlier for band, key in zip(seen, keys, strict=True) for earlier in band.get(key, ())})
-        match = next((earlier for earlier in candidates if _similarity(sets[earlier], sets[-1]) >= threshold), None)
+        alike = (earlier for earlier in candidates if same[earlier] == same[index] and _similarity(sets[earlier], sets[-1]) >= threshold)
+        match = next(alike, None)
         if match is not None:
             repeats[index] = match
             continue
@@ -63,16 +67,24 @@ def near_duplicates(texts: Sequence[tuple[str, ...]], threshold: float, contexts
     return repeats
 
 
-def without_shared(questions: Sequence[str]) -> list[str]:
-    """Each question without what others have too: whole paragraphs, and what at least three begin or end with alike. One of which nothing
-    would be left stays as it is."""
+def without_shared(questions: Sequence[str]) -> list[tuple[str, str]]:
+    """(own, shared) of each question: what it shares with others are whole paragraphs, and what at least three begin or end with alike. One of
+    which nothing would be left stays as it is. Two questions are the same only if what they share is: of two passages the same may be asked."""
     counts = Counter(paragraph for question in questions for paragraph in {part.strip() for part in PARAGRAPHS.split(question)})
-    own = ["\n\n".join(part for part in PARAGRAPHS.split(question) if counts[part.strip()] == 1) for question in questions]
-    kept = [part if normalised(part) else question for part, question in zip(own, questions, strict=True)]
-    begun = _shared_beginnings(kept)
-    ended = _shared_beginnings([text[::-1] for text in kept])
-    bare = [text[start : max(start, len(text) - end)] for text, start, end in zip(kept, begun, ended, strict=True)]
-    return [part if plain(part) else text for part, text in zip(bare, kept, strict=True)]
+    split = []
+    for question in questions:
+        parts = PARAGRAPHS.split(question)
+        own = "\n\n".join(part for part in parts if counts[part.strip()] == 1)
+        known = "\n\n".join(part for part in parts if counts[part.strip()] > 1)
+        split.append((own, known) if plain(own) else (question, ""))
+    begun = _shared_beginnings([own for own, _ in split])
+    ended = _shared_beginnings([own[::-1] for own, _ in split])
+    found = []
+    for (own, known), start, end in zip(split, begun, ended, strict=True):
+        stop = max(start, len(own) - end)
+        bare = plain(own[start:stop])
+        found.append((own[start:stop], "\n\n".join((known, own[:start], own[stop:]))) if bare else (own, known))
+    return found
 
 
 def _shared_beginnings(texts: Sequence[str]) -> list[int]:
@@ -87,7 +99,12 @@ def _shared_beginnings(texts: Sequence[str]) -> list[int]:
 
 
 def _common(a: str, b: str) -> int:
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    """Characters that two texts begin with alike; by halving, since comparing slices is much faster than comparing characters."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if a.startswith(b[:middle]) else (low, middle - 1)
+    return low
 
 
 def _signature(hashes: set[int], a: np.ndarray, b: np.ndarray) -> np.ndarray:

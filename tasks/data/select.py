@@ -40,12 +40,13 @@ def drop_duplicates(
         else:
             first[key] = record
             unique.append(record)
-    parts, contexts = [parts_of(record) for record in unique], None
+    parts = [parts_of(record) for record in unique]
     if context_of:
-        asked_apart = without_shared([part[0] for part in parts])
-        parts = [(question, *part[1:]) for question, part in zip(asked_apart, parts, strict=True)]
-        contexts = [context_of(record) for record in unique]
-    repeats = near_duplicates(parts, threshold, contexts)
+        apart = without_shared([part[0] for part in parts])
+        parts = [(own, *part[1:]) for (own, _), part in zip(apart, parts, strict=True)]
+        repeats = near_duplicates(parts, threshold, [context_of(record) for record in unique], [shared for _, shared in apart])
+    else:
+        repeats = near_duplicates(parts, threshold)
     dropped += [(unique[index], "near duplicate", f"much like {unique[earlier].id}") for index, earlier in repeats.items()]
     return [record for index, record in enumerate(unique) if index not in repeats], dropped
 

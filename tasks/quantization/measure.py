@@ -48,10 +48,10 @@ def measure(
         MigakiError: it does not run, or its loss is not a finite number.
     """
     model = load_model(folder, "float16" if variant == "fp16" else "float32", device)
-    try_out(variant, model)
     memory = model.get_memory_footprint(return_buffers=False)
     if variant == "fp16":
         model = model.float()
+    try_out(variant, model)
     started = time.perf_counter()
     scores = score_examples(model, examples, on_batch=on_batch)
     seconds = time.perf_counter() - started

@@ -79,23 +79,36 @@ ASKED = [
 ]
 
 
+def repeats_of(rows: list[tuple[str, str]]) -> dict[int, int]:
+    """Of (question, answer), as rows of a dataset are compared."""
+    apart = without_shared([question for question, _ in rows])
+    texts = [(own, answer) for (own, _), (_, answer) in zip(apart, rows, strict=True)]
+    return near_duplicates(texts, 0.85, shared=[shared for _, shared in apart])
+
+
 @pytest.mark.parametrize("shared", [LABELS, LABELS_JA, LABELS + "\n\n", ""])
 def test_what_rows_share_makes_no_near_duplicates_and_what_they_ask_does(shared):
-    texts = without_shared([shared + asked for asked in [*ASKED, "I would like some tulips"]])
-    assert near_duplicates([(text, "ORDER") for text in texts], 0.85) == {}
-    again = without_shared([shared + asked for asked in [*ASKED, "Where  is my BOX?"]])
-    assert near_duplicates([(text, "DELIVERY") for text in again], 0.85) == {8: 3}
+    assert repeats_of([(shared + asked, "ORDER") for asked in [*ASKED, "I would like some tulips"]]) == {}
+    assert repeats_of([(shared + asked, "DELIVERY") for asked in [*ASKED, "Where  is my BOX?"]]) == {8: 3}
 
 
 def test_a_passage_that_two_rows_share_is_no_question():
     passage = "The lighthouse of the harbour was built of stone and copper. " * 10
-    rows = without_shared([f"{passage}\n\nIs it old?", f"Is it made of wood?\n\n{passage}", f"{passage}\n\nIs it old?!"])
-    assert rows[0].strip() == "Is it old?" and near_duplicates([(row, "Yes.") for row in rows], 0.85) == {2: 0}
+    rows = [f"{passage}\n\nIs it old?", f"{passage}\n\nIs it made of wood?", f"{passage}\n\nIs it old?!"]
+    assert without_shared(rows)[0][0].strip() == "Is it old?" and repeats_of([(row, "Yes.") for row in rows]) == {2: 0}
+
+
+@pytest.mark.parametrize("between", ["\n\n", " "])
+def test_the_same_question_about_another_passage_is_another_question(between):
+    passages = ["The lighthouse of the harbour was built of stone. " * 9, "窯は庭の門のそばに立ち、毎年春に火が入れられる。" * 9]
+    asked = ["Is it old?", "Is it old?!", "Is it made of wood?", "Who owns it now?"]
+    rows = [(f"{passage}{between}{question}", "Yes.") for question in asked for passage in passages]
+    assert repeats_of(rows) == {2: 0, 3: 1}
 
 
 def test_a_question_of_which_nothing_would_be_left_stays_whole():
     same = "Answer in one word, whatever you are asked by whoever asks it"
-    assert without_shared([same, same + ".", same + "!"])[0] == same
+    assert without_shared([same, same + ".", same + "!"])[0] == (same, "")
 
 
 def test_rows_that_differ_in_what_came_before_are_no_near_duplicates():
