@@ -85,10 +85,10 @@ def migaki(chosen: argparse.Namespace) -> None:
 
 
 def preference(row: dict[str, str], name: str) -> "Preference":
-    from tasks.data.normalise import hh, pairs
+    from tasks.data.normalise import fields_of, hh, pairs
     from tasks.data.records import Preference
 
-    return Preference(name, *(pairs if "prompt" in row else hh)(row)[:3], "en", name)
+    return Preference(name, *(pairs if "prompt" in row else hh)(fields_of(row))[:3], "en", name)
 
 
 def read_pairs(path: Path) -> "list[Preference]":
@@ -97,7 +97,7 @@ def read_pairs(path: Path) -> "list[Preference]":
 
 def well_formed(path: Path) -> Path:
     """A file of those pairs that Migaki takes: in some of HH's, the dialogues differ before the last answer. Both sides are given the same rows."""
-    from tasks.data.normalise import Malformed
+    from tasks.data.rows import Malformed
 
     kept = []
     for line in path.open(encoding="utf-8"):

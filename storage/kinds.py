@@ -66,12 +66,14 @@ def _adapter(kind: Kind) -> TypeAdapter[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(Record):
-    """A dataset version; `rows` counts what was kept by `kind.split.lang`."""
+    """A dataset version; `rows` counts what was kept by `kind.split.lang`, `files` says of each file of rows its formats, what was done to
+    its rows, and which fields nothing has read."""
 
     KIND = "dataset"
     kept: int = 0
     dropped: int = 0
     rows: dict[str, int] | None = None
+    files: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)

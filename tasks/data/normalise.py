@@ -3,13 +3,13 @@
 A format is told by its fields, or said by the user. A row that lacks what its format needs raises `Malformed`, which names the field.
 """
 
-import json
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from tasks.data.chats import answer_to, answered, conversation, prompt_of, with_system
 from tasks.data.records import Document, Instruction, Preference, Question, content_id
+from tasks.data.rows import Fields, LeftOut, Malformed, field, list_of, number, text_of
 from tasks.text.detection import detect
 from tasks.text.messages import Message
 
@@ -17,71 +17,62 @@ HH_TURN = re.compile(r"\n\n(Human|Assistant):[ \n]?")
 ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
-class Malformed(ValueError):
-    """Why a row cannot be used."""
+def _ask(row: Fields, text: str) -> list[Message]:
+    return with_system(row, [{"role": "user", "content": text}])
 
 
-def _field(row: dict[str, Any], name: str) -> str:
-    value = row.get(name)
-    if not isinstance(value, str) or not value.strip():
-        raise Malformed(f"the field {name!r} is {'missing' if name not in row else 'empty or no text'}")
-    return value.strip()
+def alpaca(row: Fields) -> tuple[list[Message], str]:
+    """`history` holds what was asked and answered before, in pairs."""
+    given = field(row, "input") if str(row.get("input") or "").strip() else ""
+    asked = _ask(row, f"{field(row, 'instruction')}\n\n{given}".strip())
+    return [*asked[:-1], *_history(row), asked[-1]], field(row, "output")
 
 
-def _list(row: dict[str, Any], *names: str) -> list:
-    """The first of the fields that is there; a cell of a CSV file holds a list as JSON."""
-    value: Any = next((row[name] for name in names if row.get(name)), [])
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            value = None
-    if not isinstance(value, list):
-        raise Malformed(f"the field {' or '.join(map(repr, names))} is no list")
-    return value
+def _history(row: Fields) -> list[Message]:
+    turns: list[Message] = []
+    for pair in list_of(row, "history") if "history" in row else []:
+        texts = [text_of(text) for text in pair] if isinstance(pair, list) and len(pair) == 2 else []
+        if not texts or not all(texts):
+            raise Malformed("the field 'history' holds something other than pairs of a question and an answer")
+        turns += [{"role": role, "content": text} for role, text in zip(("user", "assistant"), texts, strict=True) if text]
+    return turns
 
 
-def _number(row: dict[str, Any], name: str, default: float) -> float:
-    value = row.get(name)
-    try:
-        number = default if value in (None, "") else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise Malformed(f"{name} is {value!r}, a number of at least 0 expected")
-    return number
+def messages(row: Fields) -> tuple[list[Message], str]:
+    """A chat (`messages`); the last answer of the assistant ends it."""
+    return _to_answer(answered(row, conversation(row, "messages")))
 
 
-def _ask(text: str) -> list[Message]:
-    return [{"role": "user", "content": text}]
+def sharegpt(row: Fields) -> tuple[list[Message], str]:
+    """A chat in ShareGPT's form (`conversations`, with `from` and `value`)."""
+    return _to_answer(answered(row, conversation(row, "conversations")))
 
 
-def alpaca(row: dict[str, Any]) -> tuple[list[Message], str]:
-    given = _field(row, "input") if str(row.get("input") or "").strip() else ""
-    return _ask(f"{_field(row, 'instruction')}\n\n{given}".strip()), _field(row, "output")
-
-
-def conversation(row: dict[str, Any]) -> list[Message]:
-    """The chat of a row, every message with a known role and a text."""
-    turns = _list(row, "messages")
-    if not turns or not all(isinstance(turn, dict) for turn in turns):
-        raise Malformed("the field 'messages' is no list of messages")
-    chat = [{"role": turn.get("role", ""), "content": _field(turn, "content")} for turn in turns]
-    if any(turn["role"] not in ("system", "user", "assistant") for turn in chat):
-        raise Malformed("a message has a role other than system, user or assistant")
-    return chat
-
-
-def messages(row: dict[str, Any]) -> tuple[list[Message], str]:
-    """A chat; the last message is the assistant's and is what is learnt."""
-    chat = conversation(row)
-    if len(chat) < 2 or chat[-1]["role"] != "assistant":
-        raise Malformed("the last message is not an answer of the assistant")
+def _to_answer(chat: list[Message]) -> tuple[list[Message], str]:
     return chat[:-1], chat[-1]["content"]
 
 
-def prompt_completion(row: dict[str, Any]) -> tuple[list[Message], str]:
-    return _ask(_field(row, "prompt")), _field(row, "completion")
+def prompt_completion(row: Fields) -> tuple[list[Message], str]:
+    """Texts or lists of messages. A `label` says whether the completion was liked; what was not is nothing to learn.
+
+    Raises:
+        LeftOut: it was not.
+    """
+    prompt = prompt_of(row, "prompt")
+    chat = prompt + answer_to(row, "completion", prompt)
+    if "label" in row and not liked(row):
+        raise LeftOut("disliked", "the label says that this completion was not liked")
+    return _to_answer(chat)
+
+
+def liked(row: Fields) -> bool:
+    """Raises:
+    Malformed: the label is neither true nor false.
+    """
+    label = str(row.get("label")).strip().lower()
+    if label not in ("true", "false", "1", "0", "1.0", "0.0"):
+        raise Malformed(f"label is {row.get('label')!r}, true or false expected")
+    return label in ("true", "1", "1.0")
 
 
 def hh_dialogue(text: str) -> list[Message]:
@@ -95,53 +86,101 @@ def hh_dialogue(text: str) -> list[Message]:
     return chat
 
 
-def hh(row: dict[str, Any]) -> tuple[list[Message], str, str]:
-    chosen, rejected = hh_dialogue(_field(row, "chosen")), hh_dialogue(_field(row, "rejected"))
+def hh(row: Fields) -> tuple[list[Message], str, str]:
+    """Two dialogues that differ in the last answer: as texts (Anthropic HH), or as lists of messages."""
+    if isinstance(row.get("chosen"), list):
+        first, other = (answer_to(row, name, []) for name in ("chosen", "rejected"))
+        return _pair(row, with_system(row, first), with_system(row, other))
+    return _pair(row, hh_dialogue(field(row, "chosen")), hh_dialogue(field(row, "rejected")))
+
+
+def _pair(row: Fields, chosen: list[Message], rejected: list[Message]) -> tuple[list[Message], str, str]:
     if chosen[:-1] != rejected[:-1]:
         raise Malformed("the two dialogues differ before the last answer")
+    if not any(message["role"] == "user" for message in chosen[:-1]):
+        raise Malformed("the dialogues hold no question of a user")
     return chosen[:-1], chosen[-1]["content"], rejected[-1]["content"]
 
 
-def pairs(row: dict[str, Any]) -> tuple[list[Message], str, str]:
-    chat = conversation(row) if row.get("messages") else _ask(_field(row, "prompt"))
-    return chat, _field(row, "chosen"), _field(row, "rejected")
+def pairs(row: Fields) -> tuple[list[Message], str, str]:
+    """A prompt (a text, a list of messages, `messages`, or Orca's `question`) and two answers to it."""
+    if row.get("messages"):
+        prompt = conversation(row, "messages")
+    else:
+        prompt = prompt_of(row, "prompt" if "prompt" in row else "question")
+    return _pair(row, prompt + answer_to(row, "chosen", prompt), prompt + answer_to(row, "rejected", prompt))
 
 
-def responses(row: dict[str, Any]) -> tuple[list[Message], str, str]:
+def responses(row: Fields) -> tuple[list[Message], str, str]:
     """The textbook's form: `preference` 1 or 2 says which response is better."""
-    first, second = _field(row, "response_1"), _field(row, "response_2")
+    first, second = field(row, "response_1"), field(row, "response_2")
     better = str(row.get("preference")).strip().removeprefix("response_").removesuffix(".0")
     if better not in ("1", "2"):
         raise Malformed(f"preference is {row.get('preference')!r}, 1 or 2 expected")
-    return _ask(_field(row, "prompt")), *((first, second) if better == "1" else (second, first))
+    return prompt_of(row, "prompt"), *((first, second) if better == "1" else (second, first))
 
 
-INSTRUCTION_FORMATS: dict[str, Callable] = {"alpaca": alpaca, "messages": messages, "prompt_completion": prompt_completion}
-PREFERENCE_FORMATS: dict[str, Callable] = {"pairs": pairs, "hh": hh, "responses": responses}
+def unpaired(row: Fields) -> tuple[list[Message], str, str]:
+    raise Malformed("feedback on single answers (prompt, completion, label) is not read as preferences yet: pairs are (chosen, rejected)")
+
+
+INSTRUCTION_FORMATS: dict[str, Callable] = {
+    "alpaca": alpaca,
+    "messages": messages,
+    "sharegpt": sharegpt,
+    "prompt_completion": prompt_completion,
+}
+PREFERENCE_FORMATS: dict[str, Callable] = {"pairs": pairs, "hh": hh, "responses": responses, "unpaired": unpaired}
 QUESTION_FORMATS = ("qa", "squad")
 FORMATS = {"instructions": tuple(INSTRUCTION_FORMATS), "preferences": tuple(PREFERENCE_FORMATS), "questions": QUESTION_FORMATS}
 
 
-def _told(row: dict[str, Any], signs: dict[str, str], formats: Iterable[str]) -> str:
-    """The format whose sign field the row has."""
-    for sign, name in signs.items():
-        if sign in row:
-            return name
-    raise Malformed(f"the fields {sorted(row)[:6]} belong to none of the formats {', '.join(formats)}")
+def _told(row: Fields, said: str | None, signs: dict[str, str], formats: Iterable[str]) -> str:
+    """The format that was said, or else whose sign field the row has."""
+    row.format = said or next((name for sign, name in signs.items() if sign in row), "")
+    if not row.format:
+        raise Malformed(f"the fields {sorted(row)[:6]} belong to none of the formats {', '.join(formats)}")
+    return row.format
+
+
+def fields_of(row: dict[str, Any]) -> Fields:
+    """The row, or what notes what is read of it."""
+    return row if isinstance(row, Fields) else Fields(row)
+
+
+INSTRUCTION_SIGNS = {
+    "messages": "messages",
+    "conversations": "sharegpt",
+    "instruction": "alpaca",
+    "completion": "prompt_completion",
+}
+PREFERENCE_SIGNS = {
+    "response_1": "responses",
+    "completion": "unpaired",
+    "prompt": "pairs",
+    "messages": "pairs",
+    "chosen": "hh",
+}
 
 
 def instruction(row: dict[str, Any], source: str, format: str | None = None) -> Instruction:
-    format = format or _told(row, {"messages": "messages", "instruction": "alpaca", "completion": "prompt_completion"}, INSTRUCTION_FORMATS)
-    chat, answer = INSTRUCTION_FORMATS[format](row)
+    """Raises:
+    Malformed: the row is none; LeftOut: it is none to learn.
+    """
+    fields = fields_of(row)
+    chat, answer = INSTRUCTION_FORMATS[_told(fields, format, INSTRUCTION_SIGNS, INSTRUCTION_FORMATS)](fields)
     return Instruction(content_id(*[turn["content"] for turn in chat], answer), chat, answer, detect(chat[-1]["content"] + answer), source)
 
 
 def preference(row: dict[str, Any], source: str, format: str | None = None) -> Preference:
-    if format is None:
-        format = _told(row, {"response_1": "responses", "prompt": "pairs", "messages": "pairs", "chosen": "hh"}, PREFERENCE_FORMATS)
-    chat, chosen, rejected = PREFERENCE_FORMATS[format](row)
+    """Raises:
+    Malformed: the row is none.
+    """
+    row = fields_of(row)
+    signs = {"question": "pairs"} | PREFERENCE_SIGNS if "chosen" in row else PREFERENCE_SIGNS  # Orca's; alone it is a row for a test
+    chat, chosen, rejected = PREFERENCE_FORMATS[_told(row, format, signs, PREFERENCE_FORMATS)](row)
     name = content_id(*[turn["content"] for turn in chat], chosen, rejected)
-    margin, weight = _number(row, "margin", 0.0), _number(row, "weight", 1.0)
+    margin, weight = number(row, "margin", 0.0), number(row, "weight", 1.0)
     # The half is decided by a hash of the content, so both see the same kinds of pairs and a pair stays in its half when others are added.
     half, tie = int(name[-1], 16) % 2, str(row.get("tie", "")).strip().lower() in ("true", "1")
     return Preference(name, chat, chosen, rejected, detect(chat[-1]["content"] + chosen), source, margin, weight, half, tie)
@@ -149,15 +188,16 @@ def preference(row: dict[str, Any], source: str, format: str | None = None) -> P
 
 def questions(row: dict[str, Any], source: str, format: str | None = None) -> Iterator[Question | Document]:
     """The questions of one row: itself, or for a SQuAD file all its questions and, as documents, their contexts."""
-    if (format or _told(row, {"data": "squad", "question": "qa"}, QUESTION_FORMATS)) == "squad":
+    row = fields_of(row)
+    if _told(row, format, {"data": "squad", "question": "qa"}, QUESTION_FORMATS) == "squad":
         yield from squad(row, source)
         return
-    question, answer = _field(row, "question"), _field(row, "answer")
-    wrong = _list(row, "distractors", "choices")
+    question, answer = field(row, "question"), field(row, "answer")
+    wrong = list_of(row, "distractors", "choices")
     if not all(isinstance(choice, str) and choice.strip() for choice in wrong):
         raise Malformed("a distractor is empty or no text")
     choices = [answer, *[choice for choice in wrong if choice != answer]] if wrong else []
-    document = _field(row, "document") if row.get("document") else ""
+    document = field(row, "document") if row.get("document") else ""
     yield Question(content_id(question, answer), question, answer, document, choices, detect(question), source)
 
 
@@ -166,11 +206,11 @@ def squad(content: dict[str, Any], source: str) -> Iterator[Question | Document]
     try:
         for article in content["data"]:
             for paragraph in article["paragraphs"]:
-                context, title = _field(paragraph, "context"), article.get("title") or ""
+                context, title = field(paragraph, "context"), article.get("title") or ""
                 document = Document(content_id(context), f"{source}#{content_id(context)[:12]}", title, context, detect(context))
                 yield document
                 for qa in paragraph["qas"]:
-                    question, answer = _field(qa, "question"), _field(qa["answers"][0], "text") if qa.get("answers") else ""
+                    question, answer = field(qa, "question"), field(qa["answers"][0], "text") if qa.get("answers") else ""
                     yield Question(content_id(question, answer), question, answer, document.path, [], detect(question), source)
     except (KeyError, TypeError, AttributeError) as error:
         raise Malformed(f"not in SQuAD's form: {type(error).__name__} {error}") from error

@@ -12,13 +12,15 @@ import pyarrow.parquet as pq
 
 from storage.artifacts import ArtifactRef
 from storage.kinds import Dataset
-from tasks.data import normalise, select
+from tasks.data import accounts, normalise, select
+from tasks.data.accounts import Account
 from tasks.data.records import Document, Question, Text, content_id, save
+from tasks.data.rows import LeftOut, Malformed
 from tasks.data.settings import PrepareSettings
 from tasks.data.sources import KINDS, existing, read_rows, read_text, split_format
 from tasks.documents.finding import find_documents, keep_rules
 from tasks.documents.parsed import SUFFIXES
-from tasks.documents.tables import BadRow
+from tasks.documents.tables import BadRow, Row
 from tasks.errors import MigakiError
 from tasks.stages.work import Work
 from tasks.text.detection import detect
@@ -54,6 +56,7 @@ class Ledger:
     def __init__(self) -> None:
         self.kept: Counter[tuple[str, str, str]] = Counter()  # (kind, split, lang)
         self.dropped: list[dict[str, Any]] = []
+        self.accounts: list[Account] = []  # of the files of rows
 
     def drop(self, kind: str, source: str, line: int, reason: str, detail: str, row: str, lang: str = "") -> None:
         self.dropped.append({"kind": kind, "source": source, "line": line, "reason": reason, "detail": detail, "lang": lang, "row": row})
@@ -91,7 +94,14 @@ def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Wor
     work.table("datasets", ledger.rows())
     kept, dropped = sum(ledger.kept.values()), len(ledger.dropped)
     work.headline("rows read, kept", kept + dropped, kept)
-    return Dataset(kept=kept, dropped=dropped, rows={f"{kind}.{split}.{lang}": n for (kind, split, lang), n in sorted(ledger.kept.items())})
+    for line in accounts.lines(ledger.accounts, work.names):
+        work.log(f"prepare: {line}")
+    return Dataset(
+        kept=kept,
+        dropped=dropped,
+        rows={f"{kind}.{split}.{lang}": n for (kind, split, lang), n in sorted(ledger.kept.items())},
+        files=[account.as_dict() for account in ledger.accounts],
+    )
 
 
 def _read(kind: str, settings: PrepareSettings, ledger: Ledger) -> list:
@@ -103,25 +113,43 @@ def _read(kind: str, settings: PrepareSettings, ledger: Ledger) -> list:
     records = []
     for spec in getattr(settings, kind):
         format, path = split_format(spec, kind)[0], existing(spec, kind)
-        bad: list[BadRow] = []
-        read = 0
+        bad, account = list[BadRow](), Account(path.name, kind)
         for row in read_rows(path, settings.max_unpacked_mb):
-            read += 1
+            account.read += 1
             if isinstance(row, BadRow):
                 bad.append(row)
                 continue
-            try:
-                records += list(RECORDS[kind](row.value, row.source, format))
-            except normalise.Malformed as error:
-                bad.append(BadRow(row.source, row.line, str(error), json.dumps(row.value, ensure_ascii=False, default=str)))
-        if len(bad) > settings.max_malformed * read or read == 0:
+            records += _records(kind, row, format, account, bad, ledger)
+        if len(bad) > settings.max_malformed * account.read or account.read == 0:
             first = "; ".join(f"line {row.line}: {row.detail}" for row in bad[:3]) or "it has no rows"
             raise MigakiError(
-                f"{len(bad)} of {read} rows of {str(path)!r} are no {kind} (at most {settings.max_malformed:.0%} may be, prepare.max_malformed): {first}"
+                f"{len(bad)} of {account.read} rows of {str(path)!r} are no {kind} "
+                f"(at most {settings.max_malformed:.0%} may be, prepare.max_malformed): {first}"
             )
         for row in bad:
             ledger.drop(kind, row.source, row.line, "malformed", row.detail, row.text)
+        account.malformed = len(bad)
+        ledger.accounts.append(account)
     return records
+
+
+def _records(kind: str, row: Row, format: str | None, account: Account, bad: list[BadRow], ledger: Ledger) -> list:
+    """The records of a row; what is wrong with it goes to `bad`, and what was done with it into the account of its file."""
+    fields = normalise.fields_of(row.value)
+    try:
+        found = list(RECORDS[kind](fields, row.source, format))
+    except Malformed as error:
+        bad.append(BadRow(row.source, row.line, str(error), json.dumps(row.value, ensure_ascii=False, default=str)))
+        return []
+    except LeftOut as error:
+        reason, detail = error.args
+        account.left_out[reason] += 1
+        ledger.drop(kind, row.source, row.line, reason, detail, json.dumps(row.value, ensure_ascii=False, default=str))
+        return []
+    account.formats[fields.format] += 1
+    account.notes.update(fields.notes)
+    account.unread.update(fields.unread)
+    return found
 
 
 def _questions(settings: PrepareSettings, work: Work, ledger: Ledger) -> tuple[list[Question], list[Document]]:

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from tasks.data.normalise import Malformed, instruction, preference, questions
+from tasks.data.normalise import instruction, preference, questions
 from tasks.data.records import Document, Question
+from tasks.data.rows import Malformed
 
 USER = [{"role": "user", "content": "Name a colour."}]
 
@@ -43,8 +44,16 @@ def test_alpaca_input_follows_the_instruction():
         ({"messages": []}, "no list of messages"),
         ({"messages": "not JSON"}, "'messages' is no list"),
         ({"messages": USER}, "the last message is not an answer"),
-        ({"messages": [{"role": "tool", "content": "x"}, {"role": "assistant", "content": "y"}]}, "a role other than"),
-        ({"text": "x"}, "belong to none of the formats alpaca, messages, prompt_completion"),
+        ({"messages": [{"role": "oracle", "content": "x"}, {"role": "assistant", "content": "y"}]}, "message 1 has the role 'oracle'"),
+        ({"messages": [*USER, {"role": "tool", "content": "x"}, {"role": "assistant", "content": "y"}]}, "message 2 is a turn of tools"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "a part of the type 'image_url'; only texts"),
+        (
+            {"messages": [{"role": "user", "content": " "}, {"role": "assistant", "content": "y"}]},
+            "message 1, of the role 'user', is empty",
+        ),
+        ({"instruction": "a", "output": "b", "history": [["a"]]}, "'history' holds something other than pairs"),
+        ({"prompt": "a", "completion": "b", "label": "maybe"}, "label is 'maybe', true or false expected"),
+        ({"text": "x"}, "belong to none of the formats alpaca, messages, sharegpt, prompt_completion"),
     ],
 )
 def test_malformed_instructions(row, says):

@@ -80,6 +80,37 @@ def test_every_row_is_kept_or_accounted_for(tmp_path):
     assert sum(row["rows"] for row in table if row["kind"] == "instructions") == len(given)
 
 
+def test_each_files_format_notes_and_unread_fields_are_said_and_kept(tmp_path):
+    chat = [
+        {"role": "user", "content": "窯はどこですか。"},
+        {"role": "assistant", "content": "門のそばです。"},
+        {"role": "user", "content": "どうも。"},
+    ]
+    liked = {"prompt": "Where is the lattice?", "completion": "By the kiln.", "label": True, "id": 3}
+    given = [*({**row, "source": "web"} for row in instructions(10)), {"messages": chat}, liked, liked | {"label": False}]
+    run = Prepared(tmp_path / "out", instructions=[lines(tmp_path / "i.jsonl", given)])
+    (file,) = run.record.files
+    assert file["formats"] == {"alpaca": 10, "messages": 1, "prompt_completion": 1} and file["read"] == 13 and file["malformed"] == 0
+    assert file["unread"] == {"source": 10, "id": 1} and file["left_out"] == {"disliked": 1}
+    assert file["notes"] == {"a last turn that is the user's cut off": 1}
+    (said,) = [line for line in run.log if "nothing reads" in line]
+    assert "i.jsonl" in said and "source (10), id (1)" in said and "1 disliked" in said
+    assert run.reasons() == {("instructions", "disliked"): 1}
+
+
+@pytest.mark.parametrize(("copies", "says"), [(0, ""), (3, "WARNING: 3 of 23"), (30, "more than half")])
+def test_many_near_duplicates_are_said_loudly_or_end_the_stage(tmp_path, copies, says):
+    rows = instructions(20)
+    again = [{**rows[0], "output": f"{rows[0]['output']} {i:x}"} for i in range(1, copies + 1)]
+    path = lines(tmp_path / "i.jsonl", [*rows, *again])
+    if "half" in says:
+        with pytest.raises(MigakiError, match=r"of 50 instructions count as near duplicates .*prepare.near_duplicate = 0.85"):
+            Prepared(tmp_path / "out", instructions=[path])
+        return
+    log = Prepared(tmp_path / "out", instructions=[path]).log
+    assert any(says in line for line in log) if says else not any("repeating" in line for line in log)
+
+
 def test_split_does_not_move_when_rows_are_added(tmp_path):
     rows = instructions(80)
     small = Prepared(tmp_path / "small", instructions=[lines(tmp_path / "a.jsonl", rows[:40])])
@@ -100,7 +131,7 @@ def test_a_prompt_is_held_out_in_every_kind(tmp_path):
 
 
 def test_too_many_malformed_rows_fail_and_name_the_first_lines(tmp_path):
-    given = [*instructions(8), '{"instruction": 1}', "nonsense"]
+    given = [*instructions(8), '{"instruction": [1]}', "nonsense"]
     with pytest.raises(MigakiError, match=r"2 of 10 rows of .*i.jsonl' are no instructions \(at most 10%") as error:
         Prepared(tmp_path / "out", instructions=[lines(tmp_path / "i.jsonl", given)])
     assert "line 9: the field 'instruction'" in str(error.value) and "line 10: broken JSON" in str(error.value)

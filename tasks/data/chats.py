@@ -1,0 +1,122 @@
+"""Chats as people's files hold them: lists of messages (OpenAI, ShareGPT), with parts, system texts and turns that are left open."""
+
+from typing import Any
+
+from tasks.data.rows import Fields, Malformed, list_of, text_of
+from tasks.text.messages import Message
+
+# By the names that the roles have in files; those of tools are known, and not learnt yet.
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+}
+TOOLS = ("tool", "function", "function_call", "tool_call", "observation", "ipython")
+ROLE_FIELDS, CONTENT_FIELDS = ("role", "from"), ("content", "value")
+
+
+def conversation(row: Fields, *names: str) -> list[Message]:
+    """The chat in the first of the fields that is there, every message with a known role and a text; empty system turns are left out.
+
+    Raises:
+        Malformed: it is none; names the message.
+    """
+    turns = list_of(row, *names)
+    if not turns or not all(isinstance(turn, dict) for turn in turns):
+        raise Malformed(f"the field {' or '.join(map(repr, names))} is no list of messages")
+    chat = [_message(turn, number) for number, turn in enumerate(turns, 1)]
+    kept = [message for message in chat if message["content"] or message["role"] != "system"]
+    if len(kept) < len(chat):
+        row.notes.append("empty system turns left out")
+    return with_system(row, kept)
+
+
+def _message(turn: dict[str, Any], number: int) -> Message:
+    said = next((turn[name] for name in ROLE_FIELDS if turn.get(name)), "")
+    if said in TOOLS or turn.get("tool_calls") or turn.get("function_call"):
+        raise Malformed(f"message {number} is a turn of tools, which are not learnt yet")
+    role = ROLES.get(said) if isinstance(said, str) else None
+    if role is None:
+        raise Malformed(f"message {number} has the role {said!r}, a role other than {', '.join(ROLES)}")
+    content = _content(next((turn[name] for name in CONTENT_FIELDS if turn.get(name) is not None), ""), number)
+    if not content and role != "system":
+        raise Malformed(f"message {number}, of the role {said!r}, is empty: its field 'content' or 'value' is missing, empty or no text")
+    return {"role": role, "content": content}
+
+
+def _content(value: Any, number: int) -> str:
+    """A text, or the texts of a list of parts."""
+    if isinstance(value, list):
+        parts = [part.get("text") if isinstance(part, dict) else part for part in value]
+        other = next((part for part, text in zip(value, parts, strict=True) if not isinstance(text, str)), None)
+        if other is not None:
+            kind = other.get("type") if isinstance(other, dict) else type(other).__name__
+            raise Malformed(f"message {number} has a part of the type {kind!r}; only texts are accepted")
+        return "\n".join(str(text).strip() for text in parts).strip()
+    text = text_of(value)
+    if text is None:
+        raise Malformed(f"message {number} has a content that is a {type(value).__name__}; a text or a list of parts is accepted")
+    return text
+
+
+def with_system(row: Fields, chat: list[Message]) -> list[Message]:
+    """The chat after the row's own system text, unless it begins with that already; both are kept where it begins with another."""
+    system = text_of(row.get("system")) if "system" in row else ""
+    if system is None:
+        raise Malformed("the field 'system' is no text")
+    first: list[Message] = [{"role": "system", "content": system}] if system else []
+    return chat if not first or chat[:1] == first else first + chat
+
+
+def answered(row: Fields, chat: list[Message]) -> list[Message]:
+    """The chat up to its last answer: what the user said after it has none to be learnt.
+
+    Raises:
+        Malformed: there is no answer, or nothing before it.
+    """
+    end = max((place for place, message in enumerate(chat) if message["role"] == "assistant"), default=-1) + 1
+    if end < len(chat) and end:
+        row.notes.append("a last turn that is the user's cut off")
+    if end < 2 or not any(message["role"] == "user" for message in chat[:end]):
+        raise Malformed("the last message is not an answer of the assistant to a user")
+    return chat[:end]
+
+
+def prompt_of(row: Fields, name: str) -> list[Message]:
+    """A prompt that is a text or a list of messages, with the row's system text before it."""
+    value = row.get(name)
+    if isinstance(value, list) or (isinstance(value, str) and value.lstrip().startswith('[{"role"')):
+        return conversation(row, name)
+    text = text_of(value)
+    if not text:
+        raise Malformed(f"the field {name!r} is {'missing' if name not in row else 'empty or no text'}")
+    return with_system(row, [{"role": "user", "content": text}])
+
+
+def answer_to(row: Fields, name: str, prompt: list[Message]) -> list[Message]:
+    """What a field says after the prompt, which it may repeat: a text, or a list of messages.
+
+    Raises:
+        Malformed: it does not end with an answer.
+    """
+    value = row.get(name)
+    if not isinstance(value, list):
+        text = text_of(value)
+        if not text:
+            raise Malformed(f"the field {name!r} is {'missing' if name not in row else 'empty or no text'}")
+        return [{"role": "assistant", "content": text}]
+    chat = [_message(turn, number) for number, turn in enumerate(value, 1) if isinstance(turn, dict)]
+    bare = [message for message in prompt if message["role"] != "system"]
+    for known in (prompt, bare):
+        if known and chat[: len(known)] == known:
+            chat = chat[len(known) :]
+            break
+    if len(chat) < len(value) - len(prompt) or not chat or chat[-1]["role"] != "assistant":
+        raise Malformed(f"the field {name!r} does not end with an answer of the assistant")
+    return chat

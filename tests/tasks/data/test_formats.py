@@ -1,0 +1,156 @@
+"""The formats that people's files have: nothing of a row is lost silently."""
+
+import json
+
+import pytest
+
+from tasks.data.normalise import instruction, preference
+from tasks.data.rows import Fields, LeftOut, Malformed
+from tasks.data.sources import read_rows
+from tasks.documents.tables import BadRow
+from tests.helpers.shared import CASES, needs_cases
+
+ASKED, SAID = {"role": "user", "content": "窯はどこですか。"}, {"role": "assistant", "content": "門のそばです。"}
+SYSTEM = {"role": "system", "content": "Answer briefly."}
+
+
+def read(row, kind=instruction):
+    fields = Fields(row)
+    return kind(fields, "f"), fields
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [SYSTEM, ASKED, SAID]},
+        {"messages": [ASKED, SAID], "system": "Answer briefly."},
+        {"messages": [SYSTEM, ASKED, SAID], "system": "Answer briefly. "},
+        {
+            "messages": [
+                SYSTEM,
+                {"role": "user", "content": [{"type": "text", "text": "窯はどこですか。"}]},
+                SAID,
+                {"role": "user", "content": "Thanks!"},
+            ]
+        },
+        {
+            "conversations": [
+                {"from": "system", "value": "Answer briefly."},
+                {"from": "human", "value": "窯はどこですか。"},
+                {"from": "gpt", "value": "門のそばです。"},
+            ]
+        },
+        {
+            "conversations": [{"from": "human", "value": "窯はどこですか。"}, {"from": "gpt", "value": "門のそばです。"}],
+            "system": "Answer briefly.",
+        },
+        {"system": "Answer briefly.", "instruction": "窯はどこですか。", "output": "門のそばです。"},
+        {"system": "Answer briefly.", "prompt": "窯はどこですか。", "completion": "門のそばです。"},
+        {"prompt": [SYSTEM, ASKED], "completion": [SAID]},
+        {"prompt": [SYSTEM, ASKED], "completion": [SAID], "label": True},
+    ],
+)
+def test_a_system_text_is_a_turn_of_the_prompt_in_every_format(row):
+    record, fields = read(row)
+    assert record.messages == [SYSTEM, ASKED] and record.answer == "門のそばです。" and record.lang == "ja" and fields.unread == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"system": "Answer briefly.", "prompt": "窯はどこですか。", "chosen": "門のそばです。", "rejected": "知りません。"},
+        {"system": "Answer briefly.", "question": "窯はどこですか。", "chosen": "門のそばです。", "rejected": "知りません。"},
+        {"prompt": [SYSTEM, ASKED], "chosen": [SAID], "rejected": [{"role": "assistant", "content": "知りません。"}]},
+        {"prompt": [SYSTEM, ASKED], "chosen": [SYSTEM, ASKED, SAID], "rejected": [ASKED, {"role": "assistant", "content": "知りません。"}]},
+        {"chosen": [SYSTEM, ASKED, SAID], "rejected": [SYSTEM, ASKED, {"role": "assistant", "content": "知りません。"}]},
+        {"chosen": [ASKED, SAID], "rejected": [ASKED, {"role": "assistant", "content": "知りません。"}], "system": "Answer briefly."},
+        {
+            "prompt": "窯はどこですか。",
+            "chosen": [ASKED, SAID],
+            "rejected": [ASKED, {"role": "assistant", "content": "知りません。"}],
+            "system": "Answer briefly.",
+        },
+        {"messages": [ASKED], "system": "Answer briefly.", "chosen": "門のそばです。", "rejected": "知りません。"},
+    ],
+)
+def test_pairs_in_every_form(row):
+    record, fields = read(row, preference)
+    assert (record.messages, record.chosen, record.rejected) == ([SYSTEM, ASKED], "門のそばです。", "知りません。") and fields.unread == []
+
+
+def test_history_is_turns_of_the_prompt_in_order():
+    row = {
+        "instruction": "And the lattice?",
+        "output": "By the gate.",
+        "history": [["Hello", "Good day."], ["窯は?", "庭です。"]],
+        "system": "S",
+    }
+    record, _ = read(row)
+    assert [turn["content"] for turn in record.messages] == ["S", "Hello", "Good day.", "窯は?", "庭です。", "And the lattice?"]
+    assert [turn["role"] for turn in record.messages] == ["system", *["user", "assistant"] * 2, "user"]
+    assert instruction(row | {"history": json.dumps(row["history"])}, "f").messages == record.messages  # as a cell of a CSV file
+
+
+@pytest.mark.parametrize(
+    ("chat", "kept", "note"),
+    [
+        ([{"role": "system", "content": ""}, ASKED, SAID], [ASKED], "empty system turns left out"),
+        ([ASKED, {"role": "user", "content": "Be quick."}, SAID], [ASKED, {"role": "user", "content": "Be quick."}], None),
+        ([ASKED, SAID, ASKED, SAID], [ASKED, SAID, ASKED], None),
+        ([ASKED, SAID, {"role": "user", "content": "Thanks!"}], [ASKED], "a last turn that is the user's cut off"),
+    ],
+)
+def test_turns_as_they_come(chat, kept, note):
+    record, fields = read({"messages": chat})
+    assert record.messages == kept and fields.notes == ([note] if note else [])
+
+
+@pytest.mark.parametrize(("value", "text"), [(3, "3"), (2.5, "2.5"), (True, "true"), (0, "0")])
+def test_answers_that_are_no_text_in_json_are_read_as_text(value, text):
+    assert read({"instruction": "How many?", "output": value})[0].answer == text
+    assert read({"messages": [ASKED, {"role": "assistant", "content": value}]})[0].answer == text
+
+
+def test_what_was_not_liked_is_nothing_to_learn_and_no_pair():
+    row = {"prompt": "Where?", "completion": "No idea.", "label": False}
+    with pytest.raises(LeftOut) as left:
+        instruction(row, "f")
+    assert left.value.args[0] == "disliked"
+    with pytest.raises(Malformed, match="feedback on single answers"):
+        preference(row | {"label": True}, "f")
+
+
+def test_fields_that_nothing_reads_are_named_and_empty_ones_are_not():
+    _, fields = read({"instruction": "Where?", "output": "Here.", "id": 7, "source": "x", "tools": [], "note": None})
+    assert fields.unread == ["id", "source"]
+
+
+@needs_cases
+@pytest.mark.parametrize(
+    ("file", "kind", "rows", "kept", "turns"),
+    [
+        ("alpaca_sys.jsonl", instruction, 12, 12, ["system", "user", "assistant", "user"]),
+        ("system.jsonl", instruction, 12, 12, ["system", "user"]),
+        ("empty_system.jsonl", instruction, 12, 12, ["user"]),
+        ("multiturn.jsonl", instruction, 12, 12, ["user", "assistant", "user", "assistant", "user"]),
+        ("consecutive.jsonl", instruction, 12, 12, None),
+        ("trailing.jsonl", instruction, 12, 12, ["user"]),
+        ("sharegpt.jsonl", instruction, 12, 12, ["system", "user"]),
+        ("inject.jsonl", instruction, 12, 12, None),
+        ("surrogate.jsonl", instruction, 12, 11, ["user"]),
+        ("intents.jsonl", instruction, 160, 160, ["system", "user"]),
+        ("excel.csv", instruction, 40, 40, ["user"]),
+        ("utf16.csv", instruction, 40, 40, ["user"]),
+        ("semicolon.csv", instruction, 40, 40, ["user"]),
+        ("pref_conv.jsonl", preference, 12, 12, ["user"]),
+        ("pref_implicit.jsonl", preference, 12, 12, ["user"]),
+        ("pref_sys.jsonl", preference, 12, 12, ["system", "user"]),
+        ("orca.jsonl", preference, 12, 12, ["system", "user"]),
+    ],
+)
+def test_the_cases(file, kind, rows, kept, turns):
+    found = list(read_rows(CASES / "training" / file))
+    records = [kind(row.value, row.source) for row in found if not isinstance(row, BadRow)]
+    assert (len(found), len(records)) == (rows, kept)
+    if turns:
+        assert all([turn["role"] for turn in record.messages] == turns for record in records)
