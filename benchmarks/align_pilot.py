@@ -40,7 +40,7 @@ from tasks.rlhf.settings import PPOSettings
 from tasks.rlhf.task_align import prompts_for
 from tasks.stages.work import Context, Work
 from tasks.statistics import Interval, mean_interval
-from tasks.training.examples import encode_instructions
+from tasks.training.examples import Limit, encode_instructions
 
 FIGURES = ("score", "second_score", "kl", "length", "finished", "distinct_2", "first_ratio_error")
 
@@ -85,7 +85,7 @@ def main() -> None:
     prompts, _ = prompts_for(folder, tokenizer, settings.prompt_tokens, settings.episodes)
     participants = Participants(roles, Scorer(first), end_ids(tokenizer), second)
     trainer = PPOTrainer(participants, CriticStart(first, facts["r"], facts["targets"]), settings)
-    held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), 256, "pilot").examples
+    held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), Limit(256, setting="pilot")).examples
     with roles.acting(None):
         before = loss(model, tokenizer, held_out)
     rounds, start = [], time.perf_counter()

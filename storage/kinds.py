@@ -67,13 +67,14 @@ def _adapter(kind: Kind) -> TypeAdapter[Any]:
 @dataclass(frozen=True, kw_only=True)
 class Dataset(Record):
     """A dataset version; `rows` counts what was kept by `kind.split.lang`, `files` says of each file of rows its formats, what was done to
-    its rows, and which fields nothing has read."""
+    its rows, and which fields nothing has read. `today` is the day that chat templates are told."""
 
     KIND = "dataset"
     kept: int = 0
     dropped: int = 0
     rows: dict[str, int] | None = None
     files: list[dict[str, Any]] | None = None
+    today: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,13 @@ class Adapter(Record):
     rows_shortened: int | None = None
     rows_left_out: int | None = None
     held_out_rows: int | None = None
+    turns: int | None = None
+    answer_tokens: int | None = None
+    answer_tokens_cut: int | None = None
+    max_tokens: int | None = None
+    template: str | None = None
+    thinking: bool | None = None
+    notes: dict[str, int] | None = None
     blocks: int | None = None
     held_out_blocks: int | None = None
     tokens: int | None = None

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from tasks.data.calls import CALLERS, RESULTS, calls_of, with_ids
 from tasks.data.rows import Fields, Malformed, list_of, text_of
 from tasks.text.messages import Message
 
-# By the names that the roles have in files; those of tools are known, and not learnt yet.
-ROLES = {
+ROLES = {  # by the names that they have in files
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -16,8 +16,9 @@ ROLES = {
     "chatgpt": "assistant",
     "bot": "assistant",
     "model": "assistant",
+    **dict.fromkeys(CALLERS, "assistant"),
+    **dict.fromkeys(RESULTS, "tool"),
 }
-TOOLS = ("tool", "function", "function_call", "tool_call", "observation", "ipython")
 ROLE_FIELDS, CONTENT_FIELDS = ("role", "from"), ("content", "value")
 
 
@@ -34,20 +35,23 @@ def conversation(row: Fields, *names: str) -> list[Message]:
     kept = [message for message in chat if message["content"] or message["role"] != "system"]
     if len(kept) < len(chat):
         row.notes.append("empty system turns left out")
-    return with_system(row, kept)
+    return with_system(row, with_ids(kept))
 
 
 def _message(turn: dict[str, Any], number: int) -> Message:
     said = next((turn[name] for name in ROLE_FIELDS if turn.get(name)), "")
-    if said in TOOLS or turn.get("tool_calls") or turn.get("function_call"):
-        raise Malformed(f"message {number} is a turn of tools, which are not learnt yet")
     role = ROLES.get(said) if isinstance(said, str) else None
     if role is None:
         raise Malformed(f"message {number} has the role {said!r}, a role other than {', '.join(ROLES)}")
-    content = _content(next((turn[name] for name in CONTENT_FIELDS if turn.get(name) is not None), ""), number)
-    if not content and role != "system":
+    calls = calls_of(turn, number) if role == "assistant" else []
+    written = next((turn[name] for name in CONTENT_FIELDS if turn.get(name) is not None), "")
+    content = "" if said in CALLERS else _content(written, number)
+    if not content and not calls and role in ("user", "assistant"):
         raise Malformed(f"message {number}, of the role {said!r}, is empty: its field 'content' or 'value' is missing, empty or no text")
-    return {"role": role, "content": content}
+    message: Message = {"role": role, "content": content}
+    if role == "tool":
+        message |= {name: str(turn[name]) for name in ("name", "tool_call_id") if turn.get(name)}
+    return message | {"tool_calls": calls} if calls else message
 
 
 def _content(value: Any, number: int) -> str:
@@ -119,4 +123,4 @@ def answer_to(row: Fields, name: str, prompt: list[Message]) -> list[Message]:
             break
     if len(chat) < len(value) - len(prompt) or not chat or chat[-1]["role"] != "assistant":
         raise Malformed(f"the field {name!r} does not end with an answer of the assistant")
-    return chat
+    return with_ids(chat)

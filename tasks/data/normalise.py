@@ -3,15 +3,17 @@
 A format is told by its fields, or said by the user. A row that lacks what its format needs raises `Malformed`, which names the field.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from tasks.data.calls import tools_of
 from tasks.data.chats import answer_to, answered, conversation, prompt_of, with_system
 from tasks.data.records import Document, Instruction, Preference, Question, content_id
 from tasks.data.rows import Fields, LeftOut, Malformed, field, list_of, number, text_of
 from tasks.text.detection import detect
-from tasks.text.messages import Message
+from tasks.text.messages import Message, said
 
 HH_TURN = re.compile(r"\n\n(Human|Assistant):[ \n]?")
 ROLES = {"Human": "user", "Assistant": "assistant"}
@@ -21,11 +23,11 @@ def _ask(row: Fields, text: str) -> list[Message]:
     return with_system(row, [{"role": "user", "content": text}])
 
 
-def alpaca(row: Fields) -> tuple[list[Message], str]:
+def alpaca(row: Fields) -> list[Message]:
     """`history` holds what was asked and answered before, in pairs."""
     given = field(row, "input") if str(row.get("input") or "").strip() else ""
     asked = _ask(row, f"{field(row, 'instruction')}\n\n{given}".strip())
-    return [*asked[:-1], *_history(row), asked[-1]], field(row, "output")
+    return [*asked[:-1], *_history(row), asked[-1], {"role": "assistant", "content": field(row, "output")}]
 
 
 def _history(row: Fields) -> list[Message]:
@@ -38,21 +40,17 @@ def _history(row: Fields) -> list[Message]:
     return turns
 
 
-def messages(row: Fields) -> tuple[list[Message], str]:
+def messages(row: Fields) -> list[Message]:
     """A chat (`messages`); the last answer of the assistant ends it."""
-    return _to_answer(answered(row, conversation(row, "messages")))
+    return answered(row, conversation(row, "messages"))
 
 
-def sharegpt(row: Fields) -> tuple[list[Message], str]:
+def sharegpt(row: Fields) -> list[Message]:
     """A chat in ShareGPT's form (`conversations`, with `from` and `value`)."""
-    return _to_answer(answered(row, conversation(row, "conversations")))
+    return answered(row, conversation(row, "conversations"))
 
 
-def _to_answer(chat: list[Message]) -> tuple[list[Message], str]:
-    return chat[:-1], chat[-1]["content"]
-
-
-def prompt_completion(row: Fields) -> tuple[list[Message], str]:
+def prompt_completion(row: Fields) -> list[Message]:
     """Texts or lists of messages. A `label` says whether the completion was liked; what was not is nothing to learn.
 
     Raises:
@@ -62,7 +60,7 @@ def prompt_completion(row: Fields) -> tuple[list[Message], str]:
     chat = prompt + answer_to(row, "completion", prompt)
     if "label" in row and not liked(row):
         raise LeftOut("disliked", "the label says that this completion was not liked")
-    return _to_answer(chat)
+    return chat
 
 
 def liked(row: Fields) -> bool:
@@ -99,6 +97,8 @@ def _pair(row: Fields, chosen: list[Message], rejected: list[Message]) -> tuple[
         raise Malformed("the two dialogues differ before the last answer")
     if not any(message["role"] == "user" for message in chosen[:-1]):
         raise Malformed("the dialogues hold no question of a user")
+    if chosen[-1].get("tool_calls") or rejected[-1].get("tool_calls"):
+        raise Malformed("an answer to compare is a call of a tool; texts are compared")
     return chosen[:-1], chosen[-1]["content"], rejected[-1]["content"]
 
 
@@ -168,8 +168,11 @@ def instruction(row: dict[str, Any], source: str, format: str | None = None) -> 
     Malformed: the row is none; LeftOut: it is none to learn.
     """
     fields = fields_of(row)
-    chat, answer = INSTRUCTION_FORMATS[_told(fields, format, INSTRUCTION_SIGNS, INSTRUCTION_FORMATS)](fields)
-    return Instruction(content_id(*[turn["content"] for turn in chat], answer), chat, answer, detect(chat[-1]["content"] + answer), source)
+    chat = INSTRUCTION_FORMATS[_told(fields, format, INSTRUCTION_SIGNS, INSTRUCTION_FORMATS)](fields)
+    asked, answer, calls, tools = chat[:-1], chat[-1]["content"], chat[-1].get("tool_calls", []), tools_of(fields)
+    name = content_id(*map(said, chat), *([json.dumps(tools, ensure_ascii=False)] if tools else []))
+    question = next(message["content"] for message in reversed(asked) if message["role"] == "user")
+    return Instruction(name, asked, answer, detect(question + answer), source, calls, tools)
 
 
 def preference(row: dict[str, Any], source: str, format: str | None = None) -> Preference:

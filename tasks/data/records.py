@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,26 @@ import pyarrow.parquet as pq
 from tasks.text.messages import Message
 
 
+LISTS = ("messages", "choices", "calls", "tools")  # fields that are JSON in the files
+
+
 @dataclass(frozen=True)
 class Instruction:
-    """A conversation up to the last question, and the answer to learn."""
+    """A conversation up to the last question, and the answer to learn; `calls` are the tools that it calls, of `tools` (schemas) that it may."""
 
     id: str
     messages: list[Message]
     answer: str
     lang: str
     source: str
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    tools: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def chat(self) -> list[Message]:
+        """The whole conversation."""
+        answer: Message = {"role": "assistant", "content": self.answer}
+        return [*self.messages, answer | {"tool_calls": self.calls} if self.calls else answer]
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ def _load(path: Path, kind: type) -> list:
     if not path.exists():
         return []
     rows = pq.read_table(path).to_pylist()
-    return [kind(**{key: json.loads(value) if key in ("messages", "choices") else value for key, value in row.items()}) for row in rows]
+    return [kind(**{key: json.loads(value) if key in LISTS else value for key, value in row.items()}) for row in rows]
 
 
 def load_instructions(folder: Path, split: str) -> list[Instruction]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.data.duplicates import near_duplicates, normalised, quotes, without_shared
 from tasks.data.records import content_id
-from tasks.text.messages import Message
+from tasks.text.messages import Message, said
 
 EVAL_BUCKETS = 10_000
 Dropped = list[tuple[Any, str, str]]  # record, reason, detail
@@ -52,12 +52,17 @@ def drop_duplicates(
 
 
 def asked_last(messages: list[Message]) -> str:
-    return messages[-1]["content"]
+    """The last question of a conversation, and what tools gave since."""
+    return "\n\n".join(map(said, messages[_last_question(messages) :]))
 
 
 def before_it(messages: list[Message]) -> str:
     """What came before the last question of a conversation, system text included."""
-    return "\n\n".join(turn["content"] for turn in messages[:-1])
+    return "\n\n".join(map(said, messages[: _last_question(messages)]))
+
+
+def _last_question(messages: list[Message]) -> int:
+    return max((place for place, message in enumerate(messages) if message["role"] == "user"), default=len(messages) - 1)
 
 
 def drop_contradictions(pairs: list) -> tuple[list, Dropped]:

@@ -14,7 +14,7 @@ class PrepareSettings(StageSettings):
 
     instructions: list[str] = Field(
         ["examples/instructions.en.jsonl", "examples/instructions.ja.jsonl"],
-        description=f"Instruction files ({FILES}: alpaca, messages, prompt_completion)",
+        description=f"Instruction files ({FILES}: alpaca, messages, sharegpt, prompt_completion)",
     )
     preferences: list[str] = Field(
         ["examples/preferences.en.jsonl", "examples/preferences.ja.jsonl"], description=f"Preference files ({FILES}: pairs, hh, responses)"
@@ -43,6 +43,12 @@ class PrepareSettings(StageSettings):
 
     max_unpacked_mb: int = Field(
         1000, ge=1, le=100_000, description="Megabytes (10^6 bytes) that one packed file (.gz, Parquet) may become"
+    )
+
+    today: str = Field(
+        "2025-01-01",
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        description="The day that a chat template which writes today's date is told in training and evaluation, so that results do not depend on when",
     )
 
     PATHS: ClassVar[set[str]] = {"instructions", "preferences", "documents", "questions", "text"}

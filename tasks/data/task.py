@@ -24,13 +24,14 @@ from tasks.documents.tables import BadRow, Row
 from tasks.errors import MigakiError
 from tasks.stages.work import Work
 from tasks.text.detection import detect
+from tasks.text.messages import said
 
 BLOCK = 2000  # characters of a row of raw text
 SOME_REPEATS, MANY_REPEATS = 0.10, 0.50  # shares of rows that repeat others: from the first it is said, from the second the stage ends
 
 
 def _prompt(record: Any) -> str:
-    return "\n".join(turn["content"] for turn in record.messages)
+    return "\n".join(map(said, record.messages))
 
 
 def _context(record: Any) -> str:
@@ -44,7 +45,7 @@ RECORDS: dict[str, Callable[[dict, str, str | None], Iterable]] = {
     "questions": normalise.questions,
 }
 PARTS: dict[str, Callable[[Any], tuple[str, ...]]] = {
-    "instructions": lambda record: (select.asked_last(record.messages), record.answer),
+    "instructions": lambda record: (select.asked_last(record.messages), said(record.chat[-1])),
     "preferences": lambda record: (select.asked_last(record.messages), record.chosen, record.rejected),
     "text": lambda record: (record.text,),
 }
@@ -101,6 +102,7 @@ def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Wor
         dropped=dropped,
         rows={f"{kind}.{split}.{lang}": n for (kind, split, lang), n in sorted(ledger.kept.items())},
         files=[account.as_dict() for account in ledger.accounts],
+        today=settings.today,
     )
 
 

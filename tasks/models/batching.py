@@ -20,12 +20,26 @@ class Tokens(Protocol):
 
 @dataclass(frozen=True)
 class Example:
-    """Ids of a prompt and an answer. `characters` is the answer's length as text, `lang` its language, where figures are told apart by it."""
+    """Ids of a prompt and an answer. `characters` is the answer's length as text, `lang` its language, where figures are told apart by it.
+
+    A conversation has earlier answers to learn too: `earlier` are their tokens [start, stop), and `characters` counts all.
+    """
 
     ids: list[int]
     answer_start: int
     characters: int = 0
     lang: str = ""
+    earlier: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """Tokens [start, stop) of all answers. A first token is predicted by nothing."""
+        return tuple((max(1, start), stop) for start, stop in (*self.earlier, (self.answer_start, len(self.ids))))
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens with a loss."""
+        return sum(stop - start for start, stop in self.spans)
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,8 @@ def collate(examples: Sequence[Example], rows: Sequence[int], pad_id: int, devic
         example = examples[row]
         ids[i, : len(example.ids)] = torch.tensor(example.ids)
         mask[i, : len(example.ids)] = 1
-        predicts[i, max(0, example.answer_start - 1) : len(example.ids) - 1] = True
+        for start, stop in example.spans:
+            predicts[i, start - 1 : stop - 1] = True
     targets = ids.roll(-1, dims=1)[predicts]
     return Batch(list(rows), ids.to(device), mask.to(device), predicts.to(device), targets.to(device))
 
@@ -65,7 +80,7 @@ def as_rows(flat: Tensor, batch: Batch) -> Tensor:
 
 
 def prompts_and_answers(batch: Batch) -> tuple[list[list[int]], list[list[int]]]:
-    """The prompts and the answers of a batch, as token ids."""
+    """The prompts and the answers of a batch, as token ids; of a conversation, what follows its first prompt."""
     starts, ends = batch.predicts.int().argmax(-1) + 1, batch.mask.sum(-1)
     cut = [(ids[:end], start) for ids, start, end in zip(batch.ids.tolist(), starts.tolist(), ends.tolist(), strict=True)]
     return [ids[:start] for ids, start in cut], [ids[start:] for ids, start in cut]

@@ -14,16 +14,22 @@ from tasks.errors import MigakiError
 from tasks.models.families import let_falcon_be_quantized
 from tasks.models.folders import refuse_unsafe
 from tasks.models.linear import sped_up
+from tasks.prompts.templates import DEFAULT, settle
 
 transformers_logging.disable_progress_bar()
 let_falcon_be_quantized()
 
 
-def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder. Padding gets a token when there is none; masks are explicit everywhere, so which one never matters.
+def load_tokenizer(path: Path, template: str = DEFAULT, thinking: bool = False) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder, with a chat template. Padding gets a token when there is none; masks are explicit everywhere, so which one
+    never matters.
+
+    Args:
+        template: the name of the template that it gets when it has none of its own.
+        thinking: whether answers begin with thoughts, where its template can have them.
 
     Raises:
-        MigakiError: the folder has no tokenizer that can be opened, or holds code of its own.
+        MigakiError: the folder has no tokenizer that can be opened, or holds code of its own; or no template has that name.
     """
     if not any((path / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")):
         raise MigakiError(
@@ -33,7 +39,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+    return settle(tokenizer, template, thinking)
 
 
 def load_model(path: Path, dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:

@@ -7,18 +7,30 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.kinds import Adapter, Model
+from tasks.errors import MigakiError
 from tasks.models.loader import load_merged, load_tokenizer
+from tasks.models.trunk import input_embeddings
 from tasks.models.unmerged import load_unmerged
+from tasks.prompts.templates import DEFAULT
+
+@dataclass(frozen=True)
+class ChatChoice:
+    """The template of a tokenizer that has none, by name, and whether answers begin with thoughts; see `load_tokenizer`."""
+
+    template: str = DEFAULT
+    thinking: bool = False
+
 
 FindAdapter = Callable[[str], tuple[Path, Adapter]]  # the folder and the record of an `adapter` artifact, by its id
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A model folder, and the folders of the adapters (PEFT) on it, first to last."""
+    """A model folder, the folders of the adapters (PEFT) on it, first to last, and the chat that they were tuned to."""
 
     start: Path
     adapters: tuple[Path, ...] = ()
+    chat: ChatChoice = ChatChoice()
 
 
 def parts_of(base: Path, trained: tuple[Path, Adapter | Model] | None, find: FindAdapter) -> Parts:
@@ -37,18 +49,46 @@ def parts_of(base: Path, trained: tuple[Path, Adapter | Model] | None, find: Fin
     start = base
     if chain and (whole := chain[0][1].model):  # full fine-tuning or pre-training replaced the base
         start, chain = chain[0][0] / whole, chain[1:]
-    return Parts(start, tuple(adapter / "adapter" for adapter, _ in chain))
+    tuned = next((adapter for _, adapter in reversed(chain) if adapter.template), None)
+    chosen = ChatChoice(tuned.template, bool(tuned.thinking)) if tuned and tuned.template else ChatChoice()
+    return Parts(start, tuple(adapter / "adapter" for adapter, _ in chain), chosen)
 
 
 def open_model(
-    base: Path, trained: tuple[Path, Adapter | Model] | None, find: FindAdapter, device: str = "cpu", trunk: str = "float32"
+    base: Path,
+    trained: tuple[Path, Adapter | Model] | None,
+    find: FindAdapter,
+    device: str = "cpu",
+    trunk: str = "float32",
+    chat: ChatChoice | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The frozen model of `parts_of`, and its tokenizer. In float32 adapters are merged; on a "bfloat16" or "nf4" trunk they stay beside the weights.
 
+    Args:
+        chat: instead of what the adapters were tuned to.
+
     Raises:
-        MigakiError: a folder holds no model or no tokenizer that can be opened.
+        MigakiError: a folder holds no model or no tokenizer that can be opened, or its tokenizer has more tokens than the model.
     """
     parts = parts_of(base, trained, find)
+    chosen = chat or parts.chat
+    tokenizer = load_tokenizer(parts.start, chosen.template, chosen.thinking)
     if trunk == "float32":
-        return load_merged(parts.start, list(parts.adapters), device=device), load_tokenizer(parts.start)
-    return load_unmerged(parts.start, parts.adapters, trunk, device), load_tokenizer(parts.start)
+        model = load_merged(parts.start, list(parts.adapters), device=device)
+    else:
+        model = load_unmerged(parts.start, parts.adapters, trunk, device)
+    require_fitting(model, tokenizer, parts.start.name)
+    return model, tokenizer
+
+
+def require_fitting(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """
+    Raises:
+        MigakiError: the tokenizer has more tokens than the model has embeddings: some texts would have none.
+    """
+    rows, tokens = input_embeddings(model).weight.shape[0], max(tokenizer.get_vocab().values()) + 1
+    if tokens > rows:
+        raise MigakiError(
+            f"the tokenizer in {name!r} has {tokens:,} tokens and the model embeddings for {rows:,}: one of the two is another model's, or "
+            "the embeddings were not resized when tokens were added"
+        )

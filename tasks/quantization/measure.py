@@ -29,7 +29,9 @@ def fixed_tokens(examples: Sequence[Example], total: int, tokenizer: PreTrainedT
         if len(example.ids) > left:
             if example.answer_start < left:
                 kept = example.ids[:left]
-                chosen.append(replace(example, ids=kept, characters=len(tokenizer.decode(kept[example.answer_start :]))))
+                spans = (*example.earlier, (example.answer_start, left))
+                characters = sum(len(tokenizer.decode(kept[start:stop])) for start, stop in spans)
+                chosen.append(replace(example, ids=kept, characters=characters))
                 break
             continue  # its prompt alone is too long for what is left
         chosen.append(example)

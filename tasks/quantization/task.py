@@ -15,7 +15,7 @@ from tasks.models.quantized import ORDER, make_variant, save_model
 from tasks.quantization.measure import choose, fixed_tokens, measure
 from tasks.quantization.settings import QuantizeSettings
 from tasks.stages.work import Work, require
-from tasks.training.examples import encode_instructions, within_context
+from tasks.training.examples import Limit, encode_instructions, within_context
 
 
 def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: Work) -> Model:
@@ -55,7 +55,7 @@ def held_out_tokens(dataset: Path, tokenizer: PreTrainedTokenizerBase, total: in
         raise MigakiError(
             "the dataset has neither held-out instructions nor questions, so what quantization costs cannot be measured: give some with --questions"
         )
-    encoded = encode_instructions(tokenizer, sorted(rows, key=lambda row: row.id), row_limit, "quantize.eval_tokens")
+    encoded = encode_instructions(tokenizer, sorted(rows, key=lambda row: row.id), Limit(row_limit, setting="quantize.eval_tokens"))
     return fixed_tokens(encoded.examples, total, tokenizer)
 
 

@@ -1,8 +1,9 @@
 """Records to token sequences: instruction rows with their answers, raw text as packed blocks."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import nn
 from transformers import PreTrainedTokenizerBase
@@ -12,7 +13,8 @@ from tasks.errors import MigakiError
 from tasks.models.batching import Example
 from tasks.models.families import context_length
 from tasks.models.trunk import causal_lm
-from tasks.prompts.template import encode_example
+from tasks.prompts.chat_format import chat_format
+from tasks.prompts.template import EncodedChat, decode, encode_chat
 
 
 @dataclass
@@ -20,38 +22,104 @@ class Encoded:
     """Examples, and what the length limit did to the rows they come from."""
 
     examples: list[Example] = field(default_factory=list)
-    shortened: int = 0  # rows that lost the end of their answer
+    shortened: int = 0  # rows that lost the end of an answer, or turns
     left_out: int = 0  # rows without a single answer token left
+    answer_tokens: int = 0  # of all rows, before anything was cut
+    cut_tokens: int = 0  # of these, what is not learnt
+    cut_rows: dict[str, int] = field(default_factory=dict)  # answer tokens that were cut, by the rows' ids
+    notes: Counter[str] = field(default_factory=Counter)  # what was done to rows so that the template takes them
+    turns: int = 0  # answers to learn
+    longest: int = 0  # tokens of the longest row, before anything was cut
+
+    @property
+    def cut_share(self) -> float:
+        """Of the answer tokens."""
+        return self.cut_tokens / max(1, self.answer_tokens)
 
 
-def encode_instructions(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Instruction], max_tokens: int, setting: str) -> Encoded:
-    """Rows as examples of at most `max_tokens` tokens. The end of a longer answer is cut; a row that keeps nothing of its answer is left out.
+@dataclass(frozen=True)
+class Limit:
+    """The length of examples in tokens. What goes of a longer row is the `end` of its answers, or its oldest turns (`start`), and then the end."""
 
-    Args:
-        setting: the name of the setting that the limit comes from, for the message.
+    tokens: int
+    cuts: Literal["end", "start"] = "end"
+    setting: str = "tune.max_tokens"  # for messages
+
+
+def encode_instructions(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Instruction], limit: Limit, learn: Literal["all", "last"] = "all"
+) -> Encoded:
+    """Rows as examples within the limit; a row that keeps nothing of its answers is left out.
 
     Raises:
-        MigakiError: the limit leaves no answer at all; training would then run to its end and learn nothing.
+        MigakiError: the limit leaves no answer at all; training would then run to its end and learn nothing. Or the template refuses every row.
     """
-    encoded = Encoded()
-    shortest = 0
+    encoded, format, refused, shortest = Encoded(), chat_format(tokenizer), "", 0
     for row in rows:
-        ids, start = encode_example(tokenizer, row.messages, row.answer)
-        if start >= max_tokens:
-            encoded.left_out += 1
-            shortest = min(shortest or start, start)
+        try:
+            chats = encode_chat(tokenizer, row.chat, row.tools, learn)
+            within = _without_oldest(tokenizer, row, limit, learn) if limit.cuts == "start" and _too_long(chats, limit) else chats
+        except MigakiError as error:
+            encoded.left_out, refused = encoded.left_out + 1, str(error)
+            encoded.notes["rows that the chat template refuses, left out"] += 1
             continue
-        kept = ids[:max_tokens]
-        encoded.shortened += len(kept) < len(ids)
-        # A loss per character counts the characters whose tokens are seen.
-        characters = len(row.answer) if len(kept) == len(ids) else len(tokenizer.decode(kept[start:]))
-        encoded.examples.append(Example(kept, start, characters, row.lang))
+        encoded.notes.update(format.fitted(row.chat).notes)
+        encoded.longest = max(encoded.longest, *(len(chat.ids) for chat in chats))
+        before, kept = _answer_tokens(chats), [_cut(tokenizer, chat, limit.tokens, row.lang) for chat in within]
+        examples = [example for example in kept if example]
+        encoded.examples += examples
+        encoded.turns += sum(1 + len(example.earlier) for example in examples)
+        cut = before - sum(example.answer_tokens for example in examples)
+        encoded.answer_tokens, encoded.cut_tokens = encoded.answer_tokens + before, encoded.cut_tokens + cut
+        if cut:
+            encoded.cut_rows[row.id] = cut
+        if not examples:
+            encoded.left_out += 1
+            first = min(chat.answers[0][0] for chat in chats)
+            shortest = min(shortest or first, first)
+        else:
+            encoded.shortened += bool(cut)
     if rows and not encoded.examples:
+        if not shortest:
+            raise MigakiError(f"no row can be learnt: {refused}")
         raise MigakiError(
-            f"{setting} = {max_tokens} cuts away all {len(rows)} answers: the shortest prompt alone has {shortest} tokens. "
-            f"Accepted: {setting} above {shortest}, or shorter prompts"
+            f"{limit.setting} = {limit.tokens} cuts away all {len(rows)} answers: the shortest prompt alone has {shortest} tokens. "
+            f"Accepted: {limit.setting} above {shortest}, or shorter prompts"
         )
     return encoded
+
+
+def _too_long(chats: Sequence[EncodedChat], limit: Limit) -> bool:
+    return any(len(chat.ids) > limit.tokens for chat in chats)
+
+
+def _answer_tokens(chats: Sequence[EncodedChat]) -> int:
+    return sum(stop - start for chat in chats for start, stop in chat.answers)
+
+
+def _without_oldest(tokenizer: PreTrainedTokenizerBase, row: Instruction, limit: Limit, learn: str) -> list[EncodedChat]:
+    """The row without as many of its oldest turns as do not fit; system texts at its beginning stay, and so does the last question."""
+    chat = row.chat
+    begun = next((place for place, message in enumerate(chat) if message["role"] != "system"), 0)
+    questions = [place for place, message in enumerate(chat) if message["role"] == "user" and place > begun]
+    chats: list[EncodedChat] = []
+    for place in questions:
+        chats = encode_chat(tokenizer, [*chat[:begun], *chat[place:]], row.tools, learn)
+        if not _too_long(chats, limit):
+            break
+    return chats or encode_chat(tokenizer, chat, row.tools, learn)
+
+
+def _cut(tokenizer: PreTrainedTokenizerBase, chat: EncodedChat, tokens: int, lang: str) -> Example | None:
+    """The conversation's first `tokens` tokens; a loss per character counts the characters whose tokens are seen. None where no answer is left."""
+    ids = chat.ids[:tokens]
+    spans = [(start, min(stop, tokens)) for start, stop in chat.answers if start < tokens]
+    if not spans:
+        return None
+    whole = [stop == before for (_, stop), (_, before) in zip(spans, chat.answers, strict=False)]
+    texts = [text if all_of else decode(tokenizer, ids[start:stop]) for (start, stop), all_of, text in zip(spans, whole, chat.texts, strict=False)]
+    *earlier, (start, stop) = spans
+    return Example(ids[:stop], start, sum(map(len, texts)), lang, tuple(earlier))
 
 
 def packed_blocks(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Text], block_tokens: int) -> list[Example]:

@@ -104,7 +104,7 @@ def accumulate(trainable: Trainable, final_states: FinalStates, examples: Sequen
         That mean loss, nats per token.
     """
     head, device = lm_head(trainable.model), str(next(trainable.model.parameters()).device)
-    tokens = sum(len(examples[row].ids) - max(1, examples[row].answer_start) for row in rows)
+    tokens = sum(examples[row].answer_tokens for row in rows)
     total, local = 0.0, shard(rows)
     for start in range(0, len(local), micro_batch):
         batch = collate(examples, local[start : start + micro_batch], pad_id=0, device=device)

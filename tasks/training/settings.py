@@ -1,6 +1,6 @@
 """Settings of the stages tune and pretrain."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -35,9 +35,16 @@ class TrainingSettings(StageSettings):
 class TuneSettings(TrainingSettings):
     """Instruction tuning."""
 
-    max_tokens: int = Field(
-        256, ge=8, description="Longest row in tokens; the rest of a longer answer is cut, and rows whose answer is all cut are left out"
+    max_tokens: Annotated[int, Field(ge=8)] | Literal["auto"] = Field(
+        "auto",
+        description="Longest row in tokens; auto: the longest row there is, as far as the model's context and the memory reach",
     )
+    cuts: Literal["end", "start"] = Field(
+        "end", description="What a longer row loses: the end of its answers, or its oldest turns (start), then the end; a row without an answer left is left out"
+    )
+    learn: Literal["all", "last"] = Field("all", description="Which answers of a conversation are learnt")
+    template: Literal["alpaca", "vicuna", "chatml"] = Field("alpaca", description="Chat template of a model that has none of its own")
+    thinking: bool = Field(False, description="Whether answers begin with thoughts, where the model's template can have them")
     max_rows: int = Field(0, ge=0, description="At most so many rows, languages in balance; 0 takes all")
 
     QUICK: ClassVar[dict[str, Any]] = {"epochs": 1.5, "learning_rate": 1e-3, "micro_batch": 8, "max_tokens": 160, "max_rows": 240}

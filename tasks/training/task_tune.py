@@ -1,16 +1,26 @@
 """The stage tune: teach the model to answer instructions, with the loss on the answers only."""
 
+import json
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 from storage.artifacts import ArtifactRef
-from storage.kinds import Adapter
-from tasks.data.records import load_instructions
+from storage.kinds import Adapter, Dataset
+from tasks.data.records import Instruction, load_instructions
 from tasks.data.select import balanced
 from tasks.errors import MigakiError
-from tasks.models.opening import open_model
+from tasks.models.opening import ChatChoice, open_model
+from tasks.prompts.chat_format import freeze_date
+from tasks.prompts.templates import template_name
 from tasks.stages.work import Work, require
-from tasks.training.examples import encode_instructions, within_context
+from tasks.training.examples import Encoded, Limit, encode_instructions, within_context
 from tasks.training.fitting import fit, write_result
 from tasks.training.loop import make_trainable
+from tasks.training.memory import tokens_in_memory
 from tasks.training.settings import TuneSettings
+
+LOUD = 0.01  # share of answer tokens cut from which it is a headline
+NAMED = 5  # rows that are named
 
 
 def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> Adapter:
@@ -19,19 +29,20 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     Raises:
         MigakiError: the dataset has no instructions, or none is left within `tune.max_tokens`.
     """
-    folder = work.open(require(inputs, "dataset", "prepare"))
+    dataset = require(inputs, "dataset", "prepare")
+    folder, start = work.open(dataset), inputs.get("pretrained")
     rows, _ = balanced(load_instructions(folder, "train"), settings.max_rows)
     if not rows:
         raise MigakiError("the dataset has no instruction rows to learn from: give some with --instructions")
-    start = inputs.get("pretrained")
-    model, tokenizer = open_model(work.model.path, work.trained(start), work.adapter, work.device)
-    limit = within_context(model, settings.max_tokens)
-    encoded = encode_instructions(tokenizer, rows, limit, "tune.max_tokens")
-    held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), limit, "tune.max_tokens")
-    if encoded.shortened or encoded.left_out:
-        work.log(
-            f"of {len(rows)} rows, {encoded.shortened} lost the end of their answer and {encoded.left_out} all of it to tune.max_tokens = {limit}"
-        )
+    chat = ChatChoice(settings.template, settings.thinking)
+    model, tokenizer = open_model(work.model.path, work.trained(start), work.adapter, work.device, chat=chat)
+    freeze_date(tokenizer, work.record(dataset, Dataset).today)
+    if (name := template_name(tokenizer)) != "own":
+        work.log(f"tune: the model has no chat template of its own; it learns the template {name!r} (tune.template)")
+    limit = length_limit(settings, model, tokenizer, rows, work)
+    encoded = encode_instructions(tokenizer, rows, limit, settings.learn)
+    held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), limit, settings.learn)
+    report_lengths(encoded, limit, len(rows), work)
     trainable = make_trainable(model, settings)
     fit(trainable, encoded.examples, held_out.examples, settings, work, "tune")
     return write_result(
@@ -39,8 +50,49 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
         tokenizer,
         start,
         work,
-        rows=len(encoded.examples),
+        rows=len(rows) - encoded.left_out,
         rows_shortened=encoded.shortened,
         rows_left_out=encoded.left_out,
         held_out_rows=len(held_out.examples),
+        turns=encoded.turns,
+        answer_tokens=encoded.answer_tokens,
+        answer_tokens_cut=encoded.cut_tokens,
+        max_tokens=limit.tokens,
+        template=settings.template,
+        thinking=settings.thinking,
+        notes=dict(encoded.notes) or None,
     )
+
+
+def length_limit(
+    settings: TuneSettings, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: list[Instruction], work: Work
+) -> Limit:
+    """What `tune.max_tokens` comes to with this model, these rows and this machine."""
+    if settings.max_tokens != "auto":
+        return Limit(within_context(model, settings.max_tokens), settings.cuts)
+    longest = encode_instructions(tokenizer, rows, Limit(1 << 40), settings.learn).longest
+    context, memory = within_context(model, longest), tokens_in_memory(model, settings)
+    if memory < context:
+        work.log(
+            f"tune: rows of up to {memory:,} tokens are learnt whole, for the memory that is free; the longest has {longest:,}. A smaller "
+            f"tune.micro_batch (now {settings.micro_batch}) lets longer ones in, tune.max_tokens sets the limit by hand"
+        )
+    return Limit(max(8, min(context, memory)), settings.cuts)
+
+
+def report_lengths(encoded: Encoded, limit: Limit, rows: int, work: Work) -> None:
+    """Say what the limit cuts: in a line, and from a hundredth of the answer tokens on as a headline, with the rows in `cut.json`."""
+    for note, count in sorted(encoded.notes.items()):
+        work.log(f"tune: {count} of {rows} rows: {note}")
+    work.metric("tune.answer_tokens_cut", encoded.cut_share)
+    if not encoded.cut_tokens and not encoded.left_out:
+        return
+    worst = sorted(encoded.cut_rows, key=lambda row: -encoded.cut_rows[row])
+    (work.path / "cut.json").write_text(json.dumps({row: encoded.cut_rows[row] for row in worst}, indent=1), encoding="utf-8")
+    work.log(
+        f"tune: {encoded.cut_share:.1%} of the answer tokens are not learnt: {encoded.shortened} of {rows} rows lost a part and "
+        f"{encoded.left_out} all of it to {limit.setting} = {limit.tokens} (most: {', '.join(worst[:NAMED])}; all are in cut.json). "
+        f"tune.max_tokens=auto takes rows whole where the context and the memory allow it; tune.cuts says which end goes"
+    )
+    if encoded.cut_share > LOUD:
+        work.headline("ANSWER TOKENS NOT LEARNT", None, f"{encoded.cut_share:.1%}")

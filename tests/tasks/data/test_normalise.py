@@ -45,7 +45,13 @@ def test_alpaca_input_follows_the_instruction():
         ({"messages": "not JSON"}, "'messages' is no list"),
         ({"messages": USER}, "the last message is not an answer"),
         ({"messages": [{"role": "oracle", "content": "x"}, {"role": "assistant", "content": "y"}]}, "message 1 has the role 'oracle'"),
-        ({"messages": [*USER, {"role": "tool", "content": "x"}, {"role": "assistant", "content": "y"}]}, "message 2 is a turn of tools"),
+        ({"messages": [*USER, {"role": "assistant", "tool_calls": [{"function": {}}]}]}, "message 2 has a call of a tool without a name"),
+        (
+            {"messages": [*USER, {"role": "assistant", "tool_calls": [{"name": "find", "arguments": "kiln"}]}]},
+            "message 2 calls 'find' with arguments that are no JSON: 'kiln'",
+        ),
+        ({"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "find()"}]}, "message 2 calls a tool with what is no JSON"),
+        ({"messages": [*USER, {"role": "assistant", "content": "y"}], "tools": [{"type": "function"}]}, "'tools' holds something other"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "a part of the type 'image_url'; only texts"),
         (
             {"messages": [{"role": "user", "content": " "}, {"role": "assistant", "content": "y"}]},

@@ -6,7 +6,7 @@ from tasks.data.records import Instruction, Text
 from tasks.errors import MigakiError
 from tasks.models.batching import Example
 from tasks.prompts.template import encode_example, end_id
-from tasks.training.examples import encode_instructions, packed_blocks, spread, within_context
+from tasks.training.examples import Limit, encode_instructions, packed_blocks, spread, within_context
 from tests.helpers.models import tiny_llama, tiny_tokenizer
 
 
@@ -18,7 +18,7 @@ def row(question: str, answer: str, lang: str = "en") -> Instruction:
 def test_examples_are_those_of_the_one_template(chat_template):
     tokenizer = tiny_tokenizer(chat_template)
     instruction = row("なぜ?", "空が青いから", "ja")
-    [example] = encode_instructions(tokenizer, [instruction], 500, "tune.max_tokens").examples
+    [example] = encode_instructions(tokenizer, [instruction], Limit(500)).examples
     ids, start = encode_example(tokenizer, instruction.messages, instruction.answer)
     assert (example.ids, example.answer_start, example.characters, example.lang) == (ids, start, 6, "ja")
     assert example.ids[-1] == end_id(tokenizer)
@@ -27,7 +27,7 @@ def test_examples_are_those_of_the_one_template(chat_template):
 def test_cut_rows_are_counted():
     tokenizer = tiny_tokenizer()
     rows = [row("a", "short"), row("b", "x" * 100), row("q" * 100, "lost")]
-    encoded = encode_instructions(tokenizer, rows, 40, "tune.max_tokens")
+    encoded = encode_instructions(tokenizer, rows, Limit(40))
     assert (encoded.shortened, encoded.left_out) == (1, 1)
     assert [len(example.ids) for example in encoded.examples][1] == 40
     cut = encoded.examples[1]
@@ -36,7 +36,7 @@ def test_cut_rows_are_counted():
 
 def test_a_limit_that_leaves_no_answer_is_refused():
     with pytest.raises(MigakiError, match=r"tune.max_tokens = 8 cuts away all 2 answers: the shortest prompt alone has 13 tokens"):
-        encode_instructions(tiny_tokenizer(), [row("q" * 10, "a"), row("q" * 30, "b")], 8, "tune.max_tokens")
+        encode_instructions(tiny_tokenizer(), [row("q" * 10, "a"), row("q" * 30, "b")], Limit(8))
 
 
 def test_packed_blocks_hold_every_token_once_and_end_every_text():
