@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from tasks.text.messages import Message
 
-
 LISTS = ("messages", "choices", "calls", "tools")  # fields that are JSON in the files
 
 

@@ -34,7 +34,9 @@ class Items:
 
 def held_out_items(folder: Path, loss_items: int, prompts: int, choice_items: int, fits: Callable[[list[Message]], bool]) -> Items:
     """Items of a dataset, of which no model has seen the answers. Conversations that do not fit the models' context are passed over."""
-    instructions = [Item(row.id, "instructions", row.messages, row.answer, row.lang) for row in load_instructions(folder, "eval") if row.answer]  # calls alone are no text
+    instructions = [
+        Item(row.id, "instructions", row.messages, row.answer, row.lang) for row in load_instructions(folder, "eval") if row.answer
+    ]  # calls alone are no text
     instructions = [item for item in instructions if fits(item.messages)]
     questions = [
         Item(row.id, "questions", [{"role": "user", "content": row.question}], row.answer, row.lang, row.document, row.choices)

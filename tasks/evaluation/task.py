@@ -14,7 +14,7 @@ from tasks.evaluation.summary import comparison_figures, figure, model_figures
 from tasks.models.batching import Example
 from tasks.models.families import stated_context_length
 from tasks.models.loader import load_tokenizer
-from tasks.models.opening import open_model
+from tasks.models.opening import open_model, parts_of
 from tasks.prompts.template import encode_prompt
 from tasks.rag.retrieval import Retriever, open_index, retrieval_figures
 from tasks.rlhf.reward import FACTS, score_with_both
@@ -49,7 +49,7 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
     rows: list[dict[str, Any]] = []
     sampled: list[tuple[dict[str, Any], Example]] = []
     for name, ref in models.items():
-        found, answers = _measure(name, ref, items, retriever, settings, work)
+        found, answers = _measure(name, ref, items, retriever, settings, inputs, work)
         rows += found
         sampled += answers
     _reward(sampled, inputs, work)
@@ -71,13 +71,21 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
 
 
 def _measure(
-    name: str, ref: ArtifactRef | None, items: Items, retriever: Retriever, settings: EvaluateSettings, work: Work
+    name: str,
+    ref: ArtifactRef | None,
+    items: Items,
+    retriever: Retriever,
+    settings: EvaluateSettings,
+    inputs: dict[str, ArtifactRef],
+    work: Work,
 ) -> tuple[list[dict[str, Any]], list[tuple[dict[str, Any], Example]]]:
     """All rows of one model, and its sampled answers as tokens; the model is in memory only meanwhile.
 
     Time and context cost most and are asked of the models that may serve.
     """
-    model, tokenizer = open_model(work.model.path, work.trained(ref), work.adapter, work.device)
+    tuned = work.trained(inputs.get("tuned"))
+    chat = parts_of(work.model.path, tuned, work.adapter).chat if ref is None else None  # models are compared in the same chat
+    model, tokenizer = open_model(work.model.path, work.trained(ref), work.adapter, work.device, chat=chat, today=work.today(inputs))
     serves = name in ("base", "release", "champion")
     timed = items.prompts[: settings.latency_items] if serves else []
     questions = items.choices[: settings.context_items] if name == "release" else []

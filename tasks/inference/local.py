@@ -20,7 +20,7 @@ from tasks.inference.request import Detokenizer, Request
 from tasks.inference.rows import Row
 from tasks.inference.unbatched import Unbatched
 from tasks.models.families import context_length
-from tasks.prompts.template import encode_prompt, end_ids
+from tasks.prompts.template import encode_prompt, stop_ids
 from tasks.text.messages import Message
 
 CONTEXT = 2048  # tokens, where the model's configuration does not say it
@@ -46,7 +46,7 @@ class LocalModel:
         self.context = context_length(model.config) or CONTEXT
         self.specials = tuple(tokenizer.all_special_tokens)
         self.batched = can_batch(model)
-        self._ends = end_ids(tokenizer)
+        self._ends = stop_ids(model, tokenizer)
         self._lock = ForwardLock(model)
         self._tally = Tally()
         self._asker, self._whole = Asker(), cast("LocalModel | None", None)

@@ -11,7 +11,9 @@ from tasks.errors import MigakiError
 from tasks.models.loader import load_merged, load_tokenizer
 from tasks.models.trunk import input_embeddings
 from tasks.models.unmerged import load_unmerged
+from tasks.prompts.chat_format import freeze_date
 from tasks.prompts.templates import DEFAULT
+
 
 @dataclass(frozen=True)
 class ChatChoice:
@@ -61,24 +63,38 @@ def open_model(
     device: str = "cpu",
     trunk: str = "float32",
     chat: ChatChoice | None = None,
+    today: str = "",
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The frozen model of `parts_of`, and its tokenizer. In float32 adapters are merged; on a "bfloat16" or "nf4" trunk they stay beside the weights.
 
     Args:
         chat: instead of what the adapters were tuned to.
+        today: the day (YYYY-MM-DD) that the chat template is told; "" is the clock's.
 
     Raises:
         MigakiError: a folder holds no model or no tokenizer that can be opened, or its tokenizer has more tokens than the model.
     """
     parts = parts_of(base, trained, find)
-    chosen = chat or parts.chat
-    tokenizer = load_tokenizer(parts.start, chosen.template, chosen.thinking)
+    tokenizer = _tokenizer(parts, chat, today)
     if trunk == "float32":
         model = load_merged(parts.start, list(parts.adapters), device=device)
     else:
         model = load_unmerged(parts.start, parts.adapters, trunk, device)
     require_fitting(model, tokenizer, parts.start.name)
     return model, tokenizer
+
+
+def open_tokenizer(base: Path, trained: tuple[Path, Adapter | Model] | None, find: FindAdapter, today: str = "") -> PreTrainedTokenizerBase:
+    """The tokenizer alone, as `open_model` gives it."""
+    return _tokenizer(parts_of(base, trained, find), None, today)
+
+
+def _tokenizer(parts: Parts, chat: ChatChoice | None, today: str) -> PreTrainedTokenizerBase:
+    chosen = chat or parts.chat
+    tokenizer = load_tokenizer(parts.start, chosen.template, chosen.thinking)
+    if today:
+        freeze_date(tokenizer, today)
+    return tokenizer
 
 
 def require_fitting(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 from tasks.errors import MigakiError
 from tasks.models.folders import refuse_unsafe
 from tasks.models.loader import load_model
+from tasks.prompts.template import stop_ids
 
 ORDER = ("nf4", "int8", "fp16", "fp32")  # from the smallest to the largest
 # Share of the weights' memory, were all of them 16, 8 or 4 bits wide.
@@ -55,6 +56,10 @@ def make_variant(variant: str, source: Path, int8_threshold: float, device: str,
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """With the tokenizer, its chat template, and the tokens that end an answer, so that other programs end one there too."""
+    if model.generation_config is not None:
+        model.generation_config.eos_token_id = sorted(stop_ids(model, tokenizer))
+        model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

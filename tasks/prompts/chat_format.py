@@ -15,7 +15,11 @@ from tasks.text.messages import Message, said
 
 NEEDLE = "\u2603"  # a text that is looked for in what a template has rendered
 ASK: Message = {"role": "user", "content": "?"}
-CALL = {"id": "call00001", "type": "function", "function": {"name": NEEDLE, "arguments": {}}}  # nine characters: Mistral's template counts them
+CALL = {
+    "id": "call00001",
+    "type": "function",
+    "function": {"name": NEEDLE, "arguments": {}},
+}  # nine characters: Mistral's template counts them
 TOOL = {"type": "function", "function": {"name": NEEDLE, "description": "?", "parameters": {"type": "object", "properties": {}}}}
 CALLING: Message = {"role": "assistant", "content": "", "tool_calls": [CALL]}
 FAILURES = (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError)  # a template is a program, and may fail as one
@@ -137,7 +141,11 @@ class ChatFormat:
             (self.takes_calls, _calls_as_text, "calls of tools and their results written as text: the model's template has none"),
             (self.takes_system, _folded, "system turns folded into the next question: the model's template has none"),
             (self.takes_several_systems, _one_system, "later system turns folded into the next question"),
-            (self.takes_opening, _without_opening, "answers before the first question left out: the model's template cannot begin with one"),
+            (
+                self.takes_opening,
+                _without_opening,
+                "answers before the first question left out: the model's template cannot begin with one",
+            ),
             (self.takes_consecutive, _joined, "turns in a row of the same role joined"),
         ]
         for takes, change, note in steps:

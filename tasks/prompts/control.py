@@ -70,7 +70,8 @@ class Controls:
 
     @cached_property
     def _control_ids(self) -> dict[int, str]:
-        return {i: text for text, i in self.ids_of.items()}
+        """Without the token for what is unknown, which texts come to honestly."""
+        return {i: text for text, i in self.ids_of.items() if i != self.tokenizer.unk_token_id or i == self.tokenizer.eos_token_id}
 
     @cached_property
     def _aliased(self) -> tuple[Tokenizer, dict[int, int]] | None:
@@ -85,7 +86,7 @@ class Controls:
             token["content"] = names.get(token["content"], token["content"])
         _rename(content["model"], names)
         aliased = Tokenizer.from_str(json.dumps(content))
-        return aliased, {aliased.token_to_id(name): self.ids_of[text] for text, name in names.items()}
+        return aliased, {i: self.ids_of[text] for text, name in names.items() if (i := aliased.token_to_id(name)) is not None}
 
 
 def _is_control(text: str, special: bool) -> bool:

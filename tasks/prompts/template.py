@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.prompts.chat_format import ChatFormat, chat_format
 from tasks.text.messages import Message, said
@@ -63,7 +63,9 @@ def encode_chat(
     """
     format = chat_format(tokenizer)
     fitted, offered = format.fitted(messages).messages, format.tools(tools)
-    answers = [place for place, message in enumerate(fitted) if message["role"] == "assistant" and any(m["role"] == "user" for m in fitted[:place])]
+    answers = [
+        place for place, message in enumerate(fitted) if message["role"] == "assistant" and any(m["role"] == "user" for m in fitted[:place])
+    ]
     learnt = answers if learn == "all" else answers[-1:]
     together = _together(format, fitted[: answers[-1] + 1], offered, learnt)
     return [together] if together else [_alone(format, fitted[: place + 1], offered) for place in learnt]
@@ -86,7 +88,9 @@ def _together(format: ChatFormat, messages: list[Message], tools: Sequence[dict[
     return EncodedChat(ids[: spans[-1][1]], tuple(spans), tuple(said(messages[place]) for place in learnt))
 
 
-def _end(format: ChatFormat, messages: list[Message], tools: Sequence[dict[str, Any]], whole: str, ids: list[int], start: int) -> int | None:
+def _end(
+    format: ChatFormat, messages: list[Message], tools: Sequence[dict[str, Any]], whole: str, ids: list[int], start: int
+) -> int | None:
     """Where the answer that begins at `start` and ends the messages is over: behind its end token, which it cannot hold itself."""
     stop = ids.index(format.end_id, start) + 1 if format.end_id in ids[start:] else None
     if not messages[-1].get("tool_calls"):
@@ -132,6 +136,12 @@ def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
 def end_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Every token that ends an answer when a model generates it."""
     return {end_id(tokenizer)} | ({tokenizer.eos_token_id} if tokenizer.eos_token_id is not None else set())
+
+
+def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """These, and those that the model's own `generation_config` has (Llama 3.1 ends calls of tools with a token of its own)."""
+    own = getattr(model.generation_config, "eos_token_id", None)
+    return end_ids(tokenizer) | ({own} if isinstance(own, int) else set(own or ()))
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:

@@ -23,7 +23,7 @@ def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: W
     dataset = work.open(require(inputs, "dataset", "prepare"))
     variants = work.path / "variants"
     aligned = work.trained(require(inputs, "aligned", "align"))
-    model, tokenizer = open_model(work.model.path, aligned, work.adapter, work.device)
+    model, tokenizer = open_model(work.model.path, aligned, work.adapter, work.device, today=work.today(inputs))
     examples = held_out_tokens(dataset, tokenizer, settings.eval_tokens, within_context(model, settings.eval_tokens))
     save_model(model, tokenizer, variants / "fp32")
     del model  # the variants are opened one at a time

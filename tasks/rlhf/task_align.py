@@ -19,9 +19,8 @@ from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.batching import Example, prompts_and_answers
 from tasks.models.data_parallel import world_size
 from tasks.models.families import stated_context_length
-from tasks.models.loader import load_tokenizer
 from tasks.models.lora import save_adapter
-from tasks.models.opening import open_model
+from tasks.models.opening import open_model, open_tokenizer
 from tasks.models.reference import resolve
 from tasks.models.trunk import layer_count
 from tasks.progress import Bar
@@ -68,7 +67,7 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     rules, tuned = load_rules(settings.rule_rewards), require(inputs, "tuned", "tune")
     folder, reward_folder = work.open(require(inputs, "dataset", "prepare")), work.open(require(inputs, "reward", "align"))
     facts = json.loads((reward_folder / FACTS).read_text(encoding="utf-8"))
-    tokenizer = load_tokenizer(work.model.path)
+    tokenizer = open_tokenizer(work.model.path, work.trained(tuned), work.adapter, work.today(inputs))
     prompts, languages = prompts_for(folder, tokenizer, _room(settings, work) - settings.answer_tokens, settings.episodes)
     made: dict[str, Any] = {}  # fields of the record
     if settings.algorithm == "ppo":

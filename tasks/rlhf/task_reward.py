@@ -45,7 +45,7 @@ def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work)
     """
     folder = work.open(require(inputs, "dataset", "prepare"))
     tuned = work.trained(require(inputs, "tuned", "tune"))
-    model, tokenizer = open_model(work.model.path, tuned, work.adapter, work.device, settings.trunk)
+    model, tokenizer = open_model(work.model.path, tuned, work.adapter, work.device, settings.trunk, today=work.today(inputs))
     pairs = _halves(balanced(load_preferences(folder, "train"), settings.reward_max_pairs)[0], settings)
     roles = Roles(model, split_layer(model, settings.reward_top_fraction))
     answers = _own_answers(model, tokenizer, folder, settings, work)

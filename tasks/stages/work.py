@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.checkpoints import Checkpoint
 from storage.home import Home
-from storage.kinds import Adapter, Headline, Model, Record
+from storage.kinds import Adapter, Dataset, Headline, Model, Record
 from storage.rows import check_rows
 from tasks.errors import MigakiError
 from tasks.progress import Bar, Emit, terminal
@@ -102,6 +102,10 @@ class Work:
             return None
         record: Adapter | Model = self.record(ref, Model) if ref.kind == "model" else self.record(ref, Adapter)
         return self.open(ref), record
+
+    def today(self, inputs: dict[str, ArtifactRef]) -> str:
+        """The day that chat templates are told with the dataset among the inputs; "" where there is none."""
+        return self.record(inputs["dataset"], Dataset).today if "dataset" in inputs else ""
 
     def figures(self) -> dict[str, Any]:
         """All that was recorded so far, in plain values."""

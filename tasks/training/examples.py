@@ -117,7 +117,10 @@ def _cut(tokenizer: PreTrainedTokenizerBase, chat: EncodedChat, tokens: int, lan
     if not spans:
         return None
     whole = [stop == before for (_, stop), (_, before) in zip(spans, chat.answers, strict=False)]
-    texts = [text if all_of else decode(tokenizer, ids[start:stop]) for (start, stop), all_of, text in zip(spans, whole, chat.texts, strict=False)]
+    texts = [
+        text if all_of else decode(tokenizer, ids[start:stop])
+        for (start, stop), all_of, text in zip(spans, whole, chat.texts, strict=False)
+    ]
     *earlier, (start, stop) = spans
     return Example(ids[:stop], start, sum(map(len, texts)), lang, tuple(earlier))
 

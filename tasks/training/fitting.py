@@ -11,6 +11,7 @@ from storage.kinds import Adapter
 from tasks.models.batching import Example
 from tasks.models.likelihood import Score, mean_per_character, score_examples
 from tasks.models.lora import save_adapter
+from tasks.models.quantized import save_model
 from tasks.models.trunk import causal_lm
 from tasks.stages.work import Work
 from tasks.training.loop import Trainable, total_steps, train
@@ -58,6 +59,5 @@ def write_result(trainable: Trainable, tokenizer: PreTrainedTokenizerBase, start
         save_adapter(trainable.model, "default", work.path / "adapter")
         below = work.record(start, Adapter).adapters if start else []
         return Adapter(adapters=[*below, work.id], trained_parameters=trained, **counts)
-    causal_lm(trainable.model).save_pretrained(work.path / "model")
-    tokenizer.save_pretrained(work.path / "model")
+    save_model(causal_lm(trainable.model), tokenizer, work.path / "model")
     return Adapter(adapters=[work.id], model="model", trained_parameters=trained, **counts)

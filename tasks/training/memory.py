@@ -8,7 +8,10 @@ from tasks.models.trunk import causal_lm, hidden_size, layer_count, split_layer
 from tasks.training.settings import TrainingSettings
 
 SHARE = 0.5  # of the free memory that activations may take: the rest is for weights' gradients, logits, and others
-OF_WIDTH, OF_INNER = 14, 4  # numbers that a layer keeps of a token for the backward pass: so many times its width, and the width of its inner layer
+OF_WIDTH, OF_INNER = (
+    14,
+    4,
+)  # numbers that a layer keeps of a token for the backward pass: so many times its width, and the width of its inner layer
 
 
 def bytes_per_token(model: PreTrainedModel, settings: TrainingSettings) -> int:

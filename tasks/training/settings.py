@@ -40,7 +40,8 @@ class TuneSettings(TrainingSettings):
         description="Longest row in tokens; auto: the longest row there is, as far as the model's context and the memory reach",
     )
     cuts: Literal["end", "start"] = Field(
-        "end", description="What a longer row loses: the end of its answers, or its oldest turns (start), then the end; a row without an answer left is left out"
+        "end",
+        description="What a longer row loses: the end of its answers, or its oldest turns (start), then the end; a row without an answer left is left out",
     )
     learn: Literal["all", "last"] = Field("all", description="Which answers of a conversation are learnt")
     template: Literal["alpaca", "vicuna", "chatml"] = Field("alpaca", description="Chat template of a model that has none of its own")

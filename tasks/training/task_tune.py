@@ -1,16 +1,17 @@
 """The stage tune: teach the model to answer instructions, with the loss on the answers only."""
 
 import json
+import sys
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.artifacts import ArtifactRef
-from storage.kinds import Adapter, Dataset
+from storage.kinds import Adapter
 from tasks.data.records import Instruction, load_instructions
 from tasks.data.select import balanced
 from tasks.errors import MigakiError
+from tasks.models.data_parallel import gather, world_size
 from tasks.models.opening import ChatChoice, open_model
-from tasks.prompts.chat_format import freeze_date
 from tasks.prompts.templates import template_name
 from tasks.stages.work import Work, require
 from tasks.training.examples import Encoded, Limit, encode_instructions, within_context
@@ -35,12 +36,10 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     if not rows:
         raise MigakiError("the dataset has no instruction rows to learn from: give some with --instructions")
     chat = ChatChoice(settings.template, settings.thinking)
-    model, tokenizer = open_model(work.model.path, work.trained(start), work.adapter, work.device, chat=chat)
-    freeze_date(tokenizer, work.record(dataset, Dataset).today)
+    model, tokenizer = open_model(work.model.path, work.trained(start), work.adapter, work.device, chat=chat, today=work.today(inputs))
     if (name := template_name(tokenizer)) != "own":
         work.log(f"tune: the model has no chat template of its own; it learns the template {name!r} (tune.template)")
-    limit = length_limit(settings, model, tokenizer, rows, work)
-    encoded = encode_instructions(tokenizer, rows, limit, settings.learn)
+    limit, encoded = within_limit(settings, model, tokenizer, rows, work)
     held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), limit, settings.learn)
     report_lengths(encoded, limit, len(rows), work)
     trainable = make_trainable(model, settings)
@@ -64,20 +63,22 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     )
 
 
-def length_limit(
+def within_limit(
     settings: TuneSettings, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: list[Instruction], work: Work
-) -> Limit:
-    """What `tune.max_tokens` comes to with this model, these rows and this machine."""
+) -> tuple[Limit, Encoded]:
+    """What `tune.max_tokens` comes to with this model, these rows and this machine, and the rows within it."""
     if settings.max_tokens != "auto":
-        return Limit(within_context(model, settings.max_tokens), settings.cuts)
-    longest = encode_instructions(tokenizer, rows, Limit(1 << 40), settings.learn).longest
-    context, memory = within_context(model, longest), tokens_in_memory(model, settings)
-    if memory < context:
+        limit = Limit(within_context(model, settings.max_tokens), settings.cuts)
+        return limit, encode_instructions(tokenizer, rows, limit, settings.learn)
+    whole = encode_instructions(tokenizer, rows, Limit(sys.maxsize, settings.cuts), settings.learn)
+    memory = min(gather(world_size(), lambda processes: [tokens_in_memory(model, settings)] * len(processes)))
+    if memory < within_context(model, whole.longest):
         work.log(
-            f"tune: rows of up to {memory:,} tokens are learnt whole, for the memory that is free; the longest has {longest:,}. A smaller "
+            f"tune: rows of up to {memory:,} tokens are learnt whole, for the memory that is free; the longest has {whole.longest:,}. A smaller "
             f"tune.micro_batch (now {settings.micro_batch}) lets longer ones in, tune.max_tokens sets the limit by hand"
         )
-    return Limit(max(8, min(context, memory)), settings.cuts)
+    limit = Limit(max(8, min(within_context(model, whole.longest), memory)), settings.cuts)
+    return limit, whole if limit.tokens >= whole.longest else encode_instructions(tokenizer, rows, limit, settings.learn)
 
 
 def report_lengths(encoded: Encoded, limit: Limit, rows: int, work: Work) -> None:

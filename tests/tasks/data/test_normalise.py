@@ -50,7 +50,10 @@ def test_alpaca_input_follows_the_instruction():
             {"messages": [*USER, {"role": "assistant", "tool_calls": [{"name": "find", "arguments": "kiln"}]}]},
             "message 2 calls 'find' with arguments that are no JSON: 'kiln'",
         ),
-        ({"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "find()"}]}, "message 2 calls a tool with what is no JSON"),
+        (
+            {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "find()"}]},
+            "message 2 calls a tool with what is no JSON",
+        ),
         ({"messages": [*USER, {"role": "assistant", "content": "y"}], "tools": [{"type": "function"}]}, "'tools' holds something other"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "a part of the type 'image_url'; only texts"),
         (
