@@ -86,7 +86,7 @@ def answered(row: Fields, chat: list[Message]) -> list[Message]:
     """
     end = max((place for place, message in enumerate(chat) if message["role"] == "assistant"), default=-1) + 1
     if end < len(chat) and end:
-        row.notes.append("a last turn that is the user's cut off")
+        row.notes.append("turns after the last answer cut off")
     if end < 2 or not any(message["role"] == "user" for message in chat[:end]):
         raise Malformed("the last message is not an answer of the assistant to a user")
     return chat[:end]

@@ -97,7 +97,7 @@ def test_history_is_turns_of_the_prompt_in_order():
         ([{"role": "system", "content": ""}, ASKED, SAID], [ASKED], "empty system turns left out"),
         ([ASKED, {"role": "user", "content": "Be quick."}, SAID], [ASKED, {"role": "user", "content": "Be quick."}], None),
         ([ASKED, SAID, ASKED, SAID], [ASKED, SAID, ASKED], None),
-        ([ASKED, SAID, {"role": "user", "content": "Thanks!"}], [ASKED], "a last turn that is the user's cut off"),
+        ([ASKED, SAID, {"role": "user", "content": "Thanks!"}], [ASKED], "turns after the last answer cut off"),
     ],
 )
 def test_turns_as_they_come(chat, kept, note):
@@ -136,6 +136,7 @@ def test_fields_that_nothing_reads_are_named_and_empty_ones_are_not():
         ("consecutive.jsonl", instruction, 12, 12, None),
         ("trailing.jsonl", instruction, 12, 12, ["user"]),
         ("sharegpt.jsonl", instruction, 12, 12, ["system", "user"]),
+        ("tools.jsonl", instruction, 12, 12, ["user", "assistant", "tool"]),
         ("inject.jsonl", instruction, 12, 12, None),
         ("surrogate.jsonl", instruction, 12, 11, ["user"]),
         ("intents.jsonl", instruction, 160, 160, ["system", "user"]),
@@ -154,3 +155,65 @@ def test_the_cases(file, kind, rows, kept, turns):
     assert (len(found), len(records)) == (rows, kept)
     if turns:
         assert all([turn["role"] for turn in record.messages] == turns for record in records)
+
+
+CALL = {"id": "call00001", "type": "function", "function": {"name": "find", "arguments": {"item": "窯"}}}
+RESULT = {"role": "tool", "content": "shelf 7", "tool_call_id": "call00001", "name": "find"}
+SCHEMA = {"name": "find", "parameters": {"type": "object", "properties": {}}}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {
+            "messages": [
+                ASKED,
+                {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "find", "arguments": '{"item": "窯"}'}}]},
+                {"role": "tool", "content": "shelf 7"},
+                SAID,
+            ],
+            "tools": [{"type": "function", "function": SCHEMA}],
+        },
+        {
+            "messages": [
+                ASKED,
+                {"role": "assistant", "function_call": {"name": "find", "arguments": {"item": "窯"}}},
+                {"role": "function", "name": "find", "content": "shelf 7"},
+                SAID,
+            ],
+            "functions": [SCHEMA],
+        },
+        {
+            "conversations": [
+                {"from": "human", "value": "窯はどこですか。"},
+                {"from": "function_call", "value": '{"name": "find", "arguments": {"item": "窯"}}'},
+                {"from": "observation", "value": "shelf 7"},
+                {"from": "gpt", "value": "門のそばです。"},
+            ],
+            "tools": json.dumps([SCHEMA]),
+        },
+    ],
+)
+def test_turns_of_tools_in_every_form_become_one(row):
+    record, fields = read(row)
+    assert record.messages == [ASKED, {"role": "assistant", "content": "", "tool_calls": [CALL]}, RESULT]
+    assert record.answer == "門のそばです。" and record.calls == [] and record.tools == [{"type": "function", "function": SCHEMA}]
+    assert fields.unread == [] and record.lang == "ja"
+
+
+def test_results_go_to_their_calls_and_a_last_call_is_an_answer():
+    calls = [{"id": name, "function": {"name": name, "arguments": {}}} for name in ("a", "b")]
+    results = [{"role": "tool", "content": f"of {name}", "tool_call_id": name} for name in ("b", "a")]
+    record, fields = read({"messages": [ASKED, {"role": "assistant", "tool_calls": calls}, *results, {"role": "user", "content": "x"}]})
+    assert record.answer == "" and [call["id"] for call in record.calls] == ["a", "b"] and record.messages == [ASKED]
+    assert record.chat[-1]["tool_calls"] == record.calls and fields.notes == ["turns after the last answer cut off"]
+    record, _ = read({"messages": [ASKED, {"role": "assistant", "tool_calls": calls}, *results, SAID]})
+    assert [message["name"] for message in record.messages[2:]] == ["b", "a"]
+
+
+def test_rows_that_differ_in_a_call_alone_are_two():
+    def calling(item):
+        return {"messages": [ASKED, {"role": "assistant", "tool_calls": [{"name": "find", "arguments": {"item": item}}]}]}
+
+    (first, _), (second, _), (again, _) = read(calling("窯")), read(calling("門")), read(calling("窯"))
+    assert first.id != second.id and first.id == again.id

@@ -92,7 +92,7 @@ def test_each_files_format_notes_and_unread_fields_are_said_and_kept(tmp_path):
     (file,) = run.record.files
     assert file["formats"] == {"alpaca": 10, "messages": 1, "prompt_completion": 1} and file["read"] == 13 and file["malformed"] == 0
     assert file["unread"] == {"source": 10, "id": 1} and file["left_out"] == {"disliked": 1}
-    assert file["notes"] == {"a last turn that is the user's cut off": 1}
+    assert file["notes"] == {"turns after the last answer cut off": 1}
     (said,) = [line for line in run.log if "nothing reads" in line]
     assert "i.jsonl" in said and "source (10), id (1)" in said and "1 disliked" in said
     assert run.reasons() == {("instructions", "disliked"): 1}

@@ -4,7 +4,8 @@ import pytest
 
 from tasks.data.records import Instruction, Text
 from tasks.errors import MigakiError
-from tasks.models.batching import Example
+from tasks.models.batching import Example, collate
+from tasks.models.likelihood import score_examples
 from tasks.prompts.template import encode_example, end_id
 from tasks.training.examples import Limit, encode_instructions, packed_blocks, spread, within_context
 from tests.helpers.models import tiny_llama, tiny_tokenizer
@@ -68,3 +69,72 @@ def test_spread_balances_languages_and_covers_the_text():
 def test_rows_never_exceed_the_context():
     assert within_context(tiny_llama(), 1000) == 512
     assert within_context(tiny_llama(), 100) == 100
+
+
+def chat(*texts, lang="en"):
+    messages = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
+    return Instruction(id=texts[0], messages=messages[:-1], answer=texts[-1], lang=lang, source="test")
+
+
+def learnt(tokenizer, example):
+    return [tokenizer.decode(example.ids[start:stop]) for start, stop in example.spans]
+
+
+def test_every_answer_of_a_conversation_is_learnt():
+    tokenizer = tiny_tokenizer()
+    row_of_three = chat("q1", "a1", "q2", "a2", "q3", "答え")
+    encoded = encode_instructions(tokenizer, [row_of_three], Limit(500))
+    [example] = encoded.examples
+    assert learnt(tokenizer, example) == ["a1<|end|>", "a2<|end|>", "答え<|end|>"] and encoded.turns == 3
+    assert example.characters == len("a1a2答え") and encoded.answer_tokens == example.answer_tokens and encoded.cut_share == 0
+    [last] = encode_instructions(tokenizer, [row_of_three], Limit(500), "last").examples
+    assert learnt(tokenizer, last) == ["答え<|end|>"]
+    batch = collate([example, last], [0, 1], pad_id=0)
+    assert batch.answer_tokens.tolist() == [example.answer_tokens, last.answer_tokens]
+    assert tokenizer.decode(batch.targets.tolist()) == "a1<|end|>a2<|end|>答え<|end|>答え<|end|>"
+
+
+def test_the_loss_of_a_conversation_is_that_of_its_answers():
+    tokenizer, model = tiny_tokenizer(), tiny_llama()
+    row_of_two = chat("q1", "a1", "q2", "a2")
+    [example] = encode_instructions(tokenizer, [row_of_two], Limit(500)).examples
+    first = Example(example.ids[: example.spans[0][1]], example.spans[0][0])
+    second = Example(example.ids, example.answer_start)
+    whole, one, two = score_examples(model, [example, first, second])
+    assert whole.nll == pytest.approx(one.nll + two.nll, rel=1e-5) and whole.tokens == one.tokens + two.tokens
+
+
+def test_a_cut_conversation_says_what_it_lost():
+    tokenizer = tiny_tokenizer()
+    rows = [chat("q1", "a" * 10, "q2", "b" * 50)]
+    whole = encode_instructions(tokenizer, rows, Limit(500))
+    [example] = whole.examples
+    limit = len(example.ids) - 20
+    cut = encode_instructions(tokenizer, rows, Limit(limit))
+    assert (cut.shortened, cut.left_out, cut.cut_tokens, cut.cut_rows) == (1, 0, 20, {"q1": 20})
+    assert cut.examples[0].characters == 10 + len(tokenizer.decode(cut.examples[0].ids[cut.examples[0].answer_start :]))
+    first_only = encode_instructions(tokenizer, rows, Limit(example.answer_start))
+    assert learnt(tokenizer, first_only.examples[0]) == ["a" * 10 + "<|end|>"] and first_only.longest == whole.longest == len(example.ids)
+
+
+def test_the_oldest_turns_go_where_the_settings_say_so():
+    tokenizer = tiny_tokenizer()
+    system = {"role": "system", "content": "Be brief."}
+    long = chat("q1", "a" * 30, "q2", "b" * 30, "q3", "c" * 10)
+    row_with_system = Instruction("r", [system, *long.messages], long.answer, "en", "test")
+    limit = len(encode_example(tokenizer, [system, *long.messages[4:]], long.answer)[0])
+    encoded = encode_instructions(tokenizer, [row_with_system], Limit(limit + 3, "start"))
+    [example] = encoded.examples
+    assert tokenizer.decode(example.ids) == "<|system|>Be brief.<|end|><|user|>q3<|end|><|assistant|>" + "c" * 10 + "<|end|>"
+    assert encoded.shortened == 1 and encoded.cut_rows == {"r": 62}  # two answers of 30 and their ends
+    [example] = encode_instructions(tokenizer, [row_with_system], Limit(limit - 3, "start")).examples
+    assert tokenizer.decode(example.ids).endswith("<|assistant|>" + "c" * 8)
+
+
+def test_rows_that_the_template_refuses_are_counted_and_none_left_is_an_error():
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = "{%- if 'never' in messages[0]['content'] %}{{ raise_exception('never') }}{%- endif %}" + tokenizer.chat_template
+    encoded = encode_instructions(tokenizer, [row("never", "a"), row("q", "a")], Limit(500))
+    assert len(encoded.examples) == 1 and encoded.left_out == 1 and encoded.notes == {"rows that the chat template refuses, left out": 1}
+    with pytest.raises(MigakiError, match="no row can be learnt: the model's chat template refuses"):
+        encode_instructions(tokenizer, [row("never", "a")], Limit(500))
