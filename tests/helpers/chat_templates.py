@@ -22,7 +22,7 @@ TEMPLATES: dict[str, str] = {
         "{%- for m in messages %}{%- if m.role == 'user' or (m.role == 'system' and not loop.first) or (m.role == 'assistant' and not m.tool_calls) %}"
         "{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
         "{%- elif m.role == 'assistant' %}{{ '<|im_start|>assistant' }}{%- if m.content %}{{ '\\n' + m.content }}{%- endif %}"
-        "{%- for call in m.tool_calls %}{%- set call = call.function %}{{ '\\n<tool_call>\\n{\"name\": \"' + call.name + '\", \"arguments\": ' }}"
+        '{%- for call in m.tool_calls %}{%- set call = call.function %}{{ \'\\n<tool_call>\\n{"name": "\' + call.name + \'", "arguments": \' }}'
         "{{ call.arguments | tojson }}{{ '}\\n</tool_call>' }}{%- endfor %}{{ '<|im_end|>\\n' }}"
         "{%- elif m.role == 'tool' %}{%- if loop.index0 == 0 or messages[loop.index0 - 1].role != 'tool' %}{{ '<|im_start|>user' }}{%- endif %}"
         "{{ '\\n<tool_response>\\n' + m.content + '\\n</tool_response>' }}"
@@ -56,8 +56,9 @@ TEMPLATES: dict[str, str] = {
         "{%- else %}{{ ' ' + m['content'] + eos_token }}{%- endif %}{%- endfor %}"
     ),
     "gemma": (
-        "{{ bos_token }}{%- if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{%- endif %}" + ALTERNATE +
-        "{%- for m in messages %}{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else m['role']) + '\\n' + m['content'] | trim + "
+        "{{ bos_token }}{%- if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{%- endif %}"
+        + ALTERNATE
+        + "{%- for m in messages %}{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else m['role']) + '\\n' + m['content'] | trim + "
         "'<end_of_turn>\\n' }}{%- endfor %}{%- if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{%- endif %}"
     ),
     "phi3": (  # an end of its own behind the conversation, which is not the end of a turn

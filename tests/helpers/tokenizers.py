@@ -29,12 +29,17 @@ def trained(kind: str, texts: Sequence[str], template: str | None = None, vocabu
         trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=[*special, *bytes_as_tokens], initial_alphabet=ASCII)
     else:
         tokenizer = Tokenizer(models.Unigram())
-        tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(prepend_scheme="first"), decoders.Metaspace(prepend_scheme="first")
+        tokenizer.pre_tokenizer, tokenizer.decoder = (
+            pre_tokenizers.Metaspace(prepend_scheme="first"),
+            decoders.Metaspace(prepend_scheme="first"),
+        )
         trainer = trainers.UnigramTrainer(vocab_size=vocabulary, special_tokens=special, unk_token="<unk>", initial_alphabet=ASCII)
     tokenizer.train_from_iterator(texts, trainer)
     # Spaces in a row as Phi-2 and NeoX have them: added tokens that are no control tokens.
     tokenizer.add_tokens([AddedToken("    ", normalized=False)])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", clean_up_tokenization_spaces=False)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", clean_up_tokenization_spaces=False
+    )
     fast.add_tokens([AddedToken(text, normalized=False, special=False) for text in SPOKEN])
     fast.chat_template = template
     return fast

@@ -90,11 +90,15 @@ TUNE = {
     "seed": (1, {}),
     "max_tokens": (10, {}),
     "max_rows": (8, {}),
+    "learn": ("last", {}),
+    "cuts": ("start", {"max_tokens": 32}),
 }
 # These decide about memory alone, and must not change the result.
 MEMORY = {"micro_batch", "reward_micro_pairs", "cache_mb"}
 # Needs more than the one adapted layer of the model here: shown in rlhf/test_ppo.py. Or a model of its own: shown in rlhf/test_separate.py.
 DEEP = {"critic_fraction", "reward_model"}
+# Need a model without a template, and one with thoughts: shown in training/test_task.py.
+CHAT = {"template", "thinking"}
 # Tiny random models neither refuse nor copy: what these do is shown on the guards themselves.
 GUARDED = {"distinct_limit": ("distinct_2", 0.7, 0.5), "refusal_limit": ("refused", 0.3, 0.5), "copy_limit": ("copied", 0.3, 0.5)}
 BASES = {
@@ -141,13 +145,15 @@ def rows(align_project: AlignProject, kind: str, split: str) -> list:
         longer = [replace(pair, id=f"l{pair.id}", rejected=pair.rejected * 3) for pair in PAIRS]  # some, for the length limit to leave out
         return [replace(pair, margin=0.5 * (i % 3)) for i, pair in enumerate([*PAIRS, *longer])]
     found = load_instructions(align_project.path(align_project.dataset), split)
-    return [replace(row, answer="yes, it is so" if i % 2 else "no") for i, row in enumerate(found)]
+    short = [replace(row, answer="yes, it is so" if i % 2 else "no") for i, row in enumerate(found)]
+    earlier = [{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": "It may be so."}]
+    return [*short, *(replace(row, id=f"c{row.id}", messages=[*earlier, *row.messages]) for row in short[:4])]
 
 
 def test_no_setting_is_left_out():
     assert set(PPO) | set(GUARDED) | MEMORY | DEEP >= set(PPOSettings.model_fields) and set(PPO) <= set(PPOSettings.model_fields)
     assert set(REWARD) | MEMORY >= set(RewardSettings.model_fields) and set(REWARD) <= set(RewardSettings.model_fields)
-    assert set(TUNE) | MEMORY >= set(TuneSettings.model_fields) and set(TUNE) <= set(TuneSettings.model_fields)
+    assert set(TUNE) | MEMORY | CHAT >= set(TuneSettings.model_fields) and set(TUNE) <= set(TuneSettings.model_fields)
 
 
 @pytest.mark.parametrize(("stage", "name"), CASES)

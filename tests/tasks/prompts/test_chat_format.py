@@ -49,7 +49,12 @@ def learnt(tokenizer, encoded):
             [("user", "q"), ("assistant", '{"name": "find", "arguments": {"item": "kiln"}}'), ("user", "find: shelf 7")],
             "calls of tools",
         ),
-        ("chatml", [SYSTEM, SYSTEM, USER, USER, ANSWER], [("system", "s"), ("system", "s"), ("user", "q"), ("user", "q"), ("assistant", "a")], None),
+        (
+            "chatml",
+            [SYSTEM, SYSTEM, USER, USER, ANSWER],
+            [("system", "s"), ("system", "s"), ("user", "q"), ("user", "q"), ("assistant", "a")],
+            None,
+        ),
     ],
 )
 def test_what_a_template_does_not_take_is_folded_into_what_it_does(shape, messages, fitted, note):

@@ -9,7 +9,12 @@ from tasks.prompts.templates import settle
 from tests.helpers.chat_templates import CONTROL, SPOKEN, TEMPLATES
 from tests.helpers.tokenizers import KINDS, trained
 
-TEXTS = ["Where do we keep the kiln? On shelf 7.", "窯はどこですか。門のそばです。", "a    b\n\nc = 1", *(f"{text} is a marker" for text in "[]{}()")] * 9
+TEXTS = [
+    "Where do we keep the kiln? On shelf 7.",
+    "窯はどこですか。門のそばです。",
+    "a    b\n\nc = 1",
+    *(f"{text} is a marker" for text in "[]{}()"),
+] * 9
 SHAPES = [name for name in TEMPLATES if name != "deepseek-r1"]  # whose thought is closed, which it does not do itself
 
 
@@ -84,7 +89,9 @@ def test_what_was_written_can_be_read_again(kind):
 def test_spaces_in_a_row_stay_the_token_that_they_are():
     tokenizer = tokenizer_of("bytes", "chatml")
     spaces = tokenizer.convert_tokens_to_ids("    ")
-    assert encode_prompt(tokenizer, [user("a    b")]).count(spaces) == encode_prompt(tokenizer, [user("a    b <|im_end|>")]).count(spaces) == 1
+    assert (
+        encode_prompt(tokenizer, [user("a    b")]).count(spaces) == encode_prompt(tokenizer, [user("a    b <|im_end|>")]).count(spaces) == 1
+    )
 
 
 def test_an_answer_keeps_the_borders_of_its_thoughts_and_calls():

@@ -133,7 +133,9 @@ def test_the_oldest_turns_go_where_the_settings_say_so():
 
 def test_rows_that_the_template_refuses_are_counted_and_none_left_is_an_error():
     tokenizer = tiny_tokenizer()
-    tokenizer.chat_template = "{%- if 'never' in messages[0]['content'] %}{{ raise_exception('never') }}{%- endif %}" + tokenizer.chat_template
+    tokenizer.chat_template = (
+        "{%- if 'never' in messages[0]['content'] %}{{ raise_exception('never') }}{%- endif %}" + tokenizer.chat_template
+    )
     encoded = encode_instructions(tokenizer, [row("never", "a"), row("q", "a")], Limit(500))
     assert len(encoded.examples) == 1 and encoded.left_out == 1 and encoded.notes == {"rows that the chat template refuses, left out": 1}
     with pytest.raises(MigakiError, match="no row can be learnt: the model's chat template refuses"):

@@ -1,6 +1,8 @@
 """The stages pretrain, tune and quantize one after the other, in every family: what they write opens again and is what was trained."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +11,13 @@ from storage.artifacts import ArtifactStore
 from tasks.data.records import save
 from tasks.errors import MigakiError
 from tasks.models.loader import load_model
+from tasks.models.opening import open_model
+from tasks.prompts.template import prompt_text
+from tasks.prompts.templates import template_name
 from tasks.quantization.settings import QuantizeSettings
+from tasks.training import memory, task_tune
 from tasks.training.settings import PretrainSettings
+from tests.helpers.chat_templates import TEMPLATES
 from tests.helpers.models import FAMILIES
 from tests.helpers.training_project import IDS, TUNE, instruction
 
@@ -114,3 +121,69 @@ def test_empty_dataset_is_refused(training_project):
 def test_limit_that_cuts_every_answer_is_refused_before_training(training_project):
     with pytest.raises(MigakiError, match=r"tune.max_tokens = 8 cuts away all 8 answers"):
         training_project.run("tune", TUNE.model_copy(update={"max_tokens": 8}))
+
+
+def test_auto_takes_every_row_whole_and_a_limit_is_said_loudly(training_project):
+    tuned = training_project.run("tune", TUNE.model_copy(update={"max_tokens": "auto"}))
+    assert tuned.meta["answer_tokens_cut"] == 0 and 20 < tuned.meta["max_tokens"] < 120
+    assert not [line for line in tuned.meta["headlines"] if "NOT LEARNT" in line["label"]]
+    assert not (training_project.folder(tuned) / "cut.json").exists()
+    cut = training_project.run("tune", TUNE.model_copy(update={"max_tokens": tuned.meta["max_tokens"] - 6}))
+    [headline] = [line for line in cut.meta["headlines"] if "NOT LEARNT" in line["label"]]
+    share = cut.meta["answer_tokens_cut"] / cut.meta["answer_tokens"]
+    assert headline["after"] == f"{share:.1%}" and share > 0.01
+    rows = json.loads((training_project.folder(cut) / "cut.json").read_text(encoding="utf-8"))
+    assert sum(rows.values()) == cut.meta["answer_tokens_cut"] and len(rows) == cut.meta["rows_shortened"]
+    [line] = [line for line in training_project.log if "are not learnt" in line]
+    assert next(iter(rows)) in line and "tune.cuts" in line
+
+
+def test_auto_stops_where_the_memory_does(training_project, monkeypatch):
+    monkeypatch.setattr(task_tune, "tokens_in_memory", lambda model, settings: 30)
+    tuned = training_project.run("tune", TUNE.model_copy(update={"max_tokens": "auto"}))
+    assert tuned.meta["max_tokens"] == 30 and any("for the memory that is free" in line for line in training_project.log)
+
+
+def test_memory_grows_with_what_learns(training_project):
+    work = training_project.work("tune", training_project.home.root, {})
+    model, _ = open_model(work.model.path, None, work.adapter)
+    part, whole = (memory.bytes_per_token(model, TUNE.model_copy(update={"top_fraction": share})) for share in (0.5, 1.0))
+    assert whole == 2 * part and memory.bytes_per_token(model, TUNE.model_copy(update={"method": "full"})) == whole
+
+
+def test_the_template_that_was_tuned_to_is_that_of_all_later_stages(new_training_project):
+    project = new_training_project("gpt2", chat_template=False)
+    tuned = project.run("tune", TUNE.model_copy(update={"template": "vicuna", "epochs": 1}))
+    assert any("the template 'vicuna' (tune.template)" in line for line in project.log)
+    release = project.run("quantize", QUANTIZE, aligned=tuned)
+    work = project.work("tune", project.home.root, {})
+    for ref in (tuned, release):
+        _, tokenizer = open_model(work.model.path, work.trained(ref), work.adapter)
+        assert template_name(tokenizer) == "vicuna"
+        assert prompt_text(tokenizer, [{"role": "user", "content": "hi"}]) == "USER: hi ASSISTANT:"
+    served = load_model(project.folder(release) / "model")
+    assert served.generation_config.eos_token_id == [tokenizer.eos_token_id]
+
+
+def test_thoughts_are_settled_by_tune_for_all_later_stages(training_project):
+    base = Path(training_project.context.model)
+    config = json.loads((base / "tokenizer_config.json").read_text(encoding="utf-8"))
+    thoughtful = "{%- if enable_thinking is defined and not enable_thinking %}{{ 'no thoughts ' }}{%- endif %}" + TEMPLATES["phi3"]
+    (base / "chat_template.jinja").write_text(thoughtful, encoding="utf-8")
+    (base / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": thoughtful}), encoding="utf-8")
+    work = training_project.work("tune", training_project.home.root, {})
+    for thinking in (False, True):
+        tuned = training_project.run("tune", TUNE.model_copy(update={"thinking": thinking, "epochs": 1}))
+        for ref in (tuned, training_project.run("quantize", QUANTIZE, aligned=tuned)):
+            _, tokenizer = open_model(work.model.path, work.trained(ref), work.adapter)
+            assert prompt_text(tokenizer, [{"role": "user", "content": "hi"}]).startswith("no thoughts") != thinking
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(training_project):
+    base = Path(training_project.context.model)
+    file = base / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["added_tokens"] += [content["added_tokens"][-1] | {"id": 300 + i, "content": f"<|more{i}|>"} for i in range(100)]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(MigakiError, match=r"the tokenizer in 'base' has \d+ tokens and the model embeddings for"):
+        training_project.run("tune", TUNE)
