@@ -66,8 +66,8 @@ def _adapter(kind: Kind) -> TypeAdapter[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(Record):
-    """A dataset version; `rows` counts what was kept by `kind.split.lang`, `files` says of each file of rows its formats, what was done to
-    its rows, and which fields nothing has read. `today` is the day that chat templates are told."""
+    """A dataset version; `rows` counts what was kept by `kind.split.lang`, `files` says of each file of rows its formats, what was kept
+    and dropped why, what was done to its rows, and which fields nothing has read (`tasks.data.accounts`). `today` is the day that chat templates are told."""
 
     KIND = "dataset"
     kept: int = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks.data.calls import tools_of
 from tasks.data.chats import answer_to, answered, conversation, prompt_of, with_system
-from tasks.data.records import Document, Instruction, Preference, Question, content_id
+from tasks.data.records import Document, Feedback, Instruction, Preference, Question, content_id
 from tasks.data.rows import Fields, LeftOut, Malformed, field, list_of, number, text_of
 from tasks.text.detection import detect
 from tasks.text.messages import Message, said
@@ -120,8 +120,13 @@ def responses(row: Fields) -> tuple[list[Message], str, str]:
     return prompt_of(row, "prompt"), *((first, second) if better == "1" else (second, first))
 
 
-def unpaired(row: Fields) -> tuple[list[Message], str, str]:
-    raise Malformed("feedback on single answers (prompt, completion, label) is not read as preferences yet: pairs are (chosen, rejected)")
+def unpaired(row: Fields) -> tuple[list[Message], str, bool]:
+    """A prompt, one answer to it, and a `label` that says whether it was liked."""
+    prompt = prompt_of(row, "prompt")
+    chat, completion = _to_answer(prompt + answer_to(row, "completion", prompt))
+    if not any(message["role"] == "user" for message in chat):
+        raise Malformed("the prompt holds no question of a user")
+    return chat, completion, liked(row)
 
 
 INSTRUCTION_FORMATS: dict[str, Callable] = {
@@ -175,13 +180,20 @@ def instruction(row: dict[str, Any], source: str, format: str | None = None) -> 
     return Instruction(name, asked, answer, detect(question + answer), source, calls, tools)
 
 
-def preference(row: dict[str, Any], source: str, format: str | None = None) -> Preference:
-    """Raises:
-    Malformed: the row is none.
+def preference(row: dict[str, Any], source: str, format: str | None = None) -> Preference | Feedback:
+    """A pair, or unpaired feedback; one file may hold both.
+
+    Raises:
+        Malformed: the row is neither.
     """
     row = fields_of(row)
     signs = {"question": "pairs"} | PREFERENCE_SIGNS if "chosen" in row else PREFERENCE_SIGNS  # Orca's; alone it is a row for a test
-    chat, chosen, rejected = PREFERENCE_FORMATS[_told(row, format, signs, PREFERENCE_FORMATS)](row)
+    told = _told(row, format, signs, PREFERENCE_FORMATS)
+    if told == "unpaired":
+        chat, completion, good = unpaired(row)
+        name = content_id(*[turn["content"] for turn in chat], completion, json.dumps(good))
+        return Feedback(name, chat, completion, good, detect(chat[-1]["content"] + completion), source)
+    chat, chosen, rejected = PREFERENCE_FORMATS[told](row)
     name = content_id(*[turn["content"] for turn in chat], chosen, rejected)
     margin, weight = number(row, "margin", 0.0), number(row, "weight", 1.0)
     # The half is decided by a hash of the content, so both see the same kinds of pairs and a pair stays in its half when others are added.

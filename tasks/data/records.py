@@ -53,6 +53,18 @@ class Preference:
 
 
 @dataclass(frozen=True)
+class Feedback:
+    """One answer to a conversation, and whether it was liked: unpaired feedback, of which only KTO learns."""
+
+    id: str
+    messages: list[Message]
+    completion: str
+    liked: bool
+    lang: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Question:
     """A held-out question. `document` is where its answer stands; `choices` has the right answer first, or nothing."""
 
@@ -114,6 +126,10 @@ def load_instructions(folder: Path, split: str) -> list[Instruction]:
 
 def load_preferences(folder: Path, split: str) -> list[Preference]:
     return _load(folder / "preferences" / f"{split}.parquet", Preference)
+
+
+def load_feedback(folder: Path, split: str) -> list[Feedback]:
+    return _load(folder / "feedback" / f"{split}.parquet", Feedback)
 
 
 def load_questions(folder: Path) -> list[Question]:

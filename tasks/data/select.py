@@ -83,6 +83,23 @@ def drop_contradictions(pairs: list) -> tuple[list, Dropped]:
     return kept, dropped
 
 
+def drop_disputed(rows: list) -> tuple[list, Dropped]:
+    """(kept, dropped): unpaired feedback on an answer that one row likes and another does not. As with pairs, nobody knows which is right, so all go:
+    to KTO the two would be an answer that is pulled both ways, and a majority among a few thumbs is no measurement."""
+    sides: dict[str, dict[bool, Any]] = {}
+    names = [content_id(asked(row.messages), normalised(row.completion)) for row in rows]
+    for name, row in zip(names, rows, strict=True):
+        sides.setdefault(name, {}).setdefault(row.liked, row)
+    kept, dropped = [], []
+    for name, row in zip(names, rows, strict=True):
+        other = sides[name].get(not row.liked)
+        if other is None:
+            kept.append(row)
+        else:
+            dropped.append((row, "contradiction", f"{other.id} {'likes' if other.liked else 'does not like'} the same answer"))
+    return kept, dropped
+
+
 def drop_leaks(records: list, prompt_of: Callable[[Any], str], questions: list, threshold: float) -> tuple[list, Dropped]:
     """(kept, dropped): rows that ask, or quote within a longer prompt, what a held-out question asks."""
     known = {normalised(question.question): index for index, question in enumerate(questions)}

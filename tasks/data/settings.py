@@ -17,7 +17,8 @@ class PrepareSettings(StageSettings):
         description=f"Instruction files ({FILES}: alpaca, messages, sharegpt, prompt_completion)",
     )
     preferences: list[str] = Field(
-        ["examples/preferences.en.jsonl", "examples/preferences.ja.jsonl"], description=f"Preference files ({FILES}: pairs, hh, responses)"
+        ["examples/preferences.en.jsonl", "examples/preferences.ja.jsonl"],
+        description=f"Preference files ({FILES}: pairs, hh, responses, unpaired)",
     )
     feedback: bool = Field(
         True, description="Add what people said here to the files: comparisons (`migaki label`) and what chats gave (`migaki harvest`)"
@@ -33,7 +34,11 @@ class PrepareSettings(StageSettings):
     )
     text: list[str] = Field([], description="Raw text files for continued pre-training; none skips that stage")
     max_instructions: int = Field(0, ge=0, description="Take at most so many instruction rows, languages in balance; 0 takes all")
-    max_preferences: int = Field(0, ge=0, description="Take at most so many preference pairs, languages in balance; 0 takes all")
+    max_preferences: int = Field(
+        0,
+        ge=0,
+        description="Take at most so many preference pairs, and as many rows of unpaired feedback, languages in balance; 0 takes all",
+    )
     max_questions: int = Field(0, ge=0, description="Take at most so many questions, languages in balance; 0 takes all")
     eval_share: float = Field(0.15, gt=0, lt=0.5, description="Share of the rows held out, chosen by a hash of their content")
     near_duplicate: float = Field(

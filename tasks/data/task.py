@@ -3,8 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +13,8 @@ from storage.artifacts import ArtifactRef
 from storage.kinds import Dataset
 from tasks.data import accounts, normalise, select
 from tasks.data.accounts import Account
-from tasks.data.records import Document, Question, Text, content_id, save
+from tasks.data.ledger import Ledger
+from tasks.data.records import Document, Feedback, Question, Text, content_id, save
 from tasks.data.rows import LeftOut, Malformed
 from tasks.data.settings import PrepareSettings
 from tasks.data.sources import KINDS, existing, read_rows, read_text, split_format
@@ -47,34 +47,18 @@ RECORDS: dict[str, Callable[[dict, str, str | None], Iterable]] = {
 PARTS: dict[str, Callable[[Any], tuple[str, ...]]] = {
     "instructions": lambda record: (select.asked_last(record.messages), said(record.chat[-1])),
     "preferences": lambda record: (select.asked_last(record.messages), record.chosen, record.rejected),
+    # The same answer liked and disliked is no repetition: "yes" and "no" have nothing in common, however little makes a near duplicate.
+    "feedback": lambda record: (select.asked_last(record.messages), record.completion, "yes" if record.liked else "no"),
     "text": lambda record: (record.text,),
 }
-
-
-class Ledger:
-    """Counts of what was kept, and the rows that were not with the reason."""
-
-    def __init__(self) -> None:
-        self.kept: Counter[tuple[str, str, str]] = Counter()  # (kind, split, lang)
-        self.dropped: list[dict[str, Any]] = []
-        self.accounts: list[Account] = []  # of the files of rows
-
-    def drop(self, kind: str, source: str, line: int, reason: str, detail: str, row: str, lang: str = "") -> None:
-        self.dropped.append({"kind": kind, "source": source, "line": line, "reason": reason, "detail": detail, "lang": lang, "row": row})
-
-    def drop_records(self, kind: str, dropped: Iterable[tuple[Any, str, str]]) -> None:
-        for record, reason, detail in dropped:
-            self.drop(kind, record.source, 0, reason, detail, json.dumps(asdict(record), ensure_ascii=False), record.lang)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Rows for the catalog table `datasets`."""
-        counts = Counter((row["kind"], row["lang"], row["reason"]) for row in self.dropped)
-        kept = [
-            {"kind": kind, "split": split, "lang": lang, "reason": "", "rows": n} for (kind, split, lang), n in sorted(self.kept.items())
-        ]
-        return kept + [
-            {"kind": kind, "split": "", "lang": lang, "reason": reason, "rows": n} for (kind, lang, reason), n in sorted(counts.items())
-        ]
+CONTRADICTIONS = {"preferences": select.drop_contradictions, "feedback": select.drop_disputed}
+# The settings that limit how many records of a kind are taken.
+LIMITS = {
+    "instructions": "max_instructions",
+    "preferences": "max_preferences",
+    "feedback": "max_preferences",
+    "questions": "max_questions",
+}
 
 
 def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Work) -> Dataset:
@@ -85,9 +69,10 @@ def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Wor
         bar.advance()
         documents = _documents(settings, contexts, work, ledger)
         bar.advance()
-        for kind in PARTS:
-            records = _texts(settings) if kind == "text" else _read(kind, settings, ledger)
-            _split(kind, _clean(kind, records, questions, settings, ledger, work.log), settings.eval_share, work, ledger)
+        for kinds, records in _read_parts(settings, ledger):
+            for kind in kinds:
+                of_kind = [record for record in records if isinstance(record, Feedback) == (kind == "feedback")]
+                _split(kind, _clean(kind, of_kind, questions, settings, ledger, work.log), settings.eval_share, work, ledger)
             bar.advance()
     _warn_of_lost_documents(questions, documents, work)
     if ledger.dropped:
@@ -106,6 +91,13 @@ def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Wor
     )
 
 
+def _read_parts(settings: PrepareSettings, ledger: Ledger) -> Iterator[tuple[tuple[str, ...], list]]:
+    """The records of one setting's files after the other's, each with the kinds that they are of."""
+    yield ("instructions",), _read("instructions", settings, ledger)
+    yield ("preferences", "feedback"), _read("preferences", settings, ledger)
+    yield ("text",), _texts(settings, ledger)
+
+
 def _read(kind: str, settings: PrepareSettings, ledger: Ledger) -> list:
     """The records of all files of a kind.
 
@@ -115,22 +107,24 @@ def _read(kind: str, settings: PrepareSettings, ledger: Ledger) -> list:
     records = []
     for spec in getattr(settings, kind):
         format, path = split_format(spec, kind)[0], existing(spec, kind)
-        bad, account = list[BadRow](), Account(path.name, kind)
+        bad, rows, account = list[BadRow](), 0, Account(path.name, kind)
         for row in read_rows(path, settings.max_unpacked_mb):
-            account.read += 1
+            rows += 1
             if isinstance(row, BadRow):
                 bad.append(row)
                 continue
             records += _records(kind, row, format, account, bad, ledger)
-        if len(bad) > settings.max_malformed * account.read or account.read == 0:
+        if len(bad) > settings.max_malformed * rows or rows == 0:
             first = "; ".join(f"line {row.line}: {row.detail}" for row in bad[:3]) or "it has no rows"
             raise MigakiError(
-                f"{len(bad)} of {account.read} rows of {str(path)!r} are no {kind} "
+                f"{len(bad)} of {rows} rows of {str(path)!r} are no {kind} "
                 f"(at most {settings.max_malformed:.0%} may be, prepare.max_malformed): {first}"
             )
         for row in bad:
             ledger.drop(kind, row.source, row.line, "malformed", row.detail, row.text)
-        account.malformed = len(bad)
+        if bad:
+            account.read += len(bad)
+            account.dropped["malformed"] = len(bad)
         ledger.accounts.append(account)
     return records
 
@@ -145,10 +139,13 @@ def _records(kind: str, row: Row, format: str | None, account: Account, bad: lis
         return []
     except LeftOut as error:
         reason, detail = error.args
-        account.left_out[reason] += 1
+        account.read += 1
+        account.dropped[reason] += 1
         ledger.drop(kind, row.source, row.line, reason, detail, json.dumps(row.value, ensure_ascii=False, default=str))
         return []
-    account.formats[fields.format] += 1
+    of_it = [record for record in found if not isinstance(record, Document)]  # a row in SQuAD's form holds many questions
+    ledger.came_from(account, of_it)
+    account.formats[fields.format] += len(of_it)
     account.notes.update(fields.notes)
     account.unread.update(fields.unread)
     return found
@@ -168,9 +165,9 @@ def _questions(settings: PrepareSettings, work: Work, ledger: Ledger) -> tuple[l
     ledger.drop_records("questions", repeats)
     if settings.questions and not questions:
         raise MigakiError(f"prepare.questions: there are 0 questions with an answer in {', '.join(settings.questions)}")
-    questions = _cut("questions", questions, settings.max_questions, ledger)
+    questions = _cut("questions", questions, settings, ledger)
     save(work.path / "questions.parquet", questions)
-    ledger.kept.update(("questions", "eval", question.lang) for question in questions)
+    ledger.keep("questions", "eval", questions)
     return questions, contexts
 
 
@@ -205,12 +202,15 @@ def _documents(settings: PrepareSettings, contexts: list[Document], work: Work, 
 def _clean(
     kind: str, records: list, questions: list[Question], settings: PrepareSettings, ledger: Ledger, log: Callable[[str], object]
 ) -> list:
-    """What stays of the records: each once, none that leaks a held-out question, no pair of equal answers or against another, no more than the limit."""
+    """What stays of the records: each once, none that leaks a held-out question, no pair of equal answers, none that another speaks against, no
+    more than the limit."""
     if kind == "preferences":
         ledger.drop_records(
             kind, [(record, "no preference", "both answers are the same") for record in records if record.chosen == record.rejected]
         )
-        records, contradictions = select.drop_contradictions([record for record in records if record.chosen != record.rejected])
+        records = [record for record in records if record.chosen != record.rejected]
+    if kind in CONTRADICTIONS:
+        records, contradictions = CONTRADICTIONS[kind](records)
         ledger.drop_records(kind, contradictions)
     read, chats = len(records), kind != "text"
     records, repeats = select.drop_duplicates(records, PARTS[kind], settings.near_duplicate, _context if chats else None)
@@ -218,7 +218,7 @@ def _clean(
     _judge_repeats(kind, repeats, read, settings, log)
     records, leaks = select.drop_leaks(records, _prompt if chats else lambda record: record.text, questions, settings.near_duplicate)
     ledger.drop_records(kind, leaks)
-    return _cut(kind, records, getattr(settings, f"max_{kind}", 0), ledger)
+    return _cut(kind, records, settings, ledger)
 
 
 def _judge_repeats(kind: str, repeats: select.Dropped, read: int, settings: PrepareSettings, log: Callable[[str], object]) -> None:
@@ -239,9 +239,10 @@ def _judge_repeats(kind: str, repeats: select.Dropped, read: int, settings: Prep
         )
 
 
-def _cut(kind: str, records: list, limit: int, ledger: Ledger) -> list:
+def _cut(kind: str, records: list, settings: PrepareSettings, ledger: Ledger) -> list:
+    limit = getattr(settings, LIMITS[kind]) if kind in LIMITS else 0
     kept, left_out = select.balanced(records, limit)
-    ledger.drop_records(kind, [(record, "over the limit", f"prepare.max_{kind} = {limit}") for record in left_out])
+    ledger.drop_records(kind, [(record, "over the limit", f"prepare.{LIMITS[kind]} = {limit}") for record in left_out])
     return kept
 
 
@@ -250,14 +251,14 @@ def _split(kind: str, records: list, share: float, work: Work, ledger: Ledger) -
     for split, side in (("train", False), ("eval", True)):
         part = [record for record, held in zip(records, held_out, strict=True) if held == side]
         save(work.path / kind / f"{split}.parquet", part)
-        ledger.kept.update((kind, split, record.lang) for record in part)
+        ledger.keep(kind, split, part)
     if records and sum(held_out) in (0, len(records)):
         work.log(
             f"prepare: all {len(records)} {kind} fell on the {'held-out' if held_out[0] else 'training'} side: with so few rows, set prepare.eval_share (now {share})"
         )
 
 
-def _texts(settings: PrepareSettings) -> list[Text]:
+def _texts(settings: PrepareSettings, ledger: Ledger) -> list[Text]:
     """Raw text as rows of whole lines, up to some 2,000 characters each, so that a held-out share can be taken from a single file."""
     texts = []
     for path in (existing(spec, "text") for spec in settings.text):
@@ -267,7 +268,11 @@ def _texts(settings: PrepareSettings) -> list[Text]:
                 blocks.append("")
             blocks[-1] += line
         parts = [block[i : i + BLOCK].strip() for block in blocks for i in range(0, len(block), BLOCK)]
-        texts += [Text(content_id(part), part, detect(part), path.name) for part in parts if part]
+        of_it = [Text(content_id(part), part, detect(part), path.name) for part in parts if part]
+        account = Account(path.name, "text", Counter({"text": len(of_it)}))
+        ledger.came_from(account, of_it)
+        ledger.accounts.append(account)
+        texts += of_it
     return texts
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tasks.data.normalise import instruction, preference
+from tasks.data.records import Feedback
 from tasks.data.rows import Fields, LeftOut, Malformed
 from tasks.data.sources import read_rows
 from tasks.documents.tables import BadRow
@@ -116,8 +117,36 @@ def test_what_was_not_liked_is_nothing_to_learn_and_no_pair():
     with pytest.raises(LeftOut) as left:
         instruction(row, "f")
     assert left.value.args[0] == "disliked"
-    with pytest.raises(Malformed, match="feedback on single answers"):
-        preference(row | {"label": True}, "f")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "窯はどこですか。", "completion": "門のそばです。", "system": "Answer briefly."},
+        {"prompt": [SYSTEM, ASKED], "completion": [SAID]},
+        {"prompt": [SYSTEM, ASKED], "completion": [SYSTEM, ASKED, SAID]},
+    ],
+)
+@pytest.mark.parametrize(("label", "liked"), [(True, True), ("false", False), (0, False), ("1", True), ("TRUE", True)])
+def test_unpaired_feedback_is_a_record_of_its_own(row, label, liked):
+    record, fields = read(row | {"label": label}, preference)
+    assert record == Feedback(record.id, [SYSTEM, ASKED], "門のそばです。", liked, "ja", "f") and fields.unread == []
+    assert record.id != read(row | {"label": not liked}, preference)[0].id
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"prompt": "Where?", "completion": "Here."}, "label is None, true or false expected"),
+        ({"prompt": "Where?", "completion": "Here.", "label": "perhaps"}, "label is 'perhaps', true or false expected"),
+        ({"prompt": "Where?", "completion": "", "label": True}, "'completion' is empty"),
+        ({"prompt": [SYSTEM], "completion": "Here.", "label": True}, "no question of a user"),
+        ({"completion": "Here.", "label": True}, "'prompt' is missing"),
+    ],
+)
+def test_feedback_that_says_too_little_is_malformed(row, says):
+    with pytest.raises(Malformed, match=says):
+        preference(row, "f")
 
 
 def test_fields_that_nothing_reads_are_named_and_empty_ones_are_not():
@@ -143,6 +172,7 @@ def test_fields_that_nothing_reads_are_named_and_empty_ones_are_not():
         ("excel.csv", instruction, 40, 40, ["user"]),
         ("utf16.csv", instruction, 40, 40, ["user"]),
         ("semicolon.csv", instruction, 40, 40, ["user"]),
+        ("kto.jsonl", preference, 12, 12, ["user"]),
         ("pref_conv.jsonl", preference, 12, 12, ["user"]),
         ("pref_implicit.jsonl", preference, 12, 12, ["user"]),
         ("pref_sys.jsonl", preference, 12, 12, ["system", "user"]),

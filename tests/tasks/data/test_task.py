@@ -9,7 +9,7 @@ import pytest
 
 from flows.catalogue.stages import STAGES
 from storage.home import Home
-from tasks.data.records import load_documents, load_dropped, load_instructions, load_preferences, load_questions, load_text
+from tasks.data.records import load_documents, load_dropped, load_feedback, load_instructions, load_preferences, load_questions, load_text
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
 from tasks.stages.keys import Ingredients
@@ -90,12 +90,102 @@ def test_each_files_format_notes_and_unread_fields_are_said_and_kept(tmp_path):
     given = [*({**row, "source": "web"} for row in instructions(10)), {"messages": chat}, liked, liked | {"label": False}]
     run = Prepared(tmp_path / "out", instructions=[lines(tmp_path / "i.jsonl", given)])
     (file,) = run.record.files
-    assert file["formats"] == {"alpaca": 10, "messages": 1, "prompt_completion": 1} and file["read"] == 13 and file["malformed"] == 0
-    assert file["unread"] == {"source": 10, "id": 1} and file["left_out"] == {"disliked": 1}
+    assert file["formats"] == {"alpaca": 10, "messages": 1, "prompt_completion": 1} and file["read"] == 13
+    assert file["unread"] == {"source": 10, "id": 1} and file["dropped"] == {"disliked": 1} and sum(file["kept"].values()) == 12
     assert file["notes"] == {"turns after the last answer cut off": 1}
     (said,) = [line for line in run.log if "nothing reads" in line]
     assert "i.jsonl" in said and "source (10), id (1)" in said and "1 disliked" in said
     assert run.reasons() == {("instructions", "disliked"): 1}
+
+
+def adds_up(file: dict) -> bool:
+    return file["read"] == sum(file["kept"].values()) + sum(file["dropped"].values())
+
+
+def test_every_row_is_counted_at_its_own_file_though_files_share_a_name(tmp_path):
+    rows = instructions(40)
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    near = rows[5] | {"output": rows[5]["output"] + "!!"}
+    chat = [{"role": role, "content": f"{role} {i} of the kiln"} for i in range(2) for role in ("user", "assistant")]
+    question = {"question": "Which river flows by the old stone garden?", "answer": "The Ouse."}
+    leak = {"instruction": question["question"], "output": "The Ouse."}
+    first = lines(tmp_path / "a/rows.jsonl", [*rows[:20], rows[3], '{"cut', {"messages": chat}])
+    second = lines(tmp_path / "b/rows.jsonl", [*rows[20:], rows[4], near, leak, {"prompt": "Why?", "completion": "So.", "label": 0}])
+    pair = {"prompt": "Where is the lattice?", "chosen": "By the kiln.", "rejected": "No idea."}
+    pairs = lines(tmp_path / "p.jsonl", [pair, pair, pair | {"chosen": "No idea."}])
+    squad = {"context": "The Ouse flows.", "qas": [{"question": f"What flows {i}?", "answers": [{"text": "Ouse"}]} for i in range(3)]}
+    squad["qas"] += [squad["qas"][0], {"question": "Why?", "answers": []}]
+    held = lines(tmp_path / "s.json", [{"data": [{"title": "Ouse", "paragraphs": [squad]}]}])
+    (tmp_path / "t.txt").write_text("one tale\n" * 300)
+    run = Prepared(
+        tmp_path / "out",
+        instructions=[first, second],
+        preferences=[pairs],
+        questions=[lines(tmp_path / "q.jsonl", [question]), held],
+        text=[str(tmp_path / "t.txt")],
+    )
+    files = run.record.files
+    assert [(file["name"], file["kind"], file["read"]) for file in files] == [
+        ("q.jsonl", "questions", 1),
+        ("s.json", "questions", 5),
+        ("rows.jsonl", "instructions", 23),
+        ("rows.jsonl", "instructions", 24),
+        ("p.jsonl", "preferences", 3),
+        ("t.txt", "text", 2),
+    ]
+    assert all(map(adds_up, files))
+    assert [file["dropped"] for file in files] == [
+        {},
+        {"duplicate": 1, "no answer": 1},
+        {"malformed": 1, "duplicate": 1},
+        {"duplicate": 2, "leak": 1, "disliked": 1},
+        {"no preference": 1, "duplicate": 1},
+        {"near duplicate": 1},
+    ]
+    learnt = [row for row in load_instructions(run.path, "train")]
+    assert sum(file["turns"] for file in files) == len(learnt) + sum(turn["role"] == "assistant" for row in learnt for turn in row.messages)
+    assert sum(file["kept"].get("train", 0) for file in files[2:4]) == len(learnt)
+
+
+def test_unpaired_feedback_is_cleaned_and_split_as_pairs_are(tmp_path):
+    def said(i: int, answer: str, label: bool) -> dict:
+        return {"prompt": f"Where do we keep {instructions(i + 1)[i]['instruction']}", "completion": answer, "label": label}
+
+    liked = [said(i, f"On shelf {i}.", True) for i in range(30)]
+    disliked = [said(i, "No idea.", False) for i in range(30)]
+    disputed = [said(31, "In the shed.", True), said(31, "In the shed!", False), said(31, "In the shed.", True)]
+    question = {"question": "Which river flows by the old stone garden?", "answer": "The Ouse."}
+    leak = {"prompt": question["question"], "completion": "The Ouse.", "label": True}
+    pairs = [{"prompt": row["prompt"], "chosen": "Ask Mia.", "rejected": "Ask."} for row in liked]
+    run = Prepared(
+        tmp_path / "out",
+        preferences=[
+            lines(tmp_path / "mixed.jsonl", [*liked, *pairs[:15]]),
+            lines(tmp_path / "unpaired.jsonl", [*disliked, liked[2], *disputed, leak, liked[0] | {"label": "so"}]),
+            lines(tmp_path / "pairs.jsonl", pairs[15:]),
+        ],
+        questions=[lines(tmp_path / "q.jsonl", [question])],
+        near_duplicate=1.0,
+    )
+    train, held = load_feedback(run.path, "train"), load_feedback(run.path, "eval")
+    assert len(train) + len(held) == 60 and train and held
+    assert sum(row.liked for row in train + held) == 30 and {row.completion for row in train + held if not row.liked} == {"No idea."}
+    assert not {row.messages[0]["content"] for row in train} & {
+        row.messages[0]["content"] for row in [*held, *load_preferences(run.path, "eval")]
+    }
+    assert run.reasons() == {
+        ("feedback", "contradiction"): 3,
+        ("feedback", "duplicate"): 1,
+        ("feedback", "leak"): 1,
+        ("preferences", "malformed"): 1,
+    }
+    assert sum(n for name, n in run.record.rows.items() if name.startswith("feedback.")) == 60
+    files = {file["name"]: file for file in run.record.files}
+    assert files["mixed.jsonl"]["formats"] == {"unpaired": 30, "pairs": 15} and all(map(adds_up, files.values()))
+    table = pq.read_table(run.path / "tables/datasets.parquet").to_pylist()
+    assert {row["split"] for row in table if row["kind"] == "feedback" and not row["reason"]} == {"train", "eval"}
+    fewer = Prepared(tmp_path / "fewer", preferences=[str(tmp_path / "mixed.jsonl")], max_preferences=5)
+    assert fewer.reasons() == {("feedback", "over the limit"): 25, ("preferences", "over the limit"): 10}
 
 
 @pytest.mark.parametrize(("copies", "says"), [(0, ""), (3, "WARNING: 3 of 23"), (30, "more than half")])
