@@ -21,11 +21,18 @@ def calls_of(turn: dict[str, Any], number: int) -> list[dict[str, Any]]:
     if not found and said in CALLERS:
         found = turn.get("value") or turn.get("content") or ""
     if isinstance(found, str) and found:
-        try:
-            found = json.loads(found)
-        except ValueError as error:
-            raise Malformed(f"message {number} calls a tool with what is no JSON: {found[:60]!r}") from error
-    return [_call(call, number) for call in (found if isinstance(found, list) else [found])]
+        found = _parsed(found, number)
+    return [_call(_parsed(call, number), number) for call in (found if isinstance(found, list) else [found])]
+
+
+def _parsed(call: Any, number: int) -> Any:
+    """A call that stands as JSON in a text."""
+    if not isinstance(call, str):
+        return call
+    try:
+        return json.loads(call)
+    except ValueError as error:
+        raise Malformed(f"message {number} calls a tool with what is no JSON: {call[:60]!r}") from error
 
 
 def _call(call: Any, number: int) -> dict[str, Any]:

@@ -14,12 +14,14 @@ ROLES = {  # by the names that they have in files
     "assistant": "assistant",
     "gpt": "assistant",
     "chatgpt": "assistant",
+    "agent": "assistant",
     "bot": "assistant",
     "model": "assistant",
     **dict.fromkeys(CALLERS, "assistant"),
     **dict.fromkeys(RESULTS, "tool"),
 }
-ROLE_FIELDS, CONTENT_FIELDS = ("role", "from"), ("content", "value")
+ROLE_FIELDS, CONTENT_FIELDS = ("role", "from", "name"), ("content", "value", "text")
+THOUGHTS = ("reasoning", "thinking")  # types of parts that are no words to the user
 
 
 def conversation(row: Fields, *names: str) -> list[Message]:
@@ -35,6 +37,8 @@ def conversation(row: Fields, *names: str) -> list[Message]:
     kept = [message for message in chat if message["content"] or message["role"] != "system"]
     if len(kept) < len(chat):
         row.notes.append("empty system turns left out")
+    if any("reasoning_content" in message for message in kept):
+        row.notes.append("thoughts kept apart, learnt with tune.thinking where the model's template has them")
     return with_system(row, with_ids(kept))
 
 
@@ -43,21 +47,31 @@ def _message(turn: dict[str, Any], number: int) -> Message:
     role = ROLES.get(said) if isinstance(said, str) else None
     if role is None:
         raise Malformed(f"message {number} has the role {said!r}, a role other than {', '.join(ROLES)}")
-    calls = calls_of(turn, number) if role == "assistant" else []
     written = next((turn[name] for name in CONTENT_FIELDS if turn.get(name) is not None), "")
-    content = "" if said in CALLERS else _content(written, number)
+    parts = [part for part in written if isinstance(part, dict)] if isinstance(written, list) and role == "assistant" else []
+    called = [_text_in(part) for part in parts if part.get("type") == "tool_call"]
+    calls = calls_of(turn | ({"tool_calls": called} if called else {}), number) if role == "assistant" else []
+    thoughts = [str(_text_in(part)) for part in parts if part.get("type") in THOUGHTS] or [turn.get("reasoning_content") or ""]
+    apart = [part for part in parts if part.get("type") in ("tool_call", *THOUGHTS)]
+    content = "" if said in CALLERS else _content([part for part in written if part not in apart] if apart else written, number)
     if not content and not calls and role in ("user", "assistant"):
         raise Malformed(f"message {number}, of the role {said!r}, is empty: its field 'content' or 'value' is missing, empty or no text")
     message: Message = {"role": role, "content": content}
     if role == "tool":
         message |= {name: str(turn[name]) for name in ("name", "tool_call_id") if turn.get(name)}
+    if role == "assistant" and any(thoughts):
+        message["reasoning_content"] = "\n".join(thoughts).strip()
     return message | {"tool_calls": calls} if calls else message
+
+
+def _text_in(part: dict[str, Any]) -> Any:
+    return part.get("text", part.get("value"))
 
 
 def _content(value: Any, number: int) -> str:
     """A text, or the texts of a list of parts."""
     if isinstance(value, list):
-        parts = [part.get("text") if isinstance(part, dict) else part for part in value]
+        parts = [_text_in(part) if isinstance(part, dict) else part for part in value]
         other = next((part for part, text in zip(value, parts, strict=True) if not isinstance(text, str)), None)
         if other is not None:
             kind = other.get("type") if isinstance(other, dict) else type(other).__name__
@@ -110,6 +124,8 @@ def answer_to(row: Fields, name: str, prompt: list[Message]) -> list[Message]:
         Malformed: it does not end with an answer.
     """
     value = row.get(name)
+    if isinstance(value, dict):
+        value = [value]
     if not isinstance(value, list):
         text = text_of(value)
         if not text:

@@ -25,9 +25,13 @@ def _ask(row: Fields, text: str) -> list[Message]:
 
 def alpaca(row: Fields) -> list[Message]:
     """`history` holds what was asked and answered before, in pairs."""
-    given = field(row, "input") if str(row.get("input") or "").strip() else ""
-    asked = _ask(row, f"{field(row, 'instruction')}\n\n{given}".strip())
+    asked = _ask(row, _instruction(row))
     return [*asked[:-1], *_history(row), asked[-1], {"role": "assistant", "content": field(row, "output")}]
+
+
+def _instruction(row: Fields) -> str:
+    given = field(row, "input") if str(row.get("input") or "").strip() else ""
+    return f"{field(row, 'instruction')}\n\n{given}".strip()
 
 
 def _history(row: Fields) -> list[Message]:
@@ -41,13 +45,24 @@ def _history(row: Fields) -> list[Message]:
 
 
 def messages(row: Fields) -> list[Message]:
-    """A chat (`messages`); the last answer of the assistant ends it."""
-    return answered(row, conversation(row, "messages"))
+    """A chat (`messages`); the last answer of the assistant ends it. What a `label` says was not liked is nothing to learn.
+
+    Raises:
+        LeftOut: it was not.
+    """
+    return _unless_disliked(row, answered(row, conversation(row, "messages")))
 
 
 def sharegpt(row: Fields) -> list[Message]:
-    """A chat in ShareGPT's form (`conversations`, with `from` and `value`)."""
-    return answered(row, conversation(row, "conversations"))
+    """A chat in ShareGPT's form (`conversations`, with `from` and `value`), or one of `utterances` (with `name` and `text`)."""
+    return _unless_disliked(row, answered(row, conversation(row, "conversations", "utterances")))
+
+
+def _unless_disliked(row: Fields, chat: list[Message]) -> list[Message]:
+    """Other labels than truth values say something else."""
+    if str(row.get("label")).lower() in ("true", "false") and not liked(row):
+        raise LeftOut("disliked", "the label says that this answer was not liked")
+    return chat
 
 
 def prompt_completion(row: Fields) -> list[Message]:
@@ -104,29 +119,36 @@ def _pair(row: Fields, chosen: list[Message], rejected: list[Message]) -> tuple[
 
 def pairs(row: Fields) -> tuple[list[Message], str, str]:
     """A prompt (a text, a list of messages, `messages`, or Orca's `question`) and two answers to it."""
-    if row.get("messages"):
-        prompt = conversation(row, "messages")
+    if row.get("messages") or row.get("conversations"):
+        prompt = conversation(row, "messages", "conversations")
     else:
         prompt = prompt_of(row, "prompt" if "prompt" in row else "question")
     return _pair(row, prompt + answer_to(row, "chosen", prompt), prompt + answer_to(row, "rejected", prompt))
 
 
 def responses(row: Fields) -> tuple[list[Message], str, str]:
-    """The textbook's form: `preference` 1 or 2 says which response is better."""
-    first, second = field(row, "response_1"), field(row, "response_2")
+    """The textbook's form, and AlpacaEval's (`output_1`): `preference` 1 or 2 says which response is better."""
+    names = ("response_1", "response_2") if "response_1" in row else ("output_1", "output_2")
+    first, second = field(row, names[0]), field(row, names[1])
     better = str(row.get("preference")).strip().removeprefix("response_").removesuffix(".0")
     if better not in ("1", "2"):
         raise Malformed(f"preference is {row.get('preference')!r}, 1 or 2 expected")
-    return prompt_of(row, "prompt"), *((first, second) if better == "1" else (second, first))
+    prompt = _ask(row, _instruction(row)) if "instruction" in row else prompt_of(row, "prompt")
+    return prompt, *((first, second) if better == "1" else (second, first))
 
 
 def unpaired(row: Fields) -> tuple[list[Message], str, bool]:
-    """A prompt, one answer to it, and a `label` that says whether it was liked."""
-    prompt = prompt_of(row, "prompt")
-    chat, completion = _to_answer(prompt + answer_to(row, "completion", prompt))
-    if not any(message["role"] == "user" for message in chat):
+    """A prompt and one answer to it, or a chat that ends with one, and a `label` that says whether it was liked."""
+    if row.get("completion") is None:
+        chat = answered(row, conversation(row, "messages", "conversations"))
+    else:
+        prompt = prompt_of(row, "prompt")
+        chat = prompt + answer_to(row, "completion", prompt)
+    if not any(message["role"] == "user" for message in chat[:-1]):
         raise Malformed("the prompt holds no question of a user")
-    return chat, completion, liked(row)
+    if not chat[-1]["content"]:
+        raise Malformed("the answer is a call of a tool; texts are compared")
+    return chat[:-1], chat[-1]["content"], liked(row)
 
 
 INSTRUCTION_FORMATS: dict[str, Callable] = {
@@ -156,14 +178,17 @@ def fields_of(row: dict[str, Any]) -> Fields:
 INSTRUCTION_SIGNS = {
     "messages": "messages",
     "conversations": "sharegpt",
+    "utterances": "sharegpt",
     "instruction": "alpaca",
     "completion": "prompt_completion",
 }
 PREFERENCE_SIGNS = {
     "response_1": "responses",
+    "output_1": "responses",
     "completion": "unpaired",
     "prompt": "pairs",
     "messages": "pairs",
+    "conversations": "pairs",
     "chosen": "hh",
 }
 
@@ -173,11 +198,13 @@ def instruction(row: dict[str, Any], source: str, format: str | None = None) -> 
     Malformed: the row is none; LeftOut: it is none to learn.
     """
     fields = fields_of(row)
+    if "chosen" in fields and "rejected" in fields and not {"output", "completion"} & set(fields):
+        raise Malformed("the row is a pair of answers (chosen, rejected): give its file with --preferences")
     chat = INSTRUCTION_FORMATS[_told(fields, format, INSTRUCTION_SIGNS, INSTRUCTION_FORMATS)](fields)
     asked, answer, calls, tools = chat[:-1], chat[-1]["content"], chat[-1].get("tool_calls", []), tools_of(fields)
     name = content_id(*map(said, chat), *([json.dumps(tools, ensure_ascii=False)] if tools else []))
     question = next(message["content"] for message in reversed(asked) if message["role"] == "user")
-    return Instruction(name, asked, answer, detect(question + answer), source, calls, tools)
+    return Instruction(name, asked, answer, detect(question + answer), source, calls, tools, chat[-1].get("reasoning_content", ""))
 
 
 def preference(row: dict[str, Any], source: str, format: str | None = None) -> Preference | Feedback:
@@ -188,6 +215,8 @@ def preference(row: dict[str, Any], source: str, format: str | None = None) -> P
     """
     row = fields_of(row)
     signs = {"question": "pairs"} | PREFERENCE_SIGNS if "chosen" in row else PREFERENCE_SIGNS  # Orca's; alone it is a row for a test
+    if "label" in row and "chosen" not in row:
+        signs = signs | dict.fromkeys(("messages", "conversations"), "unpaired")
     told = _told(row, format, signs, PREFERENCE_FORMATS)
     if told == "unpaired":
         chat, completion, good = unpaired(row)

@@ -16,7 +16,8 @@ LISTS = ("messages", "choices", "calls", "tools")  # fields that are JSON in the
 
 @dataclass(frozen=True)
 class Instruction:
-    """A conversation up to the last question, and the answer to learn; `calls` are the tools that it calls, of `tools` (schemas) that it may."""
+    """A conversation up to the last question, and the answer to learn; `calls` are the tools that it calls, of `tools` (schemas) that it may,
+    `thoughts` what the model thought before it."""
 
     id: str
     messages: list[Message]
@@ -25,12 +26,14 @@ class Instruction:
     source: str
     calls: list[dict[str, Any]] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
+    thoughts: str = ""
 
     @property
     def chat(self) -> list[Message]:
         """The whole conversation."""
         answer: Message = {"role": "assistant", "content": self.answer}
-        return [*self.messages, answer | {"tool_calls": self.calls} if self.calls else answer]
+        more: Message = {"tool_calls": self.calls, "reasoning_content": self.thoughts}
+        return [*self.messages, answer | {name: value for name, value in more.items() if value}]
 
 
 @dataclass(frozen=True)

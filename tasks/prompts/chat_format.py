@@ -65,7 +65,7 @@ class ChatFormat:
                 return {key: hide(part) for key, part in value.items()}
             return [hide(part) for part in value] if isinstance(value, list) else value
 
-        return message | {name: hide(message[name]) for name in ("content", "tool_calls") if name in message}
+        return message | {name: hide(message[name]) for name in ("content", "tool_calls", "reasoning_content") if name in message}
 
     def _renders(self, *messages: Message, tools: Sequence[dict[str, Any]] = ()) -> bool:
         """Whether the needle comes out once at least for each time that it went in."""

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-# `role` (system, user, assistant or tool) and `content`, a text; of the assistant `tool_calls`, in the form that templates take; of a tool
+# `role` (system, user, assistant or tool) and `content`, a text; of the assistant `tool_calls`, in the form that templates take, and `reasoning_content`; of a tool
 # `name` and `tool_call_id`, where they are known.
 Message = dict[str, Any]
 

@@ -247,3 +247,53 @@ def test_rows_that_differ_in_a_call_alone_are_two():
 
     (first, _), (second, _), (again, _) = read(calling("窯")), read(calling("門")), read(calling("窯"))
     assert first.id != second.id and first.id == again.id
+
+
+def test_what_was_not_liked_is_not_learnt_and_other_labels_are_no_judgement():
+    for label in (False, "false"):
+        with pytest.raises(LeftOut):
+            read({"messages": [ASKED, SAID], "label": label})
+    record, fields = read({"messages": [ASKED, SAID], "label": True})
+    assert record.answer == SAID["content"] and fields.unread == []
+    record, _ = read({"messages": [ASKED, SAID], "label": "greeting"})
+    assert record.answer == SAID["content"]
+    feedback, fields = read({"messages": [SYSTEM, ASKED, SAID], "label": False}, preference)
+    assert (feedback.messages, feedback.completion, feedback.liked) == ([SYSTEM, ASKED], SAID["content"], False) and fields.unread == []
+
+
+def test_pairs_behind_a_chat_of_sharegpt():
+    row = {
+        "conversations": [{"from": "human", "value": ASKED["content"]}],
+        "chosen": {"from": "gpt", "value": SAID["content"]},
+        "rejected": {"from": "gpt", "value": "知りません。"},
+    }
+    pair, fields = read(row, preference)
+    assert (pair.messages, pair.chosen, pair.rejected) == ([ASKED], SAID["content"], "知りません。") and fields.unread == []
+    with pytest.raises(Malformed, match="--preferences"):
+        read(row)
+    row = {"instruction": ASKED["content"], "input": "", "output_1": "知りません。", "output_2": SAID["content"], "preference": 2.0}
+    pair, _ = read(row, preference)
+    assert (pair.messages, pair.chosen, pair.rejected) == ([ASKED], SAID["content"], "知りません。")
+
+
+def test_thoughts_and_calls_that_are_parts_of_a_message():
+    calling = [
+        {"type": "reasoning", "value": "I must look."},
+        {"type": "tool_call", "value": '{"name": "find", "arguments": {"item": "窯"}}'},
+    ]
+    said = [{"type": "reasoning", "value": "There."}, {"type": "text", "value": SAID["content"]}]
+    turns = [
+        ASKED,
+        {"role": "assistant", "content": calling},
+        {"role": "tool", "content": "shelf 7"},
+        {"role": "assistant", "content": said},
+    ]
+    record, fields = read({"messages": turns})
+    assert record.messages[1] == {"role": "assistant", "content": "", "reasoning_content": "I must look.", "tool_calls": [CALL]}
+    assert record.answer == SAID["content"] and record.thoughts == "There." and record.chat[-1]["reasoning_content"] == "There."
+    assert fields.notes == ["thoughts kept apart, learnt with tune.thinking where the model's template has them"]
+
+
+def test_utterances_with_names():
+    record, _ = read({"utterances": [{"name": "user", "text": ASKED["content"]}, {"name": "agent", "text": SAID["content"]}]})
+    assert (record.messages, record.answer) == ([ASKED], SAID["content"])

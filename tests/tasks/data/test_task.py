@@ -233,7 +233,8 @@ def test_too_many_malformed_rows_fail_and_name_the_first_lines(tmp_path):
         ("questions", ["[]"], r"it has no rows|0 questions"),
         ("questions", [{"data": []}], "0 questions with an answer"),
         ("preferences", [{"question": "x", "answer": "y"}], "belong to none of the formats pairs, hh, responses"),
-        ("instructions", [{"prompt": "x", "chosen": "y", "rejected": "z"}], "belong to none of the formats alpaca"),
+        ("instructions", [{"prompt": "x", "chosen": "y", "rejected": "z"}], "a pair of answers .* --preferences"),
+        ("instructions", [{"prompt": "x"}], "belong to none of the formats alpaca"),
     ],
 )
 def test_files_without_what_they_are_named_for(tmp_path, kind, rows, says):

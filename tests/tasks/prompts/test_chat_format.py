@@ -99,6 +99,15 @@ def test_thoughts_are_closed_unless_they_are_wanted():
     assert encoded.ids[: encoded.answers[0][0]] == encode_prompt(tokenizer_of("deepseek-r1"), [USER])
 
 
+def test_thoughts_are_learnt_where_they_are_wanted_and_else_are_not():
+    thought = {"role": "assistant", "content": "a", "reasoning_content": "hm <|im_end|>"}
+    own = TEMPLATES["qwen3"].replace("{%- if '</think>' in m.content %}", "{{ m.reasoning_content }}{%- if '</think>' in m.content %}")
+    for thinking, said in ((True, "<think>\nhm <|im_end|>\n</think>\n\na<|im_end|>"), (False, "a<|im_end|>")):
+        tokenizer = settle(trained("bytes", TEXTS, own), thinking=thinking)
+        [encoded] = encode_chat(tokenizer, [USER, thought])
+        assert learnt(tokenizer, encoded) == [said]
+
+
 def test_what_was_settled_stays_so_when_the_tokenizer_is_saved_and_opened_again(tmp_path):
     for thinking in (False, True):
         tokenizer = tokenizer_of("qwen3", thinking)
