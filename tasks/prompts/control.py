@@ -18,6 +18,7 @@ SHORTEST = 3  # characters of a control string; some tokenizers call a sign or a
 MARKUP = re.compile(r"[<\[\uff5c].*[>\]\uff5c]", re.DOTALL)  # added tokens that look like this are control tokens, whatever they are called
 # What a model says itself: the borders of thoughts and calls in an answer are its own words, not an end of the message.
 SPOKEN = re.compile(r"[<\[|]*/?\s*(?:think|thought|tool|function|reason)", re.IGNORECASE)
+BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # what unknown characters come to (SentencePiece's byte fallback)
 PLACEHOLDER = re.compile(f"{HIDDEN}(\\d+){CLOSE}")
 
 
@@ -90,7 +91,7 @@ class Controls:
 
 
 def _is_control(text: str, special: bool) -> bool:
-    return bool(text.strip()) and ((special and len(text) >= SHORTEST) or bool(MARKUP.fullmatch(text)))
+    return bool(text.strip()) and not BYTE.fullmatch(text) and ((special and len(text) >= SHORTEST) or bool(MARKUP.fullmatch(text)))
 
 
 def _any_of(strings: list[str]) -> re.Pattern[str]:
