@@ -14,10 +14,10 @@ from tasks.evaluation.summary import comparison_figures, figure, model_figures
 from tasks.models.batching import Example
 from tasks.models.families import stated_context_length
 from tasks.models.loader import load_tokenizer
-from tasks.models.opening import open_model
 from tasks.prompts.template import encode_prompt
 from tasks.rag.retrieval import Retriever, open_index, retrieval_figures
 from tasks.rlhf.reward import FACTS, score_with_both
+from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
 
 COMPARED = (("tuned", "base"), ("aligned", "tuned"), ("release", "base"), ("release", "champion"))
@@ -77,7 +77,7 @@ def _measure(
 
     Time and context cost most and are asked of the models that may serve.
     """
-    model, tokenizer = open_model(work.model.path, work.trained(ref), work.adapter, work.device)
+    model, tokenizer = open_checked(work, ref)
     serves = name in ("base", "release", "champion")
     timed = items.prompts[: settings.latency_items] if serves else []
     questions = items.choices[: settings.context_items] if name == "release" else []
@@ -114,7 +114,7 @@ def _reward(sampled: list[tuple[dict[str, Any], Example]], inputs: dict[str, Art
 
     folder = work.open(inputs["reward"])
     trunk = json.loads((folder / FACTS).read_text(encoding="utf-8"))["trunk"]
-    model, _ = open_model(work.model.path, work.trained(inputs["tuned"]), work.adapter, work.device, trunk)
+    model, _ = open_checked(work, inputs["tuned"], trunk)
     with work.progress("evaluate: reward", len(sampled)) as bar:
         scores = score_with_both(folder, model, [example for _, example in sampled], bar.advance)
     for (row, _), (first, second) in zip(sampled, scores, strict=True):

@@ -21,7 +21,6 @@ from tasks.models.data_parallel import world_size
 from tasks.models.families import stated_context_length
 from tasks.models.loader import load_tokenizer
 from tasks.models.lora import save_adapter
-from tasks.models.opening import open_model
 from tasks.models.reference import resolve
 from tasks.models.trunk import layer_count
 from tasks.progress import Bar
@@ -40,6 +39,7 @@ from tasks.rlhf.rules import load_rules
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import AlignSettings, PPOSettings
 from tasks.rlhf.trl_plan import FROM_PAIRS
+from tasks.stages.opening import open_checked
 from tasks.stages.resuming import keep_state, kept_state
 from tasks.stages.work import Work, require
 
@@ -73,7 +73,7 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     made: dict[str, Any] = {}  # fields of the record
     if settings.algorithm == "ppo":
         made["estimated_mib"] = _check_memory(settings, facts, max(map(len, prompts)), work)
-    model, _ = open_model(work.model.path, work.trained(tuned), work.adapter, work.device, facts["trunk"])
+    model, _ = open_checked(work, tuned, facts["trunk"])
     roles = Roles(model, facts["layer"])
     first = open_reward_model(reward_folder, roles, "reward", "first")
     separate = _separate_reward(settings, model, tokenizer, prompts, work) if settings.reward_model else None

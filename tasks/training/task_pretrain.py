@@ -4,7 +4,7 @@ from storage.artifacts import ArtifactRef
 from storage.kinds import Adapter
 from tasks.data.records import load_text
 from tasks.errors import MigakiError
-from tasks.models.opening import open_model
+from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
 from tasks.training.examples import packed_blocks, spread, within_context
 from tasks.training.fitting import fit, write_result
@@ -22,7 +22,7 @@ def pretrain(settings: PretrainSettings, inputs: dict[str, ArtifactRef], work: W
     texts = load_text(folder, "train")
     if not texts:
         raise MigakiError("the dataset has no raw text to learn from: give some with --text")
-    model, tokenizer = open_model(work.model.path, None, work.adapter, work.device)
+    model, tokenizer = open_checked(work, None)
     size = within_context(model, settings.block_tokens)
     blocks = spread(packed_blocks(tokenizer, texts, size), settings.max_blocks)
     held_out = spread(packed_blocks(tokenizer, load_text(folder, "eval"), size), settings.max_eval_blocks)

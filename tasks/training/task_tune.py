@@ -5,7 +5,7 @@ from storage.kinds import Adapter
 from tasks.data.records import load_instructions
 from tasks.data.select import balanced
 from tasks.errors import MigakiError
-from tasks.models.opening import open_model
+from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
 from tasks.training.examples import encode_instructions, within_context
 from tasks.training.fitting import fit, write_result
@@ -24,7 +24,7 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     if not rows:
         raise MigakiError("the dataset has no instruction rows to learn from: give some with --instructions")
     start = inputs.get("pretrained")
-    model, tokenizer = open_model(work.model.path, work.trained(start), work.adapter, work.device)
+    model, tokenizer = open_checked(work, start)
     limit = within_context(model, settings.max_tokens)
     encoded = encode_instructions(tokenizer, rows, limit, "tune.max_tokens")
     held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), limit, "tune.max_tokens")
