@@ -20,7 +20,7 @@ from tasks.models.packed import pack_linear
 from tasks.models.trunk import causal_lm, input_embeddings, layer_count
 
 TEXT = "Kyoto has 1,600 temples; each of them is worth a visit, isn't it?"
-PROBE, DRAWN, SHORTER = 12, 4, 3  # tokens of the probe, those of them that come from the cache, and by how much a second row is shorter
+PROBE, DRAWN, SHORTER = 12, 3, 3  # tokens of the probe, those of them that come from the cache, and by how much a second row is shorter
 UNMEASURED = 0.25  # nats allowed in fewer bits where float32 does not fit in memory to measure what is explained
 FEWER_BITS = 0.05  # of the largest state: what rounding to them explains inside of a model
 SPARE = 1.25  # memory for float32 weights and what comes on top
@@ -47,8 +47,10 @@ def probe_ids(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None) -> li
 
 
 @torch.no_grad()
-def cached_agreement(model: nn.Module, ids: Sequence[int], tolerance: float = TOLERANCE) -> Agreement:
+def cached_agreement(model: nn.Module, ids: Sequence[int], tolerance: float = TOLERANCE, wanted: Forward | None = None) -> Agreement:
     """Hold batched sampling with its key-value cache against `model(input_ids).logits`, for a row of `ids` and a shorter one beside it.
+
+    `wanted` is `model_forward` of the ids, where it is there already.
 
     Raises:
         MigakiError: the architecture keeps a cache that is not known.
@@ -65,7 +67,8 @@ def cached_agreement(model: nn.Module, ids: Sequence[int], tolerance: float = TO
             "this architecture is not supported"
         ) from cause
     found = [Forward(logprobs_of(logits[i]), row_of(entering, i, len(row))) for i, row in enumerate(rows)]
-    return worst([one.against(model_forward(model, row), tolerance) for one, row in zip(found, rows, strict=True)])
+    own = [wanted or model_forward(model, ids), model_forward(model, rows[1])]
+    return worst([one.against(other, tolerance) for one, other in zip(found, own, strict=True)])
 
 
 def examined(
@@ -81,13 +84,19 @@ def examined(
         MigakiError: a way is farther from the model's own forward than the precision explains; says how far, and where it begins.
     """
     tolerance = TOLERANCE if precision == "float32" else FEWER_BITS
-    found = {"run in parts": agreement(model, ids, tolerance), "decoded from the cache": cached_agreement(model, ids, tolerance)}
-    return _judged(model, found, _limit(model, ids, precision, exact, log), precision)
+    wanted = model_forward(model, ids)
+    limit = _limit(model, ids, wanted, precision, exact, log)
+    found = {
+        "run in parts": agreement(model, ids, tolerance, wanted),
+        "decoded from the cache": cached_agreement(model, ids, tolerance, wanted),
+    }
+    return _judged(model, found, limit, precision)
 
 
 def packed(model: PreTrainedModel, ids: Sequence[int], precision: str, exact: Callable[[], PreTrainedModel] | None) -> Verdict:
     """Put packed layers into a model that is to be served (`tasks.models.packed`), and give the verdict on it. Arguments and errors: `examined`."""
-    wanted, limit = model_forward(model, ids), _limit(model, ids, precision, exact)
+    wanted = model_forward(model, ids)
+    limit = _limit(model, ids, wanted, precision, exact)
     pack_linear(model, head=model.get_output_embeddings())
     found = model_forward(model, ids).against(wanted, TOLERANCE if precision == "float32" else FEWER_BITS)
     return _judged(model, {"with packed layers": found}, limit, precision)
@@ -96,6 +105,7 @@ def packed(model: PreTrainedModel, ids: Sequence[int], precision: str, exact: Ca
 def _limit(
     model: PreTrainedModel,
     ids: Sequence[int],
+    wanted: Forward,
     precision: str,
     exact: Callable[[], PreTrainedModel] | None,
     log: Callable[[str], object] = lambda line: None,
@@ -110,7 +120,7 @@ def _limit(
             f"the model is not held against itself in float32 ({why}): in {precision}, {UNMEASURED} nats between two ways through it are let pass"
         )
         return UNMEASURED
-    return max(TOLERANCE, model_forward(model, ids).against(model_forward(exact(), ids)).distance)
+    return max(TOLERANCE, wanted.against(model_forward(exact(), ids)).distance)
 
 
 def _judged(model: nn.Module, found: Mapping[str, Agreement], limit: float, precision: str) -> Verdict:

@@ -169,7 +169,7 @@ def forced_logits(model: nn.Module, rows: Sequence[Sequence[int]], drawn: int) -
     The first come of the prompts, read at once and padded on the left; each of the others of one more token and the cache.
     """
     head, logits = lm_head(model), []
-    prompts = [list(row[:-drawn]) for row in rows]
+    prompts: list[Sequence[int]] = [row[:-drawn] for row in rows]
     with _ActiveRows(model, list(range(len(rows))), prompts, drawn, None) as active:
         logits.append(head(active.final))
         for step in range(drawn):

@@ -57,18 +57,19 @@ def worst(found: Sequence[Agreement]) -> Agreement:
 
 
 @torch.no_grad()
-def agreement(model: nn.Module, ids: Sequence[int], tolerance: float = TOLERANCE) -> Agreement:
+def agreement(model: nn.Module, ids: Sequence[int], tolerance: float = TOLERANCE, wanted: Forward | None = None) -> Agreement:
     """Hold Migaki's own path against `model(input_ids).logits`, cut before the first layer, in the middle, and before the last.
 
     Args:
         model: a causal language model, with adapters or without, that is not in training: dropout would differ.
         ids: a short sequence; several tokens, since positions count.
         tolerance: what rounding explains in the model's precision, for the layer; see `Agreement`.
+        wanted: of `model_forward`, where it is there already.
 
     Raises:
         MigakiError: the architecture cannot be cut, or does something with its embeddings or logits that is not known.
     """
-    wanted, layers = model_forward(model, ids), layer_count(model)
+    wanted, layers = wanted or model_forward(model, ids), layer_count(model)
     return worst([_cut_forward(model, ids, k).against(wanted, tolerance) for k in sorted({0, layers // 2, layers - 1})])
 
 
