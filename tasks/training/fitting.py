@@ -10,7 +10,7 @@ from storage.artifacts import ArtifactRef
 from storage.kinds import Adapter
 from tasks.models.batching import Example
 from tasks.models.likelihood import Score, mean_per_character, score_examples
-from tasks.models.lora import save_adapter
+from tasks.models.lora import adapted_modules, expert_parameters, save_adapter
 from tasks.models.trunk import causal_lm
 from tasks.stages.work import Work
 from tasks.training.loop import Trainable, total_steps, train
@@ -19,6 +19,10 @@ from tasks.training.settings import TrainingSettings
 
 def fit(trainable: Trainable, examples: list[Example], held_out: list[Example], settings: TrainingSettings, work: Work, name: str) -> None:
     """Train, with the loss curve and the held-out loss before and after in the metrics."""
+    if isinstance(trainable.model, PeftModel) and (experts := expert_parameters(trainable.model)):
+        work.log(
+            f"{name}: adapters are on {', '.join(adapted_modules(trainable.model))}; the experts of this model ({experts:,} parameters) stay as they are"
+        )
     states = trainable.final_states(held_out, settings.cache_mb)
 
     def score(when: str) -> list[Score]:
