@@ -27,6 +27,6 @@ def pretrain(settings: PretrainSettings, inputs: dict[str, ArtifactRef], work: W
     blocks = spread(packed_blocks(tokenizer, texts, size), settings.max_blocks)
     held_out = spread(packed_blocks(tokenizer, load_text(folder, "eval"), size), settings.max_eval_blocks)
     trainable = make_trainable(model, settings)
-    fit(trainable, blocks, held_out, settings, work, "pretrain")
+    said = fit(trainable, blocks, held_out, settings, work, "pretrain")
     tokens = sum(len(block.ids) for block in blocks)
-    return write_result(trainable, tokenizer, None, work, blocks=len(blocks), held_out_blocks=len(held_out), tokens=tokens)
+    return write_result(trainable, tokenizer, None, work, said, blocks=len(blocks), held_out_blocks=len(held_out), tokens=tokens)

@@ -33,12 +33,13 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
             f"of {len(rows)} rows, {encoded.shortened} lost the end of their answer and {encoded.left_out} all of it to tune.max_tokens = {limit}"
         )
     trainable = make_trainable(model, settings)
-    fit(trainable, encoded.examples, held_out.examples, settings, work, "tune")
+    said = fit(trainable, encoded.examples, held_out.examples, settings, work, "tune")
     return write_result(
         trainable,
         tokenizer,
         start,
         work,
+        said,
         rows=len(encoded.examples),
         rows_shortened=encoded.shortened,
         rows_left_out=encoded.left_out,

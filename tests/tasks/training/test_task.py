@@ -9,7 +9,9 @@ from storage.artifacts import ArtifactStore
 from tasks.data.records import save
 from tasks.errors import MigakiError
 from tasks.models.loader import load_model
+from tasks.models.lora import lora_layers
 from tasks.quantization.settings import QuantizeSettings
+from tasks.training import fitting
 from tasks.training.settings import PretrainSettings
 from tests.helpers.models import FAMILIES
 from tests.helpers.training_project import IDS, TUNE, instruction
@@ -114,3 +116,62 @@ def test_empty_dataset_is_refused(training_project):
 def test_limit_that_cuts_every_answer_is_refused_before_training(training_project):
     with pytest.raises(MigakiError, match=r"tune.max_tokens = 8 cuts away all 8 answers"):
         training_project.run("tune", TUNE.model_copy(update={"max_tokens": 8}))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_what_is_kept_scores_as_what_was_trained(family, method, new_training_project, monkeypatch):
+    project, opened = new_training_project(family), []
+    whole = fitting.require_as_said
+
+    def noting(record, said, work):
+        opened.append(len(said.rows))
+        whole(record, said, work)
+
+    monkeypatch.setattr(fitting, "require_as_said", noting)
+    below = project.run("pretrain", PretrainSettings(method=method, block_tokens=64, epochs=1))
+    project.run("tune", TUNE.model_copy(update={"method": method, "learning_rate": 2e-3}), pretrained=below)
+    assert opened == [9, 4]  # the held-out blocks, then the held-out rows
+
+
+def test_what_opens_as_something_else_is_refused(training_project, monkeypatch):
+    """The case that tied embeddings were: the merged model is another than the trained one."""
+    whole = fitting.save_adapter
+
+    def damaging(model, name, folder):
+        with torch.no_grad():
+            for layer in lora_layers(model):
+                layer.lora_B["default"].weight.mul_(1.1)
+        whole(model, name, folder)
+
+    monkeypatch.setattr(fitting, "save_adapter", damaging)
+    with pytest.raises(
+        MigakiError, match=r"a loss of \d\.\d+ nats a token on 4 rows, and \d+\.\d+ once it is saved and opened again .*nothing was kept"
+    ):
+        training_project.run("tune", TUNE)
+
+
+def test_without_held_out_rows_training_rows_are_scored_again(training_project, monkeypatch):
+    with ArtifactStore(training_project.home).draft("dataset", "h" * 64) as folder:
+        save(folder / "instructions/train.parquet", [instruction(f"Why {i}?", "because", "en") for i in range(40)])
+        training_project.dataset = training_project.commit(folder, {})
+    said = []
+    whole = fitting.require_as_said
+    monkeypatch.setattr(fitting, "require_as_said", lambda record, rows, work: (said.append(rows), whole(record, rows, work)))
+    training_project.run("tune", TUNE.model_copy(update={"epochs": 1}))
+    assert len(said[0].rows) == fitting.RESCORED == len({tuple(row.ids) for row in said[0].rows})
+    assert any("on training rows, as there are no others" in line for line in training_project.log)
+
+
+@pytest.mark.parametrize("targets", ["lm_head", "q_proj,lm_head", "embed_tokens"])
+def test_adapters_on_embeddings_that_are_not_tied(training_project, targets):
+    settings = TUNE.model_copy(update={"lora_targets": targets, "top_fraction": 1.0, "learning_rate": 1e-2})
+    tuned = training_project.run("tune", settings)
+    assert (training_project.logits(tuned) - training_project.logits(None)).abs().max() > 1e-3
+
+
+def test_adapters_on_tied_embeddings_are_refused_before_training(new_training_project):
+    project = new_training_project("gpt2")
+    with pytest.raises(MigakiError, match="tied embeddings.*accepted: attention, all-linear"):
+        project.run("tune", TUNE.model_copy(update={"lora_targets": "lm_head"}))
+    assert "tune: loss before" not in str(project.log)
