@@ -21,12 +21,13 @@ from tasks.models.data_parallel import world_size
 from tasks.models.families import stated_context_length
 from tasks.models.loader import load_tokenizer
 from tasks.models.lora import save_adapter
+from tasks.models.memory import MIB, free_memory, model_of_shapes
 from tasks.models.reference import resolve
 from tasks.models.trunk import layer_count
 from tasks.progress import Bar
 from tasks.prompts.template import decode, encode_prompt, end_ids
 from tasks.rlhf.critic import CriticStart
-from tasks.rlhf.estimate import MIB, free_memory, model_of_shapes, require_memory, separate_bytes
+from tasks.rlhf.estimate import require_memory, separate_bytes
 from tasks.rlhf.guards import Guards, alarm
 from tasks.rlhf.learner import Learner
 from tasks.rlhf.pairs import TokenPair, encode_pairs
