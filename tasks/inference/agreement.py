@@ -1,7 +1,7 @@
 """Whether a model, opened as Migaki computes with it, gives what its own forward gives: run in parts, decoded from a cache, and packed.
 
 In float32 all ways must agree to 1e-4 nats. In fewer bits each way rounds in its own order, so they may be as far apart as the model's own
-forward in those bits is from the one in float32, and no farther.
+forward in those bits is from the one in float32, and no farther; and the same model in float32 must agree as above.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,9 @@ from tasks.models.trunk import causal_lm, input_embeddings, layer_count
 
 TEXT = "Kyoto has 1,600 temples; each of them is worth a visit, isn't it?"
 PROBE, DRAWN, SHORTER = 12, 3, 3  # tokens of the probe, those of them that come from the cache, and by how much a second row is shorter
-UNMEASURED = 0.25  # nats allowed in fewer bits where float32 does not fit in memory to measure what is explained
+# Nats allowed where float32 does not fit in memory to measure what fewer bits explain: twice to five times what is between decoding from the
+# cache and a whole forward of the bundled model. LLM.int8() rounds by what else is in the pass.
+UNMEASURED = {"bfloat16": 1.0, "nf4": 1.0, "int8": 4.0}
 FEWER_BITS = 0.05  # of the largest state: what rounding to them explains inside of a model
 SPARE = 1.25  # memory for float32 weights and what comes on top
 
@@ -83,44 +85,54 @@ def examined(
     Raises:
         MigakiError: a way is farther from the model's own forward than the precision explains; says how far, and where it begins.
     """
-    tolerance = TOLERANCE if precision == "float32" else FEWER_BITS
+    original = _original(model, precision, exact, log)
+    if original is not None:  # a slip of Migaki's own may be smaller than what fewer bits round, and shows here
+        _judged(original, _ways(original, ids, model_forward(original, ids), "float32"), TOLERANCE, "float32")
     wanted = model_forward(model, ids)
-    limit = _limit(model, ids, wanted, precision, exact, log)
-    found = {
+    return _judged(model, _ways(model, ids, wanted, precision), _limit(ids, wanted, precision, original), precision)
+
+
+def _ways(model: PreTrainedModel, ids: Sequence[int], wanted: Forward, precision: str) -> dict[str, Agreement]:
+    tolerance = TOLERANCE if precision == "float32" else FEWER_BITS
+    return {
         "run in parts": agreement(model, ids, tolerance, wanted),
         "decoded from the cache": cached_agreement(model, ids, tolerance, wanted),
     }
-    return _judged(model, found, limit, precision)
 
 
 def packed(model: PreTrainedModel, ids: Sequence[int], precision: str, exact: Callable[[], PreTrainedModel] | None) -> Verdict:
     """Put packed layers into a model that is to be served (`tasks.models.packed`), and give the verdict on it. Arguments and errors: `examined`."""
     wanted = model_forward(model, ids)
-    limit = _limit(model, ids, wanted, precision, exact)
+    limit = _limit(ids, wanted, precision, _original(model, precision, exact))
     pack_linear(model, head=model.get_output_embeddings())
     found = model_forward(model, ids).against(wanted, TOLERANCE if precision == "float32" else FEWER_BITS)
     return _judged(model, {"with packed layers": found}, limit, precision)
 
 
-def _limit(
+def _original(
     model: PreTrainedModel,
-    ids: Sequence[int],
-    wanted: Forward,
     precision: str,
     exact: Callable[[], PreTrainedModel] | None,
     log: Callable[[str], object] = lambda line: None,
-) -> float:
+) -> PreTrainedModel | None:
+    """The model in float32, for one in fewer bits and where it is to be had and fits; `log` hears of it where not."""
+    if precision == "float32":
+        return None
+    needed, free = SPARE * 4 * model.num_parameters(), psutil.virtual_memory().available
+    if exact is not None and needed <= free:
+        return exact()
+    why = f"{free / 2**30:.1f} GiB are free and it takes {needed / 2**30:.1f}" if exact else "it is not to be had"
+    log(
+        f"the model is not held against itself in float32 ({why}): in {precision}, {UNMEASURED[precision]} nats between two ways through it are let pass"
+    )
+    return None
+
+
+def _limit(ids: Sequence[int], wanted: Forward, precision: str, original: PreTrainedModel | None) -> float:
     """Nats that the precision explains: in fewer bits the distance of the model's own forward from that in float32."""
     if precision == "float32":
         return TOLERANCE
-    needed, free = SPARE * 4 * model.num_parameters(), psutil.virtual_memory().available
-    if exact is None or needed > free:
-        why = f"{free / 2**30:.1f} GiB are free and it takes {needed / 2**30:.1f}" if exact else "what it was made of is gone"
-        log(
-            f"the model is not held against itself in float32 ({why}): in {precision}, {UNMEASURED} nats between two ways through it are let pass"
-        )
-        return UNMEASURED
-    return max(TOLERANCE, wanted.against(model_forward(exact(), ids)).distance)
+    return max(TOLERANCE, wanted.against(model_forward(original, ids)).distance) if original else UNMEASURED[precision]
 
 
 def _judged(model: nn.Module, found: Mapping[str, Agreement], limit: float, precision: str) -> Verdict:

@@ -39,20 +39,20 @@ def open_checked(work: Work, ref: ArtifactRef | None, trunk: str = "float32") ->
     model, tokenizer = open_model(work.model.path, trained, work.adapter, work.device, trunk)
     record = trained[1] if trained else None
     quantized = isinstance(record, Model) and record.precision in ("int8", "nf4")
-    original = _original(work.home, ref) if quantized and ref else ref
+    original = _original(work.home, ref) if quantized and ref else ref  # the base is a yardstick where that is gone
 
     def exact() -> PreTrainedModel:
         return open_model(work.model.path, work.trained(original), work.adapter)[0]
 
     precision = record.precision if quantized and isinstance(record, Model) else trunk
-    check_opened(work, model, tokenizer, precision, exact if original or not quantized else None)
+    check_opened(work, model, tokenizer, precision, exact)
     return model, tokenizer
 
 
 def check_opened(
-    work: Work, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, precision: str, exact: Callable[[], PreTrainedModel] | None
+    work: Work, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, precision: str, exact: Callable[[], PreTrainedModel]
 ) -> None:
-    """Check a model of the run's base that is open in this precision. `exact` opens the same in float32, where there is such.
+    """Check a model of the run's base that is open in this precision. `exact` opens it, or what it was made of, in float32.
 
     Raises:
         MigakiError: Migaki's path through it does not give what its own forward gives.

@@ -1,6 +1,7 @@
 """A model that is opened to be trained or measured is held against its own forward: once, and refused where it differs."""
 
 import json
+import shutil
 import stat
 
 import pytest
@@ -13,12 +14,16 @@ from tasks.inference import agreement as checks
 from tasks.inference.agreement import Verdict, cached_agreement, examined, packed, probe_ids
 from tasks.models.families import HeadScale
 from tasks.models.loader import load_model
+from tasks.models.opening import open_model
 from tasks.models.quantized import make_variant, save_model
+from tasks.quantization.settings import QuantizeSettings
 from tasks.stages.opening import once, open_checked
 from tasks.training.settings import PretrainSettings
 from tests.helpers.heads import LAYERS, SETTINGS, tiny_of
 from tests.helpers.models import save_tiny, tiny_gpt2, tiny_llama, tiny_tokenizer
+from tests.helpers.training_project import TUNE
 
+IDS_TENSOR = torch.arange(2 * 9).reshape(2, 9)
 IDS = [11, 40, 40, 3, 22, 17, 60, 4, 28, 35, 1]
 
 
@@ -131,21 +136,63 @@ def test_quantized_models_agree(variant, tmp_path):
     assert verdict.distance <= verdict.limit and verdict.limit > 1e-3
 
 
-def test_fewer_bits_that_differ_by_more_are_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize("scale", [1.5, 1.01])  # the latter makes less than bfloat16 rounds, and shows in float32
+def test_fewer_bits_that_differ_by_more_are_refused(scale, tmp_path, monkeypatch):
     tiny_of("llama").save_pretrained(tmp_path / "model")
     model = load_model(tmp_path / "model", "bfloat16")
-    monkeypatch.setattr("tasks.models.trunk.head_scale", lambda _: HeadScale(1.5))
-    with pytest.raises(MigakiError, match="in bfloat16 .* after the last layer"):
+    monkeypatch.setattr("tasks.models.trunk.head_scale", lambda _: HeadScale(scale))
+    with pytest.raises(MigakiError, match="in float32 .* after the last layer"):
         examined(model, IDS, "bfloat16", lambda: load_model(tmp_path / "model"), print)
+    if scale > 1.1:
+        with pytest.raises(MigakiError, match="in bfloat16 .* after the last layer"):
+            examined(model, IDS, "bfloat16", None, print)
 
 
 def test_what_cannot_be_measured_is_said(monkeypatch):
     log: list[str] = []
     model = tiny_of("llama").bfloat16()
-    assert examined(model, IDS, "bfloat16", None, log.append).limit == checks.UNMEASURED and "is gone" in log[0]
+    assert examined(model, IDS, "bfloat16", None, log.append).limit == 1.0 and "it is not to be had" in log[0]
     monkeypatch.setattr(checks.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000})())
-    assert examined(model, IDS, "bfloat16", lambda: pytest.fail("opened"), log.append).limit == checks.UNMEASURED
+    assert examined(model, IDS, "bfloat16", lambda: pytest.fail("opened"), log.append).limit == 1.0
     assert "GiB are free" in log[1]
+
+
+def test_a_quantized_release_is_held_against_what_it_was_made_of(training_project, monkeypatch):
+    """And against the base where that is gone."""
+    project, opened = training_project, []
+    tuned = project.run("tune", TUNE)
+    release = project.run("quantize", QuantizeSettings(pick="int8", eval_tokens=300, max_loss=0.5), aligned=tuned)
+    assert release.meta["precision"] == "int8" and len(list(project.home.checks.iterdir())) == 3  # float32, int8 and NF4
+
+    def noting(model, ids, precision, exact, log):
+        opened.append((precision, exact()(IDS_TENSOR).logits))
+        return examined(model, ids, precision, exact, log)
+
+    monkeypatch.setattr(checks, "examined", noting)
+    open_checked(work_of(project), release)
+    assert opened == []  # the verdict on the variant is kept
+    manifest = project.folder(release) / "manifest.json"
+    for inputs, wanted in (({}, None), ({"aligned": tuned.id}, tuned), ({"aligned": "gone"}, None)):
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"inputs": inputs}))
+        shutil.rmtree(project.home.checks)
+        open_checked(work_of(project), release)
+        precision, logits = opened.pop()
+        assert precision == "int8" and not opened
+        other = open_model(work_of(project).model.path, work_of(project).trained(wanted), work_of(project).adapter)[0]
+        torch.testing.assert_close(logits, other(IDS_TENSOR).logits)
+
+
+def test_a_variant_that_differs_is_passed_over(training_project, monkeypatch):
+    def refusing(model, ids, precision, *others):
+        if precision == "nf4":
+            raise MigakiError("differs by 3 nats")
+        return examined(model, ids, precision, *others)
+
+    monkeypatch.setattr(checks, "examined", refusing)
+    release = training_project.run(
+        "quantize", QuantizeSettings(pick="nf4", eval_tokens=300, max_loss=5.0), aligned=training_project.run("tune", TUNE)
+    )
+    assert release.meta["precision"] == "int8" and release.meta["passed_over"] == ["nf4: differs by 3 nats"]
 
 
 def test_packed_layers_are_held_against_the_plain_ones(monkeypatch):
