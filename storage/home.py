@@ -37,6 +37,11 @@ class Home:
         return self.models / "onnx-int8"
 
     @property
+    def checks(self) -> Path:
+        """Verdicts on models (`tasks.stages.opening`); whatever is removed is checked again."""
+        return self.root / "checks"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 

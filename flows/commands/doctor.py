@@ -63,8 +63,9 @@ def trouble(line: object) -> None:
 def memory_for_align(home: Home, params: RunParams) -> dict[str, Any]:
     """Print and return what RLHF would take with these settings on this machine; the exit code is 1 when it does not fit."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from tasks.models.memory import ALLOCATOR, MIB, free_memory, model_of_shapes
     from tasks.models.reference import resolve
-    from tasks.rlhf.estimate import ALLOCATOR, MIB, estimate, free_memory, model_of_shapes, require_memory, separate_bytes
+    from tasks.rlhf.estimate import estimate, require_memory, separate_bytes
 
     settings, device = cast(AlignSettings, params.stages["align"]), "cuda" if gpu() else "cpu"
     model = model_of_shapes(resolve(params.run.model, home).path)

@@ -94,8 +94,10 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     old.add_argument("--keep-runs", type=int, default=3, metavar="N", help="keep what the newest N runs made or reused (default 3)")
     old.add_argument("--dry-run", action="store_true", help="show what would go, and remove nothing")
     doctor = add("doctor", "what this machine has, and what would not work", running)
-    doctor.add_argument("--for", choices=("align",), dest="stage", help="the memory that this stage would take, with the settings given")
-    add("models", "known models with parameters, context, licence and memory")
+    help_text = "the memory that this stage would take, with the settings given; for tune, whatever of the model would be refused too"
+    doctor.add_argument("--for", choices=("align", "tune"), dest="stage", help=help_text)
+    known = add("models", "known models with parameters, context, licence and memory; or what one is, and whether it can be tuned")
+    known.add_argument("--check", metavar="REF", help="look at this model (what --model takes) and say what a run would refuse")
     sql = add("sql", "ask the catalog")
     sql.add_argument("query", help='one SELECT, SHOW, DESCRIBE or EXPLAIN; `migaki sql "SHOW TABLES"` lists the tables')
     sql.add_argument("--files", nargs="+", type=Path, default=[], metavar="PATH", help="files and folders that the query may read too")
@@ -225,16 +227,22 @@ def prune(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
 
 def doctor(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.check_model import check_model
     from flows.commands.doctor import examine, memory_for_align
     from flows.running.parameters import RunParams
 
-    return memory_for_align(home, RunParams(said_in(arguments))) if arguments.stage else examine(home)
+    if arguments.stage is None:
+        return examine(home)
+    params = RunParams(said_in(arguments))
+    return memory_for_align(home, params) if arguments.stage == "align" else check_model(home, params.run.model, params)
 
 
 def models(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.check_model import check_model
     from flows.commands.show import models_table
+    from flows.running.parameters import RunParams
 
-    return models_table()
+    return models_table() if arguments.check is None else check_model(home, arguments.check, RunParams(said_in(arguments)))
 
 
 def sql(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:

@@ -104,9 +104,9 @@ def model_artifact(home: Home, store: ArtifactStore, artifact: str | None) -> Ar
 
 def load(store: ArtifactStore, ref: ArtifactRef, settings: ChatSettings) -> "tuple[Backend, About, tuple[str, ...]]":
     """The model of an artifact, what there is to say about it, and the languages that it writes poorly."""
+    from flows.serving.packing import pack_checked
     from tasks.inference.local import LocalModel
     from tasks.models.loader import load_model, load_tokenizer
-    from tasks.models.packed import pack_linear
 
     manifest = read_manifest(store.path(ref)) or {}
     base = manifest.get("model") or BUNDLED_MODEL
@@ -115,9 +115,10 @@ def load(store: ArtifactStore, ref: ArtifactRef, settings: ChatSettings) -> "tup
     about = About(model=short_name(base), version=ref.id, precision=record.precision, created=made)
     folder = store.path(ref) / record.model
     where = device(settings.device)
-    model = load_model(folder, compute_dtype(settings.dtype, where, about.precision in ("int8", "nf4")), where)
-    pack_linear(model, head=model.get_output_embeddings())
-    return LocalModel(model, load_tokenizer(folder), ref.id), about, weak_languages(base)
+    dtype = compute_dtype(settings.dtype, where, about.precision in ("int8", "nf4"))
+    model, tokenizer = load_model(folder, dtype, where), load_tokenizer(folder)
+    pack_checked(store.home, ref, model, tokenizer, dtype)
+    return LocalModel(model, tokenizer, ref.id), about, weak_languages(base)
 
 
 def compute_dtype(wanted: str, where: str, quantized: bool) -> str:

@@ -14,10 +14,11 @@ from tasks.evaluation.summary import comparison_figures, figure, model_figures
 from tasks.models.batching import Example
 from tasks.models.families import stated_context_length
 from tasks.models.loader import load_tokenizer
-from tasks.models.opening import open_model, parts_of
+from tasks.models.opening import parts_of
 from tasks.prompts.template import encode_prompt
 from tasks.rag.retrieval import Retriever, open_index, retrieval_figures
 from tasks.rlhf.reward import FACTS, score_with_both
+from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
 
 COMPARED = (("tuned", "base"), ("aligned", "tuned"), ("release", "base"), ("release", "champion"))
@@ -83,9 +84,8 @@ def _measure(
 
     Time and context cost most and are asked of the models that may serve.
     """
-    tuned = work.trained(inputs.get("tuned"))
-    chat = parts_of(work.model.path, tuned, work.adapter).chat if ref is None else None  # models are compared in the same chat
-    model, tokenizer = open_model(work.model.path, work.trained(ref), work.adapter, work.device, chat=chat, today=work.today(inputs))
+    chat = parts_of(work.model.path, work.trained(inputs.get("tuned")), work.adapter).chat if ref is None else None  # models are compared in the same chat
+    model, tokenizer = open_checked(work, ref, chat=chat, today=work.today(inputs))
     serves = name in ("base", "release", "champion")
     timed = items.prompts[: settings.latency_items] if serves else []
     questions = items.choices[: settings.context_items] if name == "release" else []
@@ -122,7 +122,7 @@ def _reward(sampled: list[tuple[dict[str, Any], Example]], inputs: dict[str, Art
 
     folder = work.open(inputs["reward"])
     trunk = json.loads((folder / FACTS).read_text(encoding="utf-8"))["trunk"]
-    model, _ = open_model(work.model.path, work.trained(inputs["tuned"]), work.adapter, work.device, trunk)
+    model, _ = open_checked(work, inputs["tuned"], trunk)
     with work.progress("evaluate: reward", len(sampled)) as bar:
         scores = score_with_both(folder, model, [example for _, example in sampled], bar.advance)
     for (row, _), (first, second) in zip(sampled, scores, strict=True):

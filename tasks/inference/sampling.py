@@ -162,6 +162,22 @@ def _sample_batch(
         answers[row].states = torch.cat(parts)
 
 
+@torch.no_grad()
+def forced_logits(model: nn.Module, rows: Sequence[Sequence[int]], drawn: int) -> Tensor:
+    """(B, `drawn` + 1, V) logits that sampling would draw by, were the last `drawn` tokens of each row those that it had drawn.
+
+    The first come of the prompts, read at once and padded on the left; each of the others of one more token and the cache.
+    """
+    head, logits = lm_head(model), []
+    prompts: list[Sequence[int]] = [row[:-drawn] for row in rows]
+    with _ActiveRows(model, list(range(len(rows))), prompts, drawn, None) as active:
+        logits.append(head(active.final))
+        for step in range(drawn):
+            active.feed(torch.tensor([row[len(row) - drawn + step] for row in rows], device=active.mask.device))
+            logits.append(head(active.final))
+    return torch.stack(logits, dim=1)
+
+
 class _ActiveRows:
     """Rows that are decoded together: their cache, and the final states (B, H) their next tokens come from. A prompt that several rows share
     passes the model once."""

@@ -14,6 +14,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from tasks.errors import MigakiError
 from tasks.models.folders import refuse_unsafe
 from tasks.models.loader import frozen, load_model
 from tasks.models.lora import lora_layers
@@ -43,9 +44,15 @@ def load_unmerged(path: Path, adapters: Sequence[Path], trunk: str, device: str 
 
 
 def _attach_unmerged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    """Raises MigakiError for an adapter that has no place beside the weights."""
     refuse_unsafe(adapter)
     wrapped = PeftModel.from_pretrained(model, adapter)
     for layer in lora_layers(wrapped):
+        if "default" not in layer.lora_A:  # of embeddings
+            raise MigakiError(
+                "an adapter on embeddings can only be merged, which a trunk in fewer bits would round away: accepted are align.trunk = float32, "
+                "or tune.lora_targets without embeddings"
+            )
         down, up = (cast(nn.Linear, part["default"]).weight.detach() for part in (layer.lora_A, layer.lora_B))
         layer.get_base_layer().register_forward_hook(_adds_low_rank(down, layer.scaling["default"] * up))
     return cast(PreTrainedModel, wrapped.unload())

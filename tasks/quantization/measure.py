@@ -42,18 +42,30 @@ def fixed_tokens(examples: Sequence[Example], total: int, tokenizer: PreTrainedT
 
 
 def measure(
-    variant: str, folder: Path, examples: Sequence[Example], baseline: Variant | None, device: str, on_batch: Callable[[int], object]
+    variant: str,
+    folder: Path,
+    examples: Sequence[Example],
+    baseline: Variant | None,
+    device: str,
+    on_batch: Callable[[int], object],
+    check: Callable[[PreTrainedModel], object] | None = None,
 ) -> Variant:
-    """Open a variant as it will be served, in float32 where it is not quantized, and score `examples`. `baseline` is None for fp32 itself.
+    """Open a variant as it will be served, in float32 where it is not quantized, and score `examples`.
+
+    Args:
+        baseline: what was measured of fp32; None for fp32 itself.
+        check: raises for a model whose scores would not be its own.
 
     Raises:
-        MigakiError: it does not run, or its loss is not a finite number.
+        MigakiError: it does not run, or its loss is not a finite number; or what `check` raises.
     """
     model = load_model(folder, "float16" if variant == "fp16" else "float32", device)
     memory = model.get_memory_footprint(return_buffers=False)
     if variant == "fp16":
         model = model.float()
     try_out(variant, model)
+    if check is not None:
+        check(model)
     started = time.perf_counter()
     scores = score_examples(model, examples, on_batch=on_batch)
     seconds = time.perf_counter() - started

@@ -1,19 +1,21 @@
 """The stage quantize: the merged model in several precisions, each measured, one of them to serve."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.artifacts import ArtifactRef
 from storage.kinds import Model, Variant
 from tasks.data.records import Instruction, load_instructions, load_questions
 from tasks.errors import MigakiError
 from tasks.models.batching import Example
-from tasks.models.opening import open_model
+from tasks.models.loader import load_model
 from tasks.models.quantized import ORDER, make_variant, save_model
 from tasks.quantization.measure import choose, fixed_tokens, measure
 from tasks.quantization.settings import QuantizeSettings
+from tasks.stages.opening import check_opened, open_checked
 from tasks.stages.work import Work, require
 from tasks.training.examples import Limit, encode_instructions, within_context
 
@@ -22,8 +24,8 @@ def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: W
     """Merge the chain of adapters, write and measure the variants, and put the picked one into `model/`."""
     dataset = work.open(require(inputs, "dataset", "prepare"))
     variants = work.path / "variants"
-    aligned = work.trained(require(inputs, "aligned", "align"))
-    model, tokenizer = open_model(work.model.path, aligned, work.adapter, work.device, today=work.today(inputs))
+    aligned = require(inputs, "aligned", "align")
+    model, tokenizer = open_checked(work, aligned, today=work.today(inputs))
     examples = held_out_tokens(dataset, tokenizer, settings.eval_tokens, within_context(model, settings.eval_tokens))
     save_model(model, tokenizer, variants / "fp32")
     del model  # the variants are opened one at a time
@@ -67,14 +69,21 @@ def measure_all(
     with work.progress("quantize: fp32", len(examples)) as bar:
         measurements = {"fp32": measure("fp32", variants / "fp32", examples, None, work.device, bar.advance)}
     for variant in reversed(ORDER[:-1]):
+        check = None if variant == "fp16" else partial(_check, work, tokenizer, variant, variants / "fp32")  # which is measured in float32
         with work.progress(f"quantize: {variant}", len(examples)) as bar:
             try:
                 save_model(make_variant(variant, variants / "fp32", settings.int8_threshold, work.device), tokenizer, variants / variant)
-                measurements[variant] = measure(variant, variants / variant, examples, measurements["fp32"], work.device, bar.advance)
+                measurements[variant] = measure(
+                    variant, variants / variant, examples, measurements["fp32"], work.device, bar.advance, check
+                )
             except MigakiError as problem:
                 problems[variant] = str(problem)
                 shutil.rmtree(variants / variant, ignore_errors=True)  # nobody is to serve what does not run
     return measurements, problems
+
+
+def _check(work: Work, tokenizer: PreTrainedTokenizerBase, variant: str, original: Path, model: PreTrainedModel) -> None:
+    check_opened(work, model, tokenizer, variant, partial(load_model, original))
 
 
 def place(variants: Path, picked: str, model: Path, keep_all: bool) -> None:

@@ -20,13 +20,14 @@ from tasks.models.batching import Example, prompts_and_answers
 from tasks.models.data_parallel import world_size
 from tasks.models.families import stated_context_length
 from tasks.models.lora import save_adapter
-from tasks.models.opening import open_model, open_tokenizer
+from tasks.models.memory import MIB, free_memory, model_of_shapes
+from tasks.models.opening import open_tokenizer
 from tasks.models.reference import resolve
 from tasks.models.trunk import layer_count
 from tasks.progress import Bar
 from tasks.prompts.template import decode, encode_prompt, end_ids
 from tasks.rlhf.critic import CriticStart
-from tasks.rlhf.estimate import MIB, free_memory, model_of_shapes, require_memory, separate_bytes
+from tasks.rlhf.estimate import require_memory, separate_bytes
 from tasks.rlhf.guards import Guards, alarm
 from tasks.rlhf.learner import Learner
 from tasks.rlhf.pairs import TokenPair, encode_pairs
@@ -39,6 +40,7 @@ from tasks.rlhf.rules import load_rules
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import AlignSettings, PPOSettings
 from tasks.rlhf.trl_plan import FROM_PAIRS
+from tasks.stages.opening import open_checked
 from tasks.stages.resuming import keep_state, kept_state
 from tasks.stages.work import Work, require
 
@@ -72,7 +74,7 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     made: dict[str, Any] = {}  # fields of the record
     if settings.algorithm == "ppo":
         made["estimated_mib"] = _check_memory(settings, facts, max(map(len, prompts)), work)
-    model, _ = open_model(work.model.path, work.trained(tuned), work.adapter, work.device, facts["trunk"])
+    model, _ = open_checked(work, tuned, facts["trunk"])
     roles = Roles(model, facts["layer"])
     first = open_reward_model(reward_folder, roles, "reward", "first")
     separate = _separate_reward(settings, model, tokenizer, prompts, work) if settings.reward_model else None

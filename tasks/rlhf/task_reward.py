@@ -15,7 +15,6 @@ from tasks.inference.sampling import Answer, SamplingParams, sample
 from tasks.models.batching import Example
 from tasks.models.data_parallel import gather, shard
 from tasks.models.families import stated_context_length
-from tasks.models.opening import open_model
 from tasks.models.trunk import split_layer
 from tasks.prompts.template import encode_prompt, end_ids
 from tasks.rlhf.pairs import PairSet
@@ -32,6 +31,7 @@ from tasks.rlhf.reward import (
 )
 from tasks.rlhf.roles import Roles, scalar_head
 from tasks.rlhf.settings import RewardSettings
+from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
 from tasks.statistics import wilson_interval
 from tasks.training.loop import total_steps
@@ -44,8 +44,8 @@ def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work)
         MigakiError: one of them has fewer pairs than a batch.
     """
     folder = work.open(require(inputs, "dataset", "prepare"))
-    tuned = work.trained(require(inputs, "tuned", "tune"))
-    model, tokenizer = open_model(work.model.path, tuned, work.adapter, work.device, settings.trunk, today=work.today(inputs))
+    tuned = require(inputs, "tuned", "tune")
+    model, tokenizer = open_checked(work, tuned, settings.trunk, today=work.today(inputs))
     pairs = _halves(balanced(load_preferences(folder, "train"), settings.reward_max_pairs)[0], settings)
     roles = Roles(model, split_layer(model, settings.reward_top_fraction))
     answers = _own_answers(model, tokenizer, folder, settings, work)

@@ -1,6 +1,8 @@
 """What tune and pretrain share: training with its figures, and what is left of it."""
 
 import math
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
@@ -8,18 +10,39 @@ from transformers import PreTrainedTokenizerBase
 
 from storage.artifacts import ArtifactRef
 from storage.kinds import Adapter
+from tasks.errors import MigakiError
 from tasks.models.batching import Example
 from tasks.models.likelihood import Score, mean_per_character, score_examples
-from tasks.models.lora import save_adapter
+from tasks.models.lora import adapted_modules, expert_parameters, save_adapter
+from tasks.models.opening import open_model
 from tasks.models.quantized import save_model
 from tasks.models.trunk import causal_lm
 from tasks.stages.work import Work
 from tasks.training.loop import Trainable, total_steps, train
 from tasks.training.settings import TrainingSettings
 
+RESCORED = 16  # rows
+TOLERANCE = 1e-4  # nats a token by which merging adapters into float32 weights may round
 
-def fit(trainable: Trainable, examples: list[Example], held_out: list[Example], settings: TrainingSettings, work: Work, name: str) -> None:
-    """Train, with the loss curve and the held-out loss before and after in the metrics."""
+
+@dataclass(frozen=True)
+class Said:
+    """Rows, and their scores under a model as it was trained."""
+
+    rows: list[Example]
+    scores: list[Score]
+
+
+def fit(trainable: Trainable, examples: list[Example], held_out: list[Example], settings: TrainingSettings, work: Work, name: str) -> Said:
+    """Train, with the loss curve and the held-out loss before and after in the metrics.
+
+    Returns:
+        What the trained model says of some rows, for `write_result`.
+    """
+    if isinstance(trainable.model, PeftModel) and (experts := expert_parameters(trainable.model)):
+        work.log(
+            f"{name}: adapters are on {', '.join(adapted_modules(trainable.model))}; the experts of this model ({experts:,} parameters) stay as they are"
+        )
     states = trainable.final_states(held_out, settings.cache_mb)
 
     def score(when: str) -> list[Score]:
@@ -34,7 +57,20 @@ def fit(trainable: Trainable, examples: list[Example], held_out: list[Example], 
             bar.advance(loss=loss)
 
         train(trainable, examples, settings, on_step)
-    report_held_out(name, held_out, before, score("after"), work)
+    after = score("after")
+    report_held_out(name, held_out, before, after, work)
+    if held_out:
+        chosen = spread_rows(len(held_out))
+        return Said([held_out[row] for row in chosen], [after[row] for row in chosen])
+    work.log(f"{name}: what is kept of it is held against what was trained on training rows, as there are no others")
+    rows = [examples[row] for row in spread_rows(len(examples))]
+    return Said(rows, score_examples(trainable.model, rows))
+
+
+def spread_rows(count: int) -> list[int]:
+    """At most `RESCORED` row numbers below `count`, evenly spread."""
+    wanted = min(count, RESCORED)
+    return [i * count // wanted for i in range(wanted)]
 
 
 def report_held_out(name: str, held_out: list[Example], before: list[Score], after: list[Score], work: Work) -> None:
@@ -52,12 +88,48 @@ def report_held_out(name: str, held_out: list[Example], before: list[Score], aft
     work.headline("held-out loss per character", mean_per_character(before), mean_per_character(after))
 
 
-def write_result(trainable: Trainable, tokenizer: PreTrainedTokenizerBase, start: ArtifactRef | None, work: Work, **counts: Any) -> Adapter:
-    """The adapter, on top of the chain it was trained on; or the whole model, with which a chain begins anew. `counts` are fields of `Adapter`."""
+def write_result(
+    trainable: Trainable, tokenizer: PreTrainedTokenizerBase, start: ArtifactRef | None, work: Work, said: Said, **counts: Any
+) -> Adapter:
+    """The adapter, on top of the chain it was trained on; or the whole model, with which a chain begins anew. `counts` are fields of `Adapter`.
+
+    What was written is opened as later stages will open it, and scored on the rows of `said`. The trained model is given up for that: its
+    weights leave the memory.
+
+    Raises:
+        MigakiError: the scores are not those that the trained model gave.
+    """
     trained = sum(p.numel() for p in trainable.parameters)
     if isinstance(trainable.model, PeftModel):
         save_adapter(trainable.model, "default", work.path / "adapter")
         below = work.record(start, Adapter).adapters if start else []
-        return Adapter(adapters=[*below, work.id], trained_parameters=trained, **counts)
-    save_model(causal_lm(trainable.model), tokenizer, work.path / "model")
-    return Adapter(adapters=[work.id], model="model", trained_parameters=trained, **counts)
+        record = Adapter(adapters=[*below, work.id], trained_parameters=trained, **counts)
+    else:
+        save_model(causal_lm(trainable.model), tokenizer, work.path / "model")
+        record = Adapter(adapters=[work.id], model="model", trained_parameters=trained, **counts)
+    trainable.model.to("meta")  # in place, whoever else still names it; two models need not fit
+    if work.keeps:  # one of the processes is enough, as all write the same
+        require_as_said(record, said, work)
+    return record
+
+
+def require_as_said(record: Adapter, said: Said, work: Work) -> None:
+    """
+    Raises:
+        MigakiError: what is in the work's folder, opened as later stages open it, does not score the rows as the trained model did.
+    """
+
+    def find(artifact: str) -> tuple[Path, Adapter]:
+        return (work.path, record) if artifact == work.id else work.adapter(artifact)
+
+    model, _ = open_model(work.model.path, (work.path, record), find, work.device)
+    found = score_examples(model, said.rows)
+    tokens = sum(score.tokens for score in said.scores)
+    apart = sum(abs(one.nll - other.nll) for one, other in zip(found, said.scores, strict=True)) / max(1, tokens)
+    if not apart <= TOLERANCE:  # so put, a loss that is no number is refused
+        trained, opened = (sum(score.nll for score in scores) / max(1, tokens) for scores in (said.scores, found))
+        raise MigakiError(
+            f"the {work.model.path.name!r} model that was trained has a loss of {trained:.4f} nats a token on {len(said.rows)} rows, and {opened:.4f} once it is "
+            f"saved and opened again ({apart:.2g} apart, {TOLERANCE} is explained by rounding): its adapters cannot be merged truly, so nothing was kept. "
+            f"Accepted: lora_targets = attention or all-linear, or method = full"
+        )

@@ -4,7 +4,7 @@ from storage.artifacts import ArtifactRef
 from storage.kinds import Adapter
 from tasks.data.records import load_text
 from tasks.errors import MigakiError
-from tasks.models.opening import open_model
+from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
 from tasks.training.examples import packed_blocks, spread, within_context
 from tasks.training.fitting import fit, write_result
@@ -22,11 +22,11 @@ def pretrain(settings: PretrainSettings, inputs: dict[str, ArtifactRef], work: W
     texts = load_text(folder, "train")
     if not texts:
         raise MigakiError("the dataset has no raw text to learn from: give some with --text")
-    model, tokenizer = open_model(work.model.path, None, work.adapter, work.device)
+    model, tokenizer = open_checked(work, None)
     size = within_context(model, settings.block_tokens)
     blocks = spread(packed_blocks(tokenizer, texts, size), settings.max_blocks)
     held_out = spread(packed_blocks(tokenizer, load_text(folder, "eval"), size), settings.max_eval_blocks)
     trainable = make_trainable(model, settings)
-    fit(trainable, blocks, held_out, settings, work, "pretrain")
+    said = fit(trainable, blocks, held_out, settings, work, "pretrain")
     tokens = sum(len(block.ids) for block in blocks)
-    return write_result(trainable, tokenizer, None, work, blocks=len(blocks), held_out_blocks=len(held_out), tokens=tokens)
+    return write_result(trainable, tokenizer, None, work, said, blocks=len(blocks), held_out_blocks=len(held_out), tokens=tokens)

@@ -11,17 +11,19 @@ from tasks.data.records import Instruction, load_instructions
 from tasks.data.select import balanced
 from tasks.errors import MigakiError
 from tasks.models.data_parallel import gather, world_size
-from tasks.models.opening import ChatChoice, open_model
+from tasks.models.opening import ChatChoice
 from tasks.prompts.templates import template_name
+from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
+from tasks.training.estimate import longest_row
 from tasks.training.examples import Encoded, Limit, encode_instructions, within_context
 from tasks.training.fitting import fit, write_result
 from tasks.training.loop import make_trainable
-from tasks.training.memory import tokens_in_memory
 from tasks.training.settings import TuneSettings
 
 LOUD = 0.01  # share of answer tokens cut from which it is a headline
 NAMED = 5  # rows that are named
+LEAST = 64  # tokens of a row that are tried however little memory is free
 
 
 def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> Adapter:
@@ -36,19 +38,20 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     if not rows:
         raise MigakiError("the dataset has no instruction rows to learn from: give some with --instructions")
     chat = ChatChoice(settings.template, settings.thinking)
-    model, tokenizer = open_model(work.model.path, work.trained(start), work.adapter, work.device, chat=chat, today=work.today(inputs))
+    model, tokenizer = open_checked(work, start, chat=chat, today=work.today(inputs))
     if (name := template_name(tokenizer)) != "own":
         work.log(f"tune: the model has no chat template of its own; it learns the template {name!r} (tune.template)")
     limit, encoded = within_limit(settings, model, tokenizer, rows, work)
     held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), limit, settings.learn)
     report_lengths(encoded, limit, len(rows), work)
     trainable = make_trainable(model, settings)
-    fit(trainable, encoded.examples, held_out.examples, settings, work, "tune")
+    said = fit(trainable, encoded.examples, held_out.examples, settings, work, "tune")
     return write_result(
         trainable,
         tokenizer,
         start,
         work,
+        said,
         rows=len(rows) - encoded.left_out,
         rows_shortened=encoded.shortened,
         rows_left_out=encoded.left_out,
@@ -71,13 +74,14 @@ def within_limit(
         limit = Limit(within_context(model, settings.max_tokens), settings.cuts)
         return limit, encode_instructions(tokenizer, rows, limit, settings.learn)
     whole = encode_instructions(tokenizer, rows, Limit(sys.maxsize, settings.cuts), settings.learn)
-    memory = min(gather(world_size(), lambda processes: [tokens_in_memory(model, settings)] * len(processes)))
-    if memory < within_context(model, whole.longest):
+    context = within_context(model, whole.longest)
+    memory = min(gather(world_size(), lambda processes: [longest_row(model, settings, len(rows), work.device, context)] * len(processes)))
+    if memory < context:
         work.log(
             f"tune: rows of up to {memory:,} tokens are learnt whole, for the memory that is free; the longest has {whole.longest:,}. A smaller "
             f"tune.micro_batch (now {settings.micro_batch}) lets longer ones in, tune.max_tokens sets the limit by hand"
         )
-    limit = Limit(max(8, min(within_context(model, whole.longest), memory)), settings.cuts)
+    limit = Limit(min(context, max(LEAST, memory)), settings.cuts)
     return limit, whole if limit.tokens >= whole.longest else encode_instructions(tokenizer, rows, limit, settings.learn)
 
 

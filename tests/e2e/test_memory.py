@@ -8,8 +8,9 @@ import pytest
 
 from flows.running.parameters import BUNDLED_MODEL
 from storage.home import Home
+from tasks.models.memory import MIB, model_of_shapes
 from tasks.models.reference import resolve
-from tasks.rlhf.estimate import MIB, estimate, model_of_shapes
+from tasks.rlhf.estimate import estimate
 from tasks.rlhf.settings import AlignSettings
 from tests import ROOT
 

@@ -16,10 +16,11 @@ from tasks.inference.batching import BatchLimits
 from tasks.inference.local import LocalModel
 from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.loader import load_model, load_tokenizer
+from tasks.models.memory import MIB
 from tasks.models.trunk import split_layer
 from tasks.models.unmerged import load_unmerged
 from tasks.rlhf.critic import CriticStart
-from tasks.rlhf.estimate import MIB, estimate
+from tasks.rlhf.estimate import estimate
 from tasks.rlhf.guards import Guards
 from tasks.rlhf.participants import Participants
 from tasks.rlhf.ppo import PPOTrainer, run_ppo

@@ -3,7 +3,8 @@
 import pytest
 
 from tasks.errors import MigakiError
-from tasks.rlhf.estimate import MIB, NF4_BYTES, PROGRAM, estimate, model_of_shapes, require_memory
+from tasks.models.memory import MIB, NF4_BYTES, PROGRAM, model_of_shapes
+from tasks.rlhf.estimate import estimate, require_memory
 from tasks.rlhf.settings import AlignSettings
 from tests.helpers.models import FAMILIES
 

@@ -11,11 +11,12 @@ from storage.artifacts import ArtifactStore
 from tasks.data.records import save
 from tasks.errors import MigakiError
 from tasks.models.loader import load_model
+from tasks.models.lora import lora_layers
 from tasks.models.opening import open_model
 from tasks.prompts.template import prompt_text
 from tasks.prompts.templates import template_name
 from tasks.quantization.settings import QuantizeSettings
-from tasks.training import memory, task_tune
+from tasks.training import fitting, task_tune
 from tasks.training.settings import PretrainSettings
 from tests.helpers.chat_templates import TEMPLATES
 from tests.helpers.models import FAMILIES
@@ -139,16 +140,10 @@ def test_auto_takes_every_row_whole_and_a_limit_is_said_loudly(training_project)
 
 
 def test_auto_stops_where_the_memory_does(training_project, monkeypatch):
-    monkeypatch.setattr(task_tune, "tokens_in_memory", lambda model, settings: 30)
+    monkeypatch.setattr(task_tune, "longest_row", lambda *_: 30)
+    monkeypatch.setattr(task_tune, "LEAST", 8)
     tuned = training_project.run("tune", TUNE.model_copy(update={"max_tokens": "auto"}))
     assert tuned.meta["max_tokens"] == 30 and any("for the memory that is free" in line for line in training_project.log)
-
-
-def test_memory_grows_with_what_learns(training_project):
-    work = training_project.work("tune", training_project.home.root, {})
-    model, _ = open_model(work.model.path, None, work.adapter)
-    part, whole = (memory.bytes_per_token(model, TUNE.model_copy(update={"top_fraction": share})) for share in (0.5, 1.0))
-    assert whole == 2 * part and memory.bytes_per_token(model, TUNE.model_copy(update={"method": "full"})) == whole
 
 
 def test_the_template_that_was_tuned_to_is_that_of_all_later_stages(new_training_project):
@@ -187,3 +182,60 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(training_project
     file.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(MigakiError, match=r"the tokenizer in 'base' has \d+ tokens and the model embeddings for"):
         training_project.run("tune", TUNE)
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_what_is_kept_scores_as_what_was_trained(family, method, new_training_project, monkeypatch):
+    project, opened = new_training_project(family), []
+    whole = fitting.require_as_said
+
+    def noting(record, said, work):
+        opened.append(len(said.rows))
+        whole(record, said, work)
+
+    monkeypatch.setattr(fitting, "require_as_said", noting)
+    below = project.run("pretrain", PretrainSettings(method=method, block_tokens=64, epochs=1))
+    project.run("tune", TUNE.model_copy(update={"method": method, "learning_rate": 2e-3}), pretrained=below)
+    assert opened == [9, 4]  # the held-out blocks, then the held-out rows
+
+
+def test_what_opens_as_something_else_is_refused(training_project, monkeypatch):
+    """The case that tied embeddings were: the merged model is another than the trained one."""
+    whole = fitting.save_adapter
+
+    def damaging(model, name, folder):
+        with torch.no_grad():
+            for layer in lora_layers(model):
+                layer.lora_B["default"].weight.mul_(1.1)
+        whole(model, name, folder)
+
+    monkeypatch.setattr(fitting, "save_adapter", damaging)
+    with pytest.raises(
+        MigakiError, match=r"a loss of \d\.\d+ nats a token on 4 rows, and \d+\.\d+ once it is saved and opened again .*nothing was kept"
+    ):
+        training_project.run("tune", TUNE)
+
+
+def test_without_held_out_rows_training_rows_are_scored_again(training_project, monkeypatch):
+    with ArtifactStore(training_project.home).draft("dataset", "h" * 64) as folder:
+        save(folder / "instructions/train.parquet", [instruction(f"Why {i}?", "because", "en") for i in range(40)])
+        training_project.dataset = training_project.commit(folder, {})
+    said = []
+    whole = fitting.require_as_said
+    monkeypatch.setattr(fitting, "require_as_said", lambda record, rows, work: (said.append(rows), whole(record, rows, work)))
+    training_project.run("tune", TUNE.model_copy(update={"epochs": 1}))
+    assert len(said[0].rows) == fitting.RESCORED == len({tuple(row.ids) for row in said[0].rows})
+    assert any("on training rows, as there are no others" in line for line in training_project.log)
+
+
+@pytest.mark.parametrize("targets", ["lm_head", "q_proj,lm_head", "embed_tokens"])
+def test_adapters_on_embeddings_that_are_not_tied(training_project, targets):
+    settings = TUNE.model_copy(update={"lora_targets": targets, "top_fraction": 1.0, "learning_rate": 1e-2})
+    tuned = training_project.run("tune", settings)
+    assert (training_project.logits(tuned) - training_project.logits(None)).abs().max() > 1e-3
+
+
+def test_adapters_on_tied_embeddings_are_refused_before_training(new_training_project):
+    project = new_training_project("gpt2")
+    with pytest.raises(MigakiError, match="tied embeddings.*accepted: attention, all-linear"):
+        project.run("tune", TUNE.model_copy(update={"lora_targets": "lm_head"}))
+    assert "tune: loss before" not in str(project.log)
