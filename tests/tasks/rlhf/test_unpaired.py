@@ -66,6 +66,7 @@ def test_kto_raises_liked_answers_over_disliked_ones_without_reward_models(align
     liked, disliked = gained[: len(LIKED)], gained[len(LIKED) :]
     assert sum(liked) / len(liked) > sum(disliked) / len(disliked) + 1.0
     assert (made.meta["feedback"], made.meta["feedback_left_out"], made.meta["pairs"]) == (18, 0, 0)
+    assert made.meta["prompts"] == 16 + 18
     trainer = trainers[0][0]
     assert (trainer.desirable_weight, trainer.undesirable_weight) == (2.0, 1.0)
     margins = align_project.metric(made, "align.margin")
