@@ -1,5 +1,7 @@
 """The main job: text and a base model in, an evaluated chatbot out. Runs weekly, from the Prefect page, or with `make retrain`."""
 
+from typing import cast
+
 from prefect import flow
 
 from flows.index import go_live
@@ -10,6 +12,7 @@ from flows.running.gate import reigning
 from flows.running.parameters import RunSettings, left_out
 from flows.running.report import write_report
 from flows.running.roots import hold
+from storage.kinds import Dataset
 from tasks.data.settings import PrepareSettings
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
 from tasks.quantization.settings import QuantizeSettings
@@ -34,14 +37,14 @@ def retrain(
     sections = {"prepare": prepare, "pretrain": pretrain, "tune": tune, "align": align, "quantize": quantize, "index": index}
     hold(run, sections | {"evaluate": evaluate, "promote": promote})  # before anything runs: index would say so hours later
     with recorded("retrain", run, {}) as this:
-        this.stage("prepare", with_feedback(prepare))
-        without = left_out(run, prepare)
+        dataset = this.stage("prepare", with_feedback(prepare))
+        without = left_out(run, prepare, cast(AlignSettings, run.applied_to(align)), Dataset.of(dataset.meta, dataset.id))
         if "pretrain" not in without:
             this.stage("pretrain", pretrain)
         this.stage("tune", tune)
-        if "align" not in without:
-            this.stage("reward", align)
-            this.stage("align", align)
+        for name in ("reward", "align"):
+            if name not in without:
+                this.stage(name, align)
         this.stage("quantize", quantize)
         this.stage("index", index)
         this.stage("evaluate", evaluate, reigning(this.home, this.artifacts["quantize"]))

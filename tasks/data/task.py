@@ -269,7 +269,7 @@ def _texts(settings: PrepareSettings, ledger: Ledger) -> list[Text]:
             blocks[-1] += line
         parts = [block[i : i + BLOCK].strip() for block in blocks for i in range(0, len(block), BLOCK)]
         of_it = [Text(content_id(part), part, detect(part), path.name) for part in parts if part]
-        account = Account(path.name, "text", Counter({"text": len(of_it)}))
+        account = Account(path.name, "text", Counter({"plain": len(of_it)}))
         ledger.came_from(account, of_it)
         ledger.accounts.append(account)
         texts += of_it

@@ -87,6 +87,8 @@ def chart_section(facts: Facts) -> str:
                 {"score": sorted((x, y) for (_, x), (_, y) in zip(kl, score, strict=True))},
             )
         )
+    elif moved := facts.curves.get("align.kl"):  # nothing scores answers where KTO goes without reward models
+        charts.append(curves("RLHF: KL", "update", {"KL per answer (nats)": moved}))
     return section("Curves", f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in charts)}</div>') if charts else ""
 
 
@@ -98,8 +100,9 @@ def reward_section(facts: Facts) -> str:
     """Whether the reward models can be believed, and whether the policy took advantage of the first."""
     meta = facts.meta("reward")
     measured = {which: meta[f"{which}_accuracy"] for which in ("first", "second") if f"{which}_accuracy" in meta}
+    endings = [line for line in (facts.meta("align").get("ending"),) if line]
     if not measured:
-        return ""
+        return section("The policy", *[note(line) for line in endings]) if endings else ""
     rows = []
     for which, own in measured.items():
         buckets = [
@@ -121,7 +124,7 @@ def reward_section(facts: Facts) -> str:
         if abs(own["length_correlation"]) >= COUNTS_LENGTH
     ]
     align = facts.meta("align")
-    lines += [line for line in (align.get("ending"),) if line]
+    lines += endings
     alarm = f'<div class="decision keep"><b>alarm</b><p>{text(align["alarm"])}</p></div>' if align.get("alarm") else ""
     charts = f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in svgs)}</div>'
     return section("Reward models and the policy", alarm, table(columns, rows), charts, *[note(line) for line in lines])

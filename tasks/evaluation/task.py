@@ -84,7 +84,9 @@ def _measure(
 
     Time and context cost most and are asked of the models that may serve.
     """
-    chat = parts_of(work.model.path, work.trained(inputs.get("tuned")), work.adapter).chat if ref is None else None  # models are compared in the same chat
+    chat = (
+        parts_of(work.model.path, work.trained(inputs.get("tuned")), work.adapter).chat if ref is None else None
+    )  # models are compared in the same chat
     model, tokenizer = open_checked(work, ref, chat=chat, today=work.today(inputs))
     serves = name in ("base", "release", "champion")
     timed = items.prompts[: settings.latency_items] if serves else []

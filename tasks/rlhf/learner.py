@@ -65,7 +65,8 @@ class Learner:
         self._untold = figures, sampled, rows
         self.roles.model.set_adapter(POLICY)  # scoring left another adapter active
         if reason:
-            raise Stopped(f"stopped at update {self.progress.step}: {reason}; the best policy from before is kept")
+            which = "last" if figures.score is None else "best"
+            raise Stopped(f"stopped at update {self.progress.step}: {reason}; the {which} policy from before is kept")
         self.progress.note(figures, sampled.rewards, self.roles.state(POLICY))
         self.progress.step += 1
         return sampled
@@ -118,7 +119,7 @@ class Learner:
     def _figures(self, sampled: SampledRound) -> Round:
         return Round(
             step=self.progress.step,
-            score=float(sampled.scores.mean()),
+            score=None if self.participants.scorer.reward is None else float(sampled.scores.mean()),
             kl=float(sampled.kl.mean()),
             entropy=sampled.entropy,
             length=float(sampled.batch.answer_tokens.float().mean()),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from tasks.data.records import Preference
+from tasks.data.records import Feedback, Preference
 from tasks.errors import MigakiError
 from tasks.models.batching import Example
 from tasks.models.families import has_alibi, sliding_window
@@ -24,6 +24,7 @@ KEPT_BYTES = 1 << 30  # of trunk states; a set that takes more computes them ane
 
 
 TokenPair = tuple[list[int], list[int], list[int]]  # prompt, chosen answer, rejected answer
+TokenAnswer = tuple[list[int], list[int], bool]  # prompt, answer, whether it was liked
 
 
 def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Preference], limit: int) -> list[TokenPair]:
@@ -34,6 +35,17 @@ def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Preference]
         if max(len(chosen), len(rejected)) <= limit:
             encoded.append((chosen[:start], chosen[start:], rejected[start:]))
     return encoded
+
+
+def encode_feedback(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Feedback], limit: int) -> list[TokenAnswer]:
+    """The rows of unpaired feedback that are at most `limit` tokens, prompt included."""
+    encoded = [(*encode_example(tokenizer, row.messages, row.completion), row.liked) for row in rows]
+    return [(ids[:start], ids[start:], liked) for ids, start, liked in encoded if len(ids) <= limit]
+
+
+def single_answers(pairs: Sequence[TokenPair]) -> list[TokenAnswer]:
+    """Of each pair the chosen answer as liked, and the rejected one as not."""
+    return [answer for prompt, chosen, rejected in pairs for answer in ((prompt, chosen, True), (prompt, rejected, False))]
 
 
 @dataclass(frozen=True)

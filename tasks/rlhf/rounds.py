@@ -15,7 +15,7 @@ class Round:
     """What a round came to, for curves and limits. KL in nats per answer, entropy in nats per token, length in tokens."""
 
     step: int
-    score: float
+    score: float | None  # None where nothing scores answers
     kl: float
     entropy: float
     length: float
@@ -38,7 +38,7 @@ class ScoredRound:
     """The answers of a round with what they were given; (B,) each."""
 
     batch: Batch
-    scores: Tensor  # of the reward model and the rules, before penalties
+    scores: Tensor  # of the reward model and the rules, before penalties; NaN where nothing scores answers
     kl: Tensor  # k1 summed over the answer, nats
     rewards: Tensor  # what the answer earned in all, KL penalty included
     finished: list[bool]
@@ -64,8 +64,11 @@ class Progress:
         return cls(**state | {"rounds": [Round(**figures) for figures in state["rounds"]]})
 
     def note(self, figures: Round, rewards: Tensor, policy: dict[str, Tensor]) -> None:
-        """Keep the policy that sampled this round if its last rounds earned the most so far."""
+        """Keep the policy that sampled this round if its last rounds earned the most so far, or where nothing scores answers, in any case."""
         self.rounds.append(figures)
+        if figures.score is None:
+            self.best = policy
+            return
         self.earned.append(float(rewards.mean()))
         recent = sum(self.earned[-WINDOW:]) / len(self.earned[-WINDOW:])
         if (len(self.earned) >= WINDOW and recent > self.best_reward) or not self.best:

@@ -1,5 +1,6 @@
 """The one way in which answers are scored for learning: the learned reward and the rules of the user, mixed by weight."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -17,7 +18,8 @@ LEARNED = "learned"
 
 
 class Scorer:
-    """A reward model and rules. The tokenizer gives rules their texts and is not needed without any.
+    """A reward model and rules. The tokenizer gives rules their texts and is not needed without any. Where there is no reward model answers are
+    watched only, and nothing learns from a score.
 
     Raises:
         MigakiError: nothing counts, neither the reward model nor a rule.
@@ -25,7 +27,7 @@ class Scorer:
 
     def __init__(
         self,
-        reward: AnyRewardModel,
+        reward: AnyRewardModel | None,
         rules: Sequence[Rule] = (),
         learned_weight: float = 1.0,
         tokenizer: PreTrainedTokenizerBase | None = None,
@@ -38,11 +40,13 @@ class Scorer:
 
     @torch.no_grad()
     def score(self, batch: Batch, states: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """(B,) mixed scores, and what they are mixed of, unweighted and by name; no parts where there are no rules.
+        """(B,) mixed scores, and what they are mixed of, unweighted and by name; no parts where there are no rules. NaN without a reward model.
 
         Raises:
             MigakiError: a rule does not keep to its contract.
         """
+        if self.reward is None:
+            return torch.full((len(batch.ids),), math.nan, device=batch.ids.device), {}
         learned = self.reward.score(batch, states)
         if not self.rules:
             return self.learned_weight * learned, {}

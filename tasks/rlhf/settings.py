@@ -7,8 +7,8 @@ from pydantic import Field, StringConstraints
 from tasks.settings import StageSettings
 
 
-class RewardSettings(StageSettings):
-    """Reward models from preference pairs."""
+class TrunkSettings(StageSettings):
+    """The one model under reward, policy and critic. The policy takes it as the reward models have it, and by these where there are none."""
 
     reward_top_fraction: float = Field(
         1 / 3, gt=0, le=1, description="Share of the layers, from the top, that get adapters, for reward, policy and critic alike"
@@ -18,6 +18,11 @@ class RewardSettings(StageSettings):
         description="Weights of the frozen model under reward, policy and critic alike: nf4 (QLoRA) takes an eighth of float32, bfloat16 half; "
         "with either, what tuning learnt stays beside the weights instead of being merged into them",
     )
+
+
+class RewardSettings(TrunkSettings):
+    """Reward models from preference pairs."""
+
     reward_epochs: float = Field(3.0, gt=0, description="Passes over the pairs")
     reward_learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate of the reward models")
     reward_batch_pairs: int = Field(8, ge=1, description="Pairs of an optimizer step")
@@ -47,13 +52,13 @@ class RewardSettings(StageSettings):
 Rule = Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*(\.\w+)*:[^\W\d]\w*(\*-?\d+(\.\d+)?)?$")]
 
 
-class PPOSettings(StageSettings):
+class PPOSettings(TrunkSettings):
     """How the policy learns: PPO against the first reward model, or another algorithm in its place."""
 
     algorithm: Literal["ppo", "rloo", "grpo", "dpo", "kto"] = Field(
         "ppo",
         description="ppo is Migaki's own; rloo and grpo (by TRL) compare answers in groups and need no critic; dpo and kto (by TRL) learn from the "
-        "preference pairs alone. Settings of critic, value, GAE, KL control and reward whitening are ppo's",
+        "preference pairs alone, kto from unpaired feedback too. Settings of critic, value, GAE, KL control and reward whitening are ppo's",
     )
     rule_rewards: list[Rule] = Field(
         [],

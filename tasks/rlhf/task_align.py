@@ -1,7 +1,7 @@
 """The stage align: make the tuned model's answers better by human preference, by PPO or another algorithm in its place."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.artifacts import ArtifactRef
 from storage.kinds import Adapter, Scale
-from tasks.data.records import Instruction, Preference, load_instructions, load_preferences
+from tasks.data.records import Feedback, Instruction, Preference, load_feedback, load_instructions, load_preferences
 from tasks.errors import MigakiError
 from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.batching import Example, prompts_and_answers
@@ -23,14 +23,14 @@ from tasks.models.lora import save_adapter
 from tasks.models.memory import MIB, free_memory, model_of_shapes
 from tasks.models.opening import open_tokenizer
 from tasks.models.reference import resolve
-from tasks.models.trunk import layer_count
+from tasks.models.trunk import layer_count, split_layer
 from tasks.progress import Bar
 from tasks.prompts.template import decode, encode_prompt, end_ids
 from tasks.rlhf.critic import CriticStart
 from tasks.rlhf.estimate import require_memory, separate_bytes
+from tasks.rlhf.examples import Examples, margin, training_examples
 from tasks.rlhf.guards import Guards, alarm
 from tasks.rlhf.learner import Learner
-from tasks.rlhf.pairs import TokenPair, encode_pairs
 from tasks.rlhf.participants import Participants
 from tasks.rlhf.ppo import PPOTrainer, run_ppo
 from tasks.rlhf.reward import FACTS, RewardModel, SequenceRewardModel, normalise, open_reward_model
@@ -40,6 +40,7 @@ from tasks.rlhf.rules import load_rules
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import AlignSettings, PPOSettings
 from tasks.rlhf.trl_plan import FROM_PAIRS
+from tasks.rlhf.unpaired import READER, Counts, require_pairs, unused
 from tasks.stages.opening import open_checked
 from tasks.stages.resuming import keep_state, kept_state
 from tasks.stages.work import Work, require
@@ -52,7 +53,7 @@ class Learning:
     """Who takes part, what stops them, and whom they ask in which language."""
 
     participants: Participants
-    first: RewardModel  # which the critic starts from
+    first: RewardModel | None  # which the critic starts from; None where KTO goes without reward models
     facts: dict[str, Any]  # of the reward models: layer, rank, targets, trunk
     guards: Guards
     tokenizer: PreTrainedTokenizerBase
@@ -67,27 +68,31 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
         MigakiError: there are too few prompts or pairs, too little memory, or a rule or reward model of the settings cannot be used.
     """
     rules, tuned = load_rules(settings.rule_rewards), require(inputs, "tuned", "tune")
-    folder, reward_folder = work.open(require(inputs, "dataset", "prepare")), work.open(require(inputs, "reward", "align"))
-    facts = json.loads((reward_folder / FACTS).read_text(encoding="utf-8"))
+    folder = work.open(require(inputs, "dataset", "prepare"))
+    _heed_feedback(settings, folder, work)
+    without_reward = settings.algorithm == READER and "reward" not in inputs
+    reward_folder = None if without_reward else work.open(require(inputs, "reward", "align"))
+    facts: dict[str, Any] = json.loads((reward_folder / FACTS).read_text(encoding="utf-8")) if reward_folder else {"trunk": settings.trunk}
     tokenizer = open_tokenizer(work.model.path, work.trained(tuned), work.adapter, work.today(inputs))
     prompts, languages = prompts_for(folder, tokenizer, _room(settings, work) - settings.answer_tokens, settings.episodes)
     made: dict[str, Any] = {}  # fields of the record
     if settings.algorithm == "ppo":
         made["estimated_mib"] = _check_memory(settings, facts, max(map(len, prompts)), work)
     model, _ = open_checked(work, tuned, facts["trunk"])
-    roles = Roles(model, facts["layer"])
-    first = open_reward_model(reward_folder, roles, "reward", "first")
+    roles = Roles(model, facts["layer"] if reward_folder else split_layer(model, settings.reward_top_fraction))
+    first = open_reward_model(reward_folder, roles, "reward", "first") if reward_folder else None
     separate = _separate_reward(settings, model, tokenizer, prompts, work) if settings.reward_model else None
     if separate is not None:
         made["reward_model"] = Scale(mean=separate.mean, std=separate.std)
     scorer = Scorer(separate or first, rules, settings.learned_reward_weight, tokenizer)
-    watcher = open_reward_model(reward_folder, roles, "second", "second")
+    watcher = open_reward_model(reward_folder, roles, "second", "second") if reward_folder else None
     guards = Guards(settings, partial(decode, tokenizer, skip_special_tokens=True))
     learning = Learning(Participants(roles, scorer, end_ids(tokenizer), watcher), first, facts, guards, tokenizer, prompts, languages)
     policy, ending, rounds = _by_ppo(learning, work) if settings.algorithm == "ppo" else _by_trl(learning, folder, made, work)
     roles.load_state(POLICY, policy)
     save_adapter(roles.model, POLICY, work.path / "adapter")
     _report(rounds, ending, work)
+    _report_held_out(learning, folder, work)
     return Adapter(
         adapters=[*work.record(tuned, Adapter).adapters, work.id],
         algorithm=settings.algorithm,
@@ -99,6 +104,20 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     )
 
 
+def _heed_feedback(settings: PPOSettings, folder: Path, work: Work) -> None:
+    """Say what becomes of unpaired feedback, where it is not simply learnt from.
+
+    Raises:
+        MigakiError: there is nothing else, and the algorithm does not read it.
+    """
+    counts = Counts(len(load_preferences(folder, "train")), len(load_feedback(folder, "train")))
+    if settings.algorithm != READER:
+        reader = f"align.algorithm = {settings.algorithm}"
+        require_pairs(reader, counts)
+        if passed_over := unused(reader, counts):
+            work.log(f"align: {passed_over}")
+
+
 def _room(settings: PPOSettings, work: Work) -> int:
     """Tokens of the longest prompt and answer together."""
     wanted = settings.prompt_tokens + settings.answer_tokens
@@ -106,16 +125,35 @@ def _room(settings: PPOSettings, work: Work) -> int:
 
 
 def _alarm(rounds: list[Round]) -> str | None:
-    return alarm([figures.score for figures in rounds], [figures.second_score for figures in rounds if figures.second_score is not None])
+    first, second = _noted(figures.score for figures in rounds), _noted(figures.second_score for figures in rounds)
+    return alarm(first, second) if first and second else None
+
+
+def _noted(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def _report(rounds: list[Round], ending: str, work: Work) -> None:
     """The key figure, and how the run ended."""
-    quarter = max(1, len(rounds) // 4)
-    work.headline("score of sampled answers", _mean(rounds[:quarter]), _mean(rounds[-quarter:]))
+    scores = _noted(figures.score for figures in rounds)
+    quarter = max(1, len(scores) // 4)
+    if scores:
+        work.headline("score of sampled answers", sum(scores[:quarter]) / quarter, sum(scores[-quarter:]) / quarter)
     work.log(f"align: {ending}")
     if warning := _alarm(rounds):
         work.log(f"align: {warning}")
+
+
+def _report_held_out(learning: Learning, folder: Path, work: Work) -> None:
+    """How far KTO's policy tells liked from disliked answers that were held out: all that is known of a run in which nothing scores."""
+    settings = learning.guards.settings
+    if settings.algorithm != READER:
+        return
+    held_out = Examples.of(folder, "eval", READER, learning.tokenizer, _room(settings, work)).answers
+    told_apart = margin(learning.participants.roles, held_out, settings.kl_coef, settings.micro_batch)
+    if told_apart is not None:
+        work.metric("align.held_out_margin", told_apart)
+        work.headline("margin of liked over disliked answers, held out", 0.0, told_apart)
 
 
 def _separate_reward(
@@ -135,7 +173,7 @@ def _check_memory(settings: PPOSettings, facts: dict[str, Any], longest: int, wo
     trained = {"reward_top_fraction": 1 - facts["layer"] / layer_count(model), "trunk": facts["trunk"]}
     trained |= {"reward_lora_r": facts["r"], "reward_lora_targets": facts["targets"]}
     separate = separate_bytes(resolve(settings.reward_model, work.home, work.log).path) if settings.reward_model else 0
-    whole = AlignSettings(**settings.model_dump(), **trained)
+    whole = AlignSettings(**settings.model_dump() | trained)
     need = require_memory(model, whole, longest, free_memory(work.device), work.device, separate)
     return round(need.total / MIB)
 
@@ -144,6 +182,8 @@ def _by_ppo(learning: Learning, work: Work) -> tuple[dict[str, Tensor], str, lis
     """The policy's weights, why the run ended, and its rounds; goes on where a killed run left a checkpoint."""
     guards, facts, participants = learning.guards, learning.facts, learning.participants
     settings, progress = guards.settings, Progress()
+    if learning.first is None:
+        raise ValueError("PPO's critic starts from a reward model")
     trainer = PPOTrainer(participants, CriticStart(learning.first, facts["r"], facts["targets"]), settings)
     if kept := kept_state(work):
         trainer.load_state(kept["trainer"])
@@ -158,7 +198,7 @@ def _by_ppo(learning: Learning, work: Work) -> tuple[dict[str, Tensor], str, lis
 def _by_trl(learning: Learning, folder: Path, made: dict[str, Any], work: Work) -> tuple[dict[str, Tensor], str, list[Round]]:
     """As `_by_ppo`, without checkpoints: a killed run starts anew. The counts of pairs come to `made`."""
     # TRL takes seconds to import, and PPO does without.
-    from tasks.rlhf.dpo_kto import run_on_pairs
+    from tasks.rlhf.dpo_kto import run_dpo, run_kto
     from tasks.rlhf.rloo_grpo import run_on_groups
 
     settings, rounds = learning.guards.settings, list[Round]()
@@ -170,25 +210,13 @@ def _by_trl(learning: Learning, folder: Path, made: dict[str, Any], work: Work) 
     with work.progress(f"align: {name}", settings.updates + 1) as bar, TemporaryDirectory(dir=work.path) as scratch:
         learner = Learner(learning.participants, learning.guards, _recorder(rounds, learning.languages, tokenizer, work, bar))
         if settings.algorithm in FROM_PAIRS:
-            pairs, left_out = _token_pairs(folder, settings, tokenizer, work)
-            made |= {"pairs": len(pairs), "pairs_left_out": left_out}
-            return *run_on_pairs(learner, learning.prompts, pairs, scratch), rounds
+            found = training_examples(folder, settings.algorithm, tokenizer, _room(settings, work), work.log)
+            made |= {"pairs": len(found.pairs), "pairs_left_out": found.pairs_left_out}
+            if settings.algorithm == "dpo":
+                return *run_dpo(learner, learning.prompts, found.pairs, scratch), rounds
+            made |= {"feedback": len(found.feedback), "feedback_left_out": found.feedback_left_out}
+            return *run_kto(learner, learning.prompts, found.answers, scratch), rounds
         return *run_on_groups(learner, learning.prompts, scratch), rounds
-
-
-def _token_pairs(folder: Path, settings: PPOSettings, tokenizer: PreTrainedTokenizerBase, work: Work) -> tuple[list[TokenPair], int]:
-    """The training pairs of both halves, and how many were left out as too long."""
-    pairs = [pair for pair in load_preferences(folder, "train") if not pair.tie]
-    limit = _room(settings, work)
-    encoded = encode_pairs(tokenizer, pairs, limit)
-    if not encoded:
-        raise MigakiError(
-            f"none of {len(pairs)} preference pairs is at most {limit} tokens long (align.prompt_tokens + align.answer_tokens, and the model's context): "
-            f"raise them, or give pairs with --preferences"
-        )
-    if len(encoded) < len(pairs):
-        work.log(f"align: {len(pairs) - len(encoded)} of {len(pairs)} pairs are longer than {limit} tokens and left out")
-    return encoded, len(pairs) - len(encoded)
 
 
 def _recorder(
@@ -199,18 +227,19 @@ def _recorder(
     def on_round(figures: Round, experience: ScoredRound, rows: list[int]) -> None:
         rounds.append(figures)
         _record(figures, experience, [languages[row] for row in rows], tokenizer, work)
-        bar.advance(score=figures.score, kl=figures.kl)
+        shown: dict[str, Any] = {"kl": figures.kl} if figures.score is None else {"score": figures.score, "kl": figures.kl}
+        bar.advance(**shown)
 
     return on_round
 
 
-def _mean(rounds: list[Round]) -> float:
-    return sum(figures.score for figures in rounds) / len(rounds)
-
-
 def prompts_for(folder: Path, tokenizer: PreTrainedTokenizerBase, room: int, episodes: int) -> tuple[list[list[int]], list[str]]:
-    """What the policy is asked: the training prompts of preferences and instructions of at most `room` tokens, each once, and their languages."""
-    every: list[Instruction | Preference] = [*load_instructions(folder, "train"), *load_preferences(folder, "train")]
+    """What the policy is asked: the training prompts of instructions, preferences and feedback of at most `room` tokens, each once, and their languages."""
+    every: list[Instruction | Preference | Feedback] = [
+        *load_instructions(folder, "train"),
+        *load_preferences(folder, "train"),
+        *load_feedback(folder, "train"),
+    ]
     rows = {json.dumps(row.messages, ensure_ascii=False): row for row in every}
     asked = [(prompt, row.lang) for row in rows.values() if len(prompt := encode_prompt(tokenizer, row.messages)) <= room]
     if len(asked) < episodes:
@@ -237,9 +266,9 @@ def _record(figures: Round, experience: ScoredRound, languages: list[str], token
                 "prompt": decode(tokenizer, prompt),
                 "lang": lang,
                 "answer": decode(tokenizer, answer, skip_special_tokens=True),
-                "score": float(experience.scores[i]),
+                "score": None if figures.score is None else float(experience.scores[i]),
                 "kl": float(experience.kl[i]),
-                "reward": float(experience.rewards[i]),
+                "reward": None if figures.score is None else float(experience.rewards[i]),
                 "tokens": len(answer),
                 "finished": experience.finished[i],
             }

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.artifacts import ArtifactRef
 from storage.kinds import Accuracy, RewardModels, Scale
-from tasks.data.records import Preference, load_preferences
+from tasks.data.records import Preference, load_feedback, load_preferences
 from tasks.data.select import balanced
 from tasks.errors import MigakiError
 from tasks.inference.sampling import Answer, SamplingParams, sample
@@ -31,6 +31,7 @@ from tasks.rlhf.reward import (
 )
 from tasks.rlhf.roles import Roles, scalar_head
 from tasks.rlhf.settings import RewardSettings
+from tasks.rlhf.unpaired import Counts, require_pairs, unused
 from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
 from tasks.statistics import wilson_interval
@@ -41,9 +42,13 @@ def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work)
     """Train two reward models, each on its half of the pairs, on the tuned model's trunk.
 
     Raises:
-        MigakiError: one of them has fewer pairs than a batch.
+        MigakiError: one of them has fewer pairs than a batch, or the dataset has unpaired feedback alone.
     """
     folder = work.open(require(inputs, "dataset", "prepare"))
+    counts = Counts(len(load_preferences(folder, "train")), len(load_feedback(folder, "train")))
+    require_pairs("the stage reward", counts)
+    if passed_over := unused("the stage reward", counts):
+        work.log(f"reward: {passed_over}")
     tuned = require(inputs, "tuned", "tune")
     model, tokenizer = open_checked(work, tuned, settings.trunk, today=work.today(inputs))
     pairs = _halves(balanced(load_preferences(folder, "train"), settings.reward_max_pairs)[0], settings)

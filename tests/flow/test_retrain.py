@@ -1,11 +1,13 @@
 """The whole chain on a tiny model, through the command and a real Prefect engine: run, run again, change one thing, interrupt."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,7 +17,7 @@ from storage.catalog import Catalog
 from storage.home import Home
 from tests import ROOT
 from tests.helpers.command import environment, migaki, still_running
-from tests.helpers.small_project import SETTINGS, tiny_model
+from tests.helpers.small_project import SETTINGS, tiny_model, write_lines
 
 CHAIN = ["prepare", "tune", "reward", "align", "quantize", "index", "evaluate"]
 
@@ -57,6 +59,17 @@ def test_every_stage_runs_and_leaves_its_account(place):
         and "<svg" in page
         and "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
     )
+
+
+def test_prepare_by_itself_ends_with_what_came_of_each_file(small_project, tmp_path):
+    rows = small_project.files["instructions"][0]
+    other = write_lines(tmp_path / "other.jsonl", [json.loads(Path(rows).read_text(encoding="utf-8").splitlines()[0]), {"output": "So."}])
+    answer = migaki(tmp_path / "home", "prepare", "--instructions", rows, other, "--set", "prepare.max_malformed=0.5")
+    first, second = answer["files"]
+    assert (first["name"], first["read"], sum(first["kept"].values()), first["dropped"]) == ("i.jsonl", 80, 80, {})
+    assert (second["read"], second["kept"], second["dropped"]) == (2, {}, {"duplicate": 1, "malformed": 1})
+    assert first["turns"] == first["kept"]["train"] and "what came of the files" in answer["stderr"] and "other.jsonl" in answer["stderr"]
+    assert answer["artifact"]["meta"]["files"] == answer["files"]
 
 
 @pytest.mark.alone
@@ -174,3 +187,28 @@ def test_every_algorithm_goes_through_the_chain(place, algorithm):
     rounds = query("SELECT step, count(*) AS n FROM rollouts WHERE artifact_id = ? GROUP BY step ORDER BY step", [newest])
     assert rounds == [{"step": step, "n": SETTINGS["align"]["episodes"]} for step in range(1, SETTINGS["align"]["updates"] + 2)]
     assert not list((home / "objects").glob("*/*.tmp-*")) and "trl" not in answer["stderr"].lower()
+
+
+@pytest.mark.slow
+def test_kto_on_unpaired_feedback_goes_through_the_chain_without_reward_models(small_project, tmp_path):
+    pairs = [json.loads(line) for line in Path(small_project.files["preferences"][0]).read_text(encoding="utf-8").splitlines()]
+    rows = [
+        {"prompt": row["prompt"], "completion": row[side], "label": side == "chosen"} for row in pairs for side in ("chosen", "rejected")
+    ]
+    files = small_project.files | {"preferences": [write_lines(tmp_path / "feedback.jsonl", rows)]}
+    options, home = replace(small_project, files=files).options, tmp_path / "home"
+    refused = migaki(home, "retrain", *options, check=False)
+    assert "align.algorithm = ppo cannot learn from" in refused["message"] and "align.algorithm=kto" in refused["message"]
+    kto = ["--set", "align.algorithm=kto"]
+    assert [line["stage"] for line in migaki(home, "retrain", "--plan", *options, *kto)["stages"]] == [
+        one for one in CHAIN if one != "reward"
+    ]
+    answer = migaki(home, "retrain", *options, *kto)
+    assert [stage["stage"] for stage in answer["stages"]] == [stage for stage in CHAIN if stage != "reward"]
+    headline = next(stage for stage in answer["stages"] if stage["stage"] == "align")
+    assert "held out" in headline["label"] and answer["stages"][0]["status"] == "reused"
+    again = [option for option in options if option.startswith(("align.", "run."))]
+    alone = migaki(home, "align", "--model", small_project.model, *kto, *[part for option in again for part in ("--set", option)])
+    query = Catalog.of(Home(home)).query
+    assert query("SELECT status FROM runs WHERE flow = 'align' ORDER BY started DESC LIMIT 1") == [{"status": "reused"}]
+    assert not query("SELECT * FROM runs WHERE flow = 'reward'") and alone["artifact"]["id"] == headline["artifact_id"]

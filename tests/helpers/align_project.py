@@ -59,11 +59,7 @@ class AlignProject:
         speaker().save_pretrained(base)
         tiny_tokenizer().save_pretrained(base)
         self.context = Context(self.home, str(base), "", emit=lambda text, final: None, log=self.log.append)
-        with self.draft("dataset") as folder:
-            rows = [Instruction(f"i{i}", question(i), "yes", "en" if i % 2 else "ja", "t") for i in range(16)]
-            save(folder / "instructions/train.parquet", rows)
-            save(folder / "preferences/train.parquet", PAIRS)
-            self.dataset = self.commit(folder, {})
+        self.dataset = self.with_rows(preferences=PAIRS)
         with self.draft("adapter") as folder:
             roles = Roles(speaker(), 2)
             roles.add("default", 2, "attention", 0)
@@ -77,6 +73,15 @@ class AlignProject:
             (folder / FACTS).write_text(json.dumps({"layer": 2, "r": 2, "targets": "attention", "trunk": "float32"}))
             self.reward = self.commit(folder, {})
 
+    def with_rows(self, *, held_out: dict[str, list] | None = None, **kinds: list) -> ArtifactRef:
+        """A dataset of 16 instructions and of these records by kind."""
+        rows = [Instruction(f"i{i}", question(i), "yes", "en" if i % 2 else "ja", "t") for i in range(16)]
+        with self.draft("dataset") as folder:
+            for split, parts in (("train", {"instructions": rows} | kinds), ("eval", held_out or {})):
+                for kind, records in parts.items():
+                    save(folder / kind / f"{split}.parquet", records)
+            return self.commit(folder, {})
+
     def draft(self, kind: str):
         self.made += 1
         return ArtifactStore(self.home).draft(kind, f"{kind}{self.made:04}")
@@ -88,8 +93,8 @@ class AlignProject:
     def work(self, folder: Path) -> Work:
         return Work(STAGES["align"], folder, self.context, {"model": resolve(self.context.model, self.home)})
 
-    def align(self, **settings) -> ArtifactRef:
-        inputs = {"dataset": self.dataset, "tuned": self.tuned, "reward": self.reward}
+    def align(self, dataset: ArtifactRef | None = None, *, reward: bool = True, **settings) -> ArtifactRef:
+        inputs = {"dataset": dataset or self.dataset, "tuned": self.tuned} | ({"reward": self.reward} if reward else {})
         with self.draft("adapter") as folder:
             work = self.work(folder)
             record = function(STAGES["align"].body)(PPOSettings(**SMALL | FREE | settings), inputs, work)

@@ -12,7 +12,7 @@ import pytest
 from flows.catalogue.stages import STAGES
 from tasks.data.records import save
 from tasks.rlhf.guards import WINDOW, Guards
-from tasks.rlhf.settings import PPOSettings, RewardSettings
+from tasks.rlhf.settings import PPOSettings, RewardSettings, TrunkSettings
 from tasks.stages.spec import function
 from tasks.training.settings import TuneSettings
 from tests.helpers.align_project import FREE, PAIRS, SMALL, AlignProject
@@ -99,6 +99,8 @@ MEMORY = {"micro_batch", "reward_micro_pairs", "cache_mb"}
 DEEP = {"critic_fraction", "reward_model"}
 # Need a model without a template, and one with thoughts: shown in training/test_task.py.
 CHAT = {"template", "thinking"}
+# The reward models' facts decide about these where there are any: rlhf/test_unpaired.py shows them where there are none.
+TRUNK = set(TrunkSettings.model_fields)
 # Tiny random models neither refuse nor copy: what these do is shown on the guards themselves.
 GUARDED = {"distinct_limit": ("distinct_2", 0.7, 0.5), "refusal_limit": ("refused", 0.3, 0.5), "copy_limit": ("copied", 0.3, 0.5)}
 BASES = {
@@ -151,7 +153,7 @@ def rows(align_project: AlignProject, kind: str, split: str) -> list:
 
 
 def test_no_setting_is_left_out():
-    assert set(PPO) | set(GUARDED) | MEMORY | DEEP >= set(PPOSettings.model_fields) and set(PPO) <= set(PPOSettings.model_fields)
+    assert set(PPO) | set(GUARDED) | MEMORY | DEEP | TRUNK >= set(PPOSettings.model_fields) and set(PPO) <= set(PPOSettings.model_fields)
     assert set(REWARD) | MEMORY >= set(RewardSettings.model_fields) and set(REWARD) <= set(RewardSettings.model_fields)
     assert set(TUNE) | MEMORY | CHAT >= set(TuneSettings.model_fields) and set(TUNE) <= set(TuneSettings.model_fields)
 

@@ -67,3 +67,44 @@ def test_answers_that_are_compared():
     out = io.StringIO()
     show_comparison(Comparison([{"role": "user", "content": STRANGE}], (STRANGE, "b"), ("m1", "m2"), (0, 1)), 1, 1, out)
     assert out.getvalue().count(SHOWN) == 2 and "\x1b" not in out.getvalue()
+
+
+def account(**changed) -> dict:
+    return {
+        "name": "i.jsonl",
+        "kind": "instructions",
+        "read": 9,
+        "turns": 12,
+        "formats": {"messages": 6, "alpaca": 1},
+        "kept": {"train": 5, "eval": 1},
+        "dropped": {"malformed": 1, "near duplicate": 2},
+        "notes": {},
+        "unread": {},
+    } | changed
+
+
+def test_the_table_of_files_says_what_came_of_each(monkeypatch):
+    out = io.StringIO()
+    monkeypatch.setattr(show.console, "_file", out)
+    monkeypatch.setattr(show.console, "_width", 100)
+    files = [
+        account(notes={"empty system turns left out": 2}, unread={"id": 6, STRANGE: 1}),
+        account(name="東京支社お問い合わせ履歴_令和八年度下半期_最終版.csv", unread={f"column {i}": 1 for i in range(30)}, dropped={}),
+        account(name="p.jsonl", kind="preferences", formats={"unpaired": 6}, turns=0),
+    ]
+    assert show.file_table(files, "cut", ["7 %", "0 %", ""]) == {"files": files}
+    said = out.getvalue()
+    lines = [[cell.strip() for cell in line.strip("│").split("│")] for line in said.splitlines() if line.startswith("│")]
+    first = lines[: next(i for i, line in enumerate(lines) if line[0].startswith("東京"))]
+    assert (
+        [line[1] for line in first][:3] == ["instructions", "6 messages", "1 alpaca"]
+        and first[0][2:4] == ["9", "6"]
+        and first[0][-2:] == ["12", "7 %"]
+    )
+    assert " ".join(filter(None, (line[4] for line in first))) == "2 near duplicate 1 malformed" and "6 id" in [line[5] for line in first]
+    assert "and 22 more" in said and "i.jsonl: 2 rows: empty system turns left out" in said
+    assert not set(said) & set("\x1b\x9b\x07\u202e") and lines[-2][-2:] == ["", ""]
+
+
+def test_a_dataset_without_files_of_rows_has_no_table(printed):
+    assert show.file_table([]) == {"files": []} and printed() == ""

@@ -2,8 +2,11 @@
 
 import pytest
 
-from flows.running.parameters import STAGE_SETTINGS, RunParams, merge, parse_assignment, read_config
+from flows.running.parameters import STAGE_SETTINGS, RunParams, RunSettings, left_out, merge, parse_assignment, read_config
+from storage.kinds import Dataset
+from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
+from tasks.rlhf.settings import AlignSettings
 from tasks.training.settings import TuneSettings
 
 
@@ -56,3 +59,33 @@ def test_a_form_that_sends_everything_still_follows_the_profile():
     sent = TuneSettings.model_validate(TuneSettings().model_dump() | {"batch_size": 5})
     assert sent.with_profile("quick").model_dump() == TuneSettings.build("tune", {"batch_size": 5}, "quick").model_dump()
     assert sent.with_profile("standard") == sent
+
+
+PAIRS, THUMBS = {"preferences.train.en": 40, "preferences.eval.en": 5}, {"feedback.train.en": 9, "feedback.train.ja": 3}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "rows", "without"),
+    [
+        ("kto", THUMBS, {"reward"}),
+        ("kto", THUMBS | {"preferences.train.ja": 2}, {"reward"}),
+        ("kto", THUMBS | PAIRS, set()),
+        ("kto", PAIRS, set()),
+        ("kto", None, set()),  # nobody knows yet
+        ("ppo", THUMBS | PAIRS, set()),
+        ("dpo", None, set()),
+    ],
+)
+def test_reward_models_are_left_out_where_kto_has_hardly_a_pair(algorithm, rows, without):
+    dataset = None if rows is None else Dataset(rows=rows)
+    settings = PrepareSettings(preferences=["p.jsonl"], text=["t.txt"])
+    assert left_out(RunSettings(), settings, AlignSettings(algorithm=algorithm), dataset) == without
+    assert left_out(RunSettings(align=False), settings, AlignSettings(algorithm=algorithm), dataset) == {"reward", "align"}
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "rloo", "grpo", "dpo"])
+def test_feedback_that_the_algorithm_cannot_learn_from_is_told_before_anything_is_tuned(algorithm):
+    with pytest.raises(
+        MigakiError, match=rf"align.algorithm = {algorithm} cannot learn from 12 rows.*align.algorithm=kto.*run.align=false"
+    ):
+        left_out(RunSettings(), PrepareSettings(preferences=["p"]), AlignSettings(algorithm=algorithm), Dataset(rows=THUMBS))

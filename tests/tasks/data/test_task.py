@@ -9,6 +9,8 @@ import pytest
 
 from flows.catalogue.stages import STAGES
 from storage.home import Home
+from tasks.data.accounts import Account
+from tasks.data.accounts import lines as lines_of
 from tasks.data.records import load_documents, load_dropped, load_feedback, load_instructions, load_preferences, load_questions, load_text
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
@@ -145,6 +147,12 @@ def test_every_row_is_counted_at_its_own_file_though_files_share_a_name(tmp_path
     learnt = [row for row in load_instructions(run.path, "train")]
     assert sum(file["turns"] for file in files) == len(learnt) + sum(turn["role"] == "assistant" for row in learnt for turn in row.messages)
     assert sum(file["kept"].get("train", 0) for file in files[2:4]) == len(learnt)
+
+
+def test_what_is_said_of_files_names_them_only_where_names_may_be_said():
+    account = Account("給与表.csv", "instructions", Counter(alpaca=2), 3, unread=Counter(id=2), dropped=Counter(malformed=1))
+    assert list(lines_of([account], True)) == ["給与表.csv (instructions: alpaca), 3 rows: 1 malformed; nothing reads the fields id (2)"]
+    assert list(lines_of([account], False)) == ["file 1 (instructions: alpaca), 3 rows: 1 malformed; nothing reads the fields id (2)"]
 
 
 def test_unpaired_feedback_is_cleaned_and_split_as_pairs_are(tmp_path):

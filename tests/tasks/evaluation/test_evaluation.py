@@ -93,3 +93,10 @@ def test_report_says_whether_the_reward_models_can_be_believed_and_shows_the_ala
     page = build_report(Facts("r", datetime(2026, 1, 1), "quick", "keep", "unchanged", stages))
     assert "Calibration, first model" in page and "1.00 of 12" in page and "counts length" in page
     assert "reward hacking: &lt;b&gt;" in page
+
+
+def test_report_shows_how_a_policy_without_reward_models_went():
+    ending = "stopped at update 5: KL 9.10 over align.kl_limit = 8.0"
+    stages, curves = [Stage("align", "done", 1.0, {"ending": ending})], {"align.kl": [(1, 0.0), (2, 4.5)], "align.score": []}
+    page = build_report(Facts("r", datetime(2026, 1, 1), "quick", "keep", "unchanged", stages, curves))
+    assert ending in page and "RLHF: KL" in page and "Reward models" not in page

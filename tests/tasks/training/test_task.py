@@ -182,6 +182,8 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(training_project
     file.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(MigakiError, match=r"the tokenizer in 'base' has \d+ tokens and the model embeddings for"):
         training_project.run("tune", TUNE)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_what_is_kept_scores_as_what_was_trained(family, method, new_training_project, monkeypatch):
