@@ -102,6 +102,7 @@ def _row(model: nn.Module, ids: Sequence[int]) -> Tensor:
 
 
 def _differ(states: Tensor, others: Tensor, tolerance: float) -> bool:
+    others = others.to(states.device)
     return not float((states - others).abs().max()) <= tolerance * max(1.0, float(others.abs().max()))
 
 

@@ -1,4 +1,4 @@
-"""What RLHF is said to take is what it takes, on the bundled model."""
+"""What training and RLHF are said to take is what they take, on the bundled model."""
 
 import json
 import subprocess
@@ -12,6 +12,8 @@ from tasks.models.memory import MIB, model_of_shapes
 from tasks.models.reference import resolve
 from tasks.rlhf.estimate import estimate
 from tasks.rlhf.settings import AlignSettings
+from tasks.training import estimate as training
+from tasks.training.settings import TuneSettings
 from tests import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -53,6 +55,38 @@ def test_the_estimate_is_within_15_percent(change):
     settings = AlignSettings(**{"epochs": 1, "minibatches": 1} | change)
     said = estimate(model_of_shapes(folder), settings, PROMPT).total / MIB
     command = [sys.executable, "-c", ROUND, str(folder), json.dumps(settings.model_dump()), str(PROMPT)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    measured = float(done.stdout.split()[-1])
+    print(f"{change}: said {said:.0f} MiB, measured {measured:.0f} MiB")
+    assert said == pytest.approx(measured, rel=0.15)
+
+
+# The stage tune without its data: two steps, and the loss after; prints MiB.
+STEPS = r"""
+import json, re, sys
+from pathlib import Path
+from tasks.models.batching import Example
+from tasks.models.likelihood import score_examples
+from tasks.models.loader import load_model
+from tasks.training.loop import make_trainable, train
+from tasks.training.settings import TuneSettings
+
+settings = TuneSettings(**json.loads(sys.argv[2]))
+rows = [Example([1000 + (37 * row + 11 * i) % 40000 for i in range(settings.max_tokens)], 20) for row in range(16)]
+trainable = make_trainable(load_model(Path(sys.argv[1])), settings)
+train(trainable, rows, settings, lambda step, loss: None)
+score_examples(trainable.model, rows, final_states=trainable.final_states(rows, settings.cache_mb))
+print(int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
+"""
+
+
+@pytest.mark.parametrize("change", [{}, {"micro_batch": 8}, {"method": "full", "micro_batch": 2}])
+def test_the_estimate_of_tune_is_within_15_percent(change):
+    folder = resolve(BUNDLED_MODEL, Home.current()).path
+    settings = TuneSettings(**{"epochs": 1.0} | change)
+    said = training.estimate(model_of_shapes(folder), settings, settings.max_tokens, 16).total / MIB
+    command = [sys.executable, "-c", STEPS, str(folder), json.dumps(settings.model_dump())]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     measured = float(done.stdout.split()[-1])
