@@ -52,7 +52,7 @@ def parts_of(base: Path, trained: tuple[Path, Adapter | Model] | None, find: Fin
     if chain and (whole := chain[0][1].model):  # full fine-tuning or pre-training replaced the base
         start, chain = chain[0][0] / whole, chain[1:]
     tuned = next((adapter for _, adapter in reversed(chain) if adapter.template), None)
-    chosen = ChatChoice(tuned.template, bool(tuned.thinking)) if tuned and tuned.template else ChatChoice()
+    chosen = ChatChoice(tuned.template or DEFAULT, bool(tuned.thinking)) if tuned else ChatChoice()
     return Parts(start, tuple(adapter / "adapter" for adapter, _ in chain), chosen)
 
 

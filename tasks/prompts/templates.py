@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
 
-DEFAULT = "alpaca"
+DEFAULT, OWN = "alpaca", "own"
 _END = "{{ eos_token }}"
 _BEHIND = "{%- if not loop.last or add_generation_prompt %}{{ '\\n\\n' }}{% endif -%}"
 # Every answer ends with eos, the earlier ones too: that it stops there is learnt in each turn.
@@ -45,6 +45,7 @@ def settle(tokenizer: PreTrainedTokenizerBase, template: str = DEFAULT, thinking
     Raises:
         MigakiError: no template has that name.
     """
+    template = DEFAULT if template == OWN else template
     if template not in TEMPLATES:
         raise MigakiError(f"there is no chat template {template!r}; accepted: {', '.join(TEMPLATES)}")
     own = tokenizer.chat_template
@@ -57,9 +58,9 @@ def settle(tokenizer: PreTrainedTokenizerBase, template: str = DEFAULT, thinking
 
 
 def template_name(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The name of the template that a settled tokenizer was given, or "own"."""
+    """The name of the template that a settled tokenizer was given, or `OWN`."""
     text = str(tokenizer.chat_template).removeprefix(SETTLED).removeprefix("{{ bos_token }}")
-    return next((name for name, template in TEMPLATES.items() if text == template), "own")
+    return next((name for name, template in TEMPLATES.items() if text == template), OWN)
 
 
 def without_thoughts(tokenizer: PreTrainedTokenizerBase, template: str) -> str:

@@ -21,7 +21,7 @@ from tasks.models.memory import MIB, free_memory, model_of_shapes
 from tasks.models.trunk import input_embeddings, layer_count, split_layer
 from tasks.prompts.chat_format import chat_format
 from tasks.prompts.template import encode_prompt, end_id
-from tasks.prompts.templates import template_name
+from tasks.prompts.templates import OWN, template_name
 from tasks.training.estimate import estimate, longest_row
 from tasks.training.settings import TuneSettings
 
@@ -110,7 +110,7 @@ def _inspect_tokenizer(tokenizer: PreTrainedTokenizerBase, shapes: PreTrainedMod
                 "take the tokenizer that the model was made with, or resize the model's embeddings"
             )
     name, format = template_name(tokenizer), chat_format(tokenizer)
-    found.facts["template"] = name if name == "own" else f"none of its own: {name} (tune.template)"
+    found.facts["template"] = name if name == OWN else f"none of its own: {name} (tune.template)"
     found.facts |= {
         "system_turns": format.takes_system,
         "several_turns_in_a_row": format.takes_consecutive,

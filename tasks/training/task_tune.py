@@ -12,7 +12,7 @@ from tasks.data.select import balanced
 from tasks.errors import MigakiError
 from tasks.models.data_parallel import gather, world_size
 from tasks.models.opening import ChatChoice
-from tasks.prompts.templates import template_name
+from tasks.prompts.templates import OWN, template_name
 from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
 from tasks.training.estimate import longest_row
@@ -39,8 +39,9 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
         raise MigakiError("the dataset has no instruction rows to learn from: give some with --instructions")
     chat = ChatChoice(settings.template, settings.thinking)
     model, tokenizer = open_checked(work, start, chat=chat, today=work.today(inputs))
-    if (name := template_name(tokenizer)) != "own":
+    if (name := template_name(tokenizer)) != OWN:
         work.log(f"tune: the model has no chat template of its own; it learns the template {name!r} (tune.template)")
+        work.headline("chat template", None, name)
     limit, encoded = within_limit(settings, model, tokenizer, rows, work)
     held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), limit, settings.learn)
     report_lengths(encoded, limit, len(rows), work)
@@ -60,7 +61,7 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
         answer_tokens=encoded.answer_tokens,
         answer_tokens_cut=encoded.cut_tokens,
         max_tokens=limit.tokens,
-        template=settings.template,
+        template=name,
         thinking=settings.thinking,
         notes=dict(encoded.notes) or None,
     )

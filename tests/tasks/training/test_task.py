@@ -150,6 +150,7 @@ def test_the_template_that_was_tuned_to_is_that_of_all_later_stages(new_training
     project = new_training_project("gpt2", chat_template=False)
     tuned = project.run("tune", TUNE.model_copy(update={"template": "vicuna", "epochs": 1}))
     assert any("the template 'vicuna' (tune.template)" in line for line in project.log)
+    assert tuned.meta["template"] == "vicuna" and project.run("tune", TUNE.model_copy(update={"epochs": 1})).meta["template"] == "alpaca"
     release = project.run("quantize", QUANTIZE, aligned=tuned)
     work = project.work("tune", project.home.root, {})
     for ref in (tuned, release):
