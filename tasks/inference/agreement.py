@@ -1,6 +1,7 @@
 """Whether a model, opened as Migaki computes with it, gives what its own forward gives: run in parts, decoded from a cache, and packed.
 
-In float32 all ways must agree to 1e-4 nats. In fewer bits each way rounds in its own order, so they may be as far apart as the model's own
+In float32 all ways must agree to 1e-4 nats, or where a large model rounds by more than that, to twice what is between its own forward with its own
+cache and without. In fewer bits each way rounds in its own order, so they may be as far apart as the model's own
 forward in those bits is from the one in float32, and no farther; and the same model in float32 must agree as above.
 """
 
@@ -25,6 +26,7 @@ PROBE, DRAWN, SHORTER = 12, 3, 3  # tokens of the probe, those of them that come
 # cache and a whole forward of the bundled model. LLM.int8() rounds by what else is in the pass.
 UNMEASURED = {"bfloat16": 1.0, "nf4": 1.0, "int8": 4.0}
 FEWER_BITS = 0.05  # of the largest state: what rounding to them explains inside of a model
+OWN_TWICE = 2  # times the distance between a model's own two ways: what rounding explains of a third
 SPARE = 1.25  # memory for float32 weights and what comes on top
 
 
@@ -87,9 +89,26 @@ def examined(
     """
     original = _original(model, precision, exact, log)
     if original is not None:  # a slip of Migaki's own may be smaller than what fewer bits round, and shows here
-        _judged(original, _ways(original, ids, model_forward(original, ids), "float32"), TOLERANCE, "float32")
+        exactly = model_forward(original, ids)
+        ways = _ways(original, ids, exactly, "float32")
+        _judged(original, ways, _float32_limit(original, ids, exactly, ways), "float32")
     wanted = model_forward(model, ids)
-    return _judged(model, _ways(model, ids, wanted, precision), _limit(ids, wanted, precision, original), precision)
+    ways = _ways(model, ids, wanted, precision)
+    limit = _float32_limit(model, ids, wanted, ways) if precision == "float32" else _limit(ids, wanted, precision, original)
+    return _judged(model, ways, limit, precision)
+
+
+@torch.no_grad()
+def _float32_limit(model: PreTrainedModel, ids: Sequence[int], wanted: Forward, ways: Mapping[str, Agreement]) -> float:
+    """Nats that float32 explains. What the model's own two ways are apart is measured only where the usual is not enough."""
+    if all(one.distance <= TOLERANCE for one in ways.values()):
+        return TOLERANCE
+    half = len(ids) // 2
+    tokens = torch.tensor([list(ids)], device=model.device)
+    begun = model(input_ids=tokens[:, :half], use_cache=True)
+    ended = model(input_ids=tokens[:, half:], past_key_values=begun.past_key_values, use_cache=True)
+    own = torch.cat([logprobs_of(begun.logits[0]), logprobs_of(ended.logits[0])])
+    return max(TOLERANCE, OWN_TWICE * float((own - wanted.logprobs.to(own.device)).abs().max()))
 
 
 def _ways(model: PreTrainedModel, ids: Sequence[int], wanted: Forward, precision: str) -> dict[str, Agreement]:

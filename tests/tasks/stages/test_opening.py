@@ -12,6 +12,7 @@ from storage.home import Home
 from tasks.errors import MigakiError
 from tasks.inference import agreement as checks
 from tasks.inference.agreement import Verdict, cached_agreement, examined, packed, probe_ids
+from tasks.models.agreement import TOLERANCE, Agreement, model_forward
 from tasks.models.families import HeadScale
 from tasks.models.loader import load_model
 from tasks.models.opening import open_model
@@ -221,3 +222,21 @@ def test_a_verdict_that_is_there_costs_a_file(tmp_path):
     assert once(*arguments, lambda: Verdict({"a": 0.0}, 1e-4))
     assert not once(*arguments, lambda: pytest.fail("checked again"))
     assert once(home, "d" * 64, "float32", torch.device("cpu"), lambda: Verdict({"a": 0.0}, 1e-4))
+
+
+def test_float32_is_let_round_as_far_as_the_models_own_two_ways_are_apart(monkeypatch):
+    model = tiny_llama()
+    ids, wanted = list(range(2, 14)), model_forward(model, list(range(2, 14)))
+    near, far = Agreement(TOLERANCE / 2, None), Agreement(2 * TOLERANCE, 1)
+    assert checks._float32_limit(model, ids, wanted, {"a way": near}) == TOLERANCE
+    assert checks._float32_limit(model, ids, wanted, {"a way": near, "another": far}) == TOLERANCE
+    own = model.forward
+
+    def rounds(*arguments, past_key_values=None, **named):
+        out = own(*arguments, past_key_values=past_key_values, **named)
+        if past_key_values is not None:
+            out.logits[..., 0] += 1.0
+        return out
+
+    monkeypatch.setattr(model, "forward", rounds)
+    assert 0.1 < checks._float32_limit(model, ids, wanted, {"another": far}) < 2.1
