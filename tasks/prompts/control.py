@@ -15,7 +15,10 @@ from transformers import PreTrainedTokenizerBase
 
 HIDDEN, OPEN, CLOSE = "\ufdd0", "\ufdd1", "\ufdd2"  # noncharacters (Unicode 23.7): no text has them
 SHORTEST = 3  # characters of a control string; some tokenizers call a sign or a space special
-MARKUP = re.compile(r"[<\[\uff5c].*[>\]\uff5c]", re.DOTALL)  # added tokens that look like this are control tokens, whatever they are called
+MARKUP = re.compile(r"[<\[\uff5c].*[>\]\uff5c]", re.DOTALL)
+BORDER = re.compile(
+    r"[|\uff5c]|_of_|^.{0,2}(?:s|bos|eos|pad)\W+$"
+)  # in markup of control tokens, and of nothing that is a text (Gemma has a token for <h1>)
 # What a model says itself: the borders of thoughts and calls in an answer are its own words, not an end of the message.
 SPOKEN = re.compile(r"[<\[|]*/?\s*(?:think|thought|tool|function|reason)", re.IGNORECASE)
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # what unknown characters come to (SentencePiece's byte fallback)
@@ -28,7 +31,8 @@ class Controls:
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         self.tokenizer = tokenizer
         found = {str(token.content): (i, bool(token.special)) for i, token in tokenizer.added_tokens_decoder.items()}
-        self.ids_of = {text: i for text, (i, special) in found.items() if _is_control(text, special)}
+        written = str(tokenizer.chat_template or "")
+        self.ids_of = {text: i for text, (i, special) in found.items() if _is_control(text, special, written)}
         spoken = {text for text in self.ids_of if SPOKEN.match(text) and not found[text][1]}
         self._strings = [*sorted(self.ids_of, key=len, reverse=True), HIDDEN, OPEN, CLOSE]
         self._numbers = {text: number for number, text in enumerate(self._strings)}
@@ -90,8 +94,13 @@ class Controls:
         return aliased, {i: self.ids_of[text] for text, name in names.items() if (i := aliased.token_to_id(name)) is not None}
 
 
-def _is_control(text: str, special: bool) -> bool:
-    return bool(text.strip()) and not BYTE.fullmatch(text) and ((special and len(text) >= SHORTEST) or bool(MARKUP.fullmatch(text)))
+def _is_control(text: str, special: bool, template: str) -> bool:
+    """Special tokens, and those that are not called so but look like it, or that the template writes."""
+    if not text.strip() or BYTE.fullmatch(text):
+        return False
+    if special:
+        return len(text) >= SHORTEST
+    return bool(MARKUP.fullmatch(text)) and bool(BORDER.search(text) or SPOKEN.match(text) or text in template)
 
 
 def _any_of(strings: list[str]) -> re.Pattern[str]:

@@ -112,3 +112,12 @@ def test_a_tokenizer_that_cannot_be_copied_is_fed_in_pieces(monkeypatch):
     pieces = controls.encode(f"<|im_start|>{hidden}<|im_end|>")
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert pieces.count(end) == whole.count(end) == 1 and decode(tokenizer, pieces) == decode(tokenizer, whole)
+
+
+def test_a_tag_of_html_that_is_a_token_stays_one():
+    tokenizer = trained("bytes", TEXTS, TEMPLATES["gemma"], 700)
+    tokenizer.add_tokens(["<h1>", "<turn_start>", "<|later|>"])  # none of them special, as with some of Gemma's
+    tokenizer.chat_template = TEMPLATES["gemma"] + "{#- <turn_start> -#}"
+    heading, start, later = (tokenizer.convert_tokens_to_ids(text) for text in ("<h1>", "<turn_start>", "<|later|>"))
+    ids = encode_prompt(settle(tokenizer), [user("a <h1> b <turn_start> <|later|>")])
+    assert heading in ids and start not in ids and later not in ids
