@@ -20,7 +20,7 @@ from tasks.inference.rows import Row, next_tokens, scored_logprob
 from tasks.models.trunk import decoder
 
 NEAR = 2048  # tokens before a part of a prompt that cost as much attention again as the part itself, roughly (135M parameters on a CPU)
-STEP_SECONDS = 0.8  # that a part of a prompt may take while others wait for their next token
+STEP_SECONDS = 0.5  # that a part of a prompt may take while others wait for their next token
 LEAST = 64  # tokens that it has all the same: smaller products are no faster
 PATIENCE = 1 / 200  # seconds that a row waits longer for each token it has left to prefill: short prompts first, but nobody starves
 
@@ -149,7 +149,7 @@ class ContinuousBatch:
         if alone:
             return self.limits.chunk
         most = self.limits.chunk if not self._pace else min(self.limits.chunk, max(LEAST, int(STEP_SECONDS / self._pace)))
-        return max(1, most // (1 + row.cached // NEAR))
+        return max(1, int(most / (1 + row.cached / NEAR)))
 
     def _decode(self, decoding: list[int]) -> list[tuple[Row, int]]:
         """Lines between those that decode go through with padding: the cache is read without a copy."""
