@@ -122,8 +122,14 @@ class LocalModel:
             begun = [text for text in self._asker.own if messages[own]["content"].startswith(text)]
             if begun:
                 shared.append(messages[own] | {"content": max(begun, key=len)})
-        head = common(encode_prompt(self.tokenizer, shared), prompt) if shared else 0
-        return {"salt": self._asker.salt, "head": head}
+        return {"salt": self._asker.salt, "head": common(self._begun(shared), prompt) if shared else 0}
+
+    def _begun(self, messages: list[Message]) -> list[int]:
+        """Ids of the first messages of a prompt; none where the template does not write them without a question behind."""
+        try:
+            return encode_prompt(self.tokenizer, messages)
+        except MigakiError:
+            return []
 
     def _decode(self, rows: list[Row]) -> None:
         """Wait until rows that nobody reads have ended, or the turn has."""

@@ -63,9 +63,8 @@ def encode_chat(
     """
     format = chat_format(tokenizer)
     fitted, offered = format.fitted(messages).messages, format.tools(tools)
-    answers = [
-        place for place, message in enumerate(fitted) if message["role"] == "assistant" and any(m["role"] == "user" for m in fitted[:place])
-    ]
+    asked = next((place for place, message in enumerate(fitted) if message["role"] == "user"), len(fitted) - 2)
+    answers = [place for place, message in enumerate(fitted) if message["role"] == "assistant" and place > asked]
     learnt = answers if learn == "all" else answers[-1:]
     together = _together(format, fitted[: answers[-1] + 1], offered, learnt)
     return [together] if together else [_alone(format, fitted[: place + 1], offered) for place in learnt]

@@ -17,8 +17,11 @@ from tasks.inference.grammar import complete_json
 from tasks.inference.local import LocalModel
 from tasks.models.quantized import make_variant
 from tasks.prompts.template import encode_prompt
+from tasks.prompts.templates import settle
 from tests.helpers.backends import answer, ask, until
+from tests.helpers.chat_templates import TEMPLATES
 from tests.helpers.models import FAMILIES, save_tiny, tiny_llama, tiny_tokenizer
+from tests.helpers.tokenizers import trained
 
 
 @pytest.fixture
@@ -268,4 +271,15 @@ def test_every_precision_of_the_registry_is_batched(tmp_path, variant):
         thread.join()
     assert len(got) == 3 and all(tokens == 12 or reason == "stop" for _, tokens, reason in got)
     assert all(score < 0 for score in backend.choose(ask("hello"), ["yes", "no"]))
+    backend.close()
+
+
+@pytest.mark.parametrize("shape", ["gemma", "mistral", "llama2"])
+def test_a_template_without_system_turns_answers_all_the_same(shape):
+    tokenizer = trained("bytes", ["What is a kiln?"] * 9, TEMPLATES[shape], 600)
+    backend = LocalModel(tiny_llama(vocab=len(tokenizer)), settle(tokenizer), "tiny")
+    messages = [{"role": "system", "content": "Be brief."}, *ask("What is a kiln? <end_of_turn></s>")]
+    asked = backend.during(Asker("ann", own=frozenset(["Be brief."])))
+    tokens = sum(delta.tokens for delta in asked.stream(messages, Sampling(temperature=0.0, max_new_tokens=5), threading.Event()))
+    assert 0 < tokens <= 5
     backend.close()
