@@ -133,7 +133,7 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
     if name == "retrain":
         return run_table(home, answer)
-    return stage_lines(home, name, answer)
+    return stage_lines(home, name, answer, params)
 
 
 def out_of_space(command: str, error: BaseException) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from tasks.models.catalogue import CATALOGUE, weight_memory
 from tasks.shown import shown
 
 if TYPE_CHECKING:
+    from flows.running.parameters import RunParams
     from flows.running.plan import PlanLine
 
 
@@ -96,14 +97,19 @@ def run_table(home: Home, run_id: str) -> dict[str, Any]:
     return {"run_id": run_id, "seconds": run.seconds, "stages": stages, "report": str(report), **decided}
 
 
-def stage_lines(home: Home, name: str, answer: str) -> dict[str, Any]:
+def stage_lines(home: Home, name: str, answer: str, params: "RunParams") -> dict[str, Any]:
     """What one stage came to."""
     if name == "promote":
         console.print(f"promote: {answer}")
         return {"decision": answer}
     ref = ArtifactStore(home).get(answer)
     record = RECORDS[ref.kind].of(ref.meta, ref.id)
-    files = file_table(record.files or []) if isinstance(record, Dataset) else {}
+    files: dict[str, Any] = {}
+    if isinstance(record, Dataset):
+        from flows.commands.cut import COLUMN, cut_shares  # with transformers
+
+        cells = cut_shares(home, params, ArtifactStore(home).path(ref), record.files or [], record.today)
+        files = file_table(record.files or [], COLUMN if any(cells) else "", cells)
     for line in record.headlines or ():
         console.print(f"{line.label}: {number(line.before)} -> {number(line.after)}")
     console.print(f"{ref.kind} {ref.id[:12]}")
@@ -128,6 +134,8 @@ def file_table(files: list[dict[str, Any]], column: str = "", cells: Sequence[st
         right=(*accounts.NUMBERS, *more),
         ruled=True,
     )
+    if column:
+        files = [file | {column.replace(" ", "_"): cell} for file, cell in zip(files, cells, strict=True)]
     for line in accounts.notes(files):
         console.print(line)
     return {"files": files}

@@ -84,9 +84,11 @@ def open_model(
     return model, tokenizer
 
 
-def open_tokenizer(base: Path, trained: tuple[Path, Adapter | Model] | None, find: FindAdapter, today: str = "") -> PreTrainedTokenizerBase:
+def open_tokenizer(
+    base: Path, trained: tuple[Path, Adapter | Model] | None, find: FindAdapter, today: str = "", chat: ChatChoice | None = None
+) -> PreTrainedTokenizerBase:
     """The tokenizer alone, as `open_model` gives it."""
-    return _tokenizer(parts_of(base, trained, find), None, today)
+    return _tokenizer(parts_of(base, trained, find), chat, today)
 
 
 def _tokenizer(parts: Parts, chat: ChatChoice | None, today: str) -> PreTrainedTokenizerBase:

@@ -47,12 +47,17 @@ class Limit:
 
 
 def encode_instructions(
-    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Instruction], limit: Limit, learn: Literal["all", "last"] = "all"
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Instruction],
+    limit: Limit,
+    learn: Literal["all", "last"] = "all",
+    strict: bool = True,
 ) -> Encoded:
     """Rows as examples within the limit; a row that keeps nothing of its answers is left out.
 
     Raises:
-        MigakiError: the limit leaves no answer at all; training would then run to its end and learn nothing. Or the template refuses every row.
+        MigakiError: the limit leaves no answer at all, and `strict`: training would then run to its end and learn nothing. Or the template refuses
+            every row.
     """
     encoded, format, refused, shortest = Encoded(), chat_format(tokenizer), "", 0
     for row in rows:
@@ -79,7 +84,7 @@ def encode_instructions(
             shortest = min(shortest or first, first)
         else:
             encoded.shortened += bool(cut)
-    if rows and not encoded.examples:
+    if rows and not encoded.examples and strict:
         if not shortest:
             raise MigakiError(f"no row can be learnt: {refused}")
         raise MigakiError(

@@ -92,7 +92,10 @@ def test_the_table_of_files_says_what_came_of_each(monkeypatch):
         account(name="東京支社お問い合わせ履歴_令和八年度下半期_最終版.csv", unread={f"column {i}": 1 for i in range(30)}, dropped={}),
         account(name="p.jsonl", kind="preferences", formats={"unpaired": 6}, turns=0),
     ]
-    assert show.file_table(files, "cut", ["7 %", "0 %", ""]) == {"files": files}
+    cells = ["7 %", "0 %", ""]
+    assert show.file_table(files, "tokens cut", cells) == {
+        "files": [file | {"tokens_cut": cell} for file, cell in zip(files, cells, strict=True)]
+    }
     said = out.getvalue()
     lines = [[cell.strip() for cell in line.strip("│").split("│")] for line in said.splitlines() if line.startswith("│")]
     first = lines[: next(i for i, line in enumerate(lines) if line[0].startswith("東京"))]
