@@ -35,7 +35,8 @@ TEMPLATES = {
     + "{%- else %}{{ '<|im_end|>' }}{%- endif %}{{ '\\n' }}"
     + "{%- endfor -%}{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif -%}",
 }
-SETTLED = "{#- migaki: settled -#}"  # begins a template that was told already; comments are never written
+# Begins a template that was told already, and writes nothing. An expression: blocks and comments would take a newline behind them along.
+SETTLED = "{{ 'migaki: settled'[:0] }}"
 NOW = re.compile(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)")
 
 
@@ -66,7 +67,7 @@ def template_name(tokenizer: PreTrainedTokenizerBase) -> str:
 def without_thoughts(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
     """The template with its own switch turned off (`enable_thinking`); where it opens a thought all the same, that is closed at once."""
     if "enable_thinking" in template:
-        template = "{%- set enable_thinking = false -%}" + template
+        template = "{% set enable_thinking = false %}{{ '' }}" + template
     if "<think>" in template:
         asked = [{"role": "user", "content": "?"}]
         prompt = str(tokenizer.apply_chat_template(asked, chat_template=template, tokenize=False, add_generation_prompt=True))

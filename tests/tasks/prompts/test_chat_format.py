@@ -116,6 +116,14 @@ def test_what_was_settled_stays_so_when_the_tokenizer_is_saved_and_opened_again(
         assert again.chat_template == tokenizer.chat_template
 
 
+def test_what_a_template_begins_and_ends_with_stays(tmp_path):
+    own = "\n  {% for m in messages %}{{ m['content'] + eos_token }}{% endfor %}{# enable_thinking #}\n\n"
+    tokenizer = trained("bytes", TEXTS, own)
+    before = tokenizer.apply_chat_template([USER], tokenize=False)
+    settle(tokenizer)
+    assert tokenizer.chat_template != own and prompt_text(tokenizer, [USER]) == before
+
+
 def test_calls_are_written_as_the_template_writes_them_and_results_are_not_learnt():
     tokenizer = tokenizer_of("qwen2.5")
     chat = [USER, CALLING, RESULT, {"role": "assistant", "content": "On shelf 7."}]
