@@ -1,0 +1,351 @@
+"""Takes a tiny random model of a family from its own folder through tune, reward, align and quantize to chat, and holds every step against
+transformers' own forward: what is compared here runs none of Migaki's code on the other side."""
+
+import math
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from flows.serving.engine import load
+from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.kinds import Model
+from tasks.chatbot.settings import ChatSettings
+from tasks.data.records import Instruction, Preference, load_instructions, save
+from tasks.errors import MigakiError
+from tasks.inference.backend import Sampling
+from tasks.inference.local import LocalModel
+from tasks.inference.request import Request
+from tasks.inference.rows import Row
+from tasks.inference.sampling import SamplingParams, sample
+from tasks.models.loader import load_model, load_tokenizer
+from tasks.models.opening import open_model
+from tasks.prompts.template import encode_chat, encode_prompt, stop_ids
+from tasks.quantization.settings import QuantizeSettings
+from tasks.rlhf.settings import PPOSettings, RewardSettings
+from tasks.text.messages import Message
+from tasks.training.settings import TuneSettings
+from tests.helpers.align_project import FREE, SMALL
+from tests.helpers.chat_templates import TEMPLATES
+from tests.helpers.heads import SETTINGS, tiny_of
+from tests.helpers.tokenizers import trained
+from tests.helpers.training_project import TrainingProject
+
+TOLERANCE = 1e-4  # nats a token
+MARGIN = 1e-3  # between the two largest logits: closer ones are a tie, which rounding decides
+NEW_TOKENS = 16
+STAGES = ("tune", "align", "quantize", "chat")
+
+
+@dataclass(frozen=True)
+class Family:
+    """A `model_type` of transformers, what its tokenizers are like, and the chat template that its models come with; "" is none."""
+
+    kind: str
+    template: str = ""
+    tokenizer: str = "bytes"
+    named: str = "alpaca"  # the template that tuning teaches a model without one
+
+    def settings(self) -> dict[str, Any]:
+        """Of a model that is 64 wide, as quantization to 4 bits wants it."""
+        chosen = {"hidden_size": 64, "intermediate_size": 128, "max_position_embeddings": 512} | SETTINGS[self.kind]
+        wider = {"head_dim": 16, "ffn_dim": 128, "word_embed_proj_dim": 64, "moe_intermediate_size": 64}
+        return {name: wider[name] if name in wider else value for name, value in chosen.items()}
+
+
+FAMILIES = {
+    "Llama": Family("llama", "llama3"),
+    "Qwen 2": Family("qwen2", "qwen2.5"),
+    "Qwen 3": Family("qwen3", "qwen3"),
+    "Mistral": Family("mistral", "mistral", "metaspace"),
+    "Gemma": Family("gemma", "gemma", "metaspace"),
+    "Gemma 2": Family("gemma2", "gemma", "metaspace"),
+    "Gemma 3": Family("gemma3_text", "gemma", "metaspace"),
+    "Phi-2": Family("phi"),
+    "Phi-3": Family("phi3", "phi3", "metaspace"),
+    "GPT-2": Family("gpt2"),
+    "GPT-NeoX": Family("gpt_neox", named="vicuna"),
+    "Falcon": Family("falcon", named="chatml"),
+    "OPT": Family("opt"),
+    "Cohere": Family("cohere", "command-r"),
+    "Granite": Family("granite", "chatml"),
+    "OLMo 2": Family("olmo2", "zephyr"),
+    "StableLM": Family("stablelm", "zephyr"),
+    "SmolLM3": Family("smollm3", "smollm2"),
+    "Mixtral": Family("mixtral", "llama2", "metaspace"),
+    "Qwen 3 MoE": Family("qwen3_moe", "qwen3"),
+    "Starcoder 2": Family("starcoder2"),
+    "Bloom": Family("bloom"),
+}
+
+
+@dataclass
+class Walk:
+    """How far a family came. Distances are nats a token, by what was compared; `stages` has a word about each that was passed."""
+
+    family: str
+    distances: dict[str, float] = field(default_factory=dict)
+    greedy: dict[str, tuple[int, int]] = field(default_factory=dict)  # (tokens equal, tokens compared), by way of decoding
+    rounded: float | None = None  # nats a token between a quantized release alone and in the stage's batches
+    stages: dict[str, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)  # first sentences of `MigakiError`s
+    faults: list[str] = field(default_factory=list)  # any other errors
+    seconds: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether it passed every stage."""
+        return all(stage in self.stages for stage in STAGES)
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing that was compared differs, and whatever is missing was refused with a reason."""
+        near = all(distance <= TOLERANCE for distance in self.distances.values())
+        equal = all(same == compared > 0 for same, compared in self.greedy.values())
+        return near and equal and bool(self.distances) and not self.faults and (self.whole or bool(self.refused))
+
+
+EN = ["What is a token?", "Why mask the prompt?", "What does a rank do?", "Name a scale.", "Who pads?", "When to stop?"]
+JA = ["トークンとは何ですか。", "なぜ隠すのですか。", "階数は何をしますか。", "尺度を一つ。", "誰が詰めますか。", "いつ止めますか。"]
+ANSWERS = {"en": "It is a piece of text.", "ja": "文の一部です。"}
+TURNS: list[Message] = [
+    {"role": "user", "content": "Who wrote 雪国?"},
+    {"role": "assistant", "content": "Kawabata did."},
+    {"role": "user", "content": "いつですか。"},
+]
+
+
+def instructions() -> list[Instruction]:
+    """In two languages, each third a conversation of several turns."""
+    rows = []
+    for lang, questions in (("en", EN), ("ja", JA)):
+        for i, question in enumerate(questions):
+            before = TURNS[:2] if i % 3 == 0 else []
+            rows.append(Instruction(f"{lang}{i}", [*before, {"role": "user", "content": question}], ANSWERS[lang], lang, "test"))
+    return rows
+
+
+def preferences() -> list[Preference]:
+    return [
+        Preference(f"p{i}", [{"role": "user", "content": question}], "Yes. " * (1 + i % 3), "No!", "en" if i < 6 else "ja", "test", half=i % 2)
+        for i, question in enumerate(EN + JA)
+    ]
+
+
+def save_family(family: Family, folder: Path) -> Path:
+    """A tiny random model with a tokenizer trained on the rows, as a user would have them."""
+    texts = [message["content"] for row in instructions() for message in row.chat]
+    tokenizer = trained(family.tokenizer, texts, TEMPLATES[family.template] if family.template else None, 700)
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.eos_token_id}
+    vocabulary = -(-len(tokenizer) // 64) * 64  # more than there are tokens, as it often is
+    tiny_of(family.kind, **{**family.settings(), **ends, "vocab_size": vocabulary}).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def plain(folder: Path) -> PreTrainedModel:
+    """As transformers opens it."""
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+    return model.eval()
+
+
+@torch.no_grad()
+def own_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Instruction]) -> float:
+    """Nats a token over the rows' answers: the `loss` of the model's own forward, each sequence alone and without padding."""
+    nll, tokens = 0.0, 0
+    for encoded in (encoded for row in rows for encoded in encode_chat(tokenizer, row.chat)):
+        ids = torch.tensor([encoded.ids])
+        labels = torch.full_like(ids, -100)
+        for start, stop in encoded.answers:
+            labels[0, start:stop] = ids[0, start:stop]
+        learnt = int((labels != -100).sum())
+        nll, tokens = nll + float(model(input_ids=ids, labels=labels, use_cache=False).loss) * learnt, tokens + learnt
+    return nll / tokens
+
+
+@torch.no_grad()
+def own_greedy(model: PreTrainedModel, prompt: Sequence[int], ends: set[int]) -> tuple[list[int], int]:
+    """The likeliest tokens, each from a forward over all before it, and how many come before the first tie."""
+    ids, clear = list(prompt), None
+    for step in range(NEW_TOKENS):
+        two = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].float().topk(2)
+        if clear is None and float(two.values[0] - two.values[1]) < MARGIN:
+            clear = step
+        ids.append(int(two.indices[0]))
+        if ids[-1] in ends:
+            break
+    said = ids[len(prompt) :]
+    return said, len(said) if clear is None else clear
+
+
+def equal_tokens(said: Sequence[Sequence[int]], wanted: Sequence[tuple[list[int], int]]) -> tuple[int, int]:
+    """(tokens equal up to the first difference, tokens compared up to the first tie)."""
+    same = compared = 0
+    for ids, (own, clear) in zip(said, wanted, strict=True):
+        pairs = [i < len(ids) and ids[i] == own[i] for i in range(clear)]
+        same, compared = same + (pairs.index(False) if False in pairs else clear), compared + clear
+    return same, compared
+
+
+def answered(backend: LocalModel, chats: Sequence[list[Message]]) -> list[list[int]]:
+    """Tokens of the likeliest answers, asked for at the same time.
+
+    Raises:
+        MigakiError: there is none, or it is no text.
+    """
+    sampling, rows = Sampling(max_new_tokens=NEW_TOKENS, temperature=0.0, no_repeat_ngram=0), dict[tuple[int, ...], Row]()
+    for lane in (backend._decoding, backend._unbatched):  # the one place where tokens are not text yet
+
+        def noted(request: Request, submit: Any = lane.submit) -> None:
+            rows[tuple(request.row.prompt)] = request.row
+            submit(request)
+
+        lane.submit = noted  # type: ignore[method-assign]
+
+    def ask(chat: list[Message]) -> int:
+        return sum(delta.tokens for delta in backend.stream(chat, sampling, threading.Event()))
+
+    with ThreadPoolExecutor(len(chats)) as pool:
+        counts = list(pool.map(ask, chats))
+    said = [rows[tuple(encode_prompt(backend.tokenizer, chat))].answer for chat in chats]
+    if [len(ids) for ids in said] != counts or not all(counts):
+        raise AssertionError(f"answers of {[len(ids) for ids in said]} tokens were told as {counts}")
+    return said
+
+
+CHATS: list[list[Message]] = [[{"role": "user", "content": EN[0]}], [{"role": "user", "content": JA[0]}], TURNS]
+PAIRS = {"reward_batch_pairs": 2, "reward_epochs": 1.0, "reward_normalise_prompts": 4, "reward_answer_tokens": 6, "reward_lora_r": 4}
+
+
+class FamilyWalk:
+    """One family on its way through the stages, in a home of its own."""
+
+    def __init__(self, name: str, root: Path):
+        self.family, self.walk = FAMILIES[name], Walk(name)
+        self.project = TrainingProject(root, base=save_family(self.family, root / "base"))
+        rows = instructions()
+        with ArtifactStore(self.project.home).draft("dataset", "e" * 64) as folder:
+            for split, kept in (("train", rows[1::2]), ("eval", rows[0::2])):
+                save(folder / f"instructions/{split}.parquet", kept)
+                save(folder / f"preferences/{split}.parquet", preferences())
+            self.dataset = self.project.dataset = self.project.commit(folder, {})
+        self.rows = load_instructions(self.project.folder(self.dataset), "eval")
+
+    def run(self) -> Walk:
+        """All steps, to the first that fails but for the reward models: quantize takes what tune made too."""
+        started = time.perf_counter()
+        self.step(self.losses)
+        tuned = self.step(self.tune)
+        trained = self.step(self.align, tuned) if tuned else None
+        released = self.step(self.quantize, trained or tuned) if tuned else None
+        if released:
+            self.step(self.chat, released)
+        self.walk.seconds = time.perf_counter() - started
+        return self.walk
+
+    def step(self, body: Callable[..., ArtifactRef | None], *arguments: ArtifactRef) -> ArtifactRef | None:
+        try:
+            return body(*arguments)
+        except MigakiError as error:
+            self.walk.refused.append(f"{body.__name__}: {first_sentence(error)}")
+        except Exception as error:
+            self.walk.faults.append(f"{body.__name__}: {type(error).__name__}: {first_sentence(error)}")
+        return None
+
+    def losses(self) -> None:
+        """The base model's greedy tokens, by batched sampling and as chat decodes them; its loss is told by `tune`."""
+        folder = self.project.work("tune", self.project.home.root, {}).model.path
+        self.decode_alike("base", folder)
+
+    def decode_alike(self, name: str, folder: Path) -> None:
+        model, tokenizer, own = load_model(folder), load_tokenizer(folder, self.family.named), plain(folder)
+        prompts, ends = [encode_prompt(tokenizer, chat) for chat in CHATS], stop_ids(model, tokenizer)
+        wanted = [own_greedy(own, prompt, ends) for prompt in prompts]
+        sampled = sample(model, prompts, SamplingParams(NEW_TOKENS, ends, temperature=0.0))
+        self.walk.greedy[f"{name}, sampling"] = equal_tokens([answer.ids for answer in sampled], wanted)
+        backend = LocalModel(model, tokenizer, name)
+        try:
+            said = answered(backend, CHATS)
+        finally:
+            backend.close()
+        self.walk.greedy[f"{name}, {'chat' if backend.batched else 'chat one by one'}"] = equal_tokens(said, wanted)
+        if name == "released":
+            generated = [own.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=NEW_TOKENS)[0] for prompt in prompts]
+            ids = [answer[len(prompt) :].tolist() for answer, prompt in zip(generated, prompts, strict=True)]
+            self.walk.greedy["released, generate"] = equal_tokens(said, [(own, own_greedy_length(own, one)) for own, one in zip(ids, wanted, strict=True)])
+
+    def tune(self) -> ArtifactRef:
+        settings = TuneSettings(top_fraction=0.5, lora_r=4, epochs=4, learning_rate=1e-2, batch_size=4, template=self.family.named)
+        tuned = self.project.run("tune", settings)
+        metrics = self.project.metrics(tuned)
+        start = self.project.work("tune", self.project.home.root, {}).model.path
+        self.hold("before", plain(start), load_tokenizer(start, self.family.named), metrics)
+        self.hold("after", *self.opened(tuned), metrics)
+        before, after = (metrics[f"tune.loss_per_token_{when}.en"][0] for when in ("before", "after"))
+        self.walk.stages["tune"] = f"{before:.2f} to {after:.2f}"
+        return tuned
+
+    def hold(self, when: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, metrics: dict[str, list[float]]) -> None:
+        """What `tune` said of the held-out rows of each language, against the model's own forward."""
+        self.walk.distances[f"tune {when}"] = max(
+            abs(own_loss(model, tokenizer, [row for row in self.rows if row.lang == lang]) - metrics[f"tune.loss_per_token_{when}.{lang}"][0])
+            for lang in ANSWERS
+        )
+
+    def opened(self, ref: ArtifactRef) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """As later stages open it."""
+        work = self.project.work("align", self.project.home.root, {})
+        return open_model(work.model.path, work.trained(ref), work.adapter)
+
+    def align(self, tuned: ArtifactRef) -> ArtifactRef:
+        judged = self.project.run("reward", RewardSettings(**PAIRS), tuned=tuned)
+        aligned = self.project.run("align", PPOSettings(**SMALL | FREE), tuned=tuned, reward=judged)
+        self.walk.stages["align"] = "ppo"
+        return aligned
+
+    def quantize(self, trained: ArtifactRef) -> ArtifactRef:
+        """Its loss of fp32 is held against the chain of adapters as opened, and against what it wrote as transformers opens it."""
+        released = self.project.run("quantize", QuantizeSettings(pick="int8", keep_all=True), aligned=trained)
+        record, folder = Model.of(released.meta), self.project.folder(released)
+        said = {variant.variant: math.log(variant.perplexity) for variant in record.variants or []}
+        model, tokenizer = self.opened(trained)
+        self.walk.distances["trained"] = abs(own_loss(model, tokenizer, self.rows) - said["fp32"])
+        written = folder / ("model" if record.precision == "fp32" else "variants/fp32")
+        self.walk.distances["released"] = abs(own_loss(plain(written), tokenizer, self.rows) - said["fp32"])
+        if record.precision != "fp32":
+            picked = load_model(folder / "model")
+            self.walk.rounded = abs(own_loss(picked, tokenizer, self.rows) - said[record.precision])
+        self.decode_alike("released", written)
+        passed = "; ".join(record.passed_over or [])
+        self.walk.stages["quantize"] = record.precision + (f" ({passed})" if passed else "")
+        return released
+
+    def chat(self, released: ArtifactRef) -> None:
+        """The very release, opened as chat opens it, answers in two languages."""
+        backend = load(ArtifactStore(self.project.home), released, ChatSettings(device="cpu", dtype="float32"))[0]
+        try:
+            said = answered(backend, CHATS[:2])
+        finally:
+            backend.close()
+        self.walk.stages["chat"] = " and ".join(str(len(ids)) for ids in said)
+
+
+def own_greedy_length(generated: list[int], own: tuple[list[int], int]) -> int:
+    """How many of generated tokens come before the first tie."""
+    return min(len(generated), own[1])
+
+
+def first_sentence(error: Exception) -> str:
+    return re.split(r"(?<=[.:;])\s", str(error) or "no message", maxsplit=1)[0][:160].rstrip(".:;")
+
+
+def walked(name: str, root: Path) -> Walk:
+    """How far the family of that name comes, in a new folder."""
+    return FamilyWalk(name, root).run()
