@@ -1,5 +1,5 @@
 """Takes a tiny random model of a family from its own folder through tune, reward, align and quantize to chat, and holds every step against
-transformers' own forward: what is compared here runs none of Migaki's code on the other side."""
+transformers' own forward (`tests/helpers/own_forward.py`)."""
 
 import math
 import re
@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from flows.serving.engine import load
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.kinds import Model
 from tasks.chatbot.settings import ChatSettings
-from tasks.data.records import Instruction, Preference, load_instructions, save
+from tasks.data.records import Feedback, Instruction, Preference, load_instructions, save
 from tasks.errors import MigakiError
 from tasks.inference.backend import Sampling
 from tasks.inference.local import LocalModel
@@ -27,7 +27,7 @@ from tasks.inference.rows import Row
 from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.opening import open_model
-from tasks.prompts.template import encode_chat, encode_prompt, stop_ids
+from tasks.prompts.template import encode_prompt, stop_ids
 from tasks.quantization.settings import QuantizeSettings
 from tasks.rlhf.settings import PPOSettings, RewardSettings
 from tasks.text.messages import Message
@@ -35,12 +35,12 @@ from tasks.training.settings import TuneSettings
 from tests.helpers.align_project import FREE, SMALL
 from tests.helpers.chat_templates import TEMPLATES
 from tests.helpers.heads import SETTINGS, tiny_of
+from tests.helpers.own_forward import NEW_TOKENS, equal_tokens, generate, own_greedy, own_loss, plain
 from tests.helpers.tokenizers import trained
 from tests.helpers.training_project import TrainingProject
 
 TOLERANCE = 1e-4  # nats a token
-MARGIN = 1e-3  # between the two largest logits: closer ones are a tie, which rounding decides
-NEW_TOKENS = 16
+WINDOW = 48  # tokens that sliding attention sees: fewer than a conversation has, and more than a pair, which reward models must see whole
 STAGES = ("tune", "align", "quantize", "chat")
 
 
@@ -56,8 +56,8 @@ class Family:
     def settings(self) -> dict[str, Any]:
         """Of a model that is 64 wide, as quantization to 4 bits wants it."""
         chosen = {"hidden_size": 64, "intermediate_size": 128, "max_position_embeddings": 512} | SETTINGS[self.kind]
-        wider = {"head_dim": 16, "ffn_dim": 128, "word_embed_proj_dim": 64, "moe_intermediate_size": 64}
-        return {name: wider[name] if name in wider else value for name, value in chosen.items()}
+        wider = {"head_dim": 16, "ffn_dim": 128, "word_embed_proj_dim": 64, "moe_intermediate_size": 64, "sliding_window": WINDOW}
+        return {name: wider[name] if value and name in wider else value for name, value in chosen.items()}
 
 
 FAMILIES = {
@@ -116,8 +116,10 @@ EN = ["What is a token?", "Why mask the prompt?", "What does a rank do?", "Name 
 JA = ["トークンとは何ですか。", "なぜ隠すのですか。", "階数は何をしますか。", "尺度を一つ。", "誰が詰めますか。", "いつ止めますか。"]
 ANSWERS = {"en": "It is a piece of text.", "ja": "文の一部です。"}
 TURNS: list[Message] = [
-    {"role": "user", "content": "Who wrote 雪国?"},
-    {"role": "assistant", "content": "Kawabata did."},
+    {"role": "user", "content": "Who wrote 雪国, and in which year did it come out as a book?"},
+    {"role": "assistant", "content": "Kawabata Yasunari wrote it; the first edition is of 1937."},
+    {"role": "user", "content": "どこの話ですか。"},
+    {"role": "assistant", "content": "越後湯沢の温泉の話です。"},
     {"role": "user", "content": "いつですか。"},
 ]
 
@@ -127,15 +129,25 @@ def instructions() -> list[Instruction]:
     rows = []
     for lang, questions in (("en", EN), ("ja", JA)):
         for i, question in enumerate(questions):
-            before = TURNS[:2] if i % 3 == 0 else []
+            before = TURNS[:4] if i % 3 == 0 else []
             rows.append(Instruction(f"{lang}{i}", [*before, {"role": "user", "content": question}], ANSWERS[lang], lang, "test"))
     return rows
 
 
 def preferences() -> list[Preference]:
     return [
-        Preference(f"p{i}", [{"role": "user", "content": question}], "Yes. " * (1 + i % 3), "No!", "en" if i < 6 else "ja", "test", half=i % 2)
+        Preference(
+            f"p{i}", [{"role": "user", "content": question}], "Yes. " * (1 + i % 3), "No!", "en" if i < 6 else "ja", "test", half=i % 2
+        )
         for i, question in enumerate(EN + JA)
+    ]
+
+
+def feedback() -> list[Feedback]:
+    return [
+        Feedback(f"{pair.id}{liked:d}", pair.messages, pair.chosen if liked else pair.rejected, liked, pair.lang, "test")
+        for pair in preferences()
+        for liked in (True, False)
     ]
 
 
@@ -148,50 +160,6 @@ def save_family(family: Family, folder: Path) -> Path:
     tiny_of(family.kind, **{**family.settings(), **ends, "vocab_size": vocabulary}).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-def plain(folder: Path) -> PreTrainedModel:
-    """As transformers opens it."""
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-    return model.eval()
-
-
-@torch.no_grad()
-def own_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Instruction]) -> float:
-    """Nats a token over the rows' answers: the `loss` of the model's own forward, each sequence alone and without padding."""
-    nll, tokens = 0.0, 0
-    for encoded in (encoded for row in rows for encoded in encode_chat(tokenizer, row.chat)):
-        ids = torch.tensor([encoded.ids])
-        labels = torch.full_like(ids, -100)
-        for start, stop in encoded.answers:
-            labels[0, start:stop] = ids[0, start:stop]
-        learnt = int((labels != -100).sum())
-        nll, tokens = nll + float(model(input_ids=ids, labels=labels, use_cache=False).loss) * learnt, tokens + learnt
-    return nll / tokens
-
-
-@torch.no_grad()
-def own_greedy(model: PreTrainedModel, prompt: Sequence[int], ends: set[int]) -> tuple[list[int], int]:
-    """The likeliest tokens, each from a forward over all before it, and how many come before the first tie."""
-    ids, clear = list(prompt), None
-    for step in range(NEW_TOKENS):
-        two = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].float().topk(2)
-        if clear is None and float(two.values[0] - two.values[1]) < MARGIN:
-            clear = step
-        ids.append(int(two.indices[0]))
-        if ids[-1] in ends:
-            break
-    said = ids[len(prompt) :]
-    return said, len(said) if clear is None else clear
-
-
-def equal_tokens(said: Sequence[Sequence[int]], wanted: Sequence[tuple[list[int], int]]) -> tuple[int, int]:
-    """(tokens equal up to the first difference, tokens compared up to the first tie)."""
-    same = compared = 0
-    for ids, (own, clear) in zip(said, wanted, strict=True):
-        pairs = [i < len(ids) and ids[i] == own[i] for i in range(clear)]
-        same, compared = same + (pairs.index(False) if False in pairs else clear), compared + clear
-    return same, compared
 
 
 def answered(backend: LocalModel, chats: Sequence[list[Message]]) -> list[list[int]]:
@@ -230,18 +198,22 @@ class FamilyWalk:
     def __init__(self, name: str, root: Path):
         self.family, self.walk = FAMILIES[name], Walk(name)
         self.project = TrainingProject(root, base=save_family(self.family, root / "base"))
+        self.project.dataset = self.with_rows("preferences", preferences(), preferences())
+        self.rows = load_instructions(self.project.folder(self.project.dataset), "eval")
+
+    def with_rows(self, kind: str, train: list[Any], held_out: list[Any]) -> ArtifactRef:
+        """A dataset of the instructions and of these records."""
         rows = instructions()
-        with ArtifactStore(self.project.home).draft("dataset", "e" * 64) as folder:
-            for split, kept in (("train", rows[1::2]), ("eval", rows[0::2])):
+        with ArtifactStore(self.project.home).draft("dataset", f"{kind:x<64}") as folder:
+            for split, kept, records in (("train", rows[1::2], train), ("eval", rows[0::2], held_out)):
                 save(folder / f"instructions/{split}.parquet", kept)
-                save(folder / f"preferences/{split}.parquet", preferences())
-            self.dataset = self.project.dataset = self.project.commit(folder, {})
-        self.rows = load_instructions(self.project.folder(self.dataset), "eval")
+                save(folder / f"{kind}/{split}.parquet", records)
+            return self.project.commit(folder, {})
 
     def run(self) -> Walk:
-        """All steps, to the first that fails but for the reward models: quantize takes what tune made too."""
+        """All steps, to the first that fails but for align: quantize takes what tune made too."""
         started = time.perf_counter()
-        self.step(self.losses)
+        self.step(self.decoded)
         tuned = self.step(self.tune)
         trained = self.step(self.align, tuned) if tuned else None
         released = self.step(self.quantize, trained or tuned) if tuned else None
@@ -259,12 +231,16 @@ class FamilyWalk:
             self.walk.faults.append(f"{body.__name__}: {type(error).__name__}: {first_sentence(error)}")
         return None
 
-    def losses(self) -> None:
-        """The base model's greedy tokens, by batched sampling and as chat decodes them; its loss is told by `tune`."""
-        folder = self.project.work("tune", self.project.home.root, {}).model.path
-        self.decode_alike("base", folder)
+    @property
+    def base(self) -> Path:
+        return self.project.work("tune", self.project.home.root, {}).model.path
+
+    def decoded(self) -> None:
+        """The base model's greedy tokens."""
+        self.decode_alike("base", self.base)
 
     def decode_alike(self, name: str, folder: Path) -> None:
+        """Greedy tokens by batched sampling and as chat decodes them, against the likeliest of the model's own forward."""
         model, tokenizer, own = load_model(folder), load_tokenizer(folder, self.family.named), plain(folder)
         prompts, ends = [encode_prompt(tokenizer, chat) for chat in CHATS], stop_ids(model, tokenizer)
         wanted = [own_greedy(own, prompt, ends) for prompt in prompts]
@@ -277,16 +253,16 @@ class FamilyWalk:
             backend.close()
         self.walk.greedy[f"{name}, {'chat' if backend.batched else 'chat one by one'}"] = equal_tokens(said, wanted)
         if name == "released":
-            generated = [own.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=NEW_TOKENS)[0] for prompt in prompts]
-            ids = [answer[len(prompt) :].tolist() for answer, prompt in zip(generated, prompts, strict=True)]
-            self.walk.greedy["released, generate"] = equal_tokens(said, [(own, own_greedy_length(own, one)) for own, one in zip(ids, wanted, strict=True)])
+            generated = [generate(own, prompt) for prompt in prompts]
+            self.walk.greedy["released, generate"] = equal_tokens(
+                said, [(ids, min(len(ids), one[1])) for ids, one in zip(generated, wanted, strict=True)]
+            )
 
     def tune(self) -> ArtifactRef:
-        settings = TuneSettings(top_fraction=0.5, lora_r=4, epochs=4, learning_rate=1e-2, batch_size=4, template=self.family.named)
+        settings = TuneSettings(top_fraction=0.5, lora_r=4, epochs=2, learning_rate=5e-3, batch_size=4, template=self.family.named)
         tuned = self.project.run("tune", settings)
         metrics = self.project.metrics(tuned)
-        start = self.project.work("tune", self.project.home.root, {}).model.path
-        self.hold("before", plain(start), load_tokenizer(start, self.family.named), metrics)
+        self.hold("before", plain(self.base), load_tokenizer(self.base, self.family.named), metrics)
         self.hold("after", *self.opened(tuned), metrics)
         before, after = (metrics[f"tune.loss_per_token_{when}.en"][0] for when in ("before", "after"))
         self.walk.stages["tune"] = f"{before:.2f} to {after:.2f}"
@@ -295,19 +271,32 @@ class FamilyWalk:
     def hold(self, when: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, metrics: dict[str, list[float]]) -> None:
         """What `tune` said of the held-out rows of each language, against the model's own forward."""
         self.walk.distances[f"tune {when}"] = max(
-            abs(own_loss(model, tokenizer, [row for row in self.rows if row.lang == lang]) - metrics[f"tune.loss_per_token_{when}.{lang}"][0])
+            abs(
+                own_loss(model, tokenizer, [row for row in self.rows if row.lang == lang])
+                - metrics[f"tune.loss_per_token_{when}.{lang}"][0]
+            )
             for lang in ANSWERS
         )
 
     def opened(self, ref: ArtifactRef) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """As later stages open it."""
         work = self.project.work("align", self.project.home.root, {})
-        return open_model(work.model.path, work.trained(ref), work.adapter)
+        return open_model(self.base, work.trained(ref), work.adapter)
 
     def align(self, tuned: ArtifactRef) -> ArtifactRef:
-        judged = self.project.run("reward", RewardSettings(**PAIRS), tuned=tuned)
-        aligned = self.project.run("align", PPOSettings(**SMALL | FREE), tuned=tuned, reward=judged)
-        self.walk.stages["align"] = "ppo"
+        """By PPO; where reward models are refused, by KTO on unpaired feedback, which does without them."""
+        settings, inputs = PPOSettings(**SMALL | FREE | {"learning_rate": 1e-3}), {"tuned": tuned}
+        try:
+            inputs["reward"] = self.project.run("reward", RewardSettings(**PAIRS), tuned=tuned)
+        except MigakiError as error:
+            self.walk.refused.append(f"reward: {first_sentence(error)}")
+            settings = settings.model_copy(update={"algorithm": "kto"})
+            inputs["dataset"] = self.with_rows("feedback", feedback(), feedback())
+        aligned = self.project.run("align", settings, **inputs)
+        before, after = (own_loss(*self.opened(ref), self.rows) for ref in (tuned, aligned))
+        if before == after:
+            raise AssertionError("what align learnt is not in the model that later stages open")
+        self.walk.stages["align"] = f"{settings.algorithm}, {after - before:+.4f}"
         return aligned
 
     def quantize(self, trained: ArtifactRef) -> ArtifactRef:
@@ -329,7 +318,7 @@ class FamilyWalk:
 
     def chat(self, released: ArtifactRef) -> None:
         """The very release, opened as chat opens it, answers in two languages."""
-        backend = load(ArtifactStore(self.project.home), released, ChatSettings(device="cpu", dtype="float32"))[0]
+        backend = cast(LocalModel, load(ArtifactStore(self.project.home), released, ChatSettings(device="cpu", dtype="float32"))[0])
         try:
             said = answered(backend, CHATS[:2])
         finally:
@@ -337,15 +326,15 @@ class FamilyWalk:
         self.walk.stages["chat"] = " and ".join(str(len(ids)) for ids in said)
 
 
-def own_greedy_length(generated: list[int], own: tuple[list[int], int]) -> int:
-    """How many of generated tokens come before the first tie."""
-    return min(len(generated), own[1])
-
-
 def first_sentence(error: Exception) -> str:
-    return re.split(r"(?<=[.:;])\s", str(error) or "no message", maxsplit=1)[0][:160].rstrip(".:;")
+    return re.split(r"(?<=[.;])\s", str(error) or "no message", maxsplit=1)[0][:200].rstrip(".;")
 
 
 def walked(name: str, root: Path) -> Walk:
-    """How far the family of that name comes, in a new folder."""
-    return FamilyWalk(name, root).run()
+    """How far the family of that name comes, in a new folder. On one thread: in models so small, others only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return FamilyWalk(name, root).run()
+    finally:
+        torch.set_num_threads(threads)
