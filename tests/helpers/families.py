@@ -109,7 +109,7 @@ class Walk:
         """Whether nothing that was compared differs, and whatever is missing was refused with a reason."""
         near = all(distance <= TOLERANCE for distance in self.distances.values())
         equal = all(same == compared > 0 for same, compared in self.greedy.values())
-        return near and equal and bool(self.distances) and not self.faults and (self.whole or bool(self.refused))
+        return near and equal and not self.faults and (self.whole or bool(self.refused))
 
 
 EN = ["What is a token?", "Why mask the prompt?", "What does a rank do?", "Name a scale.", "Who pads?", "When to stop?"]

@@ -35,3 +35,8 @@ def test_a_family_without_reward_models_says_why_and_is_aligned_by_kto(tmp_path)
 def test_what_differs_or_is_missing_without_a_reason_is_wrong(wrong):
     fine = {"distances": {"tune before": 1e-6}, "greedy": {"base, chat": (16, 16)}, "stages": dict.fromkeys(STAGES, "")}
     assert Walk("any", **fine).right and not Walk("any", **fine | wrong).right
+
+
+def test_a_family_that_is_refused_with_a_reason_is_right_but_not_whole():
+    walk = Walk("any", refused=["tune: this architecture is not supported"])
+    assert walk.right and not walk.whole
