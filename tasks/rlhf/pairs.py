@@ -88,7 +88,8 @@ def window(model: nn.Module) -> float:
     config = causal_lm(model).config
     if has_alibi(config):
         raise MigakiError(
-            f"reward models cannot be trained on this {config.model_type} model: it has ALiBi; take one with rotary or learnt positions"
+            f"reward models cannot be trained on this {config.model_type} model: it has ALiBi; take one with rotary or learnt positions, "
+            "or learn from unpaired feedback by align.algorithm=kto, which needs no reward model"
         )
     return sliding_window(config) or float("inf")
 
@@ -110,10 +111,10 @@ class PairSet:
         seed: int = 0,
     ):
         self.roles, self.pairs, self.sides, self.left_out, self.cut = roles, [], [], 0, 0
-        limit = min(max_tokens, window(roles.base))
+        self.limit = min(max_tokens, window(roles.base))
         for pair in pairs:
             sides = [Example(*encode_example(tokenizer, pair.messages, answer)) for answer in (pair.chosen, pair.rejected)]
-            if max(len(side.ids) for side in sides) > limit:
+            if max(len(side.ids) for side in sides) > self.limit:
                 self.left_out += 1
             else:
                 self.pairs.append(pair)

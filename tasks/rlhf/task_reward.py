@@ -114,7 +114,13 @@ def _fit(reward_model: RewardModel, pairs: PairSet, settings: RewardSettings, wh
     """Train; returns how many pairs took part, were too long, and were made by cutting."""
     whole = len(pairs) - pairs.cut
     if whole < settings.reward_batch_pairs:
-        raise MigakiError(f"only {whole} pairs are at most align.reward_max_tokens = {settings.reward_max_tokens} tokens long; raise it")
+        longest = f"align.reward_max_tokens = {settings.reward_max_tokens}"
+        remedy = "raise it, or give shorter pairs"
+        if pairs.limit < settings.reward_max_tokens:
+            longest, remedy = f"this model's attention window of {pairs.limit}", "give shorter pairs"
+        raise MigakiError(
+            f"{whole} pairs are at most {longest} tokens long, fewer than a batch (align.reward_batch_pairs = {settings.reward_batch_pairs}): {remedy}"
+        )
     with work.progress(f"reward: {which} model", total_steps(len(pairs), settings.reward_batch_pairs, settings.reward_epochs)) as bar:
 
         def on_step(step: int, loss: float, accuracy: float) -> None:

@@ -42,8 +42,9 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     if (name := template_name(tokenizer)) != OWN:
         work.log(f"tune: the model has no chat template of its own; it learns the template {name!r} (tune.template)")
         work.headline("chat template", None, name)
-    limit, encoded = within_limit(settings, model, tokenizer, rows, work)
-    held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), limit, settings.learn)
+    others = load_instructions(folder, "eval")
+    limit, encoded = within_limit(settings, model, tokenizer, rows, others, work)
+    held_out = encode_instructions(tokenizer, others, limit, settings.learn)
     report_lengths(encoded, limit, len(rows), work)
     trainable = make_trainable(model, settings)
     said = fit(trainable, encoded.examples, held_out.examples, settings, work, "tune")
@@ -68,18 +69,26 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
 
 
 def within_limit(
-    settings: TuneSettings, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: list[Instruction], work: Work
+    settings: TuneSettings,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: list[Instruction],
+    held_out: list[Instruction],
+    work: Work,
 ) -> tuple[Limit, Encoded]:
-    """What `tune.max_tokens` comes to with this model, these rows and this machine, and the rows within it."""
+    """What `tune.max_tokens` comes to with this model, these rows and this machine, and the rows within it. Held-out rows count as well: one that
+    is longer than all others would be measured on its beginning alone, and later stages would say another loss of it."""
     if settings.max_tokens != "auto":
         limit = Limit(within_context(model, settings.max_tokens), settings.cuts)
         return limit, encode_instructions(tokenizer, rows, limit, settings.learn)
-    whole = encode_instructions(tokenizer, rows, Limit(sys.maxsize, settings.cuts), settings.learn)
-    context = within_context(model, whole.longest)
+    uncut = Limit(sys.maxsize, settings.cuts)
+    whole = encode_instructions(tokenizer, rows, uncut, settings.learn)
+    longest = max(whole.longest, encode_instructions(tokenizer, held_out, uncut, settings.learn).longest)
+    context = within_context(model, longest)
     memory = min(gather(world_size(), lambda processes: [longest_row(model, settings, len(rows), work.device, context)] * len(processes)))
     if memory < context:
         work.log(
-            f"tune: rows of up to {memory:,} tokens are learnt whole, for the memory that is free; the longest has {whole.longest:,}. A smaller "
+            f"tune: rows of up to {memory:,} tokens are learnt whole, for the memory that is free; the longest has {longest:,}. A smaller "
             f"tune.micro_batch (now {settings.micro_batch}) lets longer ones in, tune.max_tokens sets the limit by hand"
         )
     limit = Limit(min(context, max(LEAST, memory)), settings.cuts)

@@ -28,13 +28,14 @@ def instruction(question: str, answer: str, lang: str) -> Instruction:
 class TrainingProject:
     """A home with a tiny base model and a small dataset; stage bodies run in it without Prefect."""
 
-    def __init__(self, root: Path, family: str = "llama", chat_template: bool = True):
+    def __init__(self, root: Path, family: str = "llama", chat_template: bool = True, base: Path | None = None):
+        """`base` is a model folder that there is already, in place of a tiny one of a family."""
         self.home = Home(root / "home")
         self.home.root.mkdir()
         self.log: list[str] = []
         self.context = Context(
             self.home,
-            str(save_tiny(root / "base", family, chat_template, hidden=64)),
+            str(base or save_tiny(root / "base", family, chat_template, hidden=64)),
             "",
             emit=lambda text, final: None,
             log=self.log.append,

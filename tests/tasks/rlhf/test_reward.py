@@ -23,7 +23,7 @@ from tasks.rlhf.reward import (
 )
 from tasks.rlhf.roles import Roles, scalar_head
 from tasks.rlhf.settings import RewardSettings
-from tasks.rlhf.task_reward import _halves
+from tasks.rlhf.task_reward import _fit, _halves
 from tests.helpers.models import FAMILIES, tiny_llama, tiny_tokenizer
 
 SETTINGS = RewardSettings(reward_epochs=12, reward_learning_rate=0.01, reward_batch_pairs=4, reward_lora_r=4)
@@ -113,6 +113,20 @@ def test_long_pairs_are_left_out_and_counted():
 def test_fewer_pairs_than_a_batch_are_refused():
     with pytest.raises(MigakiError, match=r"fewer than a batch.*--preferences.*run\.align=false"):
         _halves(pairs(6), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [(None, "reward_max_tokens = 20 tokens long.*raise it, or give shorter pairs"), (9, "window of 9 tokens long.*shorter pairs")],
+)
+def test_pairs_that_are_too_long_are_refused_by_what_bounds_them(window, said):
+    roles, settings = Roles(tiny_llama(), 2), SETTINGS.model_copy(update={"reward_max_tokens": 20})
+    roles.base.config.sliding_window = window
+    roles.add("first", 4, "attention", 0)
+    reward = RewardModel(roles, "first", scalar_head(roles.hidden_size, 0))
+    long = [replace(pair, chosen="yes " * 20) for pair in pairs()]
+    with pytest.raises(MigakiError, match=f"^0 pairs are at most .*{said}$"):
+        _fit(reward, PairSet(roles, tiny_tokenizer(), long, 20), settings, "first", None)
 
 
 def test_the_last_token_is_found_by_the_mask_when_padding_is_the_end_token():

@@ -13,7 +13,7 @@ from tasks.errors import MigakiError
 from tasks.models.loader import load_model
 from tasks.models.lora import lora_layers
 from tasks.models.opening import open_model
-from tasks.prompts.template import prompt_text
+from tasks.prompts.template import encode_chat, prompt_text
 from tasks.prompts.templates import template_name
 from tasks.quantization.settings import QuantizeSettings
 from tasks.training import fitting, task_tune
@@ -137,6 +137,21 @@ def test_auto_takes_every_row_whole_and_a_limit_is_said_loudly(training_project)
     assert sum(rows.values()) == cut.meta["answer_tokens_cut"] and len(rows) == cut.meta["rows_shortened"]
     [line] = [line for line in training_project.log if "are not learnt" in line]
     assert next(iter(rows)) in line and "tune.cuts" in line
+
+
+def test_auto_measures_held_out_rows_whole_that_are_longer_than_all_others(training_project):
+    rows = [instruction("Who?", "It is a piece of text. " * 3, "en")]
+    with ArtifactStore(training_project.home).draft("dataset", "e" * 64) as folder:
+        save(folder / "instructions/train.parquet", [instruction(question, "Yes.", "en") for question in "abcdefgh"])
+        save(folder / "instructions/eval.parquet", rows)
+        dataset = training_project.commit(folder, {})
+    tuned = training_project.run("tune", TUNE.model_copy(update={"max_tokens": "auto"}), dataset=dataset)
+    work = training_project.work("tune", training_project.home.root, {})
+    model, tokenizer = open_model(work.model.path, work.trained(tuned), work.adapter)
+    [encoded] = encode_chat(tokenizer, rows[0].chat)
+    labels = torch.tensor([[-100] * encoded.answers[0][0] + encoded.ids[encoded.answers[0][0] :]])
+    own = float(model(input_ids=torch.tensor([encoded.ids]), labels=labels).loss)
+    assert training_project.metrics(tuned)["tune.loss_per_token_after.en"][0] == pytest.approx(own, abs=1e-4)
 
 
 def test_auto_stops_where_the_memory_does(training_project, monkeypatch):
