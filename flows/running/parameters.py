@@ -93,7 +93,7 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # of ValueError are texts that cannot be decoded, and days that no month has
         raise MigakiError(f"the settings file {str(path)!r} cannot be read: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
         raise MigakiError(
@@ -114,7 +114,7 @@ def parse_assignment(text: str) -> tuple[str, str, Any]:
         raise MigakiError(f"--set {text!r} is not of the form stage.field=value, such as tune.epochs=2")
     try:
         return stage, field.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise MigakiError(f"--set {text!r}: the value cannot be read: {error}") from error
 
 

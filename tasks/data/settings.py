@@ -1,8 +1,9 @@
 """Settings of the stage prepare."""
 
-from typing import ClassVar
+from datetime import date
+from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.settings import StageSettings
 
@@ -52,8 +53,18 @@ class PrepareSettings(StageSettings):
 
     today: str = Field(
         "2025-01-01",
-        pattern=r"^\d{4}-\d{2}-\d{2}$",
         description="The day that a chat template which writes today's date is told in training and evaluation, so that results do not depend on when",
     )
+
+    @field_validator("today", mode="before")
+    @classmethod
+    def a_day(cls, value: Any) -> Any:
+        """YAML reads a date as one."""
+        if isinstance(value, date):
+            return value.isoformat()
+        try:
+            return date.fromisoformat(value).isoformat()
+        except (TypeError, ValueError) as error:
+            raise ValueError("a date as YYYY-MM-DD is accepted") from error
 
     PATHS: ClassVar[set[str]] = {"instructions", "preferences", "documents", "questions", "text"}

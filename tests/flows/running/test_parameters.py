@@ -39,6 +39,12 @@ def test_malformed_assignments_are_refused(text):
         parse_assignment(text)
 
 
+def test_a_value_that_yaml_cannot_make_is_refused():
+    for text in ("prepare.today=2025-02-30", "tune.epochs=[1"):
+        with pytest.raises(MigakiError, match="the value cannot be read"):
+            parse_assignment(text)
+
+
 @pytest.mark.parametrize("text", ["- a\n- b\n", "tune: 3\n", "tune: {a: [}\n"])
 def test_malformed_files_are_refused(tmp_path, text):
     path = tmp_path / "c.yaml"

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import date
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -358,3 +359,11 @@ def test_real_data_sets(tmp_path):
     assert len(load_questions(run.path)) == 200 and len(load_documents(run.path)) == 1145
     assert len(list((run.path / "documents").iterdir())) == 34
     assert run.reasons()["instructions", "malformed"] == 2 and run.reasons()["preferences", "malformed"] == 2
+
+
+def test_the_day_is_a_date_however_it_is_said():
+    for said in ("2025-03-01", date(2025, 3, 1)):
+        assert PrepareSettings.build("prepare", {"today": said}).today == "2025-03-01"
+    for said in ("gestern", "2025-02-30", 5):
+        with pytest.raises(MigakiError, match="a date as YYYY-MM-DD is accepted"):
+            PrepareSettings.build("prepare", {"today": said})
