@@ -6,8 +6,16 @@ from typing import Any
 from tasks.data.rows import Fields, Malformed, list_of
 from tasks.text.messages import Message
 
-CALLERS = ("function_call", "tool_call")  # roles of ShareGPT whose text is a call as JSON
-RESULTS = ("tool", "function", "observation", "ipython", "tool_response")  # roles whose text is what a tool gave
+CALLERS = ("function_call", "tool_call", "tool_calls")  # roles of ShareGPT whose text is a call as JSON
+RESULTS = (
+    "tool",
+    "function",
+    "observation",
+    "ipython",
+    "tool_response",
+    "function_response",
+    "tool_result",
+)  # roles whose text is what a tool gave
 
 
 def calls_of(turn: dict[str, Any], number: int) -> list[dict[str, Any]]:
@@ -16,7 +24,7 @@ def calls_of(turn: dict[str, Any], number: int) -> list[dict[str, Any]]:
     Raises:
         Malformed: a call has no name.
     """
-    said = turn.get("role") or turn.get("from")
+    said = str(turn.get("role") or turn.get("from")).strip().lower()
     found = turn.get("tool_calls") or turn.get("function_call") or []
     if not found and said in CALLERS:
         found = turn.get("value") or turn.get("content") or ""
@@ -69,6 +77,14 @@ def with_ids(chat: list[Message]) -> list[Message]:
     return found
 
 
+def _schema(text: str) -> Any:
+    """A schema that stands as JSON in a text; what is none is refused with the others."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def tools_of(row: Fields) -> list[dict[str, Any]]:
     """The tools that a row says may be called (`tools` or `functions`), as schemas in OpenAI's form.
 
@@ -76,6 +92,7 @@ def tools_of(row: Fields) -> list[dict[str, Any]]:
         Malformed: one is no schema.
     """
     found = list_of(row, "tools", "functions") if "tools" in row or "functions" in row else []
+    found = [_schema(tool) if isinstance(tool, str) else tool for tool in found]
     schemas = [tool if isinstance(tool, dict) and "function" in tool else {"type": "function", "function": tool} for tool in found]
     if not all(isinstance(tool["function"], dict) and tool["function"].get("name") for tool in schemas):
         raise Malformed("the field 'tools' holds something other than schemas of functions with a name")

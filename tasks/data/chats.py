@@ -1,5 +1,6 @@
 """Chats as people's files hold them: lists of messages (OpenAI, ShareGPT), with parts, system texts and turns that are left open."""
 
+import json
 from typing import Any
 
 from tasks.data.calls import CALLERS, RESULTS, calls_of, with_ids
@@ -11,16 +12,19 @@ ROLES = {  # by the names that they have in files
     "developer": "system",
     "user": "user",
     "human": "user",
+    "prompter": "user",
     "assistant": "assistant",
     "gpt": "assistant",
     "chatgpt": "assistant",
     "agent": "assistant",
+    "ai": "assistant",
     "bot": "assistant",
     "model": "assistant",
     **dict.fromkeys(CALLERS, "assistant"),
     **dict.fromkeys(RESULTS, "tool"),
 }
 ROLE_FIELDS, CONTENT_FIELDS = ("role", "from", "name"), ("content", "value", "text")
+SYSTEM_FIELDS = ("system", "system_prompt", "system_message")
 THOUGHTS = ("reasoning", "thinking")  # types of parts that are no words to the user
 
 
@@ -44,6 +48,7 @@ def conversation(row: Fields, *names: str) -> list[Message]:
 
 def _message(turn: dict[str, Any], number: int) -> Message:
     said = next((turn[name] for name in ROLE_FIELDS if turn.get(name)), "")
+    said = said.strip().lower() if isinstance(said, str) else said
     role = ROLES.get(said) if isinstance(said, str) else None
     if role is None:
         raise Malformed(f"message {number} has the role {said!r}, a role other than {', '.join(ROLES)}")
@@ -53,6 +58,8 @@ def _message(turn: dict[str, Any], number: int) -> Message:
     calls = calls_of(turn | ({"tool_calls": called} if called else {}), number) if role == "assistant" else []
     thoughts = [str(_text_in(part)) for part in parts if part.get("type") in THOUGHTS] or [turn.get("reasoning_content") or ""]
     apart = [part for part in parts if part.get("type") in ("tool_call", *THOUGHTS)]
+    if role == "tool" and not isinstance(written, str) and not _is_parts(written):
+        written = json.dumps(written, ensure_ascii=False)  # what a tool gave may be no text
     content = "" if said in CALLERS else _content([part for part in written if part not in apart] if apart else written, number)
     if not content and not calls and role in ("user", "assistant"):
         raise Malformed(f"message {number}, of the role {said!r}, is empty: its field 'content' or 'value' is missing, empty or no text")
@@ -62,6 +69,10 @@ def _message(turn: dict[str, Any], number: int) -> Message:
     if role == "assistant" and any(thoughts):
         message["reasoning_content"] = "\n".join(thoughts).strip()
     return message | {"tool_calls": calls} if calls else message
+
+
+def _is_parts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(part, dict) and isinstance(_text_in(part), str) for part in value)
 
 
 def _text_in(part: dict[str, Any]) -> Any:
@@ -85,9 +96,10 @@ def _content(value: Any, number: int) -> str:
 
 def with_system(row: Fields, chat: list[Message]) -> list[Message]:
     """The chat after the row's own system text, unless it begins with that already; both are kept where it begins with another."""
-    system = text_of(row.get("system")) if "system" in row else ""
+    name = next((name for name in SYSTEM_FIELDS if name in row), SYSTEM_FIELDS[0])
+    system = text_of(row.get(name) or "")
     if system is None:
-        raise Malformed("the field 'system' is no text")
+        raise Malformed(f"the field {name!r} is no text")
     first: list[Message] = [{"role": "system", "content": system}] if system else []
     return chat if not first or chat[:1] == first else first + chat
 

@@ -35,8 +35,11 @@ def _instruction(row: Fields) -> str:
 
 
 def _history(row: Fields) -> list[Message]:
+    pairs_or_turns = list_of(row, "history") if "history" in row else []
+    if pairs_or_turns and all(isinstance(turn, dict) for turn in pairs_or_turns):
+        return conversation(Fields({"history": pairs_or_turns}), "history")
     turns: list[Message] = []
-    for pair in list_of(row, "history") if "history" in row else []:
+    for pair in pairs_or_turns:
         texts = [text_of(text) for text in pair] if isinstance(pair, list) and len(pair) == 2 else []
         if not texts or not all(texts):
             raise Malformed("the field 'history' holds something other than pairs of a question and an answer")
@@ -118,11 +121,12 @@ def _pair(row: Fields, chosen: list[Message], rejected: list[Message]) -> tuple[
 
 
 def pairs(row: Fields) -> tuple[list[Message], str, str]:
-    """A prompt (a text, a list of messages, `messages`, or Orca's `question`) and two answers to it."""
+    """A prompt (a text, a list of messages, `messages`, Orca's `question`, or `instruction` and `input`) and two answers to it."""
     if row.get("messages") or row.get("conversations"):
         prompt = conversation(row, "messages", "conversations")
     else:
-        prompt = prompt_of(row, "prompt" if "prompt" in row else "question")
+        name = next((name for name in ("prompt", "question") if name in row), "" if "instruction" in row else "prompt")
+        prompt = prompt_of(row, name) if name else _ask(row, _instruction(row))
     return _pair(row, prompt + answer_to(row, "chosen", prompt), prompt + answer_to(row, "rejected", prompt))
 
 
@@ -214,7 +218,8 @@ def preference(row: dict[str, Any], source: str, format: str | None = None) -> P
         Malformed: the row is neither.
     """
     row = fields_of(row)
-    signs = {"question": "pairs"} | PREFERENCE_SIGNS if "chosen" in row else PREFERENCE_SIGNS  # Orca's; alone it is a row for a test
+    more = {"question": "pairs", "instruction": "pairs"} if "chosen" in row else {}  # Orca's and Alpaca's; alone they are other rows
+    signs = more | PREFERENCE_SIGNS
     if "label" in row and "chosen" not in row:
         signs = signs | dict.fromkeys(("messages", "conversations"), "unpaired")
     told = _told(row, format, signs, PREFERENCE_FORMATS)

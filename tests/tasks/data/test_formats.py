@@ -297,3 +297,37 @@ def test_thoughts_and_calls_that_are_parts_of_a_message():
 def test_utterances_with_names():
     record, _ = read({"utterances": [{"name": "user", "text": ASKED["content"]}, {"name": "agent", "text": SAID["content"]}]})
     assert (record.messages, record.answer) == ([ASKED], SAID["content"])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"system_prompt": "Answer briefly.", "instruction": ASKED["content"], "chosen": SAID["content"], "rejected": "知りません。"},
+        {"system_message": "Answer briefly.", "question": ASKED["content"], "chosen": SAID["content"], "rejected": "知りません。"},
+    ],
+)
+def test_pairs_behind_an_instruction_and_other_names_of_the_system_text(row):
+    pair, fields = read(row, preference)
+    assert (pair.messages, pair.chosen, pair.rejected) == ([SYSTEM, ASKED], SAID["content"], "知りません。") and fields.unread == []
+
+
+def test_roles_in_capitals_and_results_that_are_no_texts():
+    turns = [
+        {"from": "Human", "value": ASKED["content"]},
+        {"from": "function_call", "value": {"name": "find", "arguments": {"item": "窯"}}},
+        {"from": "function_response", "value": {"shelf": 7, "near": ["門"]}},
+        {"from": "AI", "value": SAID["content"]},
+    ]
+    record, _ = read({"conversations": turns, "tools": [json.dumps(SCHEMA)]})
+    assert record.messages == [
+        ASKED,
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        RESULT | {"content": '{"shelf": 7, "near": ["門"]}'},
+    ]
+    assert record.tools == [{"type": "function", "function": SCHEMA}]
+
+
+def test_a_history_of_messages():
+    earlier = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good day."}]
+    record, _ = read({"instruction": ASKED["content"], "output": SAID["content"], "history": earlier, "system": "Answer briefly."})
+    assert record.messages == [SYSTEM, *earlier, ASKED]
