@@ -17,7 +17,7 @@ from tasks.training.settings import TuneSettings
 from tests import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-PROMPT = 120
+PROMPT, ROW = 120, 256
 
 # One round of PPO in a process of its own, whose peak is its own too; prints MiB.
 ROUND = r"""
@@ -84,8 +84,8 @@ print(int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]
 @pytest.mark.parametrize("change", [{}, {"micro_batch": 8}, {"method": "full", "micro_batch": 2}])
 def test_the_estimate_of_tune_is_within_15_percent(change):
     folder = resolve(BUNDLED_MODEL, Home.current()).path
-    settings = TuneSettings(**{"epochs": 1.0} | change)
-    said = training.estimate(model_of_shapes(folder), settings, settings.max_tokens, 16).total / MIB
+    settings = TuneSettings(**{"epochs": 1.0, "max_tokens": ROW} | change)
+    said = training.estimate(model_of_shapes(folder), settings, ROW, 16).total / MIB
     command = [sys.executable, "-c", STEPS, str(folder), json.dumps(settings.model_dump())]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
