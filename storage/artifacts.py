@@ -119,11 +119,12 @@ class ArtifactStore:
         parent.mkdir(parents=True, exist_ok=True)
         self.sweep()
         folder = parent / f"{key}.tmp-{uuid.uuid4().hex[:12]}"
-        with self._housekeeping():
-            folder.mkdir()
-            lock = try_lock(folder / WRITER_LOCK)
-        assert lock is not None, "nobody else knows the folder yet"
-        try:
+        lock: int | None = None
+        try:  # around its making too: an interrupt may come at any moment
+            with self._housekeeping():
+                folder.mkdir()
+                lock = try_lock(folder / WRITER_LOCK)
+            assert lock is not None, "nobody else knows the folder yet"
             yield folder
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -133,7 +134,8 @@ class ArtifactStore:
                 ) from error
             raise
         finally:
-            os.close(lock)
+            if lock is not None:
+                os.close(lock)
             shutil.rmtree(folder, ignore_errors=True)
 
     def commit(self, folder: Path, manifest: dict[str, Any]) -> ArtifactRef:
