@@ -1,12 +1,24 @@
 """What all settings models share: flat, strict, and helpful about misspelt names."""
 
 import difflib
-from typing import Any, ClassVar, Self
+from datetime import date
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from tasks.errors import MigakiError
+
+
+def a_day(value: Any) -> str:
+    """A day as YYYY-MM-DD, of a text or of what YAML makes of one."""
+    try:
+        return (value if type(value) is date else date.fromisoformat(value)).isoformat()
+    except (TypeError, ValueError) as error:
+        raise ValueError("a date as YYYY-MM-DD is accepted") from error
+
+
+Day = Annotated[str, BeforeValidator(a_day)]
 
 
 class StageSettings(BaseModel):

@@ -1,11 +1,10 @@
 """Settings of the stage prepare."""
 
-from datetime import date
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from tasks.settings import StageSettings
+from tasks.settings import Day, StageSettings
 
 FILES = "each a path, or format:path"
 
@@ -51,20 +50,9 @@ class PrepareSettings(StageSettings):
         1000, ge=1, le=100_000, description="Megabytes (10^6 bytes) that one packed file (.gz, Parquet) may become"
     )
 
-    today: str = Field(
+    today: Day = Field(
         "2025-01-01",
         description="The day that a chat template which writes today's date is told in training and evaluation, so that results do not depend on when",
     )
-
-    @field_validator("today", mode="before")
-    @classmethod
-    def a_day(cls, value: Any) -> Any:
-        """YAML reads a date as one."""
-        if isinstance(value, date):
-            return value.isoformat()
-        try:
-            return date.fromisoformat(value).isoformat()
-        except (TypeError, ValueError) as error:
-            raise ValueError("a date as YYYY-MM-DD is accepted") from error
 
     PATHS: ClassVar[set[str]] = {"instructions", "preferences", "documents", "questions", "text"}
