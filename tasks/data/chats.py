@@ -56,7 +56,7 @@ def _message(turn: dict[str, Any], number: int) -> Message:
     parts = [part for part in written if isinstance(part, dict)] if isinstance(written, list) and role == "assistant" else []
     called = [_text_in(part) for part in parts if part.get("type") == "tool_call"]
     calls = calls_of(turn | ({"tool_calls": called} if called else {}), number) if role == "assistant" else []
-    thoughts = [str(_text_in(part)) for part in parts if part.get("type") in THOUGHTS] or [turn.get("reasoning_content") or ""]
+    thoughts = [str(_text_in(part)) for part in parts if part.get("type") in THOUGHTS] or [str(turn.get("reasoning_content") or "")]
     apart = [part for part in parts if part.get("type") in ("tool_call", *THOUGHTS)]
     if role == "tool" and not isinstance(written, str) and not _is_parts(written):
         written = json.dumps(written, ensure_ascii=False)  # what a tool gave may be no text

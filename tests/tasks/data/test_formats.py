@@ -1,6 +1,7 @@
 """The formats that people's files have: nothing of a row is lost silently."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -331,3 +332,19 @@ def test_a_history_of_messages():
     earlier = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good day."}]
     record, _ = read({"instruction": ASKED["content"], "output": SAID["content"], "history": earlier, "system": "Answer briefly."})
     assert record.messages == [SYSTEM, *earlier, ASKED]
+
+
+@pytest.mark.parametrize("strange", [5, ["x"], {"a": 1}, True, None, "x"])
+@pytest.mark.parametrize("field", ["reasoning_content", "tool_calls", "function_call", "content", "role", "name", "tool_call_id"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_whatever_a_field_of_a_message_holds_a_row_is_read_or_malformed(field, strange, place):
+    turns = [dict(ASKED), {"role": "assistant", "content": "", "tool_calls": [CALL]}, {"role": "tool", "content": "7"}, dict(SAID)]
+    turns[place] = turns[place] | {field: strange}
+    for row in (
+        {"messages": turns},
+        {"messages": turns, "tools": strange},
+        {"prompt": turns[:1], "chosen": turns[1:], "rejected": turns[1:]},
+    ):
+        for kind in (instruction, preference):
+            with suppress(Malformed, LeftOut):
+                read(row, kind)
