@@ -207,7 +207,9 @@ def instruction(row: dict[str, Any], source: str, format: str | None = None) -> 
     chat = INSTRUCTION_FORMATS[_told(fields, format, INSTRUCTION_SIGNS, INSTRUCTION_FORMATS)](fields)
     asked, answer, calls, tools = chat[:-1], chat[-1]["content"], chat[-1].get("tool_calls", []), tools_of(fields)
     name = content_id(*map(said, chat), *([json.dumps(tools, ensure_ascii=False)] if tools else []))
-    question = next(message["content"] for message in reversed(asked) if message["role"] == "user")
+    question = next((message["content"] for message in reversed(asked) if message["role"] == "user"), "")
+    if not question:
+        raise Malformed("the prompt holds no question of a user")
     return Instruction(name, asked, answer, detect(question + answer), source, calls, tools, chat[-1].get("reasoning_content", ""))
 
 

@@ -62,6 +62,7 @@ def test_alpaca_input_follows_the_instruction():
         ),
         ({"instruction": "a", "output": "b", "history": [["a"]]}, "'history' holds something other than pairs"),
         ({"prompt": "a", "completion": "b", "label": "maybe"}, "label is 'maybe', true or false expected"),
+        ({"prompt": [{"role": "system", "content": "x"}], "completion": "b"}, "the prompt holds no question of a user"),
         ({"text": "x"}, "belong to none of the formats alpaca, messages, sharegpt, prompt_completion"),
     ],
 )
