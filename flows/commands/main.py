@@ -21,6 +21,14 @@ EXAMPLES = """examples:
   migaki retrain --set tune.epochs=2 --set run.align=false
   migaki index && migaki chat
 """
+SEARCH_EXAMPLES = """examples:
+  migaki search how does beam search work               the five best chunks for a question
+  migaki search LoRA -k 20 --lang ja                    more of them, of Japanese documents alone
+  migaki search travel expenses --groups sales,board    what somebody of these groups would find
+  migaki search beam search --json                      for programs: one line of JSON, with every hit's whole text
+
+The chat gives its model the first two (chat.chunks), and says that the documents do not answer below chat.min_confidence.
+"""
 
 
 class ShowVersion(argparse.Action):
@@ -90,6 +98,12 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     """Commands that show what there is, and the platform."""
     status = add("status", "models, indexes, last runs, champion")
     status.add_argument("--rebuild", action="store_true", help="first enter every artifact on disk into the catalog")
+    found = add("search", "what the index that serves finds, with scores, ranks and text", epilog=SEARCH_EXAMPLES)
+    found.add_argument("query", nargs="+", metavar="QUERY", help="a question, or words of one")
+    found.add_argument("-k", default="5", metavar="N", help="show so many chunks, best first (default 5, at most 1,000)")
+    help_text = "search as somebody of these groups (a,b), as a line of the token file names them; without, what everybody may see"
+    found.add_argument("--groups", default="", metavar="GROUPS", help=help_text)
+    found.add_argument("--lang", metavar="CODE", help="search documents in this language alone, such as ja")
     old = add("prune", "remove models, indexes and data that neither the champions nor the newest runs need")
     old.add_argument("--keep-runs", type=int, default=3, metavar="N", help="keep what the newest N runs made or reused (default 3)")
     old.add_argument("--dry-run", action="store_true", help="show what would go, and remove nothing")
@@ -218,6 +232,13 @@ def status(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     return status_tables(home, rebuild_first=arguments.rebuild)
 
 
+def search(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.search import search
+
+    out = sys.stderr if arguments.json else sys.stdout
+    return search(home, " ".join(arguments.query), arguments.k, arguments.groups, arguments.lang, said_in(arguments), out)
+
+
 def prune(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.commands.show import prune_table
 
@@ -262,6 +283,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
     "harvest": harvest,
     "label": label,
     "prune": prune,
+    "search": search,
     "serve": serve,
     "status": status,
     "doctor": doctor,

@@ -55,6 +55,14 @@ class Hit:
     restricted: bool = False
 
 
+@dataclass(frozen=True)
+class Ranks:
+    """Where each side alone puts a chunk, from 1; chunks of the same score share the better rank. `sparse` is None without a term of the question."""
+
+    sparse: int | None
+    dense: int
+
+
 def z_scores(values: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
     """Mean 0, standard deviation 1, measured `among` other values where those are given; values that are all the same give zeros."""
     among = values if among is None else among
@@ -111,7 +119,12 @@ class Retriever:
 
     def documents(self, groups: Collection[str] = frozenset()) -> int:
         """How many documents a person of these groups may see."""
-        return len(np.unique(self.document[self._wanted(groups, {}).mask]))
+        return self.size(groups)[0]
+
+    def size(self, groups: Collection[str] = frozenset(), where: Where = {}) -> tuple[int, int]:  # noqa: B006
+        """How many documents and how many chunks a search with these arguments is about."""
+        part = self._wanted(groups, where)
+        return len(np.unique(self.document[part.mask])), len(part.numbers)
 
     def confidence(self, query: str, hits: list[Hit], groups: Collection[str] = frozenset()) -> float:
         """Probability that the hits answer the question of a person of these groups; 0 without hits."""
@@ -149,6 +162,26 @@ class Retriever:
             return [[] for _ in queries]
         vectors = self.embedder.embed(queries) if vectors is None else vectors
         return [self._best(query, vector, k, part) if query.strip() else [] for query, vector in zip(queries, vectors, strict=True)]
+
+    def ranks(
+        self,
+        query: str,
+        hits: list[Hit],
+        groups: Collection[str] = frozenset(),
+        where: Where = {},  # noqa: B006
+    ) -> list[Ranks]:
+        """Of each hit of a search with the same arguments, its ranks among all chunks that the asker may see and asks for.
+
+        Every cosine is worked out, also where search looks at the nearest alone: for people who look into an index, not for each question.
+        """
+        if not hits:
+            return []
+        part, number = self._wanted(groups, where), {name: i for i, name in enumerate(self._shown["chunk_id"].to_pylist())}
+        sparse = self._sparse(Question.of(subject(query)), part)
+        dense = np.full(len(self), -np.inf, np.float32)
+        dense[part.numbers] = self.dense.cosines(self.embedder.embed([query])[0])[part.numbers]
+        at = [number[hit.chunk_id] for hit in hits]
+        return [Ranks(_rank(sparse, i) if sparse[i] > 0 else None, _rank(dense, i)) for i in at]
 
     def _wanted(self, groups: Collection[str], where: Where) -> Part:
         """The part that a person of those groups may see and asks for."""
@@ -221,6 +254,11 @@ class Retriever:
     def _hit(self, number: int, score: float, sparse: float, dense: float) -> Hit:
         shown = {name: column[number].as_py() for name, column in self._shown.items()}
         return Hit(**shown, score=score, sparse=sparse, dense=dense, restricted=bool(self._allowed[number]))
+
+
+def _rank(values: np.ndarray, place: int) -> int:
+    """Rank from 1 of the value at a place, largest first."""
+    return 1 + int(np.count_nonzero(values > values[place]))
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:

@@ -294,3 +294,34 @@ def test_an_embedder_used_in_another_way_is_refused(tmp_path, embedder_folder):
     (tmp_path / "index" / FACTS).write_text(json.dumps(facts | {"fingerprint": "with another limit"}), encoding="utf-8")
     with pytest.raises(MigakiError, match="built with the embedder 'with another limit'.*migaki index --set index.embedder_backend=torch"):
         open_index(tmp_path / "index", path, "sum")
+
+
+@pytest.mark.parametrize("flat_up_to", [10**6, 10])
+def test_ranks_are_those_of_each_side_alone(tmp_path, flat_up_to):
+    """Also where inverted lists work out the cosines of the nearest alone."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((300, 5)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    chunks = [
+        {"chunk_id": f"c{i}", "document": f"d{i // 3}", "title": "", "heading": "", "text": text, "indexed": text}
+        | {"lang": "en" if i % 2 else "ja"}
+        for i, text in enumerate("cat " * (i % 7) + "dog stone" for i in range(300))
+    ]
+    settings = IndexSettings(flat_up_to=flat_up_to, dense_weight_en=0.9)
+    write_index(tmp_path, chunks, vectors, settings, EmbedderIdentity("checksum", "wheel:some-embedder==1"))
+    retriever = Retriever(tmp_path, Directions())
+    assert retriever.dense.flat == (flat_up_to > 300)
+    for where in ({}, {"lang": "en"}):
+        seen = [i for i in range(300) if not where or i % 2]
+        hits = retriever.search("like 2 cat", 40, where=where)
+        ranks = retriever.ranks("like 2 cat", hits, where=where)
+        assert retriever.size(where=where) == (len({i // 3 for i in seen}), len(seen)) and len(hits) == 40
+        assert {rank.sparse is None for rank in ranks} == {True, False}
+        for hit, rank in zip(hits, ranks, strict=True):
+            above = sum(vectors[i, 2] > vectors[int(hit.chunk_id[1:]), 2] for i in seen)
+            assert rank.dense == above + 1 and (rank.sparse is None) == (hit.sparse == 0)
+        order = sorted((rank.sparse, -hit.sparse) for hit, rank in zip(hits, ranks, strict=True) if rank.sparse)
+        assert [score for _, score in order] == sorted(score for _, score in order)
+    assert retriever.ranks("like 2 cat", []) == []
+    best = retriever.search("cat", 300)
+    assert min(rank.sparse for rank in retriever.ranks("cat", best) if rank.sparse) == 1
