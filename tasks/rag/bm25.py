@@ -150,6 +150,17 @@ class BM25:
         scores = self._sum(matches, matches.weights * (matches.counts * matches.idf**RARITY * matches.worth)[matches.term])
         return scores, self._sum(matches, matches.idf[matches.term] / np.float32(matches.idf.sum() + 1e-9))
 
+    def ideal(self, asked: Question, scope: Scope | None = None) -> float:
+        """What a text of middling length would score that has each term of the query once; terms that no text has are as rare as can be."""
+        places = np.searchsorted(self.vocabulary, asked.hashes)
+        known = self.vocabulary.take(places, mode="clip") == asked.hashes if len(self.vocabulary) else np.zeros(len(places), bool)
+        df = np.zeros(len(asked.hashes), np.int64)
+        if scope is None:
+            df[known] = self.starts[places[known] + 1] - self.starts[places[known]]
+        else:
+            df[known] = [int(scope.mask[self.ids[self.starts[at] : self.starts[at + 1]]].sum()) for at in places[known]]
+        return float((_idf(df, scope.size if scope else self.size) ** (1 + RARITY) * asked.counts * asked.worth).sum())
+
     def _sum(self, matches: "Matches", values: np.ndarray) -> np.ndarray:
         """(texts,) sum of each text's values."""
         return np.bincount(matches.ids, values, minlength=self.size).astype(np.float32)

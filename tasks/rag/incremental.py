@@ -1,6 +1,6 @@
-"""Only what is new is worked out: files are read, documents cut and chunks embedded once, and found again by what they hold.
+"""Only what is new is worked out: files are read, documents cut and sentences embedded once, and found again by what they hold.
 
-A file is known by its bytes, a document by its text, a chunk by what is embedded of it, each together with whatever else decides the result
+A file is known by its bytes, a document by its text, a sentence by itself, each together with whatever else decides the result
 (settings, code, embedder). Names and places are in none of these, so moving and renaming cost nothing. The caches are anything with
 `get` and `put`, such as `storage.segments.Segments`; what they have lost is worked out again.
 """
@@ -20,9 +20,11 @@ from tasks.errors import MigakiError
 from tasks.rag.bm25 import TermCounts
 from tasks.rag.chunking import Chunk, CountAll
 from tasks.rag.postings import ChunkTerms
+from tasks.rag.sentence_vectors import quantized
 from tasks.text.detection import detect
+from tasks.text.sentences import sentence_places
 
-AT_ONCE = 2000  # documents or chunks between two writes to the cache, which is what a killed run loses at most
+AT_ONCE = 4000  # documents or texts between two writes to the cache, which is what a killed run loses at most
 Value = tuple[bytes, ...]
 Document = tuple[str, Parsed | Unreadable]
 
@@ -56,7 +58,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Cut:
-    """The chunks of a document, as rows of heading, text, indexed, lang, page and tokens, and their counted terms."""
+    """The chunks of a document, as rows of heading, text, indexed, lang, page, tokens and the places of the sentences (where each begins and
+    ends in the text, one after the other), and their counted terms."""
 
     lang: str
     rows: list[dict[str, Any]]
@@ -66,7 +69,7 @@ class Cut:
     def of(cls, chunks: list[Chunk], count_all: CountAll) -> "Cut":
         rows = [{name: getattr(chunk, name) for name in ("heading", "text", "indexed", "lang", "page")} for chunk in chunks]
         counted = count_all([chunk.indexed for chunk in chunks])
-        rows = [row | {"tokens": tokens} for row, tokens in zip(rows, counted, strict=True)]
+        rows = [row | {"tokens": tokens, "places": _places(row["text"])} for row, tokens in zip(rows, counted, strict=True)]
         return cls(detect(" ".join(chunk.text for chunk in chunks)), rows, ChunkTerms.of([(chunk.heading, chunk.text) for chunk in chunks]))
 
     def packed(self) -> Value:
@@ -79,6 +82,11 @@ class Cut:
         facts = json.loads(value[0])
         counts = TermCounts(*(np.frombuffer(data, kind) for data, kind in zip(value[1:], (np.int32, np.uint64, np.int32), strict=True)))
         return cls(facts["lang"], facts["rows"], ChunkTerms(np.array(facts["parts"], np.int64), counts))
+
+
+def _places(text: str) -> list[int]:
+    """As many sentences as `postings.counted_parts` finds: one at least."""
+    return [place for ends in sentence_places(text) for place in ends] or [0, len(text)]
 
 
 def text_hash(document: Parsed) -> str:
@@ -154,17 +162,20 @@ def embed_new(
     embed: Callable[[list[str]], np.ndarray],
     on_known: Callable[[int], object] = lambda count: None,
 ) -> np.ndarray:
-    """(texts, dimension) vectors. Equal texts are embedded once, and those whose vectors are kept not at all; `on_known` hears how many these are."""
+    """(texts, dimension) int8 codes of their unit vectors (`tasks.rag.sentence_vectors`). Equal texts are embedded once, and those whose codes are
+    kept not at all; `on_known` hears of how many distinct texts they are."""
     keys = [_hash(text) for text in texts]
-    known = {key: value for key, (value,) in cache.get(set(keys)).items() if len(value) == 4 * dimension}
-    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-    on_known(sum(key in known for key in keys))
+    missing = dict(zip(keys, texts, strict=True))
+    known = {key: value for key, (value,) in cache.get(missing).items() if len(value) == dimension}
+    on_known(len(known))
+    for key in known:
+        del missing[key]
     for part in _parts(sorted(missing, key=lambda key: -len(missing[key]))):  # like lengths together: less padding
-        vectors = embed([missing[key] for key in part])
-        new = {key: vector.tobytes() for key, vector in zip(part, np.ascontiguousarray(vectors, np.float32), strict=True)}
+        codes = quantized(embed([missing[key] for key in part]))
+        new = {key: row.tobytes() for key, row in zip(part, codes, strict=True)}
         cache.put({key: (value,) for key, value in new.items()})
         known |= new
-    return np.frombuffer(bytearray(b"".join(known[key] for key in keys)), np.float32).reshape(len(texts), dimension)
+    return np.frombuffer(b"".join(known[key] for key in keys), np.int8).reshape(len(texts), dimension)
 
 
 def _by_file(files: list[DocumentFile], documents: Iterator[Document]) -> Iterator[tuple[DocumentFile, list[Document]]]:

@@ -1,8 +1,10 @@
-"""Hybrid search: dense and BM25 scores put on one scale and mixed by the question's language.
+"""Hybrid search: what a chunk means and what words of the question it has, on one scale, mixed by the question's language.
 
-Sparse scores are BM25 of the chunk, of its best sentence and of its document. Scores are z-scored before they are mixed, over all chunks that
-the asker may see and asks for: what is filtered out leaves no trace in them. Rank fusion is left out on purpose: where one side is weak (the
-bundled embedder on Japanese) it drags the other down (measured hit@1 0.40 against 0.91 for BM25 alone on JSQuAD).
+Meaning is told by vectors (`tasks.rag.meaning`), in standard deviations. Words are told by BM25 of the chunk, of its best sentence and of its document,
+as a share of what a chunk would get that has all of the question's words: people who ask in words of their own share few with any chunk, and
+then words count for little; a question that repeats its paragraph's words is found by them. (Standard deviations of BM25 would count alike in both:
+measured, answers in the first two chunks of a handbook 0.78 against 0.86.) All measures are over the chunks that the asker may see and asks for:
+what is filtered out leaves no trace in them.
 """
 
 import json
@@ -10,37 +12,35 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from tasks.documents.access import BOTH, admits
-from tasks.errors import MigakiError
 from tasks.rag.bm25 import BM25, Question, Scope
 from tasks.rag.confidence import confidence_of
-from tasks.rag.dense import Dense
-from tasks.rag.embedding import Embedder, EmbedderBackend
-from tasks.rag.index_files import CHUNKS, FACTS, VECTORS, read_facts
+from tasks.rag.embedding import Embedder
+from tasks.rag.index_files import CHUNKS, FACTS
 from tasks.rag.labels import LabelsNow
+from tasks.rag.meaning import BEST_SENTENCE, CANDIDATES, FILTERS, Asked, Meaning
 from tasks.rag.postings import LEVELS, document_numbers
-from tasks.text.detection import detect
 from tasks.text.language import languages
 from tasks.text.terms import subject
 
+WORDS = 12.0  # standard deviations of the cosine that all of a question's words are worth, where words and meaning count alike
 COVERAGE = 0.3  # power of the share of the question's terms that a chunk holds: two terms once each beat one term twice
 SHOWN = ("chunk_id", "document", "title", "heading", "text", "lang", "page")
-LIKE = 0.35  # cosine from which a chunk may be found without sharing a term with the question
-CANDIDATES = 200  # of each side, where not all cosines are worked out
-FILTERS = 32  # parts of the index that are remembered
 
 Where = Mapping[str, str | int | Collection[str]]
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A chunk that was found. `score` is the mixed z-score, `sparse` the BM25 score, `dense` the cosine; `page` counts from 1, where there are pages.
-    A `restricted` one is not for everybody."""
+    """A chunk that was found. `score` is the mixed score, `sparse` the BM25 score, `dense` the cosine by the embedder that reads it best, `sentence`
+    that of its best sentence by the index's own (of the chunk, in an index of an earlier version); `page` counts from 1, where there are
+    pages. A `restricted` one is not for everybody."""
 
     chunk_id: str
     document: str
@@ -51,6 +51,7 @@ class Hit:
     score: float
     sparse: float
     dense: float
+    sentence: float = 0.0
     page: int | None = None
     restricted: bool = False
 
@@ -61,12 +62,6 @@ class Ranks:
 
     sparse: int | None
     dense: int
-
-
-def z_scores(values: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
-    """Mean 0, standard deviation 1, measured `among` other values where those are given; values that are all the same give zeros."""
-    among = values if among is None else among
-    return (values - among.mean()) / (among.std() + 1e-6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +88,12 @@ class _Seen:
 class Retriever:
     """An opened index. Safe to share between threads."""
 
-    def __init__(self, folder: Path, embedder: Embedder):
+    def __init__(self, folder: Path, embedder: Embedder, companions: Mapping[str, Embedder] = MappingProxyType({})):
+        """`companions`: by language, those that the index was made with."""
         self.facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         self.embedder = embedder
         self.levels = {name: BM25.open(folder, name) for name in LEVELS}
         self.sentence_chunk = np.repeat(np.arange(len(self.facts["sentences"])), self.facts["sentences"])  # (sentences,) whose each is
-        self.dense = Dense(folder / VECTORS)
         self.chunks = pq.read_table(folder / CHUNKS).combine_chunks()
         self._shown = {name: self.chunks[name].chunk(0) for name in SHOWN}
         self.document = document_numbers(self._shown["document"].to_pylist())[0]  # (chunks,) number of each chunk's document
@@ -108,7 +103,7 @@ class Retriever:
         self.groups = frozenset(group for label in self._labels for entry in label for group in entry.split(BOTH))  # all that are named
         self._folder = folder
         self._part_for = lru_cache(FILTERS)(self._filtered)
-        self._sample_of = lru_cache(FILTERS)(lambda part: self.dense.sample(part.mask))
+        self.meaning = Meaning(folder, self.facts, embedder, companions, self._shown["lang"].to_pylist())
 
     @cached_property
     def _labels_now(self) -> LabelsNow:
@@ -154,14 +149,14 @@ class Retriever:
         k: int = 5,
         groups: Collection[str] = frozenset(),
         where: Where = {},  # noqa: B006
-        vectors: np.ndarray | None = None,
+        asked: list[Asked] | None = None,
     ) -> list[list[Hit]]:
-        """`search` for many questions, embedded together, or with (queries, dimension) vectors that are there already."""
+        """`search` for many questions, embedded together, or as `meaning.ask` gave them before."""
         part = self._wanted(groups, where)
         if not queries or not len(part.numbers):
             return [[] for _ in queries]
-        vectors = self.embedder.embed(queries) if vectors is None else vectors
-        return [self._best(query, vector, k, part) if query.strip() else [] for query, vector in zip(queries, vectors, strict=True)]
+        asked = self.meaning.ask(queries) if asked is None else asked
+        return [self._best(query, vectors, k, part) if query.strip() else [] for query, vectors in zip(queries, asked, strict=True)]
 
     def ranks(
         self,
@@ -177,9 +172,12 @@ class Retriever:
         if not hits:
             return []
         part, number = self._wanted(groups, where), {name: i for i, name in enumerate(self._shown["chunk_id"].to_pylist())}
-        sparse = self._sparse(Question.of(subject(query)), part)
+        sparse, asked = self._sparse(Question.of(subject(query)), part), self.meaning.ask([query])[0]
         dense = np.full(len(self), -np.inf, np.float32)
-        dense[part.numbers] = self.dense.cosines(self.embedder.embed([query])[0])[part.numbers]
+        meant = self.meaning.score(asked, part.numbers, part)
+        sentence = self.meaning.sentence_cosines(asked, part.numbers)
+        rise = 0.0 if sentence is None else BEST_SENTENCE * (sentence - meant.cosine) * meant.per_cosine
+        dense[part.numbers] = meant.score + rise
         at = [number[hit.chunk_id] for hit in hits]
         return [Ranks(_rank(sparse, i) if sparse[i] > 0 else None, _rank(dense, i)) for i in at]
 
@@ -233,27 +231,38 @@ class Retriever:
             best[chunk[first]] = np.maximum.reduceat(scores[scored], first)
         return best
 
-    def _best(self, query: str, vector: np.ndarray, k: int, part: Part) -> list[Hit]:
-        lang = detect(query)
-        weight = self.facts["dense_weight"].get(lang, languages()[lang].DENSE_WEIGHT)  # an index may be older than a language
-        sparse = self._sparse(Question.of(subject(query)), part)[part.numbers]
-        if self.dense.flat:
-            numbers, chosen = part.numbers, sparse
-            cosine = scale = self.dense.cosines(vector)[part.numbers]
-        else:
-            near = self.dense.nearest(vector, CANDIDATES, None if part is self.everything else part.mask)
-            places = np.union1d(_largest(sparse, CANDIDATES), np.searchsorted(part.numbers, near))
-            numbers, chosen = part.numbers[places], sparse[places]
-            cosine, scale = self.dense.vectors(numbers) @ vector, self._sample_of(part) @ vector
-        mixed = (1 - weight) * z_scores(chosen, sparse) + weight * z_scores(cosine, scale)
-        # An embedder that counts for less than half is weak in this language, so a chunk that it alone likes is left out.
-        candidates = np.flatnonzero((chosen > 0) | ((weight >= 0.5) & (cosine >= LIKE)))
-        best = candidates[_largest(mixed[candidates], k)]
-        return [self._hit(int(numbers[i]), float(mixed[i]), float(chosen[i]), float(cosine[i])) for i in best]
+    def _best(self, query: str, asked: Asked, k: int, part: Part) -> list[Hit]:
+        question, weight = Question.of(subject(query)), self._dense_weight(asked.lang)
+        sparse = self._sparse(question, part)[part.numbers]
+        numbers, words = part.numbers, sparse
+        if not self.meaning.flat:
+            near = np.searchsorted(part.numbers, self.meaning.near(asked, part, part is self.everything))
+            places = np.union1d(_largest(sparse, CANDIDATES), near)
+            numbers, words = part.numbers[places], sparse[places]
+        meant = self.meaning.score(asked, numbers, part)
+        share = words / max(self.levels["bm25"].ideal(question, part.scopes["bm25"]), 1e-6)
+        # Without sharing a term, a chunk is found where it is no more unlike the question than chunks are in the mean. An embedder that counts for
+        # less than half is weak in this language, so a chunk that it alone likes is left out.
+        kept = np.flatnonzero((words > 0) | ((weight >= 0.5) & (meant.score >= 0)))
+        mixed = weight * meant.score[kept] + (1 - weight) * WORDS * share[kept]
+        first = _largest(mixed, max(k, CANDIDATES))
+        kept, mixed = kept[first], mixed[first]
+        sentence = self.meaning.sentence_cosines(asked, numbers[kept])
+        if sentence is None:
+            sentence = meant.cosine[kept]
+        mixed = mixed + weight * BEST_SENTENCE * (sentence - meant.cosine[kept]) * meant.per_cosine[kept]
+        return [
+            self._hit(int(numbers[kept[i]]), float(mixed[i]), float(words[kept[i]]), float(meant.shown[kept[i]]), float(sentence[i]))
+            for i in _largest(mixed, k)
+        ]
 
-    def _hit(self, number: int, score: float, sparse: float, dense: float) -> Hit:
+    def _dense_weight(self, lang: str) -> float:
+        """Share of meaning in the score of a question in that language; an index may be older than a language."""
+        return float(self.facts["dense_weight"].get(lang, languages()[lang].DENSE_WEIGHT))
+
+    def _hit(self, number: int, score: float, sparse: float, dense: float, sentence: float) -> Hit:
         shown = {name: column[number].as_py() for name, column in self._shown.items()}
-        return Hit(**shown, score=score, sparse=sparse, dense=dense, restricted=bool(self._allowed[number]))
+        return Hit(**shown, score=score, sparse=sparse, dense=dense, sentence=sentence, restricted=bool(self._allowed[number]))
 
 
 def _rank(values: np.ndarray, place: int) -> int:
@@ -267,43 +276,6 @@ def _largest(values: np.ndarray, count: int) -> np.ndarray:
     if len(values) > count > 0:
         places = np.flatnonzero(values >= np.partition(values, -count)[-count])
     return places[np.argsort(-values[places], kind="stable")][:count]
-
-
-def open_index(
-    folder: Path,
-    embedder_path: Path,
-    checksum: str,
-    device: str = "cpu",
-    backend: EmbedderBackend | None = None,
-    loaded: Embedder | None = None,
-    exports: Path | None = None,
-) -> Retriever:
-    """The index in a folder.
-
-    Args:
-        backend: of the embedder; None takes the one that the index was built with.
-        loaded: an embedder that is there already, taken if it is the one.
-        exports: folder that keeps embedders quantized to int8 (default: beside the model).
-
-    Raises:
-        MigakiError: it was built with another embedder, or otherwise used, than the one at hand, or by another version of Migaki.
-    """
-    facts = read_facts(folder)
-    if facts["embedder"] != checksum:
-        raise MigakiError(
-            f"this index was built with {facts['embedder_reference']!r}, another embedder than the one set (run.embedder): "
-            "build it anew with `migaki index`, or set run.embedder back"
-        )
-    if loaded is not None and loaded.fingerprint == facts["fingerprint"]:
-        return Retriever(folder, loaded)
-    backend = backend or facts["embedder_backend"]
-    embedder = Embedder(embedder_path, device, backend, checksum, exports)
-    if facts["fingerprint"] != embedder.fingerprint:
-        raise MigakiError(
-            f"this index was built with the embedder {facts['fingerprint']!r}, and the one at hand is {embedder.fingerprint!r}: "
-            f"build it anew with `migaki index --set index.embedder_backend={backend}`, or take the embedder as it was"
-        )
-    return Retriever(folder, embedder)
 
 
 def retrieval_figures(ranks: list[int]) -> dict[str, float]:

@@ -1,0 +1,70 @@
+"""An index with the embedders that it was made with."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from tasks.errors import MigakiError
+from tasks.rag.embedding import Embedder
+from tasks.rag.index_files import read_facts
+from tasks.rag.retrieval import Retriever
+
+
+class Named(Protocol):
+    """A model on this machine's disk."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def checksum(self) -> str: ...
+
+
+def open_index(
+    folder: Path,
+    embedder: Named,
+    companions: Mapping[str, Named] = MappingProxyType({}),
+    device: str = "cpu",
+    loaded: Collection[Embedder] = (),
+    exports: Path | None = None,
+) -> Retriever:
+    """The index in a folder.
+
+    Args:
+        embedder: the model that it was made with.
+        companions: by language, models that it may have been made with beside; those that it was not are left alone.
+        loaded: embedders that are there already, taken where they are the ones.
+        exports: folder that keeps embedders quantized to int8 (default: beside the model).
+
+    Raises:
+        MigakiError: it was made with other embedders, or otherwise used, than those at hand, or by another version of Migaki.
+    """
+    facts = read_facts(folder)
+    own = _embedder(facts, embedder, "run.embedder", device, loaded, exports)
+    second = {
+        lang: _embedder(made, companions.get(lang), f"run.embedder_{lang}", device, loaded, exports)
+        for lang, made in facts.get("companions", {}).items()
+    }
+    return Retriever(folder, own, second)
+
+
+def _embedder(
+    made: Mapping[str, Any], model: Named | None, setting: str, device: str, loaded: Collection[Embedder], exports: Path | None
+) -> Embedder:
+    """The embedder that made an index's vectors. Raises what `open_index` raises."""
+    if model is None or made["embedder"] != model.checksum:
+        raise MigakiError(
+            f"this index was built with {made['embedder_reference']!r}, another embedder than the one set ({setting}): "
+            f"build it anew with `migaki index`, or set {setting} back"
+        )
+    for embedder in loaded:
+        if embedder.fingerprint == made["fingerprint"]:
+            return embedder
+    embedder = Embedder(model.path, device, made["embedder_backend"], model.checksum, exports, prompts=made.get("prompts", {}))
+    if made["fingerprint"] != embedder.fingerprint:
+        raise MigakiError(
+            f"this index was built with the embedder {made['fingerprint']!r}, and the one at hand is {embedder.fingerprint!r}: "
+            "build it anew with `migaki index`, or take the embedder as it was"
+        )
+    return embedder
