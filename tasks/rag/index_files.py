@@ -1,7 +1,7 @@
 """The files of an index: chunks, their vectors, the postings of the three levels of BM25, and what is to be known for searching them."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from tasks.errors import MigakiError
 from tasks.rag.dense import build_dense
+from tasks.rag.embedders import Prompts
 from tasks.rag.postings import ChunkTerms, build_postings
 from tasks.rag.settings import IndexSettings
 
@@ -21,11 +22,14 @@ FORMAT = 3  # of these files; raised when an older index can no longer be read
 
 @dataclass(frozen=True)
 class EmbedderIdentity:
-    """Which embedder made the vectors: the checksum of its files, the reference that named it, and `Embedder.fingerprint`."""
+    """Which embedder made the vectors: the checksum of its files, the reference that named it, `Embedder.fingerprint`, and what else it takes
+    to open it again: its backend, and the prefixes of questions and passages."""
 
     checksum: str
     reference: str
     fingerprint: str = ""
+    backend: str = "torch"
+    prompts: Prompts | None = None
 
 
 def write_index(
@@ -58,7 +62,8 @@ def write_index(
         "format": FORMAT,
         "embedder": embedder.checksum,
         "embedder_reference": embedder.reference,
-        "embedder_backend": settings.embedder_backend,
+        "embedder_backend": embedder.backend,
+        "prompts": embedder.prompts and asdict(embedder.prompts),
         "fingerprint": embedder.fingerprint,
         "dense_weight": settings.dense_weights(),
         "sentence_weight": settings.sentence_weight,

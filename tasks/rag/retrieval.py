@@ -20,7 +20,7 @@ from tasks.errors import MigakiError
 from tasks.rag.bm25 import BM25, Question, Scope
 from tasks.rag.confidence import confidence_of
 from tasks.rag.dense import Dense
-from tasks.rag.embedding import Embedder, EmbedderBackend
+from tasks.rag.embedding import Embedder
 from tasks.rag.index_files import CHUNKS, FACTS, VECTORS, read_facts
 from tasks.rag.labels import LabelsNow
 from tasks.rag.postings import LEVELS, document_numbers
@@ -147,7 +147,7 @@ class Retriever:
         part = self._wanted(groups, where)
         if not queries or not len(part.numbers):
             return [[] for _ in queries]
-        vectors = self.embedder.embed(queries) if vectors is None else vectors
+        vectors = self.embedder.embed_queries(queries) if vectors is None else vectors
         return [self._best(query, vector, k, part) if query.strip() else [] for query, vector in zip(queries, vectors, strict=True)]
 
     def _wanted(self, groups: Collection[str], where: Where) -> Part:
@@ -236,7 +236,7 @@ def open_index(
     embedder_path: Path,
     checksum: str,
     device: str = "cpu",
-    backend: EmbedderBackend | None = None,
+    backend: str | None = None,
     loaded: Embedder | None = None,
     exports: Path | None = None,
 ) -> Retriever:
@@ -259,7 +259,17 @@ def open_index(
     if loaded is not None and loaded.fingerprint == facts["fingerprint"]:
         return Retriever(folder, loaded)
     backend = backend or facts["embedder_backend"]
-    embedder = Embedder(embedder_path, device, backend, checksum, exports)
+    kept = facts.get("prompts") or {}  # indexes of before there were prefixes have none: then the model's own, as it was
+    embedder = Embedder(
+        embedder_path,
+        device,
+        backend,
+        checksum,
+        exports,
+        reference=facts["embedder_reference"],
+        query_prefix=kept.get("query"),
+        passage_prefix=kept.get("passage"),
+    )
     if facts["fingerprint"] != embedder.fingerprint:
         raise MigakiError(
             f"this index was built with the embedder {facts['fingerprint']!r}, and the one at hand is {embedder.fingerprint!r}: "

@@ -32,9 +32,13 @@ class IndexSettings(StageSettings):
     readers: int = Field(1, ge=1, le=64, description="Processes that read files at the same time")
     chunk_tokens: int = Field(200, ge=16, le=512, description="Longest chunk in tokens of the embedder, at most what it reads")
     overlap_sentences: int = Field(1, ge=0, le=5, description="Sentences that a chunk repeats from the one before it")
-    embedder_backend: Literal["torch", "onnx-int8"] = Field(
-        "torch", description="What runs the embedder; onnx-int8 is faster on a CPU and a little less exact"
+    embedder_backend: Literal["auto", "torch", "torch-bf16", "onnx-int8"] = Field(
+        "auto",
+        description="What runs the embedder: torch-bf16 is faster where the processor multiplies bfloat16, and auto takes it there, else torch; "
+        "onnx-int8 is faster on any CPU and a little less exact",
     )
+    query_prefix: str | None = Field(None, description="What the embedder reads before every question; nothing said takes the model's own")
+    passage_prefix: str | None = Field(None, description="What the embedder reads before every chunk; nothing said takes the model's own")
     flat_up_to: int = Field(
         50_000,
         ge=1,

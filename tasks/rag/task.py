@@ -6,12 +6,10 @@ An index is built from what is there now, so what was deleted is in no part of i
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import numpy as np
 
 from storage.artifacts import ArtifactRef, content_key
 from storage.home import Home
@@ -60,9 +58,14 @@ class Caches:
     def vectors(self) -> Segments:
         return Segments(self.home.root / "cache" / "vectors" / sha256(self.embedder.encode()).hexdigest()[:16], ("vector",))
 
+    @cached_property
+    def questions(self) -> Segments:
+        """Vectors of questions: the same text may have another one as a chunk."""
+        return Segments(self.home.root / "cache" / "questions" / sha256(self.embedder.encode()).hexdigest()[:16], ("vector",))
+
     def merge(self) -> None:
         """Keep the number of their files small."""
-        for cache in (self.files, self.chunks, self.vectors):
+        for cache in (self.files, self.chunks, self.vectors, self.questions):
             cache.merge()
 
     @cached_property
@@ -80,10 +83,20 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
     """Build the index of a dataset's documents, or of those that the settings name."""
     dataset = inputs.get("dataset") if settings.documents else require(inputs, "dataset", "prepare")
     folder = work.open(dataset) if dataset else None
-    embedder = Embedder(work.embedder.path, work.device, settings.embedder_backend, work.embedder.checksum, work.home.exports)
-    if settings.chunk_tokens > embedder.limit - 2:
+    embedder = Embedder(
+        work.embedder.path,
+        work.device,
+        settings.embedder_backend,
+        work.embedder.checksum,
+        work.home.exports,
+        reference=work.embedder.reference,
+        query_prefix=settings.query_prefix,
+        passage_prefix=settings.passage_prefix,
+    )
+    if settings.chunk_tokens > embedder.room:
         raise MigakiError(
-            f"index.chunk_tokens = {settings.chunk_tokens}, but {work.embedder.reference} reads {embedder.limit - 2} tokens at most: what is longer would be lost silently"
+            f"index.chunk_tokens = {settings.chunk_tokens}, but {work.embedder.reference} reads {embedder.room} tokens at most "
+            f"(behind the prefix {embedder.prompts.passage!r}): what is longer would be lost silently"
         )
     caches = Caches(work.home, settings, embedder.fingerprint)
     documents, chunks, terms = _chunks(folder, settings, embedder, caches, work)
@@ -93,23 +106,14 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
         reasons = "; ".join(f"{row['path']}: {row['reason']}" for row in first) or skipped
         raise MigakiError(f"no document could be indexed ({reasons}): give documents with --documents")
     with work.progress("index: embed", len(chunks)) as bar:
-        vectors = _vectors([chunk["indexed"] for chunk in chunks], embedder, caches, settings, bar.advance)
-    identity = EmbedderIdentity(work.embedder.checksum, work.embedder.reference, embedder.fingerprint)
+        texts = [chunk["indexed"] for chunk in chunks]
+        embed = partial(embedder.embed, batch_tokens=settings.batch_tokens, on_batch=bar.advance)
+        vectors = embed_new(texts, embedder.dimension, caches.vectors, embed, bar.advance)
+    identity = EmbedderIdentity(work.embedder.checksum, work.embedder.reference, embedder.fingerprint, embedder.backend, embedder.prompts)
     about = write_index(work.path, chunks, vectors, settings, identity, terms)
     record = _record(documents, chunks, embedder, about | _smoke_check(folder, embedder, caches, settings, work), work)
     caches.merge()
     return record
-
-
-def _vectors(
-    texts: list[str], embedder: Embedder, caches: Caches, settings: IndexSettings, on_done: Callable[[int], object] = lambda count: None
-) -> np.ndarray:
-    """(texts, dimension) vectors, from the cache where they are there."""
-
-    def embed(new: list[str]) -> np.ndarray:
-        return embedder.embed(new, settings.batch_tokens, on_done)
-
-    return embed_new(texts, embedder.dimension, caches.vectors, embed, on_done)
 
 
 def _smoke_check(folder: Path | None, embedder: Embedder, caches: Caches, settings: IndexSettings, work: Work) -> dict[str, float]:
@@ -118,7 +122,9 @@ def _smoke_check(folder: Path | None, embedder: Embedder, caches: Caches, settin
     if not asked:
         return {}
     texts, retriever = [question.question for question in asked], Retriever(work.path, embedder)
-    hits = retriever.search_all(texts, 20, retriever.groups, vectors=_vectors(texts, embedder, caches, settings))
+    embed = partial(embedder.embed_queries, batch_tokens=settings.batch_tokens)
+    vectors = embed_new(texts, embedder.dimension, caches.questions, embed)
+    hits = retriever.search_all(texts, 20, retriever.groups, vectors=vectors)
     return retrieval_figures([document_rank(found, question.document) for question, found in zip(asked, hits, strict=True)])
 
 

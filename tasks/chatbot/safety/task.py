@@ -16,7 +16,12 @@ LABELS = {True: "refused", False: "over_refused"}
 def safety(settings: ClassifierSettings, inputs: dict[str, ArtifactRef], work: Work) -> Classifier:
     """Train on the rows of the files named; report how many held-out requests the whole filter refuses, harmful and harmless, by language."""
     examples = read_examples(settings)
-    embedder = Embedder(work.embedder.path, work.device, checksum=work.embedder.checksum) if settings.meaning else None
+    # As the index has it by default, so that a program that serves both holds one.
+    embedder = (
+        Embedder(work.embedder.path, work.device, "auto", work.embedder.checksum, reference=work.embedder.reference)
+        if settings.meaning
+        else None
+    )
     with work.progress("safety: train", 1) as bar:
         classifier = train(examples, settings, embedder)
         bar.advance()

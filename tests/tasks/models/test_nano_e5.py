@@ -5,6 +5,8 @@ import struct
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
@@ -29,7 +31,7 @@ def tokens(made):
 
 def test_the_vectors_are_those_that_the_blocks_give(made):
     folder, held = made
-    model = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": "float32"})
+    model = SentenceTransformer(str(folder), device="cpu")
     for text in ("query: the cat, 猫は日本語。", "a", "passage: being 123!"):
         ids = model.tokenizer(text)["input_ids"]
         assert ids[0] == 0 and ids[-1] == 2 and max(ids) < len(PIECES)
@@ -41,9 +43,10 @@ def test_the_folder_is_an_ordinary_one_and_nothing_else_is_left(made):
     assert {path.name for path in folder.parent.iterdir()} == {"tiny.bin", "model"}
     model = SentenceTransformer(str(folder), device="cpu")
     assert (model.max_seq_length, model.get_embedding_dimension()) == (POSITIONS, WIDTH)
+    assert {weight.dtype for weight in load_file(folder / "model.safetensors").values()} == {torch.float16} and model.dtype == torch.float32
     assert model.prompts == {"query": "query: ", "document": "passage: "}
     config = json.loads((folder / "config.json").read_text())
-    assert (config["layer_norm_eps"], config["vocab_size"], config["dtype"]) == (1e-12, HEADER["vocabulary"], "float16")
+    assert (config["layer_norm_eps"], config["vocab_size"], config["dtype"]) == (1e-12, HEADER["vocabulary"], "float32")
 
 
 @pytest.mark.parametrize(
