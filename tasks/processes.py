@@ -1,5 +1,6 @@
 """Processes that a run starts."""
 
+import ctypes
 import os
 
 
@@ -9,3 +10,9 @@ def child_environment(**more: str) -> dict[str, str]:
     Readers of documents, trainers, pip and whatever else runs beside a flow ask Prefect nothing. The flow's own process knows the secret and must.
     """
     return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | more
+
+
+def give_back_memory() -> None:
+    """Let the C library return what it holds of freed memory to the system, where it can (glibc); after work that used much for a moment."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)

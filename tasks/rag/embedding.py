@@ -1,10 +1,13 @@
 """Texts to unit vectors: tokenised once, in batches of like length counted in tokens, by the model that sentence-transformers loads.
 
-Two backends: `torch` in fp32, and `onnx-int8`, the same model exported and quantized once, faster on a CPU at a small loss of cosine
-that is measured at the export. Vectors of one are not mixed with those of the other: `fingerprint` tells them apart.
+Three backends: `torch` in fp32; `torch-bf16`, the same in bfloat16, for processors that multiply it; and `onnx-int8`, the model exported and
+quantized once, for a CPU that does not, at a small loss of cosine that is measured at the export. Vectors of one are not mixed with those of
+another: `fingerprint` tells them apart. A large word table is held in 4 or 8 bits a value (`tasks.models.word_table`), and of a large
+vocabulary the pieces that texts need (`tasks.rag.tokens`).
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -14,18 +17,29 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 from threadpoolctl import ThreadpoolController
-from tokenizers import Tokenizer
 
 from storage.files import sha256_of
 from tasks.errors import MigakiError
 from tasks.models.folders import refuse_unsafe
-from tasks.models.packed import pack_linear
-from tasks.rag.unit_vectors import UnitVectors, traced
+from tasks.models.packed import multiplies_bfloat16, pack_linear
+from tasks.models.word_table import cast, stored_dtype
+from tasks.processes import give_back_memory
+from tasks.rag.embedders import prompts_of
+from tasks.rag.tokens import TextTokens, large_vocabulary, without_pieces
+from tasks.rag.unit_vectors import UnitVectors, quiet, traced
 
-EmbedderBackend = Literal["torch", "onnx-int8"]
+EmbedderBackend = Literal["auto", "torch", "torch-bf16", "onnx-int8"]
 BATCH_TOKENS = 4096
 WINDOW = 16384  # texts tokenised at once: their tokens are all in memory
 SMALL = 128  # tokens of a batch that one thread computes: reading the weights takes longest, and threads would wait for each other
+
+
+def backend_for(backend: str, device: str) -> str:
+    """The backend that `auto` stands for on a device: torch-bf16 where it multiplies bfloat16, else torch."""
+    if backend != "auto":
+        return backend
+    fast = torch.cuda.is_bf16_supported(including_emulation=False) if device.startswith("cuda") else multiplies_bfloat16()
+    return "torch-bf16" if fast else "torch"
 
 
 class Embedder:
@@ -33,50 +47,78 @@ class Embedder:
 
     Args:
         path: the model's folder.
-        backend: "torch", or "onnx-int8", which runs on the CPU.
+        backend: "torch", "torch-bf16", "onnx-int8", which runs on the CPU, or "auto": see `backend_for`.
         checksum: of the model's files; worked out when not given.
         cache: folder that keeps the export of onnx-int8 (default: beside the model).
         threads: of one call to `embed`; 0 takes as many as PyTorch does, which OMP_NUM_THREADS sets. A question or two take one.
+        reference: that named the model, by which the prefixes of some are known; its folder's name where none is given.
+        query_prefix: before every question; None takes the model's own.
+        passage_prefix: before every other text; None takes the model's own.
 
     Raises:
-        MigakiError: no such backend, the folder holds code of its own or pickled weights, the model's tokenizer is not a fast one, or the model does not say how long its vectors and texts are.
+        MigakiError: no such backend, the folder holds code of its own or pickled weights, the model's tokenizer is not a fast one, the model
+            does not say how long its vectors and texts are, or its prefixes leave no room for a text.
     """
 
     def __init__(
         self,
         path: Path,
         device: str = "cpu",
-        backend: EmbedderBackend = "torch",
+        backend: str = "torch",
         checksum: str = "",
         cache: Path | None = None,
         threads: int = 0,
+        reference: str = "",
+        query_prefix: str | None = None,
+        passage_prefix: str | None = None,
     ):
         if backend not in get_args(EmbedderBackend):
             raise MigakiError(f"{backend!r} is no backend of the embedder; accepted: {', '.join(get_args(EmbedderBackend))}")
-        self.path, self.backend, self.threads = Path(path), backend, threads
+        self.path, self.backend, self.threads = Path(path), backend_for(backend, device), threads
+        self.reference = reference or self.path.name
         self._checksum = checksum
         refuse_unsafe(self.path)
-        place = "cpu" if backend == "onnx-int8" else device
-        model = SentenceTransformer(
-            str(path), device=place, trust_remote_code=False, local_files_only=True, model_kwargs={"use_safetensors": True}
-        ).eval()
+        model, self._tokens = self._opened("cpu" if self.backend == "onnx-int8" else device)
         dimension, limit = model.get_embedding_dimension(), model.max_seq_length
         if dimension is None or limit is None:
             raise MigakiError(f"the embedder in {str(path)!r} does not say how long its vectors are, or the texts that it reads")
         self.dimension, self.limit = dimension, limit
-        self._prefix = model.prompts.get(model.default_prompt_name or "") or ""
-        self._tokenizer, self._pad = _own_tokenizer(model, self.limit), model.tokenizer.pad_token_id or 0
-        self._counter = Tokenizer.from_str(self._tokenizer.to_str())
-        self._counter.no_truncation()
+        default = model.prompts.get(model.default_prompt_name or "")
+        own = {"query": default, "document": default} if default else model.prompts
+        self.prompts = prompts_of(own, self.reference, query_prefix, passage_prefix)
+        if min(self.room, self.query_room) < 1:
+            raise MigakiError(f"the prefixes {self.prompts} leave no room in the {limit} tokens that the embedder in {str(path)!r} reads")
+        self._pad = self._tokens.number_of(model.tokenizer.pad_token_id or 0)
         self.export_facts: dict[str, float] = {}  # of onnx-int8: its cosine with fp32, mean and least per language
         self._pools = ThreadpoolController()
-        self._run = self._quantized(model, cache) if backend == "onnx-int8" else _torch_runner(model)
+        self._run = self._quantized(model, cache) if self.backend == "onnx-int8" else _torch_runner(model)
+        del model
+        give_back_memory()
+
+    def _opened(self, device: str) -> tuple[SentenceTransformer, TextTokens]:
+        """The model in the backend's numbers, and its tokenizer."""
+        pieces = large_vocabulary(self.path)
+        # In the numbers of its file: a table of 250,000 rows would take 384 MB in float32 before it is packed.
+        options = {"use_safetensors": True, "dtype": stored_dtype(self.path)}
+        with without_pieces(self.path, pieces) as place, quiet():
+            model = SentenceTransformer(
+                str(place), device=device, trust_remote_code=False, local_files_only=True, model_kwargs=options
+            ).eval()
+        tokenizer = getattr(model.tokenizer, "backend_tokenizer", None)
+        if tokenizer is None:
+            raise MigakiError(
+                f"the embedder's tokenizer ({type(model.tokenizer).__name__}) is not a fast one: take a model with a tokenizer.json"
+            )
+        cast(model, torch.bfloat16 if self.backend == "torch-bf16" else torch.float32)
+        return model, TextTokens(tokenizer, pieces)
 
     def _quantized(self, model: SentenceTransformer, cache: Path | None) -> "Callable[[np.ndarray, np.ndarray], np.ndarray]":
         # Here, since onnxruntime takes a third of a second to import, and this backend alone needs it.
         from tasks.rag.onnx_export import Int8Model, export_int8
 
-        folder = export_int8(model, self.checksum, cache or self.path.parent / "onnx-int8", self._encode)
+        folder = export_int8(
+            model, self.checksum, cache or self.path.parent / "onnx-int8", lambda texts: self._encode(texts, self.prompts.passage)
+        )
         quantized = Int8Model(folder, self.threads or torch.get_num_threads())
         self.export_facts = quantized.facts
         return quantized.run
@@ -89,22 +131,43 @@ class Embedder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What a vector depends on beside its text: the model, the length limit, the backend."""
-        return hashlib.sha256(f"{self.checksum}|{self.limit}|{self._prefix}|{self.backend}".encode()).hexdigest()
+        """What a vector depends on beside its text: the model, the length limit, the prefixes, the backend."""
+        query, passage = self.prompts.query, self.prompts.passage
+        prefix = query if query == passage else json.dumps([query, passage])
+        return hashlib.sha256(f"{self.checksum}|{self.limit}|{prefix}|{self.backend}".encode()).hexdigest()
+
+    @cached_property
+    def room(self) -> int:
+        """Tokens of a text, without the special ones, that are read whole behind the prefix of passages."""
+        return self.limit - self._tokens.special - self.count_tokens(self.prompts.passage)
+
+    @cached_property
+    def query_room(self) -> int:
+        """Tokens of a question, without the special ones, that are read whole behind its prefix."""
+        return self.limit - self._tokens.special - self.count_tokens(self.prompts.query)
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text without the special ones."""
-        return len(self._counter.encode(text, add_special_tokens=False))
+        """Tokens of a text without prefix and special ones."""
+        return self.count_all([text])[0]
 
     def count_all(self, texts: list[str]) -> list[int]:
-        """Tokens of each text without the special ones; much faster than one call each."""
-        return [len(encoding) for encoding in self._counter.encode_batch_fast(texts, add_special_tokens=False)]
+        """Tokens of each text without prefix and special ones; much faster than one call each."""
+        return self._tokens.count_all(texts)
+
+    def embed_queries(
+        self, texts: list[str], batch_tokens: int = BATCH_TOKENS, on_batch: Callable[[int], object] | None = None
+    ) -> np.ndarray:
+        """(texts, dimension) unit vectors of questions, in their order; `on_batch` is told how many each batch had."""
+        return self._embed(texts, self.prompts.query, batch_tokens, on_batch)
 
     def embed(self, texts: list[str], batch_tokens: int = BATCH_TOKENS, on_batch: Callable[[int], object] | None = None) -> np.ndarray:
-        """(texts, dimension) unit vectors, in the texts' order; `on_batch` is told how many each batch had."""
+        """(texts, dimension) unit vectors of passages, in the texts' order; `on_batch` is told how many each batch had."""
+        return self._embed(texts, self.prompts.passage, batch_tokens, on_batch)
+
+    def _embed(self, texts: list[str], prefix: str, batch_tokens: int, on_batch: Callable[[int], object] | None) -> np.ndarray:
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(texts), WINDOW):
-            encoded = self._encode(texts[start : start + WINDOW])
+            encoded = self._encode(texts[start : start + WINDOW], prefix)
             for batch in batches([len(ids) for ids in encoded], batch_tokens):
                 ids, mask = padded([encoded[i] for i in batch], self._pad)
                 # OpenMP's limit holds for the calling thread alone; torch.set_num_threads would set that of every thread.
@@ -112,11 +175,25 @@ class Embedder:
                     vectors[start + batch] = self._run(ids, mask)
                 if on_batch:
                     on_batch(len(batch))
+            for i in [i for i, ids in enumerate(encoded) if len(ids) >= self.limit]:
+                vectors[start + i] = self._in_parts(texts[start + i], vectors[start + i], prefix, batch_tokens)
         return vectors
 
-    def _encode(self, texts: list[str]) -> list[list[int]]:
+    def _in_parts(self, text: str, beginning: np.ndarray, prefix: str, batch_tokens: int) -> np.ndarray:
+        """The vector of a text that is longer than the model reads: the mean of its halves', by their lengths, so that nothing is left out.
+
+        `beginning` is that of what the model reads of it, and is taken where the text cannot be divided.
+        """
+        middle = text.rfind(" ", len(text) // 4, len(text) // 2) + 1 or len(text) // 2
+        halves = [half for half in (text[:middle], text[middle:]) if half.strip()]
+        if len(halves) < 2:
+            return beginning
+        total = np.array([len(half) for half in halves], np.float32) @ self._embed(halves, prefix, batch_tokens, None)
+        return total / max(float(np.linalg.norm(total)), 1e-12)
+
+    def _encode(self, texts: list[str], prefix: str) -> list[list[int]]:
         """Token ids with the special ones, cut at the model's limit."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast([self._prefix + text for text in texts])]
+        return self._tokens.encode_all([prefix + text for text in texts], self.limit)
 
 
 def batches(lengths: list[int], batch_tokens: int) -> Iterator[np.ndarray]:
@@ -150,19 +227,6 @@ def _torch_runner(model: SentenceTransformer) -> Callable[[np.ndarray, np.ndarra
         return embed(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)).cpu().numpy()
 
     return run
-
-
-def _own_tokenizer(model: SentenceTransformer, limit: int) -> Tokenizer:
-    """A copy of the tokenizer that cuts at the limit. transformers sets the limits of the shared one at each call, so threads would change them for each other."""
-    backend = getattr(model.tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise MigakiError(
-            f"the embedder's tokenizer ({type(model.tokenizer).__name__}) is not a fast one: take a model with a tokenizer.json"
-        )
-    own = Tokenizer.from_str(backend.to_str())
-    own.no_padding()
-    own.enable_truncation(limit)
-    return own
 
 
 def _digest(folder: Path) -> str:

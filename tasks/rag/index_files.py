@@ -3,7 +3,7 @@ searching them. Beside the embedder's own vectors there may be another's for the
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from tasks.errors import MigakiError
 from tasks.rag.dense import build_dense
+from tasks.rag.embedders import Prompts
 from tasks.rag.postings import ChunkTerms, build_postings
 from tasks.rag.sentence_vectors import write_sentences
 from tasks.rag.settings import IndexSettings
@@ -25,13 +26,14 @@ READ = (3, 4)  # 3 had the vectors of whole chunks alone; it serves until the in
 
 @dataclass(frozen=True)
 class EmbedderIdentity:
-    """Which embedder made the vectors: the checksum of its files, the reference that named it, and `Embedder.fingerprint`."""
+    """Which embedder made the vectors: the checksum of its files, the reference that named it, `Embedder.fingerprint`, and what else it takes
+    to open it again: its backend, and the prefixes of questions and passages."""
 
     checksum: str
     reference: str
     fingerprint: str = ""
     backend: str = "torch"
-    prompts: Mapping[str, str] = field(default_factory=dict)  # what is put before a "query" and before a "document"
+    prompts: Prompts | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -41,7 +43,7 @@ class EmbedderIdentity:
             "embedder_reference": self.reference,
             "embedder_backend": self.backend,
             "fingerprint": self.fingerprint,
-            "prompts": dict(self.prompts),
+            "prompts": self.prompts and asdict(self.prompts),
         }
 
 
@@ -115,7 +117,9 @@ def companion_file(lang: str) -> str:
 
 def _table(chunks: list[dict[str, Any]]) -> pa.Table:
     """Chunks as they are stored: who may see each (nobody named: everyone), and what its document says about itself, as JSON."""
-    names = [name for name in dict.fromkeys(name for chunk in chunks for name in chunk) if name not in ("allowed", "meta", "page", "places")]
+    names = [
+        name for name in dict.fromkeys(name for chunk in chunks for name in chunk) if name not in ("allowed", "meta", "page", "places")
+    ]
     columns = {name: pa.array([chunk.get(name) for chunk in chunks]) for name in names}
     columns["page"] = pa.array([chunk.get("page") for chunk in chunks], pa.int32())
     columns["places"] = pa.array([chunk["places"] for chunk in chunks], pa.list_(pa.int32()))

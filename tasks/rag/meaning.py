@@ -5,7 +5,7 @@ chunks that the asker may see and asks for, which also puts two embedders on one
 companion, which reads one language better and of whose chunks questions in that language are asked of both.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,8 +26,8 @@ FILTERS = 32  # parts of the index that are remembered
 Embed = Callable[[Embedder, list[str]], np.ndarray]
 
 
-class Part(Protocol):
-    """The chunks that a search is about."""
+class Part(Hashable, Protocol):
+    """The chunks that a search is about; the same part is the same object."""
 
     @property
     def mask(self) -> np.ndarray: ...
@@ -162,5 +162,3 @@ def standardized(cosine: np.ndarray) -> np.ndarray:
 
 def _measures(scale: np.ndarray) -> tuple[float, float]:
     return (float(scale.mean()), float(scale.std()) + 1e-6) if len(scale) else (0.0, 1.0)
-
-

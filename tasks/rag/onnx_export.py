@@ -18,6 +18,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from sentence_transformers import SentenceTransformer
 
 from tasks.errors import MigakiError
+from tasks.models.word_table import PackedTable
 from tasks.rag.unit_vectors import UnitVectors, example, quiet
 from tasks.text.language import languages
 
@@ -82,7 +83,9 @@ def _build(model: SentenceTransformer, scratch: Path, encode: Encode) -> Path:
     graph = UnitVectors(model).eval()
     _export(graph, exported)
     quant_pre_process(str(exported), str(shaped), skip_symbolic_shape=True)
-    quantize_dynamic(str(shaped), str(built / GRAPH), per_channel=True, weight_type=QuantType.QInt8)
+    # A packed word table stays as it is: its scales are no weights to be quantized again.
+    kinds = ["MatMul"] if any(isinstance(part, PackedTable) for part in graph.modules()) else None
+    quantize_dynamic(str(shaped), str(built / GRAPH), op_types_to_quantize=kinds, per_channel=True, weight_type=QuantType.QInt8)
     facts = cosine_loss(graph, Int8Model(built, torch.get_num_threads()), encode)
     (built / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     log.info("embedder exported in int8, cosine with fp32: %s", facts)

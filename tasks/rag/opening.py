@@ -61,7 +61,17 @@ def _embedder(
     for embedder in loaded:
         if embedder.fingerprint == made["fingerprint"]:
             return embedder
-    embedder = Embedder(model.path, device, made["embedder_backend"], model.checksum, exports, prompts=made.get("prompts", {}))
+    prompts = made.get("prompts") or {}
+    embedder = Embedder(
+        model.path,
+        device,
+        made["embedder_backend"],
+        model.checksum,
+        exports,
+        reference=made["embedder_reference"],
+        query_prefix=prompts.get("query"),
+        passage_prefix=prompts.get("passage"),
+    )
     if made["fingerprint"] != embedder.fingerprint:
         raise MigakiError(
             f"this index was built with the embedder {made['fingerprint']!r}, and the one at hand is {embedder.fingerprint!r}: "

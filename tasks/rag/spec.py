@@ -11,6 +11,6 @@ INDEX = StageSpec(
     body="tasks.rag.task:index",
     needs={"dataset": ("prepare",)},
     spared={"dataset": "documents"},
-    models=("embedder",),
+    models=("embedder", "embedder_en"),
     fingerprint="tasks.rag.fingerprint:named_documents",
 )

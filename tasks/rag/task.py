@@ -6,7 +6,7 @@ An index is built from what is there now, so what was deleted is in no part of i
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -28,9 +28,10 @@ from tasks.rag.chunking import chunk_documents
 from tasks.rag.embedding import Embedder
 from tasks.rag.fingerprint import TABLE, table_documents
 from tasks.rag.incremental import Cut, Entry, cut_new, embed_new, kept_cuts, read_new, text_hash
-from tasks.rag.index_files import EmbedderIdentity, write_index
+from tasks.rag.index_files import EmbedderIdentity, Vectors, write_index
 from tasks.rag.postings import ChunkTerms
 from tasks.rag.retrieval import Retriever, document_rank, retrieval_figures
+from tasks.rag.sentence_vectors import chunk_vectors, sentence_texts, unit
 from tasks.rag.settings import IndexSettings
 from tasks.stages.keys import code_hash
 from tasks.stages.work import Work, require
@@ -42,7 +43,7 @@ QUESTIONS = 500  # stored questions asked of a new index
 
 @dataclass(frozen=True)
 class Caches:
-    """What earlier builds worked out: documents of files, chunks of documents, vectors of chunks."""
+    """What earlier builds worked out: documents of files, chunks of documents, vectors of sentences and questions."""
 
     home: Home
     settings: IndexSettings
@@ -56,14 +57,10 @@ class Caches:
     def chunks(self) -> Segments:
         return Segments(self.home.root / "cache" / "chunks", ("facts", "sizes", "terms", "counts"))
 
-    @cached_property
-    def vectors(self) -> Segments:
-        return Segments(self.home.root / "cache" / "vectors" / sha256(self.embedder.encode()).hexdigest()[:16], ("vector",))
-
-    def merge(self) -> None:
-        """Keep the number of their files small."""
-        for cache in (self.files, self.chunks, self.vectors):
-            cache.merge()
+    def vectors(self, embedder: Embedder, questions: bool = False) -> Segments:
+        """Of passages, or of questions: the same text has another vector as the one than as the other."""
+        kind, by = "questions" if questions else "vectors", sha256(embedder.fingerprint.encode()).hexdigest()[:16]
+        return Segments(self.home.root / "cache" / kind / by, ("vector",))
 
     @cached_property
     def reading(self) -> str:
@@ -80,11 +77,7 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
     """Build the index of a dataset's documents, or of those that the settings name."""
     dataset = inputs.get("dataset") if settings.documents else require(inputs, "dataset", "prepare")
     folder = work.open(dataset) if dataset else None
-    embedder = Embedder(work.embedder.path, work.device, settings.embedder_backend, work.embedder.checksum, work.home.exports)
-    if settings.chunk_tokens > embedder.limit - 2:
-        raise MigakiError(
-            f"index.chunk_tokens = {settings.chunk_tokens}, but {work.embedder.reference} reads {embedder.limit - 2} tokens at most: what is longer would be lost silently"
-        )
+    embedder = _embedder(settings, work)
     caches = Caches(work.home, settings, embedder.fingerprint)
     documents, chunks, terms = _chunks(folder, settings, embedder, caches, work)
     if not chunks:
@@ -92,33 +85,95 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
         skipped = f"{len(documents)} were skipped" if documents else "the dataset has none"
         reasons = "; ".join(f"{row['path']}: {row['reason']}" for row in first) or skipped
         raise MigakiError(f"no document could be indexed ({reasons}): give documents with --documents")
-    with work.progress("index: embed", len(chunks)) as bar:
-        vectors = _vectors([chunk["indexed"] for chunk in chunks], embedder, caches, settings, bar.advance)
-    identity = EmbedderIdentity(work.embedder.checksum, work.embedder.reference, embedder.fingerprint)
-    about = write_index(work.path, chunks, vectors, settings, identity, terms)
-    record = _record(documents, chunks, embedder, about | _smoke_check(folder, embedder, caches, settings, work), work)
-    caches.merge()
+    companions = _companions(settings, work)
+    vectors = _vectors(chunks, embedder, companions, caches, settings, work)
+    about = write_index(work.path, chunks, vectors, settings, _identity(embedder), terms)
+    record = _record(documents, chunks, embedder, about | _smoke_check(folder, embedder, companions, caches, settings, work), work)
+    for cache in (
+        caches.files,
+        caches.chunks,
+        *(caches.vectors(own, kind) for own in (embedder, *companions.values()) for kind in (False, True)),
+    ):
+        cache.merge()
     return record
 
 
+def _embedder(settings: IndexSettings, work: Work) -> Embedder:
+    """The index's own embedder.
+
+    Raises:
+        MigakiError: chunks may be longer than it reads.
+    """
+    embedder = Embedder(
+        work.embedder.path,
+        work.device,
+        settings.embedder_backend,
+        work.embedder.checksum,
+        work.home.exports,
+        reference=work.embedder.reference,
+        query_prefix=settings.query_prefix,
+        passage_prefix=settings.passage_prefix,
+    )
+    if settings.chunk_tokens > embedder.room:
+        raise MigakiError(
+            f"index.chunk_tokens = {settings.chunk_tokens}, but {work.embedder.reference} reads {embedder.room} tokens at most "
+            f"(behind the prefix {embedder.prompts.passage!r}): what is longer would be lost silently"
+        )
+    return embedder
+
+
+def _companions(settings: IndexSettings, work: Work) -> dict[str, Embedder]:
+    """By language, the embedders that read it better than the index's own."""
+    model = work.embedder_en
+    if model is None or model.checksum == work.embedder.checksum:
+        return {}
+    own = Embedder(model.path, work.device, settings.embedder_backend, model.checksum, work.home.exports, reference=model.reference)
+    return {"en": own}
+
+
+def _identity(embedder: Embedder) -> EmbedderIdentity:
+    return EmbedderIdentity(embedder.checksum, embedder.reference, embedder.fingerprint, embedder.backend, embedder.prompts)
+
+
 def _vectors(
-    texts: list[str], embedder: Embedder, caches: Caches, settings: IndexSettings, on_done: Callable[[int], object] = lambda count: None
-) -> np.ndarray:
-    """(texts, dimension) vectors, from the cache where they are there."""
+    chunks: Rows, embedder: Embedder, companions: dict[str, Embedder], caches: Caches, settings: IndexSettings, work: Work
+) -> Vectors:
+    """All vectors of an index; what was embedded before comes from the caches."""
+    sentences = [text for chunk in chunks for text in sentence_texts(chunk["text"], chunk["places"])]
+    headings = {heading: number for number, heading in enumerate(dict.fromkeys(chunk["heading"] for chunk in chunks))}
+    texts = {lang: [chunk["indexed"] for chunk in chunks if chunk["lang"] == lang] for lang in companions}
+    total = len({*sentences, *headings}) + sum(len(set(own)) for own in texts.values())
+    with work.progress("index: embed", total) as bar:
 
-    def embed(new: list[str]) -> np.ndarray:
-        return embedder.embed(new, settings.batch_tokens, on_done)
+        def embed(own: Embedder, texts: list[str]) -> np.ndarray:
+            new = partial(own.embed, batch_tokens=settings.batch_tokens, on_batch=bar.advance)
+            return embed_new(texts, own.dimension, caches.vectors(own), new, bar.advance)
 
-    return embed_new(texts, embedder.dimension, caches.vectors, embed, on_done)
+        codes = embed(embedder, [*sentences, *headings])
+        second = {lang: (_identity(companions[lang]), unit(embed(companions[lang], own))) for lang, own in texts.items()}
+    own_codes, heading_codes = codes[: len(sentences)], codes[len(sentences) :].copy()
+    if "" in headings:
+        heading_codes[headings[""]] = 0
+    lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
+    counts = np.array([len(chunk["places"]) // 2 for chunk in chunks], np.int64)
+    of_chunks = chunk_vectors(own_codes, lengths, counts, heading_codes[[headings[chunk["heading"]] for chunk in chunks]])
+    return Vectors(of_chunks, own_codes, second)
 
 
-def _smoke_check(folder: Path | None, embedder: Embedder, caches: Caches, settings: IndexSettings, work: Work) -> dict[str, float]:
+def _smoke_check(
+    folder: Path | None, embedder: Embedder, companions: dict[str, Embedder], caches: Caches, settings: IndexSettings, work: Work
+) -> dict[str, float]:
     """How often stored questions find their documents: what decides whether this index may serve."""
     asked, _ = balanced([question for question in load_questions(folder) if question.document], QUESTIONS) if folder else ([], [])
     if not asked:
         return {}
-    texts, retriever = [question.question for question in asked], Retriever(work.path, embedder)
-    hits = retriever.search_all(texts, 20, retriever.groups, vectors=_vectors(texts, embedder, caches, settings))
+
+    def embed(own: Embedder, texts: list[str]) -> np.ndarray:
+        new = partial(own.embed_queries, batch_tokens=settings.batch_tokens)
+        return unit(embed_new(texts, own.dimension, caches.vectors(own, questions=True), new))
+
+    texts, retriever = [question.question for question in asked], Retriever(work.path, embedder, companions)
+    hits = retriever.search_all(texts, 20, retriever.groups, asked=retriever.meaning.ask(texts, embed))
     return retrieval_figures([document_rank(found, question.document) for question, found in zip(asked, hits, strict=True)])
 
 

@@ -37,15 +37,22 @@ def example(rows: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings of what becomes constant in a trace, which is compared with the model afterwards, or of attributes that a trace reads."""
-    before = transformers_logging.get_verbosity()
+    """No warnings of what becomes constant in a trace, which is compared with the model afterwards, of attributes that a trace reads, or of
+    weights in float16, which are about to become something else; and no bars of progress."""
+    before, loading = transformers_logging.get_verbosity(), logging.getLogger("sentence_transformers")
+    level, bars = loading.level, transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    loading.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         transformers_logging.set_verbosity(before)
+        loading.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
 
 
 @torch.inference_mode()

@@ -53,7 +53,13 @@ def run_in_processes(spec: StageSpec, settings: StageSettings, inputs: dict[str,
             "inputs": {role: ref.model_dump(mode="json") for role, ref in inputs.items()},
             "path": str(work.path),
             "waits": os.getpid(),
-            "context": {"home": str(context.home.root), "model": context.model, "embedder": context.embedder, "device": context.device},
+            "context": {
+                "home": str(context.home.root),
+                "model": context.model,
+                "embedder": context.embedder,
+                "embedder_en": context.embedder_en,
+                "device": context.device,
+            },
         }
         (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
         (folder / MISTAKES).mkdir()
@@ -138,6 +144,7 @@ def main(folder: Path) -> None:
         facts["device"],
         lambda text, last: say("progress", text, last),
         lambda text: say("log", text),
+        embedder_en=facts["embedder_en"],
     )
     path = Path(job["path"])
     own = path if first else folder / f"{path.name}-{state.process_index}"

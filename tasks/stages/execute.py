@@ -29,7 +29,8 @@ class Outcome:
 
 
 def models_of(spec: StageSpec, context: Context) -> dict[str, ResolvedModel]:
-    return {role: resolve(getattr(context, role), context.home, context.log) for role in spec.models}
+    """The models that take part, by role; a run need not have a second embedder."""
+    return {role: resolve(reference, context.home, context.log) for role in spec.models if (reference := getattr(context, role))}
 
 
 def ingredients(spec: StageSpec, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context) -> Ingredients:

@@ -47,7 +47,7 @@ class StageSpec(FlowSpec):
             reaches is in the key.
         counts: the part of `settings` that the body takes and that is in the key; None is all of it.
         takes: inputs that are used where a run has them, and never looked for. As `needs`.
-        models: which models take part, of "model" and "embedder"; their checksums are in the key.
+        models: which models take part, of "model", "embedder" and "embedder_en" (where the run has one); their checksums are in the key.
         fingerprint: `"module:function"` of the settings: what the files hold that they name, as a JSON value; in the key in place of their paths.
         parallel: whether the body can run in several processes at once, data parallel.
         flow: of the flow that runs it where that is another's; `part` are the parameters by which that flow knows it.

@@ -35,6 +35,7 @@ class Context:
     emit: Emit = field(default_factory=terminal)
     log: Callable[[str], None] = print
     accelerate: str = ""  # configuration file: training stages then run in its processes
+    embedder_en: str = ""
     names: bool = True  # whether the log may name documents: Prefect's page is read by people who may not see all of them
 
 
@@ -61,6 +62,11 @@ class Work:
     @property
     def embedder(self) -> "ResolvedModel":
         return self._models["embedder"]
+
+    @property
+    def embedder_en(self) -> "ResolvedModel | None":
+        """The embedder that reads English better, where the run has one."""
+        return self._models.get("embedder_en")
 
     def metric(self, name: str, value: float, step: int = 0) -> None:
         """Record a figure named `stage.metric[.lang]`."""

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 GAMMA, COST = 1.0, 3.0  # of the kernel and of a wrong example; twice or three times as much changes little
-VECTORS, FACTS = "vectors.npy", ("gamma", "bias", "languages", "mix", "embedder", "fingerprint")
+VECTORS, FACTS = "vectors.npy", ("gamma", "bias", "languages", "mix", "embedder", "backend", "fingerprint")
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Meaning:
         languages: those of which the embedder knows the meaning.
         mix: weights of the words' logit and of the margin, and a constant: their sum is the logit of both (stacking, Wolpert 1992).
         embedder: reference of the model that made the vectors.
+        backend: that ran it.
         fingerprint: of that model (`Embedder.fingerprint`).
     """
 
@@ -33,6 +34,7 @@ class Meaning:
     languages: tuple[str, ...] = ()
     mix: tuple[float, float, float] = (0.0, 1.0, 0.0)
     embedder: str = ""
+    backend: str = "torch"
     fingerprint: str = ""
 
     def margin(self, vector: np.ndarray) -> float:

@@ -10,7 +10,7 @@ SAFETY = StageSpec(
     counts=ClassifierSettings,
     kind="classifier",
     body="tasks.chatbot.safety.task:safety",
-    models=("embedder",),
+    models=("embedder", "embedder_en"),
     fingerprint="tasks.chatbot.safety.fingerprint:training_files",
     in_retrain=False,
 )

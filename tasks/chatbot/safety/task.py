@@ -16,12 +16,14 @@ LABELS = {True: "refused", False: "over_refused"}
 def safety(settings: ClassifierSettings, inputs: dict[str, ArtifactRef], work: Work) -> Classifier:
     """Train on the rows of the files named; report how many held-out requests the whole filter refuses, harmful and harmless, by language."""
     examples = read_examples(settings)
-    embedder = Embedder(work.embedder.path, work.device, checksum=work.embedder.checksum) if settings.meaning else None
+    # As the index has it by default, so that a program that serves both holds one.
+    model = work.embedder_en if work.embedder_en and settings.meaning == ["en"] else work.embedder
+    embedder = Embedder(model.path, work.device, "auto", model.checksum, reference=model.reference) if settings.meaning else None
     with work.progress("safety: train", 1) as bar:
         classifier = train(examples, settings, embedder)
         bar.advance()
     if classifier.meaning is not None:
-        classifier = replace(classifier, meaning=replace(classifier.meaning, embedder=work.embedder.reference))
+        classifier = replace(classifier, meaning=replace(classifier.meaning, embedder=model.reference))
     classifier.save(work.path)
     guard = Guard(GuardSettings(), classifier)
     measured: dict[str, float] = {}

