@@ -70,12 +70,12 @@ def stored_dtype(folder: Path) -> torch.dtype:
     return torch.float16 if kinds == {"F16"} else torch.float32
 
 
-def cast(model: nn.Module, dtype: torch.dtype, large: int = LARGE) -> bool:
+def cast(model: nn.Module, dtype: torch.dtype) -> bool:
     """Turn a model's floats into `dtype`, and on the CPU put a packed table in the place of a large one; whether there was one."""
     for parent, name, child in [(above, *named) for above in model.modules() for named in above.named_children()]:
         if (
             type(child) is nn.Embedding
-            and 4 * child.weight.numel() >= large
+            and 4 * child.weight.numel() >= LARGE
             and child.weight.device.type == "cpu"
             and not child.weight.shape[1] % BLOCK
         ):

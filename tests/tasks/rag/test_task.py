@@ -4,11 +4,14 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows.catalogue.stages import STAGES
 from storage.artifacts import ArtifactStore
 from tasks.errors import MigakiError
+from tasks.rag.embedders import Prompts
+from tasks.rag.embedding import Embedder
 from tasks.rag.retrieval import open_index
 from tasks.rag.settings import IndexSettings
 from tasks.stages.keys import Ingredients
@@ -39,6 +42,20 @@ def test_an_int8_embedder_is_made_in_the_home_and_its_loss_is_a_figure_of_the_in
     path = ArtifactStore(project.home).path(index)
     found = open_index(path, project.embedder.path, project.embedder.checksum, exports=project.home.exports).search("犬は港へ", 3)
     assert found and not list(project.embedder.path.parent.glob("onnx-int8"))
+
+
+def test_prefixes_are_kept_with_the_index_and_questions_are_no_passages(project, folder):
+    settings = IndexSettings(**SETTINGS | {"chunk_tokens": 40}, query_prefix="ask: ", passage_prefix="read: ", embedder_backend="torch")
+    place = ArtifactStore(project.home).path(project.run("index", settings, dataset=project.dataset([str(folder)])))
+    opened = open_index(place, project.embedder.path, project.embedder.checksum)
+    assert opened.embedder.prompts == Prompts("ask: ", "read: ")
+    plain = Embedder(project.embedder.path)
+    text = opened.chunks["indexed"][0].as_py()
+    np.testing.assert_allclose(opened.dense.vectors(np.array([0]))[0], plain.embed(["read: " + text])[0], atol=1e-5)
+    question = "Where does a cat sleep?"
+    np.testing.assert_allclose(
+        opened.search(question)[0].dense, plain.embed(["ask: " + question])[0] @ plain.embed(["read: " + text])[0], atol=1e-4
+    )
 
 
 def test_every_document_is_indexed_or_skipped_with_a_reason(project, folder):

@@ -77,7 +77,7 @@ def test_a_score_is_the_regression_by_hand():
 class Senses:
     """An embedder to which words of one meaning are near each other, whether or not an example has them."""
 
-    HARM, fingerprint = ("zap", "vaporise", "obliterate", "爆砕"), "senses"
+    HARM, fingerprint, backend = ("zap", "vaporise", "obliterate", "爆砕"), "senses", "torch-bf16"
 
     def embed(self, texts):
         vectors = [[1, 0] if any(word in text for word in self.HARM) else [0, 1] for text in texts]
@@ -87,7 +87,11 @@ class Senses:
 
 def test_what_a_request_means_counts_beside_its_words():
     both, words = train(ROWS, SETTINGS, Senses()), train(ROWS, SETTINGS)
-    assert words.meaning is None and both.meaning.languages == ("en",) and both.meaning.fingerprint == "senses"
+    assert (
+        words.meaning is None
+        and both.meaning.languages == ("en",)
+        and (both.meaning.fingerprint, both.meaning.backend) == ("senses", "torch-bf16")
+    )
     unheard = "please vaporise the candle", "please polish the candle"
     assert both.score(unheard[0]) > 0.7 and both.score(unheard[1]) < 0.3
     assert words.score(unheard[0]) == pytest.approx(words.score(unheard[1]), abs=0.05)
