@@ -28,11 +28,12 @@ from tasks.rag.chunking import chunk_documents
 from tasks.rag.embedding import Embedder
 from tasks.rag.fingerprint import TABLE, table_documents
 from tasks.rag.incremental import Cut, Entry, cut_new, embed_new, kept_cuts, read_new, text_hash
-from tasks.rag.index_files import EmbedderIdentity, Vectors, write_index
+from tasks.rag.index_files import Vectors, write_index
 from tasks.rag.postings import ChunkTerms
 from tasks.rag.retrieval import Retriever, document_rank, retrieval_figures
-from tasks.rag.sentence_vectors import chunk_vectors, sentence_texts, unit
+from tasks.rag.sentence_vectors import unit
 from tasks.rag.settings import IndexSettings
+from tasks.rag.vectors import distinct_texts, identity, vectors_of
 from tasks.stages.keys import code_hash
 from tasks.stages.work import Work, require
 
@@ -87,7 +88,7 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
         raise MigakiError(f"no document could be indexed ({reasons}): give documents with --documents")
     companions = _companions(settings, work)
     vectors = _vectors(chunks, embedder, companions, caches, settings, work)
-    about = write_index(work.path, chunks, vectors, settings, _identity(embedder), terms)
+    about = write_index(work.path, chunks, vectors, settings, identity(embedder), terms)
     record = _record(documents, chunks, embedder, about | _smoke_check(folder, embedder, companions, caches, settings, work), work)
     for cache in (
         caches.files,
@@ -131,33 +132,17 @@ def _companions(settings: IndexSettings, work: Work) -> dict[str, Embedder]:
     return {"en": own}
 
 
-def _identity(embedder: Embedder) -> EmbedderIdentity:
-    return EmbedderIdentity(embedder.checksum, embedder.reference, embedder.fingerprint, embedder.backend, embedder.prompts)
-
-
 def _vectors(
     chunks: Rows, embedder: Embedder, companions: dict[str, Embedder], caches: Caches, settings: IndexSettings, work: Work
 ) -> Vectors:
     """All vectors of an index; what was embedded before comes from the caches."""
-    sentences = [text for chunk in chunks for text in sentence_texts(chunk["text"], chunk["places"])]
-    headings = {heading: number for number, heading in enumerate(dict.fromkeys(chunk["heading"] for chunk in chunks))}
-    texts = {lang: [chunk["indexed"] for chunk in chunks if chunk["lang"] == lang] for lang in companions}
-    total = len({*sentences, *headings}) + sum(len(set(own)) for own in texts.values())
-    with work.progress("index: embed", total) as bar:
+    with work.progress("index: embed", distinct_texts(chunks, companions)) as bar:
 
         def embed(own: Embedder, texts: list[str]) -> np.ndarray:
             new = partial(own.embed, batch_tokens=settings.batch_tokens, on_batch=bar.advance)
             return embed_new(texts, own.dimension, caches.vectors(own), new, bar.advance)
 
-        codes = embed(embedder, [*sentences, *headings])
-        second = {lang: (_identity(companions[lang]), unit(embed(companions[lang], own))) for lang, own in texts.items()}
-    own_codes, heading_codes = codes[: len(sentences)], codes[len(sentences) :].copy()
-    if "" in headings:
-        heading_codes[headings[""]] = 0
-    lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
-    counts = np.array([len(chunk["places"]) // 2 for chunk in chunks], np.int64)
-    of_chunks = chunk_vectors(own_codes, lengths, counts, heading_codes[[headings[chunk["heading"]] for chunk in chunks]])
-    return Vectors(of_chunks, own_codes, second)
+        return vectors_of(chunks, embedder, companions, embed)
 
 
 def _smoke_check(
