@@ -23,6 +23,7 @@ BEST_SENTENCE = 0.5  # share of the best sentence beside the chunk's vector
 COMPANION = 0.5  # share of the companion beside the index's own embedder
 CANDIDATES = 200  # chunks whose sentences are looked at; and of each side, where not all cosines are worked out
 FILTERS = 32  # parts of the index that are remembered
+LEAST = 0.005  # deviation of cosines that is taken for one: what differs by less says nothing, and one chunk by itself has none
 Embed = Callable[[Embedder, list[str]], np.ndarray]
 
 
@@ -81,8 +82,11 @@ class Meaning:
         """`langs`: of each chunk."""
         self.embedder, self.dense = embedder, Dense(folder / VECTORS)
         lang = np.array(langs)
+        made = facts.get("companions", {})  # none for a language that no chunk is in
         self.companions = {
-            code: Companion(folder / companion_file(code), own, np.flatnonzero(lang == code), len(lang)) for code, own in companions.items()
+            code: Companion(folder / companion_file(code), own, np.flatnonzero(lang == code), len(lang))
+            for code, own in companions.items()
+            if code in made
         }
         counts = np.asarray(facts["sentences"], np.int64)
         self.sentences = SentenceVectors(folder, counts) if SentenceVectors.there(folder) else None
@@ -104,7 +108,7 @@ class Meaning:
         second: dict[int, np.ndarray] = {}
         for code, companion in self.companions.items():
             own = [i for i, lang in enumerate(langs) if lang == code]
-            if own and len(companion.chunks):
+            if own:
                 second |= dict(zip(own, embed(companion.embedder, [queries[i] for i in own]), strict=True))
         return [Asked(lang, vector, second.get(i)) for i, (lang, vector) in enumerate(zip(langs, vectors, strict=True))]
 
@@ -161,4 +165,4 @@ def standardized(cosine: np.ndarray) -> np.ndarray:
 
 
 def _measures(scale: np.ndarray) -> tuple[float, float]:
-    return (float(scale.mean()), float(scale.std()) + 1e-6) if len(scale) else (0.0, 1.0)
+    return (float(scale.mean()), max(float(scale.std()), LEAST)) if len(scale) else (0.0, 1.0)

@@ -12,7 +12,7 @@ from storage.artifacts import ArtifactStore
 from tasks.errors import MigakiError
 from tasks.rag.embedders import Prompts
 from tasks.rag.embedding import Embedder
-from tasks.rag.retrieval import open_index
+from tasks.rag.opening import open_index
 from tasks.rag.settings import IndexSettings
 from tasks.stages.keys import Ingredients
 from tests.helpers.embedder import LIMIT
@@ -40,14 +40,14 @@ def test_an_int8_embedder_is_made_in_the_home_and_its_loss_is_a_figure_of_the_in
     assert all(0.5 < figures[f"index.cosine.{what}.{lang}"] <= 1 for what in ("mean", "min") for lang in ("en", "ja"))
     assert list(project.home.exports.rglob("model.onnx")) and not list(project.embedder.path.parent.glob("onnx-int8"))
     path = ArtifactStore(project.home).path(index)
-    found = open_index(path, project.embedder.path, project.embedder.checksum, exports=project.home.exports).search("犬は港へ", 3)
+    found = open_index(path, project.embedder, exports=project.home.exports).search("犬は港へ", 3)
     assert found and not list(project.embedder.path.parent.glob("onnx-int8"))
 
 
 def test_prefixes_are_kept_with_the_index_and_questions_are_no_passages(project, folder):
     settings = IndexSettings(**SETTINGS | {"chunk_tokens": 40}, query_prefix="ask: ", passage_prefix="read: ", embedder_backend="torch")
     place = ArtifactStore(project.home).path(project.run("index", settings, dataset=project.dataset([str(folder)])))
-    opened = open_index(place, project.embedder.path, project.embedder.checksum)
+    opened = open_index(place, project.embedder)
     assert opened.embedder.prompts == Prompts("ask: ", "read: ")
     plain = Embedder(project.embedder.path)
     text = opened.chunks["indexed"][0].as_py()
