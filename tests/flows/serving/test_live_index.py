@@ -102,7 +102,7 @@ def spoil(served, name: str) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("name", ["dense.faiss", "manifest.json"])
+@pytest.mark.parametrize("name", ["dense.faiss", "sentences.npy", "manifest.json"])
 def test_a_damaged_index_is_built_again(served, mended, name):
     spoil(served, name)
     answer = mended()
@@ -134,7 +134,7 @@ def test_vectors_and_postings_of_other_texts_are_found_out(served, mended):
     BM25.build(["one thing", "another"], 0.5, 0.3).save(folder)
     seal(served, folder)
     answer = mended()
-    assert answer["exit_code"] == 0 and any("vectors are not those of their chunks" in fault for fault in answer["found"])
+    assert answer["exit_code"] == 0 and any("vectors of chunks are not those of their texts" in fault for fault in answer["found"])
     assert any("postings of its bm25" in fault for fault in answer["found"]) and mended()["found"] == []
 
 
