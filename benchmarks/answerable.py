@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from retrieval import CachedEmbedder, build, bundled_embedder, read
+from retrieval import Embedders, build, bundled_embedders, opened, read
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -25,7 +25,6 @@ from sklearn.preprocessing import StandardScaler
 from flows.running.parameters import BUNDLED_EMBEDDER
 from tasks.chatbot.settings import ChatSettings
 from tasks.rag.confidence import CALIBRATIONS, FEATURES, Calibration, confidence, features
-from tasks.rag.retrieval import Retriever
 from tasks.rag.settings import IndexSettings
 
 SETS = {"fit": {"en": ("xquad_en", 0), "ja": ("jaquad", None)}, "measure": {"en": ("xquad_en", 1), "ja": ("jsquad", None)}}
@@ -33,7 +32,7 @@ LANGUAGES = ("en", "ja")
 HITS = 5
 
 
-def samples(folder: Path, half: int | None, limit: int, embedder: CachedEmbedder) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+def samples(folder: Path, half: int | None, limit: int, embedders: Embedders) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     """(questions * 2, features), whether the paragraph is in the index, and how often it was among the hits where it is."""
     corpus, questions = read(folder / "corpus.jsonl"), read(folder / "questions.jsonl")
     ids = [row["id"] for row in corpus]
@@ -43,13 +42,13 @@ def samples(folder: Path, half: int | None, limit: int, embedder: CachedEmbedder
     random.Random(0).shuffle(questions)
     questions = questions[: limit or None]
     with tempfile.TemporaryDirectory() as place:
-        build(Path(place), corpus, embedder, IndexSettings())
-        retriever = Retriever(Path(place), embedder)
-        vectors = embedder.embed_queries([row["question"] for row in questions])
+        build(Path(place), corpus, embedders, IndexSettings())
+        retriever = opened(Path(place), embedders)
+        asked = retriever.meaning.ask([row["question"] for row in questions])
         rows, labels, found = [], [], 0
-        for row, vector in zip(questions, vectors, strict=True):
+        for row, vectors in zip(questions, asked, strict=True):
             for where in ({}, {"document": [name for name in ids if name != row["id"]]}):
-                hits = retriever.search_all([row["question"]], HITS, where=where, vectors=vector[None])[0]
+                hits = retriever.search_all([row["question"]], HITS, where=where, asked=[vectors])[0]
                 if hits:
                     rows.append(features(row["question"], retriever, hits))
                     labels.append(not where)
@@ -84,10 +83,10 @@ def main() -> None:
     arguments.add_argument("--limit", type=int, default=1500, help="questions of each set; 0 takes all")
     arguments.add_argument("--lang", choices=LANGUAGES, action="append", help="only this language")
     given = arguments.parse_args()
-    embedder = bundled_embedder(given.embedder)
+    embedders = bundled_embedders(given.embedder)
     for lang in given.lang or LANGUAGES:
         name, half = SETS[given.command][lang]
-        rows, labels, about = samples(given.sets / name, half, given.limit, embedder)
+        rows, labels, about = samples(given.sets / name, half, given.limit, embedders)
         fitted = fit(rows, labels) if given.command == "fit" else CALIBRATIONS[lang]
         scores = np.array([confidence(row, fitted) for row in rows])
         if given.command == "fit":

@@ -1,6 +1,6 @@
 """How long an index of some 10,000 chunks takes: cold, after 1 % of the documents changed, and when nothing did.
 
-    python benchmarks/rebuild.py ../shared/data [--home DIR] [--backend torch] [--rounds 3]
+    python benchmarks/rebuild.py ../shared/data [--home DIR] [--backend auto] [--chunk-tokens 128] [--rounds 3]
 
 The corpus is the paragraphs of JSQuAD, JaQuAD and XQuAD and the abstracts of Cranfield, a text file each, and Debian's manuals in HTML.
 The stage is measured in this process after its imports (looking up its key, building, checksums); the command as a user runs it.
@@ -22,7 +22,7 @@ from pathlib import Path
 import faiss  # noqa: F401  (imported by the stage: its time is not the build's)
 import sentence_transformers  # noqa: F401
 
-from flows.running.parameters import BUNDLED_EMBEDDER
+from flows.running.parameters import BUNDLED_EMBEDDER, BUNDLED_EMBEDDER_EN
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from storage.registry import register
@@ -94,9 +94,18 @@ def empty_dataset(home: Home) -> ArtifactRef:
     return made
 
 
-def command(home: Home, documents: Path, backend: str) -> float:
+def command(home: Home, documents: Path, settings: IndexSettings) -> float:
     """Seconds of `migaki index`."""
-    words = ["index", "--documents", str(documents), "--home", str(home.root), "--set", f"index.embedder_backend={backend}"]
+    words = [
+        "index",
+        "--documents",
+        str(documents),
+        "--home",
+        str(home.root),
+        "--set",
+        f"index.embedder_backend={settings.embedder_backend}",
+    ]
+    words += ["--set", f"index.chunk_tokens={settings.chunk_tokens}"]
     start = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "flows.commands.main", *words],
@@ -116,15 +125,16 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("data", type=Path)
     arguments.add_argument("--home", type=Path, help="with the bundled embedder in it (default: MIGAKI_HOME)")
-    arguments.add_argument("--backend", default="torch")
+    arguments.add_argument("--backend", default="auto")
+    arguments.add_argument("--chunk-tokens", type=int, default=IndexSettings().chunk_tokens)
     arguments.add_argument("--rounds", type=int, default=3)
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as place:
         home, documents = Home(Path(place) / "home"), Path(place) / "documents"
         shutil.copytree((given.home or Home.current().root) / "models", home.root / "models")
         files = write_corpus(given.data, documents)
-        context = Context(home, "", BUNDLED_EMBEDDER, **QUIET)
-        settings = IndexSettings(documents=[str(documents)], embedder_backend=given.backend)
+        context = Context(home, "", BUNDLED_EMBEDDER, embedder_en=BUNDLED_EMBEDDER_EN, **QUIET)
+        settings = IndexSettings(documents=[str(documents)], embedder_backend=given.backend, chunk_tokens=given.chunk_tokens)
         dataset = empty_dataset(home)
         made, cold = build(context, settings, dataset)
         tell("cold", cold, documents=made.meta["documents"], chunks=made.meta["chunks"])
@@ -138,8 +148,8 @@ def main() -> None:
             changed.append(build(context, settings, dataset)[1])
             tell("1 % changed", changed[-1], documents=count)
         change(files, 0.01, given.rounds)
-        tell("1 % changed, the whole command", command(home, documents, given.backend))
-        tell("nothing changed, the whole command", command(home, documents, given.backend))
+        tell("1 % changed, the whole command", command(home, documents, settings))
+        tell("nothing changed, the whole command", command(home, documents, settings))
         print(json.dumps({"cold_over_changed": round(cold / statistics.median(changed), 1), "backend": given.backend}))
 
 

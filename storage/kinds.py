@@ -188,12 +188,14 @@ class Model(Record):
 @dataclass(frozen=True, kw_only=True)
 class Index(Record):
     """An index with what was found of the stored questions' documents (None where no question names one), and how its dense side is
-    built: `dense_type` flat or ivf, `dense_recall` against a scan of all vectors, `dense_probes` lists looked into."""
+    built: `dense_type` flat or ivf, `dense_recall` against a scan of all vectors, `dense_probes` lists looked into, `embedders` in words."""
 
     KIND = "index"
     documents: int = 0
     chunks: int = 0
     skipped: int = 0
+    sentences: int | None = None
+    embedders: str | None = None
     dense_type: str | None = None
     dense_recall: float | None = None
     dense_probes: int | None = None

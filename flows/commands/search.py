@@ -60,6 +60,7 @@ def search(home: Home, query: str, k: str, groups: str, lang: str | None, said: 
         "confidence": retriever.confidence(query, hits, asker),
         "index": index_id,
         "embedder": retriever.facts["embedder_reference"],
+        "companions": {lang: made["embedder_reference"] for lang, made in retriever.facts.get("companions", {}).items()},
         "documents": documents,
         "chunks": chunks,
         "groups": sorted(asker),
@@ -137,7 +138,8 @@ def _print(answer: dict[str, Any], found: "list[tuple[Hit, Ranks]]", count: int,
     where = f" in {answer['only']}" if answer["only"] else ""
     page.print(f"question: {answer['lang']}, {sure}")
     page.print(f"searched: {answer['chunks']:,} chunks of {answer['documents']:,} documents{where} {_may_see(answer['groups'])}")
-    page.print(f"index {answer['index'][:12]}, embedder {answer['embedder']}", soft_wrap=True)
+    beside = "".join(f", in {lang} beside {reference}" for lang, reference in answer["companions"].items())
+    page.print(f"index {answer['index'][:12]}, embedder {answer['embedder']}{beside}", soft_wrap=True)
     for number, (hit, ranks) in enumerate(found, 1):
         page.print()
         lines = [*_wrapped(page, _head(hit)), *_wrapped(page, Text(_scores(hit, ranks), "dim"))]
@@ -162,7 +164,8 @@ def _head(hit: "Hit") -> Text:
 
 def _scores(hit: "Hit", ranks: "Ranks") -> str:
     sparse = f"BM25 {hit.sparse:.2f}, rank {ranks.sparse}" if ranks.sparse else "BM25 -"
-    sides = f"score {hit.score:.2f}   {sparse}   cosine {hit.dense:.3f}, rank {ranks.dense}   {shown(hit.lang)}"
+    best = "" if hit.dense == hit.sentence else f" (best sentence {hit.sentence:.3f})"
+    sides = f"score {hit.score:.2f}   {sparse}   cosine {hit.dense:.3f}{best}, rank {ranks.dense}   {shown(hit.lang)}"
     return sides + ("   restricted" if hit.restricted else "")
 
 

@@ -198,7 +198,11 @@ def retrieval_section(facts: Facts) -> str:
         [lang, figures[lang, "hit@1"].items, *[figures[lang, metric].value for metric in ("hit@1", "hit@5", "mrr@10")]]
         for lang in dict.fromkeys(lang for lang, _ in figures)
     ]
-    return section("Retrieval", table(["language", "questions", "hit@1", "hit@5", "MRR@10"], shown)) if shown else ""
+    if not shown:
+        return ""
+    embedders = facts.meta("index").get("embedders")
+    told = [note(f"Vectors: {embedders}.")] if embedders else []
+    return section("Retrieval", table(["language", "questions", "hit@1", "hit@5", "MRR@10"], shown), *told)
 
 
 def example_section(facts: Facts) -> str:

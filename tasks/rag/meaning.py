@@ -53,13 +53,13 @@ class Meant:
     Attributes:
         score: in standard deviations.
         cosine: by the index's own embedder.
-        shown: by the embedder that reads question and chunk best.
+        companion: by the companion, NaN where the chunk has no vector of it.
         per_cosine: by how much the score rises with the cosine of the best sentence.
     """
 
     score: np.ndarray
     cosine: np.ndarray
-    shown: np.ndarray
+    companion: np.ndarray
     per_cosine: np.ndarray
 
 
@@ -82,11 +82,10 @@ class Meaning:
         """`langs`: of each chunk."""
         self.embedder, self.dense = embedder, Dense(folder / VECTORS)
         lang = np.array(langs)
-        made = facts.get("companions", {})  # none for a language that no chunk is in
-        self.companions = {
+        self.companions = {  # an index without chunks in a language has no vectors of its companion
             code: Companion(folder / companion_file(code), own, np.flatnonzero(lang == code), len(lang))
             for code, own in companions.items()
-            if code in made
+            if code in facts.get("companions", {})
         }
         counts = np.asarray(facts["sentences"], np.int64)
         self.sentences = SentenceVectors(folder, counts) if SentenceVectors.there(folder) else None
@@ -128,18 +127,18 @@ class Meaning:
         else:
             cosine, scale = self.dense.vectors(numbers) @ asked.vector, self._scale(part) @ asked.vector
         mean, deviation = _measures(scale)
-        score, per_cosine, shown = (cosine - mean) / deviation, np.full(len(numbers), 1 / deviation, np.float32), cosine
+        score, per_cosine = (cosine - mean) / deviation, np.full(len(numbers), 1 / deviation, np.float32)
+        beside = np.full(len(numbers), np.nan, np.float32)
         if asked.companion is None:
-            return Meant(score, cosine, shown, per_cosine)
+            return Meant(score, cosine, beside, per_cosine)
         rows = self.companions[asked.lang].row[numbers]
         at = np.flatnonzero(rows >= 0)
         other, scale = self._companion(asked, rows[at], part)
         mean, deviation = _measures(scale)
         score[at] = (1 - COMPANION) * score[at] + COMPANION * (other - mean) / deviation
         per_cosine[at] *= 1 - COMPANION
-        shown = shown.copy()
-        shown[at] = other
-        return Meant(score, cosine, shown, per_cosine)
+        beside[at] = other
+        return Meant(score, cosine, beside, per_cosine)
 
     def sentence_cosines(self, asked: Asked, numbers: np.ndarray) -> np.ndarray | None:
         """(numbers,) cosine with the best sentence of each chunk; None where the index has no vectors of sentences."""

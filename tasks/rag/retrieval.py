@@ -39,9 +39,9 @@ Where = Mapping[str, str | int | Collection[str]]
 
 @dataclass(frozen=True)
 class Hit:
-    """A chunk that was found. `score` is the mixed score, `sparse` the BM25 score, `dense` the cosine by the embedder that reads it best, `sentence`
-    that of its best sentence by the index's own (of the chunk, in an index of an earlier version); `page` counts from 1, where there are
-    pages. A `restricted` one is not for everybody."""
+    """A chunk that was found. `score` is the mixed score, `sparse` the BM25 score, `sentence` the cosine of its best sentence (of the whole, in an
+    index of an earlier version), `dense` the cosine that tells best: of the companion where its language has one, else that of the best
+    sentence. `page` counts from 1, where there are pages. A `restricted` one is not for everybody."""
 
     chunk_id: str
     document: str
@@ -252,8 +252,9 @@ class Retriever:
         if sentence is None:
             sentence = meant.cosine[kept]
         mixed = mixed + weight * BEST_SENTENCE * (sentence - meant.cosine[kept]) * meant.per_cosine[kept]
+        dense = np.where(np.isnan(meant.companion[kept]), sentence, meant.companion[kept])
         return [
-            self._hit(int(numbers[kept[i]]), float(mixed[i]), float(words[kept[i]]), float(meant.shown[kept[i]]), float(sentence[i]))
+            self._hit(int(numbers[kept[i]]), float(mixed[i]), float(words[kept[i]]), float(dense[i]), float(sentence[i]))
             for i in _largest(mixed, k)
         ]
 

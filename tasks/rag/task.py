@@ -5,7 +5,7 @@ An index is built from what is there now, so what was deleted is in no part of i
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -33,7 +33,7 @@ from tasks.rag.postings import ChunkTerms
 from tasks.rag.retrieval import Retriever, document_rank, retrieval_figures
 from tasks.rag.sentence_vectors import unit
 from tasks.rag.settings import IndexSettings
-from tasks.rag.vectors import distinct_texts, identity, vectors_of
+from tasks.rag.vectors import distinct_texts, identity, in_words, vectors_of
 from tasks.stages.keys import code_hash
 from tasks.stages.work import Work, require
 
@@ -89,7 +89,11 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
     companions = _companions(settings, work)
     vectors = _vectors(chunks, embedder, companions, caches, settings, work)
     about = write_index(work.path, chunks, vectors, settings, identity(embedder), terms)
-    record = _record(documents, chunks, embedder, about | _smoke_check(folder, embedder, companions, caches, settings, work), work)
+    found = about | _smoke_check(folder, embedder, companions, caches, settings, work)
+    record = replace(
+        _record(documents, chunks, embedder, found, work), sentences=len(vectors.sentences), embedders=in_words(embedder, companions)
+    )
+    work.log(f"index: {record.embedders}")
     for cache in (
         caches.files,
         caches.chunks,

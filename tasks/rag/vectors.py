@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.rag.embedders import known
 from tasks.rag.embedding import Embedder
 from tasks.rag.index_files import EmbedderIdentity, Vectors
 from tasks.rag.sentence_vectors import chunk_vectors, sentence_texts, unit
@@ -16,6 +17,19 @@ Embed = Callable[[Embedder, list[str]], np.ndarray]
 def identity(embedder: Embedder) -> EmbedderIdentity:
     """What an index keeps of an embedder."""
     return EmbedderIdentity(embedder.checksum, embedder.reference, embedder.fingerprint, embedder.backend, embedder.prompts)
+
+
+def in_words(embedder: Embedder, companions: Mapping[str, Embedder]) -> str:
+    """Which embedders an index has, what they read, and what runs them, as people are told."""
+    told = [f"{_in_words(embedder)} reads all texts"]
+    return "; ".join(told + [f"{_in_words(own)} reads those in {lang}, too" for lang, own in companions.items()])
+
+
+def _in_words(embedder: Embedder) -> str:
+    found = known(embedder.reference)
+    languages = f", for {' and '.join(found.languages)}" if found and found.languages else ""
+    prefix = f" behind {embedder.prompts.passage.strip()!r}" if embedder.prompts.passage else ""
+    return f"{embedder.reference} ({embedder.dimension} dimensions, {embedder.backend}, up to {embedder.room} tokens{prefix}{languages})"
 
 
 def distinct_texts(chunks: Rows, companions: Mapping[str, Embedder]) -> int:

@@ -59,15 +59,15 @@ def test_scores_of_both_embedders_are_on_one_scale(tmp_path, query):
     asked = meaning.ask([query])[0]
     meant = meaning.score(asked, numbers, part)
     own = meaning.dense.vectors(numbers) @ meaning.embedder.embed_queries([query])[0]
-    expected, shown = standardized(own), own.copy()
+    expected, beside = standardized(own), np.full(40, np.nan)
     english = np.array([row["lang"] == "en" for row in rows])
     if query.isascii():
         second = meaning.companions["en"].dense.vectors(np.arange(english.sum())) @ meaning.embedders[1].embed_queries([query])[0]
         expected[english] = (1 - COMPANION) * expected[english] + COMPANION * standardized(second)
-        shown[english] = second
+        beside[english] = second
     np.testing.assert_allclose(meant.score, expected, atol=1e-4)
     np.testing.assert_allclose(meant.cosine, own, atol=1e-5)
-    np.testing.assert_allclose(meant.shown, shown, atol=1e-5)
+    np.testing.assert_allclose(meant.companion, beside, atol=1e-5)
     scaled = np.full(40, 1 / own.std())
     scaled[english] *= (1 - COMPANION) if query.isascii() else 1
     np.testing.assert_allclose(meant.per_cosine, scaled, rtol=1e-3)
@@ -89,7 +89,7 @@ def test_the_scale_of_either_embedder_does_not_matter(tmp_path):
         one, two = wide.search(query, 4), narrow.search(query, 4)
         assert [hit.chunk_id for hit in one] == [hit.chunk_id for hit in two]
         np.testing.assert_allclose([hit.score for hit in one], [hit.score for hit in two], atol=0.15)  # int8 of a small difference
-        assert max(hit.dense for hit in one if hit.lang == "en") < min(hit.dense for hit in two if hit.lang == "en")
+        assert all(near.dense > far.dense + 0.01 for far, near in zip(one, two, strict=True) if far.lang == "en")
 
 
 def test_the_mixed_score_is_meaning_words_and_the_best_sentence(tmp_path):
@@ -111,7 +111,9 @@ def test_the_mixed_score_is_meaning_words_and_the_best_sentence(tmp_path):
     at = [int(hit.chunk_id[1:]) for hit in hits]
     np.testing.assert_allclose([hit.score for hit in hits], expected[at], atol=1e-4)
     np.testing.assert_allclose([hit.sentence for hit in hits], best[at], atol=1e-5)
-    assert set(at) == {i for i in numbers if share[i] > 0 or meant.score[i] >= -1e-3}
+    english = np.array([rows[i]["lang"] == "en" for i in at])  # the companion's cosine is shown where there is one
+    np.testing.assert_allclose([hit.dense for hit in hits], np.where(english, meant.companion[at], best[at]), atol=1e-5)
+    assert english.any() and not english.all() and set(at) == {i for i in numbers if share[i] > 0 or meant.score[i] >= -1e-3}
 
 
 @pytest.mark.parametrize("groups", [(), ("sales",)])
