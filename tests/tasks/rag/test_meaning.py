@@ -99,7 +99,7 @@ def test_the_mixed_score_is_meaning_words_and_the_best_sentence(tmp_path):
 
     rows, weight = mixed(40), 0.6
     retriever = pair(tmp_path, rows, dense_weight_en=weight)
-    query, numbers = QUERIES[0], np.arange(40)
+    query, numbers = f"{QUERIES[0]} with 猫", np.arange(40)
     asked = retriever.meaning.ask([query])[0]
     meant = retriever.meaning.score(asked, numbers, retriever.everything)
     best = retriever.meaning.sentence_cosines(asked, numbers)
