@@ -13,6 +13,7 @@ from tasks.rag.embedding import Embedder
 from tasks.rag.index_files import FACTS
 from tasks.rag.opening import open_index
 from tasks.rag.settings import IndexSettings
+from tests.helpers.embedder_en import save_second_embedder
 from tests.helpers.former_index import write_former
 from tests.helpers.indexes import chunk, write
 
@@ -32,14 +33,7 @@ def model(embedder_folder) -> ResolvedModel:
 @pytest.fixture
 def second(embedder_folder, tmp_path) -> ResolvedModel:
     """An embedder of other weights."""
-    folder = shutil.copytree(embedder_folder, tmp_path / "second")
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    path = next(folder.rglob("model.safetensors"))
-    weights = load_file(path)
-    torch.manual_seed(1)
-    save_file({name: torch.randn_like(value) * 0.1 for name, value in weights.items()}, path, {"format": "pt"})
+    folder = save_second_embedder(embedder_folder, tmp_path / "second")
     return ResolvedModel(str(folder), folder, "second")
 
 
