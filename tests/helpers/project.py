@@ -1,11 +1,13 @@
 """A home in which stage bodies run without Prefect, and one whose indexes serve."""
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from flows.catalogue.stages import STAGES
-from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.artifacts import ArtifactRef, ArtifactStore, canonical_json
+from storage.files import sha256_of
 from storage.home import Home
 from storage.registry import register, set_champion_index
 from tasks.data.settings import PrepareSettings
@@ -85,3 +87,11 @@ class ServedProject(Project):
         made = self.index()
         set_champion_index(self.home, made.id)
         return made
+
+
+def seal(folder: Path) -> None:
+    """Write an artifact's manifest so that it agrees with its files as they are now: what is wrong, checksums cannot tell."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    there = [name for name in manifest["files"] if (folder / name).exists()]
+    manifest["files"] = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in there}
+    (folder / "manifest.json").write_text(canonical_json(manifest), encoding="utf-8")

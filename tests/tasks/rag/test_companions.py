@@ -22,7 +22,7 @@ from tasks.stages.execute import ingredients
 from tasks.stages.work import Context
 from tests.helpers.embedder_en import save_second_embedder
 from tests.helpers.former_index import strip
-from tests.helpers.project import SETTINGS, ServedProject
+from tests.helpers.project import SETTINGS, ServedProject, seal
 
 ENGLISH = "# Cats\n\nA cat sleeps in the garden. It wakes at night."
 JAPANESE = "犬は港へ走る。\n\n石の庭に灯がともる。"
@@ -131,8 +131,6 @@ def test_the_key_of_an_index_follows_the_second_embedder(pair):
 
 def made_former(pair: Pair, ref) -> None:
     """Make the index that serves one of format 3, its manifest too."""
-    from tests.flows.serving.test_live_index import seal
-
     folder = ArtifactStore(pair.home).path(ref)
     whole, embedder = pair.open(ref), Embedder(pair.embedder.path, backend="auto")
     import faiss
@@ -141,11 +139,7 @@ def made_former(pair: Pair, ref) -> None:
     former.add(embedder.embed(whole.chunks["indexed"].to_pylist()))
     faiss.write_index(former, str(folder / "dense.faiss"))
     strip(folder)
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    manifest["files"] = {name: about for name, about in manifest["files"].items() if name in there}
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    seal(pair, folder)
+    seal(folder)
 
 
 def test_an_index_of_the_former_format_serves_until_a_new_one_does_and_the_new_one_says_why(pair):
