@@ -91,6 +91,22 @@ def test_documents_without_english_have_no_companion_and_their_questions_are_ask
     assert pair.open(index).search("犬", 1)
 
 
+def test_a_question_with_the_words_of_a_passage_is_embedded_as_a_question(pair, monkeypatch):
+    """Behind its own prefix: the vectors of both are kept apart, and each is made once."""
+    asked, embed = [], Embedder.embed_queries
+    monkeypatch.setattr(
+        Embedder,
+        "embed_queries",
+        lambda own, texts, *more, **named: asked.extend((own.path.name, text) for text in texts) or embed(own, texts, *more, **named),
+    )
+    text = "It wakes at night."
+    questions = [{"question": text, "answer": "x", "document": "0.md"}]
+    pair.build(ENGLISH, questions=questions, query_prefix="q: ", chunk_tokens=50)
+    assert text in pair.given["embedder"] and asked == [("embedder", text), ("second", text)]
+    pair.build(ENGLISH, questions=questions, query_prefix="q: ", chunk_tokens=50)
+    assert pair.given["embedder"] == [] and len(asked) == 2
+
+
 def test_the_same_model_twice_is_no_companion(pair):
     pair.companion = replace(pair.companion, checksum=pair.embedder.checksum)
     assert pair.facts(pair.build(ENGLISH))["companions"] == {}

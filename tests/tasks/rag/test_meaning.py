@@ -5,6 +5,7 @@ import pytest
 
 from tasks.rag.meaning import BEST_SENTENCE, COMPANION, standardized
 from tasks.rag.retrieval import Retriever
+from tasks.rag.sentence_vectors import HEADING
 from tests.helpers.indexes import Characters, chunk, opened
 
 WORDS = "falcon harbour lantern copper violin garden stone river amber thistle".split()
@@ -152,6 +153,16 @@ def test_a_flat_companion_beside_inverted_lists(tmp_path):
             found, wanted = large.search(query, 9, where=where), flat.search(query, 9, where=where)
             assert [hit.chunk_id for hit in found] == [hit.chunk_id for hit in wanted]
             np.testing.assert_allclose([hit.score for hit in found], [hit.score for hit in wanted], atol=1e-4)
+
+
+def test_no_heading_is_no_part_of_a_chunks_vector(tmp_path):
+    rows = [chunk("The falcon sleeps.", "a"), chunk("The falcon sleeps.", "b", "Stones")]
+    retriever = opened(tmp_path, rows, embedder := Characters("own"))
+    bare, headed = retriever.meaning.dense.vectors(np.arange(2))
+    sentence, heading = embedder.embed(["The falcon sleeps.", "Stones"])
+    np.testing.assert_allclose(bare, sentence, atol=0.01)
+    both = sentence + HEADING * heading
+    np.testing.assert_allclose(headed, both / np.linalg.norm(both), atol=0.01)
 
 
 def test_questions_in_both_languages_at_once_are_each_by_itself(tmp_path):
