@@ -93,9 +93,9 @@ def _built_again(home: Home, now: Index, run: RunSettings) -> str:
             raise MigakiError(f"the {role} {artifact_id[:12]} that it was made from is damaged: run `migaki prepare`, then `migaki index`")
     store.discard("index", key)
     forget(home)
-    embedder = now.embedder or run.embedder
+    models = {"embedder": now.embedder or run.embedder, "embedder_en": manifest.get("embedder_en", run.embedder_en)}
     with local_server(home):
-        made = stage_flow("index", IndexSettings.build("index", settings), run.model_copy(update={"embedder": embedder}), inputs, "")
+        made = stage_flow("index", IndexSettings.build("index", settings), run.model_copy(update=models), inputs, "")
     set_champion_index(home, made)
     return made
 

@@ -13,6 +13,7 @@ from flows.running.devices import device
 from flows.running.inputs import inputs_from, newest_inputs
 from flows.running.local import interruption
 from flows.running.parameters import RunSettings
+from flows.running.plan import reason
 from flows.running.pools import run_on_pool
 from flows.running.roots import hold
 from flows.running.secret import hide_secret
@@ -22,6 +23,7 @@ from storage.registry import begin_run, end_run, register
 from tasks.progress import logged, terminal
 from tasks.settings import StageSettings
 from tasks.stages.execute import Outcome, execute
+from tasks.stages.keys import Ingredients
 from tasks.stages.spec import StageSpec
 from tasks.stages.work import Context
 
@@ -102,7 +104,15 @@ def run_here(spec: StageSpec, settings: StageSettings, run: RunSettings, inputs:
     context = context_for(run)
     if run.where == "local":
         print_line(spec.name)
-    return execute(spec, settings, inputs, context, run_id)
+    return execute(spec, settings, inputs, context, run_id, lambda made_of: _say_why(spec, made_of, context))
+
+
+def _say_why(spec: StageSpec, made_of: Ingredients, context: Context) -> None:
+    """Log what differs from the stage's newest artifact; nothing before the first."""
+    earlier = [manifest for manifest in ArtifactStore(context.home).manifests() if manifest["stage"] == spec.name]
+    if earlier:
+        references = {role: getattr(context, role) for role in spec.models}
+        context.log(f"{spec.name} is made anew: {reason(spec, made_of, earlier[-1], references, context.names)}")
 
 
 def stage_flow(name: str, settings: StageSettings, run: RunSettings, inputs: dict[str, str], parent_run: str) -> str:

@@ -60,6 +60,10 @@ class RunSettings(StageSettings):
             return self.embedder_en
         return BUNDLED_EMBEDDER_EN if self.embedder == BUNDLED_EMBEDDER else ""
 
+    def model_in(self, role: str) -> str:
+        """The reference of the model in a role that stages know (`StageSpec.models`), "" for none."""
+        return self.second_embedder if role == "embedder_en" else str(getattr(self, role))
+
     def applied_to(self, settings: StageSettings) -> StageSettings:
         """Settings as they stand, or under the profile where nobody has applied it yet."""
         return settings if self.profile_applied else settings.with_profile(self.profile)

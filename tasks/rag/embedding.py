@@ -167,7 +167,9 @@ class Embedder:
     def _embed(self, texts: list[str], prefix: str, batch_tokens: int, on_batch: Callable[[int], object] | None) -> np.ndarray:
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(texts), WINDOW):
-            encoded = self._encode(texts[start : start + WINDOW], prefix)
+            window = texts[start : start + WINDOW]
+            whole = self._tokens.encode_all([prefix + text for text in window])
+            encoded = self._tokens.fitted(whole, self.limit)
             for batch in batches([len(ids) for ids in encoded], batch_tokens):
                 ids, mask = padded([encoded[i] for i in batch], self._pad)
                 # OpenMP's limit holds for the calling thread alone; torch.set_num_threads would set that of every thread.
@@ -175,25 +177,26 @@ class Embedder:
                     vectors[start + batch] = self._run(ids, mask)
                 if on_batch:
                     on_batch(len(batch))
-            for i in [i for i, ids in enumerate(encoded) if len(ids) >= self.limit]:
-                vectors[start + i] = self._in_parts(texts[start + i], vectors[start + i], prefix, batch_tokens)
+            if longer := {i: halves for i, ids in enumerate(whole) if len(ids) > self.limit and len(halves := _halves(window[i])) == 2}:
+                vectors[[start + i for i in longer]] = self._in_parts(list(longer.values()), prefix, batch_tokens)
         return vectors
 
-    def _in_parts(self, text: str, beginning: np.ndarray, prefix: str, batch_tokens: int) -> np.ndarray:
-        """The vector of a text that is longer than the model reads: the mean of its halves', by their lengths, so that nothing is left out.
-
-        `beginning` is that of what the model reads of it, and is taken where the text cannot be divided.
-        """
-        middle = text.rfind(" ", len(text) // 4, len(text) // 2) + 1 or len(text) // 2
-        halves = [half for half in (text[:middle], text[middle:]) if half.strip()]
-        if len(halves) < 2:
-            return beginning
-        total = np.array([len(half) for half in halves], np.float32) @ self._embed(halves, prefix, batch_tokens, None)
-        return total / max(float(np.linalg.norm(total)), 1e-12)
+    def _in_parts(self, halves: list[list[str]], prefix: str, batch_tokens: int) -> np.ndarray:
+        """The vectors of texts that are longer than the model reads: the mean of their two halves', by their lengths, so that nothing is left out."""
+        parts = [half for both in halves for half in both]
+        weighted = self._embed(parts, prefix, batch_tokens, None) * np.array([[len(part)] for part in parts], np.float32)
+        total = weighted[::2] + weighted[1::2]
+        return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
     def _encode(self, texts: list[str], prefix: str) -> list[list[int]]:
         """Token ids with the special ones, cut at the model's limit."""
         return self._tokens.encode_all([prefix + text for text in texts], self.limit)
+
+
+def _halves(text: str) -> list[str]:
+    """The two halves of a text, between words where it has any there; fewer where nothing would be left in one."""
+    middle = text.rfind(" ", len(text) // 4, len(text) // 2) + 1 or len(text) // 2
+    return [half for half in (text[:middle], text[middle:]) if half.strip()]
 
 
 def batches(lengths: list[int], batch_tokens: int) -> Iterator[np.ndarray]:

@@ -23,6 +23,7 @@ BEST_SENTENCE = 0.5  # share of the best sentence beside the chunk's vector
 COMPANION = 0.5  # share of the companion beside the index's own embedder
 CANDIDATES = 200  # chunks whose sentences are looked at; and of each side, where not all cosines are worked out
 FILTERS = 32  # parts of the index that are remembered
+LEAST = 0.005  # deviation of cosines that is taken for one: what differs by less says nothing, and one chunk by itself has none
 Embed = Callable[[Embedder, list[str]], np.ndarray]
 
 
@@ -163,4 +164,4 @@ def standardized(cosine: np.ndarray) -> np.ndarray:
 
 
 def _measures(scale: np.ndarray) -> tuple[float, float]:
-    return (float(scale.mean()), float(scale.std()) + 1e-6) if len(scale) else (0.0, 1.0)
+    return (float(scale.mean()), max(float(scale.std()), LEAST)) if len(scale) else (0.0, 1.0)

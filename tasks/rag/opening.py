@@ -61,8 +61,21 @@ def _embedder(
     for embedder in loaded:
         if embedder.fingerprint == made["fingerprint"]:
             return embedder
-    prompts = made.get("prompts") or {}
-    embedder = Embedder(
+    embedder = _opened(made, model, made.get("prompts") or {}, device, exports)
+    if made["fingerprint"] != embedder.fingerprint and "prompts" not in made:
+        # Earlier versions did not know the prefixes of some models, and embedded without.
+        embedder = _opened(made, model, {"query": "", "passage": ""}, device, exports)
+    if made["fingerprint"] != embedder.fingerprint:
+        raise MigakiError(
+            f"this index was built with the embedder {made['fingerprint']!r}, and the one at hand is {embedder.fingerprint!r}: "
+            "build it anew with `migaki index`, or take the embedder as it was"
+        )
+    return embedder
+
+
+def _opened(made: Mapping[str, Any], model: Named, prompts: Mapping[str, str], device: str, exports: Path | None) -> Embedder:
+    """With those prefixes, or with the model's own where none are said."""
+    return Embedder(
         model.path,
         device,
         made["embedder_backend"],
@@ -72,9 +85,3 @@ def _embedder(
         query_prefix=prompts.get("query"),
         passage_prefix=prompts.get("passage"),
     )
-    if made["fingerprint"] != embedder.fingerprint:
-        raise MigakiError(
-            f"this index was built with the embedder {made['fingerprint']!r}, and the one at hand is {embedder.fingerprint!r}: "
-            "build it anew with `migaki index`, or take the embedder as it was"
-        )
-    return embedder

@@ -30,6 +30,7 @@ from tasks.text.language import languages
 from tasks.text.terms import subject
 
 WORDS = 12.0  # standard deviations of the cosine that all of a question's words are worth, where words and meaning count alike
+ROUNDING = 1e-3  # of a score: chunks that are all alike are found or left out together
 COVERAGE = 0.3  # power of the share of the question's terms that a chunk holds: two terms once each beat one term twice
 SHOWN = ("chunk_id", "document", "title", "heading", "text", "lang", "page")
 
@@ -243,7 +244,7 @@ class Retriever:
         share = words / max(self.levels["bm25"].ideal(question, part.scopes["bm25"]), 1e-6)
         # Without sharing a term, a chunk is found where it is no more unlike the question than chunks are in the mean. An embedder that counts for
         # less than half is weak in this language, so a chunk that it alone likes is left out.
-        kept = np.flatnonzero((words > 0) | ((weight >= 0.5) & (meant.score >= 0)))
+        kept = np.flatnonzero((words > 0) | ((weight >= 0.5) & (meant.score >= -ROUNDING)))
         mixed = weight * meant.score[kept] + (1 - weight) * WORDS * share[kept]
         first = _largest(mixed, max(k, CANDIDATES))
         kept, mixed = kept[first], mixed[first]

@@ -2,7 +2,8 @@
 
 A chunk's vector is the mean of its sentences' and of its heading's. So each sentence is embedded once, wherever it stands and whatever is
 written around it; and how well a chunk answers is told by its best sentence as well as by all of it. Of a vector, `dimension` whole numbers are
-kept: the direction, since all vectors are of unit length (cosine with the vector as it was: 0.9999 or more).
+kept: the direction, since all vectors are of unit length (cosine with the vector as it was: 0.9999 or more; 0.999 where one number is
+half of the length).
 """
 
 from collections.abc import Sequence

@@ -129,11 +129,11 @@ def _embedder(settings: IndexSettings, work: Work) -> Embedder:
 
 def _companions(settings: IndexSettings, work: Work) -> dict[str, Embedder]:
     """By language, the embedders that read it better than the index's own."""
-    model = work.embedder_en
-    if model is None or model.checksum == work.embedder.checksum:
-        return {}
-    own = Embedder(model.path, work.device, settings.embedder_backend, model.checksum, work.home.exports, reference=model.reference)
-    return {"en": own}
+    return {
+        lang: Embedder(model.path, work.device, settings.embedder_backend, model.checksum, work.home.exports, reference=model.reference)
+        for lang, model in work.companions.items()
+        if model.checksum != work.embedder.checksum
+    }
 
 
 def _vectors(

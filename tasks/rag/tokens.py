@@ -125,11 +125,15 @@ class TextTokens:
         """In the whole vocabulary, of a token that the tokenizer had when it was opened."""
         return self._pieces.first[number] if self._pieces else number
 
-    def encode_all(self, texts: list[str], limit: int) -> list[list[int]]:
+    def encode_all(self, texts: list[str], limit: int | None = None) -> list[list[int]]:
         """Token ids with the special ones; of a text longer than `limit` the beginning, and the special tokens behind it."""
         rows, numbers = self._read(texts, True)
-        rows = [row if len(row) <= limit else row[: limit - self._after] + row[len(row) - self._after :] for row in rows]
+        rows = rows if limit is None else self.fitted(rows, limit)
         return rows if numbers is None else [numbers[row].tolist() for row in rows]
+
+    def fitted(self, rows: list[list[int]], limit: int) -> list[list[int]]:
+        """Rows of `encode_all` as they are with that limit."""
+        return [row if len(row) <= limit else row[: limit - self._after] + row[len(row) - self._after :] for row in rows]
 
     def count_all(self, texts: list[str]) -> list[int]:
         """Tokens of each text without the special ones."""

@@ -27,7 +27,7 @@ def in_words(embedder: Embedder, companions: Mapping[str, Embedder]) -> str:
 
 def _in_words(embedder: Embedder) -> str:
     found = known(embedder.reference)
-    languages = f", for {' and '.join(found.languages)}" if found and found.languages else ""
+    languages = f", for {found.reads}" if found and found.reads else ""
     prefix = f" behind {embedder.prompts.passage.strip()!r}" if embedder.prompts.passage else ""
     return f"{embedder.reference} ({embedder.dimension} dimensions, {embedder.backend}, up to {embedder.room} tokens{prefix}{languages})"
 

@@ -6,6 +6,7 @@ A body is `(settings, inputs, work) -> record` and writes files into `work.path`
 import ctypes.util
 import gc
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -38,8 +39,15 @@ def ingredients(spec: StageSpec, settings: StageSettings, inputs: dict[str, Arti
     return Ingredients.of(spec, spec.counting(settings), inputs, models_of(spec, context))
 
 
-def execute(spec: StageSpec, settings: StageSettings, inputs: dict[str, ArtifactRef], context: Context, run_id: str) -> Outcome:
-    """Give the artifact of a stage: the one that is there, or a new one.
+def execute(
+    spec: StageSpec,
+    settings: StageSettings,
+    inputs: dict[str, ArtifactRef],
+    context: Context,
+    run_id: str,
+    on_new: Callable[[Ingredients], object] = lambda made_of: None,
+) -> Outcome:
+    """Give the artifact of a stage: the one that is there, or a new one, of which `on_new` hears before it is made.
 
     Raises:
         MigakiError, StorageError: what the user can mend; nothing of the artifact remains.
@@ -47,6 +55,7 @@ def execute(spec: StageSpec, settings: StageSettings, inputs: dict[str, Artifact
     made_of = ingredients(spec, settings, inputs, context)
     if (kept := ArtifactStore(context.home).find(spec.kind, made_of.key)) is not None:
         return Outcome(kept, reused=True)
+    on_new(made_of)
     from prefect import task  # not above: processes that share a stage import this module and know no Prefect
     from prefect.cache_policies import NO_CACHE
 
@@ -71,6 +80,7 @@ def _make(
                 "inputs": made_of.inputs,
                 "model": context.model if "model" in spec.models else None,
                 "embedder": context.embedder if "embedder" in spec.models else None,
+                "embedder_en": context.embedder_en if "embedder_en" in spec.models else None,
                 "meta": record.with_headlines(work.headlines).meta(),
                 "made_of": asdict(made_of),
                 "seconds": time.perf_counter() - started,

@@ -27,6 +27,7 @@ EXCLUDED = {
     "tasks/settings.py": "checks settings; their values are in the key",
     "*/spec.py": "how stages are declared; what counts of a declaration is in the key",
     "tasks/models/reference.py": "finds and fetches models; what they hold is in the key by their checksum",
+    "tasks/models/nano_e5.py": "makes a folder of a model; what it holds is in the key by its checksum",
     "tasks/models/wheels.py": "unpacks models; what they hold is in the key by their checksum",
     "tasks/processes.py": "what a process that is started may know of its environment",
     "tasks/stages/keys.py": "makes the key; a change of it shows in the key itself",
@@ -110,8 +111,9 @@ def is_excluded(path: str) -> bool:
 
 
 def versions(module: str) -> dict[str, str]:
-    """Versions of the libraries that `module` and what it reaches import, of those that compute."""
-    packages = {package for path in reach(module) for name in _imported(path) for package in LIBRARIES.get(name.partition(".")[0], ())}
+    """Versions of the libraries that `module` and what it reaches import, less `EXCLUDED`, of those that compute."""
+    files = [path for path in reach(module) if not is_excluded(path.relative_to(ROOT).as_posix())]
+    packages = {package for path in files for name in _imported(path) for package in LIBRARIES.get(name.partition(".")[0], ())}
     return {package: version(package).partition("+")[0] for package in sorted(packages)}
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # how a model was found is in no key: what it holds is
     from tasks.models.reference import ResolvedModel
 
 R = TypeVar("R", bound=Record)
+SECOND = "embedder_"  # begins the role of an embedder for one language, which ends it
 
 
 @dataclass
@@ -64,9 +65,9 @@ class Work:
         return self._models["embedder"]
 
     @property
-    def embedder_en(self) -> "ResolvedModel | None":
-        """The embedder that reads English better, where the run has one."""
-        return self._models.get("embedder_en")
+    def companions(self) -> "dict[str, ResolvedModel]":
+        """By language, the embedders that read it better than `embedder`, of those that the run has."""
+        return {role.removeprefix(SECOND): model for role, model in self._models.items() if role.startswith(SECOND)}
 
     def metric(self, name: str, value: float, step: int = 0) -> None:
         """Record a figure named `stage.metric[.lang]`."""

@@ -33,6 +33,7 @@ class Language(Protocol):
 
     # The index.
     DENSE_WEIGHT: float  # share of dense search in the score of its questions, unless `index.dense_weight_CODE` says otherwise
+    DENSE_WEIGHTS: Mapping[str, float]  # the same beside embedders that are known by name (`tasks.rag.embedders`)
     CONFIDENCE: Mapping[str, float]  # `bias`, and the weight of each of `tasks.rag.confidence.FEATURES`
     SAMPLE: tuple[str, ...]  # sentences on which a quantized embedder is compared with the whole one
 

@@ -104,6 +104,7 @@ def test_one_changed_setting_runs_only_what_depends_on_it(place):
         "index": "reused",
         "evaluate": "completed",
     }
+    assert "align is made anew: align.kl_coef was 0.1 and is 0.2" in changed["stderr"]
 
 
 def test_stages_run_by_themselves_on_the_newest_artifacts(place):

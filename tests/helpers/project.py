@@ -1,16 +1,18 @@
 """A home in which stage bodies run without Prefect, and one whose indexes serve."""
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from flows.catalogue.stages import STAGES
-from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.artifacts import ArtifactRef, ArtifactStore, canonical_json
+from storage.files import sha256_of
 from storage.home import Home
 from storage.registry import register, set_champion_index
 from tasks.data.settings import PrepareSettings
 from tasks.models.reference import resolve
-from tasks.rag.retrieval import open_index
+from tasks.rag.opening import open_index
 from tasks.rag.settings import IndexSettings
 from tasks.stages.spec import function
 from tasks.stages.work import Context, Work
@@ -21,7 +23,7 @@ TEXTS = {"cat.md": "A cat sleeps in the garden.", "neko.txt": "猫は庭で寝�
 
 
 class Project:
-    """A home with a tiny embedder; stage bodies run in it without Prefect."""
+    """A home with a tiny embedder; stage bodies run in it without Prefect. `companion` is the second embedder of its runs, None for none."""
 
     def __init__(self, root: Path):
         self.home, self.log, self.count = Home(root / "home"), [], 0
@@ -29,13 +31,14 @@ class Project:
         self.context = Context(
             self.home, "", str(save_tiny_embedder(root / "embedder")), emit=lambda text, final: None, log=self.log.append
         )
-        self.embedder = resolve(self.context.embedder, self.home)
+        self.embedder, self.companion = resolve(self.context.embedder, self.home), None
 
     def run(self, name: str, settings, **inputs: ArtifactRef) -> ArtifactRef:
         self.count += 1
         store = ArtifactStore(self.home)
         with store.draft(STAGES[name].kind, f"{self.count:064}") as folder:
-            work = Work(STAGES[name], folder, self.context, {"embedder": self.embedder})
+            second = {"embedder_en": self.companion} if self.companion else {}
+            work = Work(STAGES[name], folder, self.context, {"embedder": self.embedder, **second})
             record = function(STAGES[name].body)(settings, inputs, work)
             work.write_tables()
             return store.commit(folder, self.manifest(name, settings, inputs) | {"meta": record.meta()})
@@ -52,7 +55,7 @@ class Project:
         return pq.read_table(ArtifactStore(self.home).path(ref) / f"tables/{name}.parquet").to_pylist()
 
     def open(self, ref: ArtifactRef):
-        return open_index(ArtifactStore(self.home).path(ref), self.embedder.path, self.embedder.checksum)
+        return open_index(ArtifactStore(self.home).path(ref), self.embedder, {"en": self.companion} if self.companion else {})
 
 
 class ServedProject(Project):
@@ -84,3 +87,11 @@ class ServedProject(Project):
         made = self.index()
         set_champion_index(self.home, made.id)
         return made
+
+
+def seal(folder: Path) -> None:
+    """Write an artifact's manifest so that it agrees with its files as they are now: what is wrong, checksums cannot tell."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    there = [name for name in manifest["files"] if (folder / name).exists()]
+    manifest["files"] = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in there}
+    (folder / "manifest.json").write_text(canonical_json(manifest), encoding="utf-8")

@@ -17,7 +17,7 @@ def safety(settings: ClassifierSettings, inputs: dict[str, ArtifactRef], work: W
     """Train on the rows of the files named; report how many held-out requests the whole filter refuses, harmful and harmless, by language."""
     examples = read_examples(settings)
     # As the index has it by default, so that a program that serves both holds one.
-    model = work.embedder_en if work.embedder_en and settings.meaning == ["en"] else work.embedder
+    model = work.companions.get(settings.meaning[0], work.embedder) if len(settings.meaning) == 1 else work.embedder
     embedder = Embedder(model.path, work.device, "auto", model.checksum, reference=model.reference) if settings.meaning else None
     with work.progress("safety: train", 1) as bar:
         classifier = train(examples, settings, embedder)

@@ -33,7 +33,7 @@ def test_every_flow_has_its_file_its_form_and_its_deployment(name):
 @pytest.mark.parametrize("spec", STAGES.values(), ids=STAGES)
 def test_what_a_stage_names_is_there(spec):
     assert callable(function(spec.body)) and (not spec.fingerprint or callable(function(spec.fingerprint)))
-    assert spec.kind in RECORDS and set(spec.models) <= {"model", "embedder"}
+    assert spec.kind in RECORDS and set(spec.models) <= {"model", "embedder", "embedder_en"}
     assert {name for stages in spec.inputs.values() for name in stages} <= STAGES.keys()
     assert spec.command in FLOWS and spec.settings is FLOWS[spec.command].settings
     assert set(spec.own_settings.model_fields) <= set(spec.settings.model_fields)

@@ -64,7 +64,7 @@ def test_json_is_the_only_line_and_holds_what_the_index_finds(documents):
     hits = answer["hits"]
     assert hits[0]["document"] == "en/dog.md" and hits[0]["heading"] == "Dogs > Running" and "runs to the harbour" in hits[0]["text"]
     assert {*hits[0]} == {
-        *("document", "text", "score", "heading", "title", "page", "lang", "sparse", "dense"),
+        *("document", "text", "score", "heading", "title", "page", "lang", "sparse", "dense", "sentence"),
         *("sparse_rank", "dense_rank", "chunk_id", "restricted"),
     }
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True) and len(hits) == 3

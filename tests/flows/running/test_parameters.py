@@ -2,7 +2,16 @@
 
 import pytest
 
-from flows.running.parameters import STAGE_SETTINGS, RunParams, RunSettings, left_out, merge, parse_assignment, read_config
+from flows.running.parameters import (
+    BUNDLED_EMBEDDER_EN,
+    STAGE_SETTINGS,
+    RunParams,
+    RunSettings,
+    left_out,
+    merge,
+    parse_assignment,
+    read_config,
+)
 from storage.kinds import Dataset
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
@@ -95,3 +104,20 @@ def test_feedback_that_the_algorithm_cannot_learn_from_is_told_before_anything_i
         MigakiError, match=rf"align.algorithm = {algorithm} cannot learn from 12 rows.*align.algorithm=kto.*run.align=false"
     ):
         left_out(RunSettings(), PrepareSettings(preferences=["p"]), AlignSettings(algorithm=algorithm), Dataset(rows=THUMBS))
+
+
+@pytest.mark.parametrize(
+    ("said", "second"),
+    [
+        ({}, BUNDLED_EMBEDDER_EN),  # beside the bundled one
+        ({"embedder_en": ""}, ""),
+        ({"embedder_en": "/models/other"}, "/models/other"),
+        ({"embedder": "/models/mine"}, ""),  # not beside another
+        ({"embedder": BUNDLED_EMBEDDER_EN}, ""),
+        ({"embedder": "/models/mine", "embedder_en": "/models/other"}, "/models/other"),
+        ({"embedder": "/models/mine", "embedder_en": "auto"}, ""),
+    ],
+)
+def test_which_second_embedder_a_run_has(said, second):
+    run = RunSettings(**said)
+    assert run.second_embedder == run.model_in("embedder_en") == second and run.model_in("embedder") == run.embedder

@@ -127,10 +127,16 @@ def test_every_setting_that_names_a_file_is_held(place, model, section, field, v
         hold(AFAR, {section: model(**{field: value})})
 
 
-@pytest.mark.parametrize("field", ["model", "embedder", "accelerate"])
+@pytest.mark.parametrize("field", ["model", "embedder", "embedder_en", "accelerate"])
 def test_so_are_those_of_the_run(place, field):
     with pytest.raises(MigakiError, match=rf"run\.{field} = '/etc"):
         hold(AFAR.model_copy(update={field: "/etc/accelerate.yaml"}), {})
+
+
+def test_what_a_run_chooses_by_itself_is_no_file(place, monkeypatch):
+    monkeypatch.setenv("MIGAKI_ROOTS", str(place / "project2"))
+    hold(AFAR.model_copy(update={"embedder_en": "auto"}), {})
+    hold(AFAR.model_copy(update={"embedder_en": ""}), {})
 
 
 def test_no_setting_that_names_a_file_is_forgotten():

@@ -10,12 +10,13 @@ import flows.commands.verify
 from flows.commands.verify import verify_index
 from flows.running.parameters import RunSettings
 from flows.serving.live_index import LiveIndex, open_champion
-from storage.artifacts import ArtifactStore, canonical_json
+from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog
 from storage.home import StorageError
 from storage.registry import champion_index, set_champion_index
 from tasks.errors import MigakiError
 from tasks.rag.bm25 import BM25
+from tests.helpers.project import seal
 
 
 def until(condition, seconds: float = 20) -> None:
@@ -102,25 +103,13 @@ def spoil(served, name: str) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("name", ["dense.faiss", "manifest.json"])
+@pytest.mark.parametrize("name", ["dense.faiss", "sentences.npy", "manifest.json"])
 def test_a_damaged_index_is_built_again(served, mended, name):
     spoil(served, name)
     answer = mended()
     assert answer["exit_code"] == 0 and "built the index again" in answer["done"][0], answer
     assert open_champion(served.home).retriever.search("cat")[0].document == "cat.md"
     assert mended()["found"] == []
-
-
-def seal(served, folder) -> None:
-    """Write a manifest that agrees with the files as they are now: what is wrong, checksums cannot tell."""
-    import json
-
-    from storage.files import sha256_of
-
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    for name in manifest["files"]:
-        manifest["files"][name] = {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
-    (folder / "manifest.json").write_text(canonical_json(manifest), encoding="utf-8")
 
 
 def test_vectors_and_postings_of_other_texts_are_found_out(served, mended):
@@ -132,9 +121,9 @@ def test_vectors_and_postings_of_other_texts_are_found_out(served, mended):
     wrong.add(np.eye(16, dtype=np.float32)[:2])
     faiss.write_index(wrong, str(folder / "dense.faiss"))
     BM25.build(["one thing", "another"], 0.5, 0.3).save(folder)
-    seal(served, folder)
+    seal(folder)
     answer = mended()
-    assert answer["exit_code"] == 0 and any("vectors are not those of their chunks" in fault for fault in answer["found"])
+    assert answer["exit_code"] == 0 and any("vectors of chunks are not those of their texts" in fault for fault in answer["found"])
     assert any("postings of its bm25" in fault for fault in answer["found"]) and mended()["found"] == []
 
 

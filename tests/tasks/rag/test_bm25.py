@@ -6,10 +6,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tasks.rag.bm25 import BM25, TermCounts
+from tasks.rag.bm25 import BM25, Question, TermCounts
 from tasks.rag.postings import ChunkTerms, build_postings
 from tasks.text.sentences import sentences
-from tasks.text.terms import terms
+from tasks.text.terms import terms, weight
 
 TEXTS = ["The cat sat on the mat.", "The dog sat.", "猫は庭で寝る。", "LoRAは学習を速くする", ""]
 
@@ -98,3 +98,37 @@ def test_counts_of_parts_join():
     whole = TermCounts.of(TEXTS)
     for name in ("sizes", "terms", "counts"):
         np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))
+
+
+@pytest.mark.parametrize("query", ["cat", "the cat sat", "猫の庭は", "LoRAの学習", "cat unheard", "the the mat"])
+def test_the_ideal_is_by_hand_what_each_term_is_worth(query):
+    """Each term once in a text of mean length: its frequency counts for 1 there, whatever k1 and b are."""
+    once = dict.fromkeys(terms(query))
+    for k1, b in ((0.9, 0.4), (0.5, 0.0)):
+        built = BM25.build(TEXTS, k1, b)
+        by_hand = sum(terms(query).count(term) * weight(term) * built.rarity(term) ** 1.2 for term in once)
+        assert built.ideal(Question.of(query)) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_a_text_that_is_the_ideal_scores_it():
+    texts = ["falcon harbour violin", "stone copper lamp", "garden lamp stone"]  # all of one length
+    built = BM25.build(texts, 0.9, 0.4)
+    for query in ("falcon harbour", "falcon harbour violin", "lamp stone"):
+        assert built.ideal(Question.of(query)) == pytest.approx(float(built.scores(query).max()), rel=1e-5)
+
+
+def test_terms_that_no_text_has_are_as_rare_as_can_be():
+    built = BM25.build(TEXTS, 0.9, 0.4)
+    unknown = math.log1p((len(TEXTS) + 0.5) / 0.5) ** 1.2
+    assert built.ideal(Question.of("unheard")) == pytest.approx(unknown, rel=1e-5) and unknown > built.ideal(Question.of("cat"))
+    assert built.ideal(Question.of("cat unheard")) == pytest.approx(unknown + built.ideal(Question.of("cat")), rel=1e-5)
+    assert built.ideal(Question.of("?")) == 0.0 and BM25.build([], 0.9, 0.4).ideal(Question.of("cat")) > 0
+
+
+@pytest.mark.parametrize("query", ["the cat sat", "猫の庭", "dog unheard", "学習を速く"])
+def test_the_ideal_of_a_part_is_that_of_an_index_of_nothing_else(query):
+    mask = np.array([True, False, True, True, False])
+    whole, alone = BM25.build(TEXTS, 0.9, 0.4), BM25.build([text for text, inside in zip(TEXTS, mask, strict=True) if inside], 0.9, 0.4)
+    asked = Question.of(query)
+    assert whole.ideal(asked, whole.scope(mask)) == pytest.approx(alone.ideal(asked), rel=1e-6)
+    assert whole.ideal(asked) == pytest.approx(whole.ideal(asked, whole.scope(np.ones(len(TEXTS), bool))), rel=1e-6)

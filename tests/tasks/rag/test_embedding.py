@@ -37,8 +37,32 @@ def int8(embedder_folder, tmp_path_factory):
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 4096])
 def test_the_vectors_are_those_of_sentence_transformers_in_the_texts_order(embedder_folder, embedder, batch_tokens):
-    expected = SentenceTransformer(str(embedder_folder), device="cpu").encode(TEXTS, normalize_embeddings=True)
-    np.testing.assert_allclose(embedder.embed(TEXTS, batch_tokens), expected, atol=1e-5)
+    read = [text for text in TEXTS if embedder.count_tokens(text) <= embedder.room] + ["a" * embedder.room]
+    assert len(read) == len(TEXTS)
+    expected = SentenceTransformer(str(embedder_folder), device="cpu").encode(read, normalize_embeddings=True)
+    np.testing.assert_allclose(embedder.embed(read, batch_tokens), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 40, 4096])
+@pytest.mark.parametrize("prefix", ["", "read: "])
+def test_a_text_that_is_longer_than_the_model_reads_is_the_mean_of_its_parts(embedder_folder, batch_tokens, prefix):
+    embedder = Embedder(embedder_folder, passage_prefix=prefix, query_prefix=prefix)
+    words = "a cat of the harbour sleeps "
+    texts = ["the cat", words * 4, "猫" * (embedder.room + 1), "stone", words * 20]
+
+    def mean(text: str) -> np.ndarray:
+        if embedder.count_tokens(text) <= embedder.room:
+            return embedder.embed([text])[0]
+        middle = text.rfind(" ", len(text) // 4, len(text) // 2) + 1 or len(text) // 2
+        total = middle * mean(text[:middle]) + (len(text) - middle) * mean(text[middle:])
+        return total / np.linalg.norm(total)
+
+    vectors = embedder.embed(texts, batch_tokens)
+    np.testing.assert_allclose(vectors, [mean(text) for text in texts], atol=1e-5)
+    np.testing.assert_allclose(embedder.embed_queries(texts, batch_tokens), vectors, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    changed = embedder.embed([words * 20 + "copper lamps 12345"])[0]
+    assert changed @ vectors[4] < 0.9999  # what stands at the end counts
 
 
 def test_a_text_has_the_same_vector_alone_and_among_others(embedder):
@@ -97,7 +121,7 @@ def test_threads_are_set_for_the_caller_alone_and_a_question_takes_one(embedder_
 
     monkeypatch.setattr(embedder, "_run", watched)
     embedder.embed(["one question?"])
-    embedder.embed(TEXTS * 4)
+    embedder.embed([text[:30] for text in TEXTS] * 4)
     assert seen == [(1, before), (before + 1, before)] and torch.get_num_threads() == before
 
 
@@ -135,11 +159,10 @@ def test_questions_and_passages_have_the_prefixes_of_the_model_unless_others_are
 def test_a_text_has_the_room_that_the_prefix_and_the_special_tokens_leave(embedder_folder):
     embedder = Embedder(embedder_folder, query_prefix="why: ", passage_prefix="passage: ")
     assert (embedder.room, embedder.query_room) == (LIMIT - 2 - 8, LIMIT - 2 - 4)
-    whole = embedder.embed(["a" * embedder.room, "a" * embedder.room + "b"])
+    whole = embedder.embed(["a" * embedder.room])
     np.testing.assert_allclose(
         whole[0], Embedder(embedder_folder, passage_prefix="").embed(["passage:" + "a" * embedder.room])[0], atol=1e-6
     )
-    np.testing.assert_allclose(whole[0], whole[1], atol=1e-6)  # what is longer is cut, and the end of the text stays marked
     with pytest.raises(MigakiError, match="leave no room in the 64 tokens"):
         Embedder(embedder_folder, query_prefix="a" * LIMIT)
 

