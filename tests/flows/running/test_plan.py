@@ -27,7 +27,7 @@ NOW = Ingredients(
         ({"inputs": {"dataset": "b" * 64}}, "its input 'dataset' was bbbbbbbbbbbb and is aaaaaaaaaaaa"),
         ({"inputs": {"dataset": "a" * 64, "pretrained": "c" * 64}}, "its input 'pretrained' was cccccccccccc and is none"),
         ({"files": {"documents": [[None, "docs", {"faq.md": "1"}]]}}, "the files of tune.documents have changed: 料金.md"),
-        ({"models": {"model": "n" * 64}}, "its model is another: checksum nnnnnnnnnnnn, now mmmmmmmmmmmm"),
+        ({"models": {"model": "n" * 64}}, "another model: checksum nnnnnnnnnnnn, now mmmmmmmmmmmm"),
         ({"code": {"tasks/models/loader.py": "0", "tasks/training/loop.py": "2"}}, "the source file tasks/models/loader.py has changed"),
         ({"code": {"tasks/training/loop.py": "2"}}, "the source file tasks/models/loader.py is new to it"),
         ({"code": NOW.code | {"tasks/x.py": "0"}}, "the source file tasks/x.py is no longer part of it"),
