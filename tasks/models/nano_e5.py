@@ -13,9 +13,6 @@ float16, which vectors show as a cosine of 0.9999998 or more with those of float
 import json
 import math
 import struct
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -101,8 +98,6 @@ def convert_nano_e5(file: Path, target: Path) -> Path:
     """
     import torch  # and transformers: seconds, which resolving a model that is here already does not need
     from safetensors.torch import save_file
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
     from transformers import BertConfig
 
     reader = _Reader(file)
@@ -122,36 +117,35 @@ def convert_nano_e5(file: Path, target: Path) -> Path:
         type_vocab_size=header["types"],
         layer_norm_eps=float(f"{header['epsilon']:.6g}"),  # as it was before it became a float32
         pad_token_id=ids["<pad>"],
-        dtype="float16",
+        dtype="float32",  # what whoever opens the folder computes in unless they say otherwise; on a CPU float16 would be slow
         architectures=["BertModel"],
     )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _silent(), tempfile.TemporaryDirectory(dir=target.parent, prefix=".convert-") as scratch:
-        plain = Path(scratch)
-        config.save_pretrained(plain)
-        save_file(weights, plain / "model.safetensors", {"format": "pt"})
-        _tokenizer(pieces, ids, header["positions"]).save_pretrained(plain)
-        read = Transformer(str(plain), max_seq_length=header["positions"], model_kwargs={"dtype": torch.float16})
-        model = SentenceTransformer(modules=[read, Pooling(width, "mean"), Normalize()], prompts=dict(PROMPTS), device="cpu")
-        model.save_pretrained(str(target), create_model_card=False)
-    written = json.loads((target / "config.json").read_text(encoding="utf-8"))
-    # What whoever opens the folder computes in unless they say otherwise; on a CPU float16 would be slow.
-    (target / "config.json").write_text(json.dumps(written | {"dtype": "float32"}, indent=2), encoding="utf-8")
+    target.mkdir(parents=True)
+    config.save_pretrained(target)
+    save_file(weights, target / "model.safetensors", {"format": "pt"})
+    _tokenizer(pieces, ids, header["positions"]).save_pretrained(target)
+    for name, content in _modules(width, header["positions"]).items():
+        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).write_text(json.dumps(content, indent=2), encoding="utf-8")
     return target
 
 
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Without transformers' bars of progress, which would stand in the terminal for a second each."""
-    from transformers.utils import logging
+def _modules(width: int, longest: int) -> dict[str, Any]:
+    """What sentence-transformers keeps beside a model of transformers, by the file's name: its modules, their settings and the prefixes.
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    Not written by sentence-transformers itself, which resolving a model needs for nothing else.
+    """
+    kinds = ("sentence_transformers.models." + name for name in ("Transformer", "Pooling", "Normalize"))
+    places = ("", "1_Pooling", "2_Normalize")
+    return {
+        "modules.json": [
+            {"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(zip(places, kinds, strict=True))
+        ],
+        "sentence_bert_config.json": {"max_seq_length": longest, "do_lower_case": False},
+        "1_Pooling/config.json": {"word_embedding_dimension": width, "pooling_mode_mean_tokens": True},
+        "2_Normalize/config.json": {},
+        "config_sentence_transformers.json": {"prompts": PROMPTS, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+    }
 
 
 def _header(reader: _Reader) -> dict[str, Any]:

@@ -6,6 +6,7 @@ another: `fingerprint` tells them apart. A large word table is held in 4 or 8 bi
 vocabulary the pieces that texts need (`tasks.rag.tokens`).
 """
 
+import gc
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -93,6 +94,7 @@ class Embedder:
         self._pools = ThreadpoolController()
         self._run = self._quantized(model, cache) if self.backend == "onnx-int8" else _torch_runner(model)
         del model
+        gc.collect()  # modules refer to each other in circles
         give_back_memory()
 
     def _opened(self, device: str) -> tuple[SentenceTransformer, TextTokens]:

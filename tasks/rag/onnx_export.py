@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -22,7 +23,8 @@ from tasks.models.word_table import PackedTable
 from tasks.rag.unit_vectors import UnitVectors, example, quiet
 from tasks.text.language import languages
 
-GRAPH, FACTS = "model.onnx", "facts.json"
+GRAPH, FACTS, TABLE = "model.onnx", "facts.json", "table.bin"
+LARGEST = 2**24  # bytes of what lies in the graph's own file
 OPSET = 17
 Encode = Callable[[list[str]], list[list[int]]]
 log = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ class Int8Model:
     def __init__(self, folder: Path, threads: int):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        # Weights are freed where they were read once they are packed, and lie in no arena, which would grow by doubling.
+        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would take the cores from PyTorch's
         self.session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
         facts = folder / FACTS
@@ -78,14 +82,23 @@ def export_int8(model: SentenceTransformer, checksum: str, cache: Path, encode: 
 
 def _build(model: SentenceTransformer, scratch: Path, encode: Encode) -> Path:
     """A folder with the quantized graph and its facts."""
-    built, exported, shaped = scratch / "built", scratch / "fp32.onnx", scratch / "shaped.onnx"
+    built, exported, shaped, quantized = (scratch / name for name in ("built", "fp32.onnx", "shaped.onnx", "int8.onnx"))
     built.mkdir()
     graph = UnitVectors(model).eval()
     _export(graph, exported)
     quant_pre_process(str(exported), str(shaped), skip_symbolic_shape=True)
     # A packed word table stays as it is: its scales are no weights to be quantized again.
     kinds = ["MatMul"] if any(isinstance(part, PackedTable) for part in graph.modules()) else None
-    quantize_dynamic(str(shaped), str(built / GRAPH), op_types_to_quantize=kinds, per_channel=True, weight_type=QuantType.QInt8)
+    quantize_dynamic(str(shaped), str(quantized), op_types_to_quantize=kinds, per_channel=True, weight_type=QuantType.QInt8)
+    # A large table lies in a file of its own, which is mapped: only what texts look up of it is in memory.
+    onnx.save_model(
+        onnx.load(str(quantized)),
+        str(built / GRAPH),
+        save_as_external_data=True,
+        location=TABLE,
+        size_threshold=LARGEST,
+        convert_attribute=False,
+    )
     facts = cosine_loss(graph, Int8Model(built, torch.get_num_threads()), encode)
     (built / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     log.info("embedder exported in int8, cosine with fp32: %s", facts)

@@ -23,8 +23,8 @@ from tasks.processes import give_back_memory
 SMALLEST = 4 * 2**20  # bytes of a tokenizer.json from which its vocabulary is held in part
 AROUND = 128  # characters that are added together: about what one script has
 END = 0x110000
-# Latin with its accents, signs, kana and kanji, full-width forms, emoji
-FIRST = ((0x0, 0x100), (0x2000, 0x2800), (0x3000, 0x3400), (0x4E00, 0xA000), (0xFF00, 0x10000), (0x1F300, 0x1FB00))
+# Latin without accents, signs, kana and kanji, full-width forms, emoji
+FIRST = ((0x0, 0x80), (0x2000, 0x2800), (0x3000, 0x3400), (0x4E00, 0xA000), (0xFF00, 0x10000), (0x1F300, 0x1FB00))
 FILE = "tokenizer.json"
 
 

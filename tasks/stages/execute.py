@@ -3,7 +3,6 @@
 A body is `(settings, inputs, work) -> record` and writes files into `work.path`. The content store is the one cache.
 """
 
-import ctypes.util
 import gc
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from storage.checkpoints import Checkpoint
 from storage.kinds import RECORDS, Record
 from tasks.errors import MigakiError
 from tasks.models.reference import ResolvedModel, resolve
+from tasks.processes import give_back_memory
 from tasks.settings import StageSettings
 from tasks.stages.keys import Ingredients
 from tasks.stages.spec import StageSpec, function
@@ -102,17 +102,10 @@ def run_body(spec: StageSpec, settings: StageSettings, inputs: dict[str, Artifac
 
         return run_in_processes(spec, settings, inputs, work, context)
     record, wanted = function(spec.body)(settings, inputs, work), RECORDS[spec.kind]
+    gc.collect()  # what the body left behind: the next stage loads a model of its own in the same process
     give_back_memory()
     if not isinstance(record, wanted):
         raise MigakiError(
             f"{spec.body} returned {type(record).__name__}; the body of a stage of kind {spec.kind!r} returns {wanted.__name__}"
         )
     return record
-
-
-def give_back_memory() -> None:
-    """Free what a body left behind and hand it to the system: the next stage loads a model of its own in the same process."""
-    gc.collect()
-    libc = ctypes.util.find_library("c")
-    if libc and hasattr(trim := ctypes.CDLL(libc), "malloc_trim"):  # glibc keeps freed memory otherwise
-        trim.malloc_trim(0)

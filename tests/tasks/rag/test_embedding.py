@@ -1,5 +1,6 @@
 """Embedding: batches by exact token counts, layers through oneDNN, and the int8 export give the vectors of the model, in order."""
 
+import hashlib
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -208,6 +209,11 @@ def test_a_packed_word_table_serves_every_backend(tmp_path_factory, monkeypatch,
     monkeypatch.setattr(word_table, "LARGE", 1)
     packed = Embedder(folder, backend=backend)
     assert (packed.embed(texts) * exact).sum(axis=1).min() > {"torch": 0.99999, "torch-bf16": 0.999, "onnx-int8": 0.98}[backend]
+
+
+def test_a_model_without_prefixes_keeps_the_fingerprint_that_indexes_of_before_have(embedder_folder):
+    before = hashlib.sha256(f"sum|{LIMIT}||torch".encode()).hexdigest()
+    assert Embedder(embedder_folder, checksum="sum").fingerprint == before
 
 
 def test_a_trace_computes_what_the_model_does_for_every_shape(embedder_folder):
