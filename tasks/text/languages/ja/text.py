@@ -33,13 +33,13 @@ WITH_NOTES = "次の資料をもとに質問に答えてください。\n\n{note
 DENSE_WEIGHT = 0.5
 DENSE_WEIGHTS = {"multilingual-e5": 0.6, "all-minilm-l6-v2": 0.1}
 CONFIDENCE = {
-    "bias": -5.267,
-    "chunk_cover": 6.915,
-    "sentence_cover": 1.095,
-    "phrase_cover": 0.23,
-    "cosine": 1.299,
-    "score_gap": 1.776,
-    "length": 0.0,
+    "bias": -19.886,
+    "chunk_cover": 4.719,
+    "sentence_cover": 0.719,
+    "phrase_cover": 0.809,
+    "cosine": 19.571,
+    "score_gap": 4.005,
+    "length": -0.445,
 }
 SAMPLE = (
     "図書館は月曜日を除き、午前九時から午後六時まで開いています。",
