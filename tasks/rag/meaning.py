@@ -157,11 +157,5 @@ class Meaning:
         return companion.dense.sample(part.mask[companion.chunks])
 
 
-def standardized(cosine: np.ndarray) -> np.ndarray:
-    """In standard deviations from the mean of all."""
-    mean, deviation = _measures(cosine)
-    return (cosine - mean) / deviation
-
-
 def _measures(scale: np.ndarray) -> tuple[float, float]:
     return (float(scale.mean()), max(float(scale.std()), LEAST)) if len(scale) else (0.0, 1.0)
