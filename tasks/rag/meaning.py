@@ -126,16 +126,14 @@ class Meaning:
             cosine = scale = self.dense.cosines(asked.vector)[numbers]
         else:
             cosine, scale = self.dense.vectors(numbers) @ asked.vector, self._scale(part) @ asked.vector
-        mean, deviation = _measures(scale)
-        score, per_cosine = (cosine - mean) / deviation, np.full(len(numbers), 1 / deviation, np.float32)
+        score, per_cosine = standardized(cosine, scale), np.full(len(numbers), 1 / _deviation(scale), np.float32)
         beside = np.full(len(numbers), np.nan, np.float32)
         if asked.companion is None:
             return Meant(score, cosine, beside, per_cosine)
         rows = self.companions[asked.lang].row[numbers]
         at = np.flatnonzero(rows >= 0)
         other, scale = self._companion(asked, rows[at], part)
-        mean, deviation = _measures(scale)
-        score[at] = (1 - COMPANION) * score[at] + COMPANION * (other - mean) / deviation
+        score[at] = (1 - COMPANION) * score[at] + COMPANION * standardized(other, scale)
         per_cosine[at] *= 1 - COMPANION
         beside[at] = other
         return Meant(score, cosine, beside, per_cosine)
@@ -157,5 +155,11 @@ class Meaning:
         return companion.dense.sample(part.mask[companion.chunks])
 
 
-def _measures(scale: np.ndarray) -> tuple[float, float]:
-    return (float(scale.mean()), max(float(scale.std()), LEAST)) if len(scale) else (0.0, 1.0)
+def standardized(cosine: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+    """In standard deviations from the mean `among` other cosines, or among themselves."""
+    among = cosine if among is None else among
+    return (cosine - among.mean()) / _deviation(among) if len(among) else np.zeros_like(cosine)
+
+
+def _deviation(cosine: np.ndarray) -> float:
+    return max(float(cosine.std()), LEAST) if len(cosine) else 1.0
