@@ -6,6 +6,7 @@ companion, which reads one language better and of whose chunks questions in that
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tasks.rag.dense import Dense
+from tasks.rag.dense import Dense, products
 from tasks.rag.embedding import Embedder
 from tasks.rag.index_files import VECTORS, companion_file
 from tasks.rag.sentence_vectors import SentenceVectors
@@ -23,6 +24,7 @@ BEST_SENTENCE = 0.5  # share of the best sentence beside the chunk's vector
 COMPANION = 0.5  # share of the companion beside the index's own embedder
 CANDIDATES = 200  # chunks whose sentences are looked at; and of each side, where not all cosines are worked out
 FILTERS = 32  # parts of the index that are remembered
+BESIDE = ThreadPoolExecutor(thread_name_prefix="search")  # an embedder reads a question on one thread: what else a search needs, on others
 LEAST = 0.005  # deviation of cosines that is taken for one: what differs by less says nothing, and one chunk by itself has none
 Embed = Callable[[Embedder, list[str]], np.ndarray]
 
@@ -111,6 +113,14 @@ class Meaning:
                 second |= dict(zip(own, embed(companion.embedder, [queries[i] for i in own]), strict=True))
         return [Asked(lang, vector, second.get(i)) for i, (lang, vector) in enumerate(zip(langs, vectors, strict=True))]
 
+    def ask_now(self, query: str) -> Asked:
+        """One question, for which somebody waits: both embedders read it at once."""
+        lang = detect(query)
+        companion = self.companions.get(lang)
+        beside = BESIDE.submit(companion.embedder.embed_queries, [query]) if companion else None
+        vector = self.embedder.embed_queries([query])[0]
+        return Asked(lang, vector, beside.result()[0] if beside else None)
+
     def near(self, asked: Asked, part: Part, whole: bool) -> np.ndarray:
         """Numbers of chunks of the part that are nearest to the question by any of the embedders; `whole`: the part is all there is."""
         found = self.dense.nearest(asked.vector, CANDIDATES, None if whole else part.mask)
@@ -125,7 +135,7 @@ class Meaning:
         if self.flat:
             cosine = scale = self.dense.cosines(asked.vector)[numbers]
         else:
-            cosine, scale = self.dense.vectors(numbers) @ asked.vector, self._scale(part) @ asked.vector
+            cosine, scale = products(self.dense.vectors(numbers), asked.vector), products(self._scale(part), asked.vector)
         score, per_cosine = standardized(cosine, scale), np.full(len(numbers), 1 / _deviation(scale), np.float32)
         beside = np.full(len(numbers), np.nan, np.float32)
         if asked.companion is None:
@@ -149,7 +159,8 @@ class Meaning:
         if companion.dense.flat:
             cosines = companion.dense.cosines(asked.companion)
             return cosines[rows], cosines[part.mask[companion.chunks]]
-        return companion.dense.vectors(rows) @ asked.companion, self._companion_scale(part, asked.lang) @ asked.companion
+        vectors, scale = companion.dense.vectors(rows), self._companion_scale(part, asked.lang)
+        return products(vectors, asked.companion), products(scale, asked.companion)
 
     def _sampled(self, part: Part, companion: Companion) -> np.ndarray:
         return companion.dense.sample(part.mask[companion.chunks])

@@ -156,7 +156,8 @@ class Retriever:
         part = self._wanted(groups, where)
         if not queries or not len(part.numbers):
             return [[] for _ in queries]
-        asked = self.meaning.ask(queries) if asked is None else asked
+        if asked is None:
+            asked = self.meaning.ask(queries) if len(queries) > 1 else [self.meaning.ask_now(queries[0])]
         return [self._best(query, vectors, k, part) if query.strip() else [] for query, vectors in zip(queries, asked, strict=True)]
 
     def ranks(

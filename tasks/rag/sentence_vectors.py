@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.rag.dense import products
+
 CODES, SCALES = "sentences.npy", "sentence_scales.npy"
 LARGEST = 127
 HEADING = 0.5  # what a chunk's heading counts for beside all of its sentences, where it has one
@@ -98,7 +100,7 @@ class SentenceVectors:
 
     def cosines(self, vector: np.ndarray, chunk: int) -> np.ndarray:
         """(sentences of the chunk,) cosines with a unit vector."""
-        return self.vectors(np.arange(self.starts[chunk], self.ends[chunk])) @ vector
+        return products(self.vectors(np.arange(self.starts[chunk], self.ends[chunk])), vector)
 
     def best(self, vector: np.ndarray, chunks: np.ndarray) -> np.ndarray:
         """(chunks,) the highest cosine of a unit vector with a sentence of each of those chunks."""
@@ -106,5 +108,5 @@ class SentenceVectors:
         step = 8192
         for first in range(0, len(chunks), step):
             rows, starts = self.rows(chunks[first : first + step])
-            found[first : first + step] = np.maximum.reduceat((self.codes[rows] @ vector) * self.scales[rows], starts)
+            found[first : first + step] = np.maximum.reduceat(products(self.codes[rows], vector) * self.scales[rows], starts)
         return found

@@ -196,3 +196,21 @@ def test_a_chunk_by_itself_has_a_score_like_others(tmp_path):
     for query in QUERIES:
         hits = retriever.search(query, 5, where={"document": "d0"}) + retriever.search(query, 5, {"sales"}, {"document": "d0"})
         assert hits and all(abs(hit.score) < 60 for hit in hits)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_question_asked_now_is_the_same_as_one_among_others(tmp_path, query):
+    meaning = pair(tmp_path, mixed(30)).meaning
+    now, among = meaning.ask_now(query), dict(zip(QUERIES, meaning.ask(QUERIES), strict=True))[query]
+    assert now.lang == among.lang
+    np.testing.assert_array_equal(now.vector, among.vector)
+    assert (now.companion is None) == (among.companion is None) == (not query.isascii())
+    if now.companion is not None:
+        np.testing.assert_array_equal(now.companion, among.companion)
+
+
+def test_a_companion_that_fails_is_not_passed_over(tmp_path, monkeypatch):
+    retriever = pair(tmp_path, mixed(30))
+    monkeypatch.setattr(retriever.meaning.embedders[1], "embed_queries", lambda texts: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        retriever.search(QUERIES[0])
