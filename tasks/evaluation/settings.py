@@ -23,7 +23,7 @@ class EvaluateSettings(StageSettings):
 
     QUICK: ClassVar[dict[str, Any]] = {
         "loss_items": 48,
-        "prompts": 96,
+        "prompts": 64,
         "answer_tokens": 32,
         "choice_items": 16,
         "context_items": 4,
