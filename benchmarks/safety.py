@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from flows.running.parameters import BUNDLED_EMBEDDER
+from flows.running.parameters import BUNDLED_EMBEDDER_EN
 from storage.home import Home
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.settings import SafetySettings
@@ -31,9 +31,10 @@ OTHER = ("misinformation_harms", "human_chatbox", "organisations")
 STAND_IN = "examples/requests.en.jsonl"  # for the everyday requests that DATA has by the thousand
 
 
-def bundled_embedder() -> Embedder:
-    model = resolve(BUNDLED_EMBEDDER, Home.current(), print)
-    return Embedder(model.path, backend="auto", checksum=model.checksum, reference=BUNDLED_EMBEDDER)
+def embedder_of_the_stage() -> Embedder:
+    """The one that reads English best, as the stage takes it."""
+    model = resolve(BUNDLED_EMBEDDER_EN, Home.current(), print)
+    return Embedder(model.path, backend="auto", checksum=model.checksum, reference=BUNDLED_EMBEDDER_EN)
 
 
 def held_out(prompt: str) -> bool:
@@ -155,7 +156,7 @@ def main() -> None:
         settings = SafetySettings() if given.own else training_settings(given.data, Path(place))
         examples = read_examples(settings)
     start = time.perf_counter()
-    classifier = train(examples, settings, None if given.words else bundled_embedder())
+    classifier = train(examples, settings, None if given.words else embedder_of_the_stage())
     seconds = time.perf_counter() - start
     guard = Guard(settings, classifier)
     prompts = [example.prompt for _, examples in sets for example in examples]
