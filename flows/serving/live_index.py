@@ -99,6 +99,11 @@ class LiveIndex:
         retriever = self._serving.retriever
         return retriever.rarity(term, groups) if retriever else 0.0
 
+    def sentences(self, query: str, chunk_ids: Collection[str]) -> dict[str, list[tuple[str, float]]]:
+        """As `Retriever.sentences`."""
+        retriever = self._serving.retriever
+        return retriever.sentences(query, chunk_ids) if retriever else {}
+
     def documents(self, groups: Collection[str] = frozenset()) -> int:
         """As `Retriever.documents`."""
         retriever = self.serving.retriever

@@ -9,7 +9,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -20,7 +20,7 @@ from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Side, Source, Turn
 from tasks.chatbot.followup import standalone
 from tasks.chatbot.language import languages
-from tasks.chatbot.quoting import best_sentence, quoted
+from tasks.chatbot.quoting import Quote, best_sentences, quote_line, quoted
 from tasks.chatbot.refusals import refusal
 from tasks.chatbot.safety.guard import Decision, Guard
 from tasks.chatbot.safety.injection import as_data, without_delimiters
@@ -52,6 +52,8 @@ class Index(Protocol):
     def confidence(self, query: str, hits: list[Hit], groups: frozenset[str] = frozenset()) -> float: ...
 
     def rarity(self, term: str, groups: frozenset[str] = frozenset()) -> float: ...
+
+    def sentences(self, query: str, chunk_ids: Collection[str]) -> dict[str, list[tuple[str, float]]]: ...
 
 
 class ChatEngine:
@@ -119,16 +121,15 @@ class ChatEngine:
 
     def _check(self, turn: Turn, groups: frozenset[str]) -> Iterator[Event]:
         """Hold each sentence against the sources. Where none of them stands, the best sentence of the sources is quoted after the answer."""
-        if turn.quoted:
-            turn.sentences = [Sentence(turn.answer, (1,), True)]
+        if turn.quoted:  # by the program, from the sources
             return
         turn.sentences = cite(turn.answer, turn.sources, self.settings.support)
         if turn.reason == "stop" and not any(sentence.supported for sentence in turn.sentences):
-            source, sentence = self._best_sentence(turn, groups)
-            quote = quoted(turn.lang, source, sentence)
+            quotes = self._quotes(turn, groups, len(turn.answer))
+            quote = quoted(turn.lang, quotes)
             yield Piece(f"\n\n{quote}" if turn.answer else quote)
             turn.answer = f"{turn.answer}\n\n{quote}".strip()
-            turn.sentences.append(Sentence(quote, (source.number,), True))
+            turn.sentences += _as_sentences(turn.lang, quotes)
 
     def sampling(self) -> Sampling:
         """What the settings say about generation."""
@@ -211,14 +212,16 @@ class ChatEngine:
             return "\n".join(results)
         if not turn.sources:
             return languages()[turn.lang].GREETING
-        source, sentence = self._best_sentence(turn, groups)
-        turn.quoted, turn.sources = True, [replace(source, number=1)]
-        return f"{quoted(turn.lang, source, sentence)}\n{languages()[turn.lang].QUOTING_BECAUSE}"
+        quotes = self._quotes(turn, groups)
+        turn.quoted, turn.sentences = True, _as_sentences(turn.lang, quotes)
+        return f"{quoted(turn.lang, quotes)}\n{languages()[turn.lang].QUOTING_BECAUSE}"
 
-    def _best_sentence(self, turn: Turn, groups: frozenset[str]) -> tuple[Source, str]:
-        """See `best_sentence`."""
+    def _quotes(self, turn: Turn, groups: frozenset[str], written: int = 0) -> list[Quote]:
+        """The sentences of the sources to quote beside so many characters that are there already."""
         assert self.retriever is not None  # which found the sources
-        return best_sentence(turn.question, turn.sources, partial(self.retriever.rarity, groups=groups))
+        read = self.retriever.sentences(turn.question, [source.chunk_id for source in turn.sources])
+        room = languages()[turn.lang].QUOTE_CHARACTERS - written
+        return best_sentences(turn.question, turn.sources, partial(self.retriever.rarity, groups=groups), read, room)
 
     def _generate(self, turn: Turn, conversation: Conversation, stop: threading.Event, sampling: Sampling) -> Iterator[Event]:
         messages = self._prompt(turn, conversation, sampling)
@@ -309,6 +312,11 @@ def _time_limit(stop: threading.Event, seconds: float) -> Iterator[threading.Eve
         yield ran_out
     finally:
         timer.cancel()
+
+
+def _as_sentences(lang: str, quotes: Sequence[Quote]) -> list[Sentence]:
+    """Quotes stand in their sources by themselves."""
+    return [Sentence(quote_line(lang, quote), (quote.source.number,), True) for quote in quotes]
 
 
 def source_of(hit: Hit, number: int) -> Source:

@@ -17,6 +17,7 @@ class ChatLanguage(Protocol):
     NOTHING_FOUND: str
     WITHHELD: str  # in place of an answer to whoever may not see any more what it rests on
     QUOTED: str  # holds {title} and {sentence}
+    QUOTE_CHARACTERS: int  # of an answer that is quoted: about what is read at a glance
     QUOTING_BECAUSE: str  # after a quotation in a language that the model writes poorly
     REFUSALS: Mapping[str, str]  # by the code of `tasks.chatbot.safety`, or by what stands before the code's dot
 

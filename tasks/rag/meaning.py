@@ -23,6 +23,7 @@ from tasks.text.detection import detect
 BEST_SENTENCE = 0.5  # share of the best sentence beside the chunk's vector
 COMPANION = 0.5  # share of the companion beside the index's own embedder
 CANDIDATES = 200  # chunks whose sentences are looked at; and of each side, where not all cosines are worked out
+REMEMBERED = 32  # questions, which are asked for again: for the sentences to quote, and after them
 FILTERS = 32  # parts of the index that are remembered
 BESIDE = ThreadPoolExecutor(thread_name_prefix="search")  # an embedder reads a question on one thread: what else a search needs, on others
 LEAST = 0.005  # deviation of cosines that is taken for one: what differs by less says nothing, and one chunk by itself has none
@@ -91,6 +92,7 @@ class Meaning:
         }
         counts = np.asarray(facts["sentences"], np.int64)
         self.sentences = SentenceVectors(folder, counts) if SentenceVectors.there(folder) else None
+        self._asked_now = lru_cache(REMEMBERED)(self._ask_now)
         self._scale = lru_cache(FILTERS)(lambda part: self.dense.sample(part.mask))
         self._companion_scale = lru_cache(FILTERS)(lambda part, code: self._sampled(part, self.companions[code]))
 
@@ -114,7 +116,10 @@ class Meaning:
         return [Asked(lang, vector, second.get(i)) for i, (lang, vector) in enumerate(zip(langs, vectors, strict=True))]
 
     def ask_now(self, query: str) -> Asked:
-        """One question, for which somebody waits: both embedders read it at once."""
+        """One question, for which somebody waits: both embedders read it at once. The last ones are remembered."""
+        return self._asked_now(query)
+
+    def _ask_now(self, query: str) -> Asked:
         lang = detect(query)
         companion = self.companions.get(lang)
         beside = BESIDE.submit(companion.embedder.embed_queries, [query]) if companion else None

@@ -26,7 +26,9 @@ from tasks.rag.index_files import CHUNKS, FACTS
 from tasks.rag.labels import LabelsNow
 from tasks.rag.meaning import BEST_SENTENCE, CANDIDATES, FILTERS, Asked, Meaning
 from tasks.rag.postings import LEVELS, document_numbers
+from tasks.rag.sentence_vectors import sentence_texts
 from tasks.text.language import languages
+from tasks.text.sentences import sentences
 from tasks.text.terms import subject
 
 WORDS = 12.0  # standard deviations of the cosine that all of a question's words are worth, where words and meaning count alike
@@ -173,15 +175,34 @@ class Retriever:
         """
         if not hits:
             return []
-        part, number = self._wanted(groups, where), {name: i for i, name in enumerate(self._shown["chunk_id"].to_pylist())}
+        part = self._wanted(groups, where)
         sparse, asked = self._sparse(Question.of(subject(query)), part), self.meaning.ask([query])[0]
         dense = np.full(len(self), -np.inf, np.float32)
         meant = self.meaning.score(asked, part.numbers, part)
         sentence = self.meaning.sentence_cosines(asked, part.numbers)
         rise = 0.0 if sentence is None else BEST_SENTENCE * (sentence - meant.cosine) * meant.per_cosine
         dense[part.numbers] = meant.score + rise
-        at = [number[hit.chunk_id] for hit in hits]
+        at = [self._number[hit.chunk_id] for hit in hits]
         return [Ranks(_rank(sparse, i) if sparse[i] > 0 else None, _rank(dense, i)) for i in at]
+
+    def sentences(self, query: str, chunk_ids: Collection[str]) -> dict[str, list[tuple[str, float]]]:
+        """By chunk, its sentences in their order, each with its cosine with a question; chunks that the index has not are left out.
+
+        An index of an earlier version has no vectors of sentences: all cosines are 0.
+        """
+        vector, found = self.meaning.ask_now(query).vector, {}
+        for chunk_id, number in ((own, self._number[own]) for own in chunk_ids if own in self._number):
+            text = self._shown["text"][number].as_py()
+            if self.meaning.sentences is None:
+                found[chunk_id] = [(part, 0.0) for part in sentences(text)]
+            else:
+                parts = sentence_texts(text, self.chunks["places"][number].as_py())
+                found[chunk_id] = list(zip(parts, self.meaning.sentences.cosines(vector, number).tolist(), strict=True))
+        return found
+
+    @cached_property
+    def _number(self) -> dict[str, int]:
+        return {chunk_id: number for number, chunk_id in enumerate(self._shown["chunk_id"].to_pylist())}
 
     def _wanted(self, groups: Collection[str], where: Where) -> Part:
         """The part that a person of those groups may see and asks for."""

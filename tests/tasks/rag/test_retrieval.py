@@ -300,3 +300,13 @@ def test_ranks_are_those_of_each_side_alone(tmp_path, flat_up_to):
     assert retriever.ranks("like 2 cat", []) == []
     best = retriever.search("cat", 300)
     assert min(rank.sparse for rank in retriever.ranks("cat", best) if rank.sparse) == 1
+
+
+def test_sentences_come_with_their_cosines(tmp_path):
+    retriever = build(tmp_path)
+    hits = retriever.search("cat", 2)
+    found = retriever.sentences("cat", [*(hit.chunk_id for hit in hits), "gone"])
+    assert list(found) == [hit.chunk_id for hit in hits]
+    for hit in hits:
+        texts, cosines = zip(*found[hit.chunk_id], strict=True)
+        assert all(text in hit.text for text in texts) and max(cosines) == pytest.approx(hit.sentence, abs=1e-5)

@@ -6,6 +6,7 @@ GREETING = "Hello! Ask me anything about the documents."
 NOTHING_FOUND = "The documents do not answer this."
 WITHHELD = "This answer rests on documents that you may not see any more."
 QUOTED = "From “{title}”: {sentence}"
+QUOTE_CHARACTERS = 450
 QUOTING_BECAUSE = "(This model writes this language poorly, so the source is quoted.)"
 REFUSALS = {
     "harm": "I'm sorry, but I can't help with that.",

@@ -6,6 +6,7 @@ GREETING = "Γεια σας!"
 NOTHING_FOUND = "Τα έγγραφα δεν απαντούν."
 WITHHELD = "Δεν επιτρέπεται πλέον."
 QUOTED = "Από το «{title}»: {sentence}"
+QUOTE_CHARACTERS = 400
 QUOTING_BECAUSE = "(Το μοντέλο δεν γράφει καλά ελληνικά.)"
 REFUSALS = {
     "harm": "Λυπάμαι, δεν μπορώ.",

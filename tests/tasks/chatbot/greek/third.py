@@ -11,7 +11,7 @@ from tasks.chatbot.citations import support
 from tasks.chatbot.engine import ChatEngine
 from tasks.chatbot.events import Ended, Source
 from tasks.chatbot.followup import needs_history, standalone
-from tasks.chatbot.quoting import best_sentence, definition
+from tasks.chatbot.quoting import best_sentences, definition
 from tasks.chatbot.safety.classifier import Classifier, features, is_form
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.injection import as_data
@@ -40,7 +40,7 @@ assert definition("Τι είναι το λιμάνι;").match("Το λιμάνι
 assert support("Το λιμάνι είναι βόρεια.", "Το λιμάνι είναι βόρεια της πόλης.") == 1.0
 
 SOURCE = Source(1, "c", "d.md", "Λιμάνι", "", "Εκεί είναι. Το λιμάνι είναι βόρεια.", "el", 1.0)
-assert best_sentence("Τι είναι το λιμάνι;", [SOURCE], lambda term: 1.0)[1] == "Το λιμάνι είναι βόρεια."
+assert best_sentences("Τι είναι το λιμάνι;", [SOURCE], lambda term: 1.0, {}, 1)[0].text == "Το λιμάνι είναι βόρεια."
 
 
 class Silent:
