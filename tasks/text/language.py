@@ -54,3 +54,6 @@ class Language(Protocol):
 def languages() -> dict[str, Language]:
     """All languages by code, sorted by it."""
     return cast(dict[str, Language], load_languages("text"))
+
+    def stands(self, part: str, before: str, after: str) -> bool:
+        """Whether a part of a run of `CHARACTERS` counts as said (`tasks.text.judging`) where this stands directly before and after it in the run."""
