@@ -118,7 +118,7 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     doctor.add_argument("--for", choices=("align", "tune"), dest="stage", help=help_text)
     known = add("models", "known models with parameters, context, licence and memory; or what one is, and whether it can be tuned")
     known.add_argument("--check", metavar="REF", help="look at this model (what --model takes) and say what a run would refuse")
-    asked = add("questions", "look through files of questions: whose answers can be judged, and what is wrong with the others", epilog=ACCEPT)
+    asked = add("questions", "say which questions of a file have answers that can be judged, and what is wrong with others", epilog=ACCEPT)
     asked.add_argument("action", choices=("check",), help="check: say what is wrong, a line each; the exit code is 1 where anything is")
     asked.add_argument("files", nargs="+", metavar="FILE", help="question files, as retrain --questions takes them")
     help_text = "the files and folders that they are about (default: prepare.documents, where --config or --set says it)"

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
 from flows.commands.show import PlainConsole
+from tasks.data.duplicates import normalised
 from tasks.data.judgeable import document_text, faults
 from tasks.data.normalise import questions
 from tasks.data.records import Document, Question
 from tasks.data.rows import Malformed
-from tasks.data.select import Dropped, drop_duplicates
 from tasks.data.sources import existing, read_rows, split_format
 from tasks.documents.finding import find_documents
-from tasks.documents.parsed import Parsed
+from tasks.documents.parsed import Unreadable
 from tasks.documents.reading import read_all
 from tasks.documents.tables import BadRow
 
@@ -51,7 +51,7 @@ def check(files: list[str], documents: list[str] | None, out: TextIO) -> dict[st
     Raises:
         MigakiError: a file or a folder is not there, or cannot be read.
     """
-    found, read, inside = list[Fault](), list[Read](), dict[str, str | None]()
+    found, read, inside = list[Fault](), list[Read](), dict[str, str | Unreadable]()
     for spec in files:
         for one in _read(spec):
             match one:
@@ -92,16 +92,21 @@ def _read(spec: str) -> Iterator[Fault | Document | Read]:
             yield Fault(spec, row.line, "", str(error))
 
 
-def _texts(documents: list[str], named: set[str]) -> dict[str, str | None]:
-    """What the named documents say that are among these; None for one that cannot be read. Rows of tables are documents, too ("faq.csv#7")."""
+def _texts(documents: list[str], named: set[str]) -> dict[str, str | Unreadable]:
+    """What the named documents say that are among these; or why they cannot be read. Rows of tables are documents, too ("faq.csv#7")."""
     files = [file for file in find_documents(documents) if file.name in named or any(name.startswith(f"{file.name}#") for name in named)]
-    return {name: document_text(parsed) if isinstance(parsed, Parsed) else None for name, parsed in read_all(files)}
+    return {name: parsed if isinstance(parsed, Unreadable) else document_text(parsed) for name, parsed in read_all(files)}
 
 
 def _repeats(read: list[Read]) -> list[Fault]:
     """Questions that an earlier one asks about the same document: `prepare` drops them."""
-    dropped: Dropped = drop_duplicates(read, lambda one: (one.question.question, one.question.document), 1.0)[1]
-    return [one.fault(f"a {reason}: the question stands above, about the same document") for one, reason, _ in dropped]
+    first: dict[tuple[str, str], Read] = {}
+    found = []
+    for one in read:
+        above = first.setdefault((normalised(one.question.question), one.question.document), one)
+        if above is not one:
+            found.append(one.fault(f"asks what {above.file} line {above.line} asks about the same document"))
+    return found
 
 
 def _counts(read: list[Read], wrong: set[tuple[str, int, str]]) -> dict[str, dict[str, int]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tasks.data.records import Question
-from tasks.documents.parsed import Parsed
+from tasks.documents.parsed import Parsed, Unreadable
 from tasks.text.judging import accepted, accepts, normalised
 
 SHOWN = 60  # characters of a text in a message
@@ -17,11 +17,11 @@ def document_text(document: Parsed) -> str:
     return "\n".join(parts)
 
 
-def faults(question: Question, texts: Mapping[str, str | None] | None) -> list[str]:
+def faults(question: Question, texts: Mapping[str, str | Unreadable] | None) -> list[str]:
     """What is wrong with an item, a sentence each.
 
     Args:
-        texts: what the documents say, by path, None where one cannot be read; None without documents, and then nothing is held against them.
+        texts: what the documents say, by path, or why they cannot be read; None without documents, and then nothing is held against them.
     """
     return [*_of_strings(question), *(_of_documents(question, texts) if texts is not None else [])]
 
@@ -31,29 +31,25 @@ def _of_strings(question: Question) -> list[str]:
     for wrong in question.choices[1:]:
         if (text := accepted(wrong, question.accept)) is not None:
             found.append(f"accept {text!r} stands in the distractor {_short(wrong)}, which would be judged right")
-    if (text := accepted(question.question, question.accept)) is not None:
-        found.append(f"accept {text!r} stands in the question, so that an answer which repeats it would be judged right")
     if question.accept and not accepts(question.answer, question.accept):
         found.append(f"the answer {_short(question.answer)} has no string of accept, so that it would be judged wrong")
     return found
 
 
-def _of_documents(question: Question, texts: Mapping[str, str | None]) -> list[str]:
+def _of_documents(question: Question, texts: Mapping[str, str | Unreadable]) -> list[str]:
     found = []
     for name in dict.fromkeys(filter(None, (question.document, *question.also))):
-        if name not in texts:
+        if (text := texts.get(name)) is None:
             found.append(f"the document {name!r} is not there")
-        elif (text := texts[name]) is None:
-            found.append(f"the document {name!r} cannot be read")
+        elif isinstance(text, Unreadable):
+            found.append(f"the document {name!r} cannot be read: {text}")
         elif question.accept and not accepts(text, question.accept):
             found.append(f"accept {_listed(question.accept)} stands nowhere in {name!r}")
     own = texts.get(question.document)
-    whole = None if own is None else normalised(own)
-    return found + [
-        f"the evidence {_short(sentence)} does not stand in {question.document!r}"
-        for sentence in question.evidence
-        if whole is not None and normalised(sentence) not in whole
-    ]
+    if isinstance(own, str):
+        missing = [sentence for sentence in question.evidence if normalised(sentence) not in normalised(own)]
+        found += [f"the evidence {_short(sentence)} does not stand in {question.document!r}" for sentence in missing]
+    return found
 
 
 def _short(text: str) -> str:

@@ -16,9 +16,8 @@ from tasks.text.terms import stem
 
 THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 BARE_POINT = re.compile(r"(?<![\w.])\.(?=\d)")
-MINUS = str.maketrans("\u2212", "-")
 SIGNS = "%\u2030\u00b0$\u20ac\u00a3\u00a5"  # units and currencies: 5 % is not $5
-PART_OF = ".-+#"  # punctuation, but in 0.1, -5, C++ and C#
+PART_OF = ".+#"  # punctuation, but in 0.1, C++ and C#
 
 
 @cache
@@ -27,16 +26,15 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     characters = "".join(language.CHARACTERS for language in languages().values())
     runs = [language.WHOLE for language in languages().values() if language.WHOLE]
     letter = rf"[^\W\d_{characters}]"
-    number = rf"(?:(?<!{letter})(?<!\d)-)?\d+(?:\.\d+)*"
     word = rf"{letter}+(?:(?:\+\+|#)(?![^\W_]))?"
-    pieces = [number, *runs, word, *([f"[{characters}]"] if characters else []), f"[{SIGNS}]"]
+    pieces = [r"\d+(?:\.\d+)*", *runs, word, *([f"[{characters}]"] if characters else []), f"[{SIGNS}]"]
     return re.compile("|".join(pieces)), re.compile(f"[{characters}]+" if characters else "(?!)")
 
 
 @lru_cache(maxsize=256)
 def _cut(text: str) -> "tuple[str, array[int]]":
     """(the text in normal form, where its pieces begin there)."""
-    text = unicodedata.normalize("NFKC", text).casefold().translate(MINUS)
+    text = unicodedata.normalize("NFKC", text).casefold()
     text = BARE_POINT.sub("0.", THOUSANDS.sub("", text))
     text = "".join(letter if letter.isalnum() or letter in SIGNS or letter in PART_OF else " " for letter in text)
     starts, parts, length, before = array("I"), list[str](), 0, " "
@@ -52,8 +50,8 @@ def _cut(text: str) -> "tuple[str, array[int]]":
 
 
 def normalised(text: str) -> str:
-    """A text as answers are compared: NFKC, case folded, without spaces and punctuation but those of numbers (0.1, -5; 1,000 is 1000), and without
-    other signs than units and currencies. Numbers that stand side by side stay apart. Empty where nothing is left."""
+    """A text as answers are compared: NFKC, case folded, without spaces and punctuation but the points of numbers (0.1; 1,000 is 1000), and without other
+    signs than units and currencies. Numbers side by side stay apart. A minus is a hyphen (1380-1440). Empty where nothing is left."""
     return _cut(text)[0]
 
 
@@ -82,9 +80,11 @@ def _holds(text: str, wanted: str) -> bool:
         first, last = bisect_right(starts, start) - 1, bisect_left(starts, end) - 1  # the pieces in which the place begins and ends
         piece_end = [*starts[last + 1 : last + 2], len(joined)][0]
         before, after = joined[starts[first] : start], joined[end:piece_end].strip()
-        if first == last and _stands(wanted, before, after):
-            return True
-        if first < last and _stands(joined[start : starts[first + 1]].strip(), before, "") and _stands(joined[starts[last] : end], "", after):
+        if first == last:
+            stands = _stands(wanted, before, after)
+        else:
+            stands = _stands(joined[start : starts[first + 1]].strip(), before, "") and _stands(joined[starts[last] : end], "", after)
+        if stands:
             return True
         start = joined.find(wanted, start + 1)
     return False

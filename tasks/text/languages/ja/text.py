@@ -20,7 +20,7 @@ ASKING = re.compile(
 )
 HIRAGANA = re.compile(r"[\u3040-\u309f]+")
 KATAKANA = re.compile(r"[\u30a1-\u30ff]+")
-NUMERALS = "一二三四五六七八九十百千"
+NUMERALS = re.compile("[一二三四五六七八九十百千]{2}")
 ENDS_A_WORD, BEGINS_A_WORD = 5, 3  # katakana: so long a word is hardly the end, or the beginning, of a longer one by chance
 GRAMMAR = 0.5  # what hiragana counts for, mostly grammar; chosen on JaQuAD
 FUNCTION = re.compile(rf"{HIRAGANA.pattern}|[a-z0-9]+{HIRAGANA.pattern}|{HIRAGANA.pattern}[a-z0-9]+")  # and where it meets a Latin word
@@ -79,4 +79,4 @@ def stands(part: str, before: str, after: str) -> bool:
     テキスト in コンテキスト) may be there by chance. Kanji count anywhere, but for a numeral inside a longer number (八 in 十八)."""
     if KATAKANA.fullmatch(part):
         return (not before or len(part) >= ENDS_A_WORD) and (after in ("", "ー") or len(part) >= BEGINS_A_WORD)
-    return not (before[-1:] in NUMERALS and before and part[0] in NUMERALS) and not (after[:1] in NUMERALS and after and part[-1] in NUMERALS)
+    return not (NUMERALS.fullmatch(before[-1:] + part[0]) or NUMERALS.fullmatch(part[-1] + after[:1]))
