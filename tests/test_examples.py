@@ -10,6 +10,7 @@ from collections import defaultdict
 
 import pytest
 
+from tasks.text.judging import accepts
 from tests import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -109,7 +110,10 @@ def question_offences() -> list[str]:
     rows, texts = read_rows("questions"), documents()
     found = [] if len(rows) >= 120 else [f"questions: {len(rows)}, at least 120 expected"]
     for r in rows:
-        if set(r) - {"where"} != {"question", "answer", "document", "distractors"} or len(r["distractors"]) != 3:
+        if (
+            set(r) - {"where", "also"} != {"question", "answer", "accept", "document", "evidence", "distractors"}
+            or len(r["distractors"]) != 3
+        ):
             found.append(f"{r['where']}: fields")
         elif r["document"] not in texts:
             found.append(f"{r['where']}: no document {r['document']!r}")
@@ -123,6 +127,24 @@ def question_offences() -> list[str]:
     return found + overlaps({r["where"]: r["question"] for r in rows})
 
 
+def judging_offences() -> list[str]:
+    """What `migaki questions check` does not ask of everybody's items."""
+    found, texts = [], documents()
+    for r in read_rows("questions"):
+        evidence, own = " ".join(r["evidence"]), texts[r["document"]]
+        if not 1 <= len(r["accept"]) <= 5 or max(map(len, r["accept"])) > 40:
+            found.append(f"{r['where']}: 1 to 5 short strings of accept expected")
+        if accepts(r["question"], r["accept"]):
+            found.append(f"{r['where']}: an answer that repeats the question would be right")
+        if not accepts(evidence, r["accept"]):
+            found.append(f"{r['where']}: no accept stands in the evidence")
+        if any(sentence not in own for sentence in r["evidence"]):
+            found.append(f"{r['where']}: the evidence is not as the document has it")
+        if r["document"] in r.get("also", []) or len(set(r.get("also", []))) < len(r.get("also", [])):
+            found.append(f"{r['where']}: also names a document twice")
+    return found
+
+
 def leak_offences() -> list[str]:
     """A held-out question that also stands among the instructions or the preferences."""
     asked = {re.sub(r"\W", "", r["question"]).lower(): r["where"] for r in read_rows("questions")}
@@ -134,7 +156,7 @@ def leak_offences() -> list[str]:
     ]
 
 
-CHECKS = [document_offences, instruction_offences, preference_offences, question_offences, leak_offences]
+CHECKS = [document_offences, instruction_offences, preference_offences, question_offences, judging_offences, leak_offences]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

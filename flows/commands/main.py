@@ -29,6 +29,12 @@ SEARCH_EXAMPLES = """examples:
 
 The chat gives its model the first two (chat.chunks), and says that the documents do not answer below chat.min_confidence.
 """
+ACCEPT = """a question whose answers can be judged, a line of a file:
+  {"question": "How long is the window of Llama 2?", "answer": "4,096 tokens.", "document": "en/models.md", "accept": ["4,096"]}
+
+An answer is right if it contains one of accept; case, spaces and punctuation aside. A string that a wrong choice contains as well, or that stands
+in no document, cannot tell right from wrong.
+"""
 
 
 class ShowVersion(argparse.Action):
@@ -112,6 +118,11 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     doctor.add_argument("--for", choices=("align", "tune"), dest="stage", help=help_text)
     known = add("models", "known models with parameters, context, licence and memory; or what one is, and whether it can be tuned")
     known.add_argument("--check", metavar="REF", help="look at this model (what --model takes) and say what a run would refuse")
+    asked = add("questions", "say which questions of a file have answers that can be judged, and what is wrong with others", epilog=ACCEPT)
+    asked.add_argument("action", choices=("check",), help="check: say what is wrong, a line each; the exit code is 1 where anything is")
+    asked.add_argument("files", nargs="+", metavar="FILE", help="question files, as retrain --questions takes them")
+    help_text = "the files and folders that they are about (default: prepare.documents, where --config or --set says it)"
+    asked.add_argument("--documents", nargs="+", metavar="DIR", help=help_text)
     sql = add("sql", "ask the catalog")
     sql.add_argument("query", help='one SELECT, SHOW, DESCRIBE or EXPLAIN; `migaki sql "SHOW TABLES"` lists the tables')
     sql.add_argument("--files", nargs="+", type=Path, default=[], metavar="PATH", help="files and folders that the query may read too")
@@ -266,6 +277,12 @@ def models(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     return models_table() if arguments.check is None else check_model(home, arguments.check, RunParams(said_in(arguments)))
 
 
+def questions(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.questions import check
+
+    return check(arguments.files, said_in(arguments).get("prepare", {}).get("documents"), sys.stderr if arguments.json else sys.stdout)
+
+
 def sql(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.commands.show import sql_table
 
@@ -283,6 +300,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
     "harvest": harvest,
     "label": label,
     "prune": prune,
+    "questions": questions,
     "search": search,
     "serve": serve,
     "status": status,

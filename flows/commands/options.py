@@ -9,7 +9,7 @@ DATA = {
     "instructions": "instruction files (Alpaca, chat messages, prompt-completion)",
     "preferences": "preference files (pairs, HH dialogues, two responses, or single answers with a label)",
     "documents": "files, folders or globs of txt, md, html, pdf, docx, csv, jsonl (FILE.csv#text=COLUMN)",
-    "questions": "held-out question files (question/answer, SQuAD)",
+    "questions": "held-out question files (question/answer with accept, SQuAD)",
     "text": "raw text for continued pre-training",
 }
 

@@ -11,12 +11,14 @@ from typing import Any
 from tasks.data.calls import tools_of
 from tasks.data.chats import answer_to, answered, conversation, prompt_of, with_system
 from tasks.data.records import Document, Feedback, Instruction, Preference, Question, content_id
-from tasks.data.rows import Fields, LeftOut, Malformed, field, list_of, number, text_of
+from tasks.data.rows import Fields, LeftOut, Malformed, field, list_of, number, text_of, texts_of
 from tasks.text.detection import detect
+from tasks.text.judging import normalised
 from tasks.text.messages import Message, said
 
 HH_TURN = re.compile(r"\n\n(Human|Assistant):[ \n]?")
 ROLES = {"Human": "user", "Assistant": "assistant"}
+SHORT = 80  # characters: a longer answer is a sentence, which right answers say in words of their own
 
 
 def _ask(row: Fields, text: str) -> list[Message]:
@@ -243,17 +245,34 @@ def questions(row: dict[str, Any], source: str, format: str | None = None) -> It
     if _told(row, format, {"data": "squad", "question": "qa"}, QUESTION_FORMATS) == "squad":
         yield from squad(row, source)
         return
-    question, answer = field(row, "question"), field(row, "answer")
+    question, accept = field(row, "question"), _accept(row)
+    answer = accept[0] if accept and "answer" not in row else field(row, "answer")
     wrong = list_of(row, "distractors", "choices")
     if not all(isinstance(choice, str) and choice.strip() for choice in wrong):
         raise Malformed("a distractor is empty or no text")
     choices = [answer, *[choice for choice in wrong if choice != answer]] if wrong else []
-    document = field(row, "document") if row.get("document") else ""
-    yield Question(content_id(question, answer), question, answer, document, choices, detect(question), source)
+    document, also = field(row, "document") if row.get("document") else "", texts_of(row, "also")
+    yield Question(
+        content_id(question, answer), question, answer, document, choices, detect(question), source, accept, _evidence(row), also
+    )
+
+
+def _accept(row: Fields) -> list[str]:
+    accept = texts_of(row, "accept")
+    if nothing := [text for text in accept if not normalised(text)]:
+        raise Malformed(f"the field 'accept' holds {nothing[0]!r}, of which nothing is left without punctuation")
+    return accept
+
+
+def _evidence(row: Fields) -> list[str]:
+    """One sentence may stand without a list."""
+    alone = row.get("evidence")
+    return [alone.strip()] if isinstance(alone, str) and alone.strip() and alone.strip()[0] != "[" else texts_of(row, "evidence")
 
 
 def squad(content: dict[str, Any], source: str) -> Iterator[Question | Document]:
-    """SQuAD's nesting: data, paragraphs, qas. The first answer counts; a question that the file marks unanswerable has the answer ""."""
+    """SQuAD's nesting: data, paragraphs, qas. The first answer counts, and any that is short is one to `accept`; a question that the file marks
+    unanswerable has the answer ""."""
     try:
         for article in content["data"]:
             for paragraph in article["paragraphs"]:
@@ -262,6 +281,8 @@ def squad(content: dict[str, Any], source: str) -> Iterator[Question | Document]
                 yield document
                 for qa in paragraph["qas"]:
                     question, answer = field(qa, "question"), field(qa["answers"][0], "text") if qa.get("answers") else ""
-                    yield Question(content_id(question, answer), question, answer, document.path, [], detect(question), source)
+                    texts = dict.fromkeys(text_of(one.get("text")) or "" for one in qa.get("answers") or [])
+                    accept = [text for text in texts if len(text) <= SHORT and normalised(text)]
+                    yield Question(content_id(question, answer), question, answer, document.path, [], detect(question), source, accept)
     except (KeyError, TypeError, AttributeError) as error:
         raise Malformed(f"not in SQuAD's form: {type(error).__name__} {error}") from error

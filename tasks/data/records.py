@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from tasks.text.messages import Message
 
-LISTS = ("messages", "choices", "calls", "tools")  # fields that are JSON in the files
+LISTS = ("messages", "choices", "calls", "tools", "accept", "evidence", "also")  # fields that are JSON in the files
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,11 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Question:
-    """A held-out question. `document` is where its answer stands; `choices` has the right answer first, or nothing."""
+    """A held-out question. `document` is where its answer stands; `choices` has the right answer first, or nothing.
+
+    Any right answer contains a string of `accept`; without any it cannot be told whether an answer is right. `evidence` are the sentences of the
+    document that answer it, `also` other documents that do.
+    """
 
     id: str
     question: str
@@ -78,6 +82,9 @@ class Question:
     choices: list[str]
     lang: str
     source: str
+    accept: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    also: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

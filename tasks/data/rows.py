@@ -80,6 +80,18 @@ def list_of(row: dict[str, Any], *names: str) -> list[Any]:
     return value
 
 
+def texts_of(row: dict[str, Any], name: str) -> list[str]:
+    """The texts of a field that holds a list of them, read as `list_of` reads it. Empty where it is missing.
+
+    Raises:
+        Malformed: it is no list, or holds something that is no text, or an empty one.
+    """
+    texts = list_of(row, name)
+    if wrong := [text for text in texts if not isinstance(text, str) or not text.strip()]:
+        raise Malformed(f"the field {name!r} holds {wrong[0]!r}; a list of texts is expected, none of them empty")
+    return [text.strip() for text in texts]
+
+
 def number(row: dict[str, Any], name: str, default: float) -> float:
     """Raises:
     Malformed: it is no number of at least 0.

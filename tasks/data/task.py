@@ -277,7 +277,8 @@ def _texts(settings: PrepareSettings, ledger: Ledger) -> list[Text]:
 
 
 def _warn_of_lost_documents(questions: list[Question], documents: set[str], work: Work) -> None:
-    lost = [question.document for question in questions if question.document and question.document not in documents]
+    named = [[name for name in (question.document, *question.also) if name and name not in documents] for question in questions]
+    lost = [names[0] for names in named if names]
     if lost:
         which = f": {', '.join(sorted(set(lost))[:3])}" if work.names else ""
         work.log(f"prepare: {len(lost)} questions name a document that is not there, so it cannot be found for them{which}")

@@ -49,6 +49,9 @@ class Language(Protocol):
     def is_function(self, term: str) -> bool:
         """Whether a term says how something is asked, not what about."""
 
+    def stands(self, part: str, before: str, after: str) -> bool:
+        """Whether a part of a run of `CHARACTERS` counts as said (`tasks.text.judging`) where this stands directly before and after it in the run."""
+
 
 @cache
 def languages() -> dict[str, Language]:

@@ -128,6 +128,55 @@ def test_question_with_distractors():
         next(questions(row | {"distractors": "You."}, "f"))
 
 
+def test_question_with_what_judges_its_answers():
+    row = {
+        "question": "Who?",
+        "answer": "Me.",
+        "document": "en/a.md",
+        "accept": [" me ", "I"],
+        "evidence": "It is me. ",
+        "also": ["ja/a.md"],
+    }
+    found = next(questions(row, "f"))
+    assert (found.accept, found.evidence, found.also) == (["me", "I"], ["It is me."], ["ja/a.md"])
+    cells = next(
+        questions({"question": "Who?", "answer": "Me.", "accept": '["me"]', "evidence": '["It is me."]', "also": ""}, "f")
+    )  # of a CSV file
+    assert (cells.accept, cells.evidence, cells.also) == (["me"], ["It is me."], [])
+    without = next(questions({"question": "Who?", "answer": "Me.", "accept": None}, "f"))
+    assert (without.accept, without.evidence, without.also) == ([], [], [])
+    assert without.id == next(questions({"question": "Who?", "answer": "Me.", "accept": ["me"]}, "f")).id
+    assert next(questions({"question": "Who?", "accept": ["me", "I"]}, "f")).answer == "me"
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"accept": "me"}, "the field 'accept' is no list"),
+        ({"accept": 5}, "the field 'accept' is no list"),
+        ({"accept": ["me", ""]}, "the field 'accept' holds ''"),
+        ({"accept": ["me", 5]}, "the field 'accept' holds 5"),
+        ({"accept": ["me", "。"]}, "the field 'accept' holds '。', of which nothing is left"),
+        ({"evidence": ["It is me.", " "]}, "the field 'evidence' holds ' '"),
+        ({"evidence": {"text": "It is me."}}, "the field 'evidence' is no list"),
+        ({"also": "ja/a.md"}, "the field 'also' is no list"),
+        ({"also": [["ja/a.md"]]}, "the field 'also' holds \\['ja/a.md'\\]"),
+        ({"answer": ""}, "the field 'answer' is empty"),
+    ],
+)
+def test_malformed_questions(fields, says):
+    with pytest.raises(Malformed, match=says):
+        next(questions({"question": "Who?", "answer": "Me."} | fields, "f"))
+
+
+def test_short_answers_of_squad_are_accepted():
+    long = "because it had been left there by somebody who had looked for another place for it all day long"
+    answers = [{"text": "庭"}, {"text": "庭です"}, {"text": "庭"}, {"text": "。"}, {"text": ""}, {"text": long}]
+    qas = [{"question": "猫はどこ?", "answers": answers}, {"question": "Why?", "answers": [{"text": long}]}]
+    _, first, second = questions({"data": [{"paragraphs": [{"context": f"猫は庭です。 {long}", "qas": qas}]}]}, "q.json")
+    assert first.accept == ["庭", "庭です"] and (second.answer, second.accept) == (long, [])
+
+
 def test_squad_gives_questions_and_contexts():
     qas = [{"question": "猫はどこ?", "answers": [{"text": "庭"}, {"text": "庭です"}]}, {"question": "犬はどこ?", "answers": []}]
     found = list(questions({"data": [{"title": "動物", "paragraphs": [{"context": "猫は庭にいる。", "qas": qas}]}]}, "q.json"))

@@ -296,6 +296,34 @@ def test_unanswerable_questions_are_accounted_for_and_contexts_become_documents(
     assert [document.path for document in load_documents(run.path)] == [load_questions(run.path)[0].document]
 
 
+def test_what_judges_answers_travels_with_the_questions(tmp_path):
+    rows = [
+        {"question": "Who is it?", "answer": "A cat.", "accept": ["cat", "猫"], "evidence": ["It is a cat."], "also": ["ja/gone.md"]},
+        {"question": "Where does the falcon sleep at night?", "answer": "In the marble stair."},
+        *[
+            {"question": f"What comes after number {i * 7919}?", "answer": f"{i * 7919 + 1}", "accept": [str(i * 7919 + 1)]}
+            for i in range(20)
+        ],
+        {"question": "How many?", "answer": "Two.", "accept": "two"},
+    ]
+    run = Prepared(tmp_path / "out", questions=[lines(tmp_path / "q.jsonl", rows)])
+    by_question = {question.question: question for question in load_questions(run.path)}
+    cat = by_question["Who is it?"]
+    assert (cat.accept, cat.evidence, cat.also) == (["cat", "猫"], ["It is a cat."], ["ja/gone.md"])
+    assert by_question["Where does the falcon sleep at night?"].accept == [] and len(by_question) == 22
+    dropped = load_dropped(run.path, "questions")
+    assert [(row["line"], row["reason"], row["detail"]) for row in dropped] == [(23, "malformed", "the field 'accept' is no list")]
+    assert any("1 questions name a document that is not there" in line and "ja/gone.md" in line for line in run.log)
+    assert run.record.files[0]["unread"] == {}
+
+
+def test_a_dataset_of_before_opens(tmp_path):
+    run = Prepared(tmp_path / "out", questions=[lines(tmp_path / "q.jsonl", [{"question": "Who?", "answer": "Me.", "accept": ["me"]}])])
+    file = run.path / "questions.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(["accept", "evidence", "also"]), file)
+    assert [(question.answer, question.accept, question.also) for question in load_questions(run.path)] == [("Me.", [], [])]
+
+
 def test_documents_are_copied_and_others_listed(tmp_path):
     folder = tmp_path / "docs"
     (folder / "ja").mkdir(parents=True)

@@ -40,3 +40,7 @@ def weight(term: str) -> float:
 
 def is_function(term: str) -> bool:
     return term in FUNCTION
+
+
+def stands(part: str, before: str, after: str) -> bool:
+    return True

@@ -41,6 +41,7 @@ def test_a_language_says_all_that_is_asked(code):
     for word in ("", "running", "猫", "ノート", "16"):
         assert 0 <= language.likeness(word) <= 1 and 0 <= language.weight(word) <= 1
         assert isinstance(language.is_function(word), bool) and isinstance(language.stem(word), str | None)
+        assert isinstance(language.stands(word or "-", "", ""), bool)
     assert isinstance(language.ASKING.sub("", ""), str) and not language.REFUSALS.search("")
 
 

@@ -84,3 +84,7 @@ def _function_stems() -> frozenset[str | None]:
 
 def is_function(term: str) -> bool:
     return term in _function_stems()
+
+
+def stands(part: str, before: str, after: str) -> bool:
+    return True  # no run is of English characters

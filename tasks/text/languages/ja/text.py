@@ -19,6 +19,9 @@ ASKING = re.compile(
     r"(とは|って|は)?(何|なに|なん)(のこと)?(です|でしょう)?か?[。??]*$|(について|を)?(簡単に|詳しく)?(教えて|説明して)(ください|もらえますか|くれますか)?[。??]*$"
 )
 HIRAGANA = re.compile(r"[\u3040-\u309f]+")
+KATAKANA = re.compile(r"[\u30a1-\u30ff]+")
+NUMERALS = re.compile("[一二三四五六七八九十百千]{2}")
+ENDS_A_WORD, BEGINS_A_WORD = 5, 3  # katakana: so long a word is hardly the end, or the beginning, of a longer one by chance
 GRAMMAR = 0.5  # what hiragana counts for, mostly grammar; chosen on JaQuAD
 FUNCTION = re.compile(rf"{HIRAGANA.pattern}|[a-z0-9]+{HIRAGANA.pattern}|{HIRAGANA.pattern}[a-z0-9]+")  # and where it meets a Latin word
 
@@ -69,3 +72,11 @@ def weight(term: str) -> float:
 
 def is_function(term: str) -> bool:
     return bool(FUNCTION.fullmatch(term))
+
+
+def stands(part: str, before: str, after: str) -> bool:
+    """Katakana words are written together (サブワードトークン), so a long one counts inside of a run; a short one (キー in スキー and キーワード,
+    テキスト in コンテキスト) may be there by chance. Kanji count anywhere, but for a numeral inside a longer number (八 in 十八)."""
+    if KATAKANA.fullmatch(part):
+        return (not before or len(part) >= ENDS_A_WORD) and (after in ("", "ー") or len(part) >= BEGINS_A_WORD)
+    return not (NUMERALS.fullmatch(before[-1:] + part[0]) or NUMERALS.fullmatch(part[-1] + after[:1]))
