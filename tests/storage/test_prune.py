@@ -9,7 +9,8 @@ from storage.artifacts import MANIFEST, ArtifactStore
 from storage.catalog import Catalog
 from storage.home import StorageError
 from storage.prune import prune, unneeded
-from storage.registry import Promotion, begin_run, end_run, record_promotion, register, set_champion_index
+from storage.registry import begin_run, end_run, register, set_champion_index
+from tests.helpers.releases import promoted
 
 OLD = "2026-01-01T00:00:00"
 
@@ -55,7 +56,7 @@ def weeks(home):
         data = make(home, f"{week}-data", "dataset")
         adapter = make(home, f"{week}-adapter", "adapter", {"dataset": data.id})
         run(home, week, data, adapter, make(home, f"{week}-model", "model", {"adapter": adapter.id}))
-    record_promotion(home, Promotion("p", "a-model", "promote", "test"))
+    promoted(home, "a-model")
     return home
 
 

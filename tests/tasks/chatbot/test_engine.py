@@ -31,6 +31,11 @@ def hit(text, lang="ja", number=1):
 class Index:
     """Answers every search with the same hits."""
 
+    version = "index-1"
+
+    def standing(self):
+        return self
+
     def __init__(self, *hits, confidence=0.9):
         self.hits, self.sure, self.asked = list(hits), confidence, []
 
@@ -76,8 +81,17 @@ class Script:
         return "{}"
 
 
-def engine(backend=None, index=None, tools=None, guard=None, weak=(), **settings):
-    return ChatEngine(backend or Script(), index, ChatSettings(**{"max_new_tokens": 20} | settings), tools, guard, weak)
+def engine(backend=None, index=None, tools=None, guard=None, weak=(), made_by=(), **settings):
+    return ChatEngine(
+        backend or Script(),
+        index,
+        ChatSettings(**{"max_new_tokens": 20} | settings),
+        tools,
+        guard,
+        dict.fromkeys(weak, "quote"),
+        {},
+        *made_by,
+    )
 
 
 def ask(talk, question, conversation=None, **how):
