@@ -49,7 +49,7 @@ def test_an_index_that_cannot_be_opened_never_takes_over(served):
     shutil.rmtree(ArtifactStore(served.home).path(second))
     set_champion_index(served.home, second.id)
     until(lambda: live.serving.retriever and live.error)
-    assert live.serving.id == first.id and live.search("cat") and "artifacts match the id" in live.error
+    assert live.serving.id == first.id and live.search("cat") and "is gone: run `migaki index`" in live.error
 
 
 def test_the_catalog_is_asked_only_when_it_was_written(served, monkeypatch):
