@@ -226,7 +226,7 @@ class Following:
 
     def __init__(self, home: Home, service: "Service", want: Wanted):
         self.home, self.service, self.want = home, service, want
-        self.index, self.release = service.about.index, want.release_id or _champion_id(home)
+        self.index, self.release = service.about.index, want.base_id
 
     def follow(self, over: threading.Event) -> None:
         """Look until it is over."""
@@ -250,22 +250,17 @@ class Following:
 
     def look_for_release(self) -> None:
         """Questions from now on go to the champion; answers being made end with what they began with, whose model is freed after the last of them."""
-        now = None if self.want.fixed else _champion_id(self.home)
-        if now is None or now == self.release:
+        row = None if self.want.fixed else champion_release(self.home)
+        if row is None or row.release_id == self.release:
             return
-        self.release = now
+        self.release = row.release_id
         opened = open_anew(self.home, cast("ChatEngine", self.service.engine), self.service.about, self.want)
         self.service.engine, self.want = opened.engine, opened.wanted
         about = replace(opened.model, index=self.service.about.index, documents=self.service.about.documents)
         self._tell(about)
         console.print(
-            f"answering with {about.model} {about.version[:12]} {about.precision} now, {about.unreleased or f'release {now[:12]}'}"
+            f"answering with {about.model} {about.version[:12]} {about.precision} now, {about.unreleased or f'release {about.release[:12]}'}"
         )
 
     def _tell(self, about: About) -> None:
         self.service.about = self.service.chats.about = about
-
-
-def _champion_id(home: Home) -> str | None:
-    now = champion_release(home)
-    return now.release_id if now else None

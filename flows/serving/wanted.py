@@ -21,6 +21,7 @@ class Wanted:
 
     Attributes:
         release_id: "" where it is none that is kept; `unreleased` then says what it is.
+        base_id: of the release that it was laid over, itself where nothing differs; "" where none serves yet.
         sections: its settings, with those of this machine beside them (device, seconds).
         said: what somebody said of them; over the next champion it holds as well.
         fixed: whether it was named, so that another champion does not take its place.
@@ -28,6 +29,7 @@ class Wanted:
 
     release: Release
     release_id: str
+    base_id: str
     unreleased: str
     sections: Sections
     said: Said
@@ -56,7 +58,7 @@ def wanted(home: Home, artifact: str | None, said: Said) -> Wanted:
     before, _ = _overlaid(home, base, None, {})
     told += _variant(before, release, known=bool(base_id)) + list(_differences(before, release))
     unreleased = f"unreleased: {', '.join(told)}" if told else ""
-    return Wanted(release, "" if told else base_id, unreleased, sections, said, bool(artifact or named.server))
+    return Wanted(release, "" if told else base_id, base_id, unreleased, sections, said, bool(artifact or named.server))
 
 
 def _without_champion(home: Home, ref: ArtifactRef | None, sections: Sections) -> Release:

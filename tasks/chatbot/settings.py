@@ -39,7 +39,6 @@ class ChatSettings(StageSettings):
     cost_wrong: float = Field(
         1.0,
         ge=0,
-        allow_inf_nan=False,
         description="What a wrong answer costs, where a right one is worth 1 and to say that one does not know 0",
     )
     templates: list[str] = Field(

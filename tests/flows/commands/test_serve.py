@@ -104,7 +104,7 @@ def test_half_a_tls_pair_is_refused(tmp_path):
 
 
 def following(home, service, want=None):
-    return serve.Following(home, service, want or SimpleNamespace(release_id="", fixed=True))
+    return serve.Following(home, service, want or SimpleNamespace(base_id="", fixed=True))
 
 
 def test_a_new_champion_index_answers_without_a_restart(tmp_path, monkeypatch, capsys):
@@ -198,6 +198,17 @@ def test_what_was_said_holds_over_the_next_champion_and_its_model_stays_open(tmp
     follower.look_for_release()
     assert (service.about.release, service.about.unreleased) == (released, "")
     backend.close()
+
+
+def test_a_champion_that_came_while_the_model_was_loaded_is_taken_too(tmp_path):
+    home = Home(tmp_path)
+    promote(home, "first001", safety=False)
+    opened = open_engine(home, None, {"chat": {"top_k": 3}})
+    promote(home, "second02", safety=False)
+    service = create_app(opened.engine, SimpleNamespace(about=None), opened.about, ServeSettings()).state.service
+    serve.Following(home, service, opened.wanted).look_for_release()
+    assert service.about.version == "second02" and service.about.unreleased == "unreleased: chat.top_k = 3"
+    service.engine.backend.close()
 
 
 def test_what_was_named_stays(tmp_path):
