@@ -26,7 +26,7 @@ class KeptRelease:
     index_id: str | None  # the index that it was decided on with
     run_id: str | None
     created: datetime
-    updated: datetime
+    updated: datetime  # when a run last came to it, or it was decided on
     promoted: datetime | None  # when it was last made the champion
 
 
@@ -157,7 +157,7 @@ def _move(connection: duckdb.DuckDBPyConnection, release: KeptRelease, now: Kept
     """The stages of releases, and of the models that they name. What serves is never rejected for a decision on something else that shares its model."""
     moment = utc_now()
     if now is not None and now.release_id != release.release_id and stage == "champion":
-        connection.execute("UPDATE releases SET stage = 'archived', updated = ? WHERE stage = 'champion'", [moment])
+        connection.execute("UPDATE releases SET stage = 'archived' WHERE stage = 'champion'")
     if stage == "champion" or release.stage != "champion":
         connection.execute("UPDATE releases SET stage = ?, updated = ? WHERE release_id = ?", [stage, moment, release.release_id])
     if stage == "champion":

@@ -203,9 +203,12 @@ def test_a_gate_that_was_overtaken_is_told(home, monkeypatch):
 
 
 def test_promote_by_itself_takes_the_models_newest_release(home):
-    release = made(home, "model001", top_k=9)
+    first, second = made(home, "model001", top_k=9), made(home, "model001", top_k=8)
     model = ArtifactStore(home).get("model001")
-    assert release_with(home, model, "run", "index1").id == release.id
+    for release in (first, second):
+        promote_to(home, release.id)
+    assert release_with(home, model, "run", "index1").id == second.id
+    assert made(home, "model001", top_k=9).id == first.id == release_with(home, model, "run", "index1").id  # a run came to it again
     other = part(home, "model002", "model", {"precision": "fp32"})
     fresh = release_with(home, other, "run", "index1")
     assert fresh.meta["model"] == "model002" and fresh.meta["chat"]["top_k"] == 50
