@@ -176,6 +176,11 @@ def before(home):
     return home
 
 
+def test_an_old_home_has_the_new_tables_for_whoever_reads_first(before):
+    assert champion_release(before) is None and champion(before).model_id == "model1" and before_champion(before) is None
+    assert Catalog.of(before).query("SELECT release_id FROM messages") == []
+
+
 def test_an_old_home_opens_with_what_it_kept(before):
     assert recover(before) == 2
     with ChatLog(before) as log:
@@ -183,7 +188,6 @@ def test_an_old_home_opens_with_what_it_kept(before):
         assert (answer.content, answer.release_id, answer.index_id, answer.unreleased) == ("x", None, None, None)
         assert log.conversations("")[0].release_id is None
     assert Catalog.of(before).query("SELECT max(version) AS v FROM schema_version")[0]["v"] == newest_migration() >= 7
-    assert champion_release(before) is None and champion(before).model_id == "model1" and before_champion(before) is None
 
 
 def test_the_first_release_of_an_old_home_is_crowned_once(before):
