@@ -14,9 +14,10 @@ import httpx
 from common import bundled_model
 
 from flows.commands.serve import LOOK
+from flows.running.releases import Sections, keep_release, promote_to, release_of
 from storage.artifacts import ArtifactStore
 from storage.home import Home
-from storage.registry import Promotion, record_promotion, register
+from storage.registry import register
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,7 +30,8 @@ def home_with_model(path: Path) -> Path:
         manifest = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "seconds": 0.0}
         meta = {"meta": {"model": "model", "precision": "fp32"}, "created": datetime.now().isoformat()}
         register(home, store.commit(folder, manifest | meta))
-    record_promotion(home, Promotion("bundled0", "bundled0", "promote", "benchmark"))
+    release = release_of(home, Sections.of({}), store.get("bundled0"), classifier="")
+    promote_to(home, keep_release(home, release).id)
     return path
 
 

@@ -1,4 +1,4 @@
-"""The gate: the release against the champion, decided anew each time. Promoting a model never moves the index."""
+"""The gate: the release against the champion, decided anew each time. Promoting a release never moves the index."""
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -10,16 +10,18 @@ from flows.running.gate import gate
 from flows.running.inputs import newest_inputs
 from flows.running.pages import plain
 from flows.running.parameters import RunSettings
+from flows.running.releases import release_with
 from storage.artifacts import ArtifactRef
 from tasks.evaluation.settings import PromoteSettings
 
 
 @flow(name="promote")
 def promote(promote: PromoteSettings = PromoteSettings(), run: RunSettings = RunSettings()) -> str:
-    """Decide on the newest release by its newest evaluation. Returns the decision."""
+    """Decide on the newest model's release by its newest evaluation. Returns the decision."""
     with recorded("promote", run, promote.model_dump(mode="json")) as this:
         newest = newest_inputs(this.home, FLOWS["promote"])
-        decision = decide(promote, newest["release"], newest["evaluation"], this)
+        release = release_with(this.home, newest["release"], this.run_id, newest["index"].id)
+        decision = decide(promote, release, newest["evaluation"], this)
         go_live(this.home, newest["index"])
         return decision
 

@@ -10,9 +10,13 @@ from flows.running.dispatch import recorded
 from flows.running.feedback import with_feedback
 from flows.running.gate import reigning
 from flows.running.parameters import RunSettings, left_out
+from flows.running.releases import Sections, classifier_of, keep_release, release_of
 from flows.running.report import write_report
 from flows.running.roots import hold
 from storage.kinds import Dataset
+from tasks.chatbot.safety.settings import SafetySettings
+from tasks.chatbot.settings import ChatSettings
+from tasks.chatbot.tools.settings import ToolSettings
 from tasks.data.settings import PrepareSettings
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
 from tasks.quantization.settings import QuantizeSettings
@@ -32,10 +36,17 @@ def retrain(
     index: IndexSettings = IndexSettings(),
     evaluate: EvaluateSettings = EvaluateSettings(),
     promote: PromoteSettings = PromoteSettings(),
+    chat: ChatSettings = ChatSettings(),
+    tools: ToolSettings = ToolSettings(),
+    safety: SafetySettings = SafetySettings(),
 ) -> str:
-    """Prepare, tune, align, quantize, index, evaluate, promote. Returns the id of the run in the catalog."""
+    """Prepare, tune, align, quantize, index, evaluate, promote. Returns the id of the run in the catalog.
+
+    Its model, with the settings of `chat` and `tools` and what `safety` says of the filters, is the release that is decided on."""
     sections = {"prepare": prepare, "pretrain": pretrain, "tune": tune, "align": align, "quantize": quantize, "index": index}
-    hold(run, sections | {"evaluate": evaluate, "promote": promote})  # before anything runs: index would say so hours later
+    hold(
+        run, sections | {"evaluate": evaluate, "promote": promote, "chat": chat, "tools": tools}
+    )  # before anything runs: index would say so hours later
     with recorded("retrain", run, {}) as this:
         dataset = this.stage("prepare", with_feedback(prepare))
         without = left_out(run, prepare, cast(AlignSettings, run.applied_to(align)), Dataset.of(dataset.meta, dataset.id))
@@ -47,8 +58,10 @@ def retrain(
                 this.stage(name, align)
         this.stage("quantize", quantize)
         this.stage("index", index)
+        made = release_of(this.home, Sections.given(chat, tools, safety), this.artifacts["quantize"], classifier_of(this.home))
+        release = keep_release(this.home, made, this.run_id, this.artifacts["index"].id)
         this.stage("evaluate", evaluate, reigning(this.home, this.artifacts["quantize"]))
-        decide(promote, this.artifacts["quantize"], this.artifacts["evaluate"], this)
+        decide(promote, release, this.artifacts["evaluate"], this)
         go_live(this.home, this.artifacts["index"])
     write_report(this.home, this.run_id)
     return this.run_id

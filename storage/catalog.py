@@ -93,18 +93,27 @@ class Catalog:
 
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A read-only connection. Raises what `write` raises."""
+        """A read-only connection; a file from before the newest tables gets them first. Raises what `write` raises."""
         if not self.path.exists() or _log_of(self.path).exists():
-            with self.write():
-                pass
+            self._bring_up_to_date()
         with of_catalog(self.path):
-            with self._snapshot() as path:
-                connection = self._connect(path, read_only=True)
+            connection = self._connect_to_read()
             try:
-                self._refuse_newer(connection)
+                if self._refuse_newer(connection) < newest_migration():
+                    connection.close()
+                    self._bring_up_to_date()
+                    connection = self._connect_to_read()
                 yield connection
             finally:
                 connection.close()
+
+    def _bring_up_to_date(self) -> None:
+        with self.write():
+            pass
+
+    def _connect_to_read(self) -> duckdb.DuckDBPyConnection:
+        with self._snapshot() as path:
+            return self._connect(path, read_only=True)
 
     @contextmanager
     def _snapshot(self) -> Iterator[Path]:

@@ -28,13 +28,15 @@ def new_id() -> str:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A row of `conversations`. Without a title, its first question names it."""
+    """A row of `conversations`. Without a title, its first question names it. `unreleased` says what answers where no release does."""
 
     model_id: str
     index_id: str | None
     channel: str
     owner: str = ""
     title: str = ""
+    release_id: str | None = None
+    unreleased: str | None = None
     conversation_id: str = field(default_factory=new_id)
     started: datetime = field(default_factory=utc_now)
 
@@ -75,6 +77,7 @@ class Batch:
             insert(connection, "safety_decisions", _new(connection, "safety_decisions", self.decisions))
 
 
+MADE_BY = {"release_id": "release", "index_id": "index", "unreleased": "unreleased"}  # columns of an answer, and what a turn calls them
 KEYS = {"conversations": "conversation_id", "messages": "message_id", "safety_decisions": "decision_id"}
 
 
@@ -124,6 +127,7 @@ def _message_rows(conversation_id: str, turn: Mapping[str, Any]) -> list[Row]:
         "calls": calls,
         "tokens": turn["tokens"],
         "seconds": turn["seconds"],
+        **{column: turn[name] or None for column, name in MADE_BY.items()},
     }
     return [
         {"message_id": new_id(), "role": "user", "content": turn["question"]} | common,

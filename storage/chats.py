@@ -29,6 +29,8 @@ class ListedConversation:
     conversation_id: str
     model_id: str
     index_id: str | None
+    release_id: str | None
+    unreleased: str | None
     channel: str
     started: datetime
     last: datetime
@@ -55,6 +57,9 @@ class KeptMessage:
     calls: list[dict[str, Any]] = field(metadata=JSON)
     tokens: int | None
     seconds: float | None
+    release_id: str | None
+    index_id: str | None
+    unreleased: str | None
     ts: datetime
     rating: int | None
     correction: str | None
@@ -87,7 +92,8 @@ def conversations(home: Home, owner: str) -> list[ListedConversation]:
     """The owner's conversations in which something was said, the latest first."""
     return Catalog.of(home).select(
         ListedConversation,
-        f"""FROM (SELECT c.conversation_id, any_value(c.model_id) AS model_id, any_value(c.index_id) AS index_id, any_value(c.channel) AS channel,
+        f"""FROM (SELECT c.conversation_id, any_value(c.model_id) AS model_id, any_value(c.index_id) AS index_id,
+                         any_value(c.release_id) AS release_id, any_value(c.unreleased) AS unreleased, any_value(c.channel) AS channel,
                          any_value(c.started) AS started, max(m.ts) AS last, count(DISTINCT m.turn_id) AS turns,
                          coalesce(nullif(any_value(c.title), ''), left(arg_min(m.content, m.ordinal), {TITLE})) AS title
                   FROM conversations c JOIN messages m USING (conversation_id)

@@ -12,7 +12,8 @@ from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from storage.home import StorageError
 
-Kind = Literal["dataset", "model", "adapter", "reward_model", "rollouts", "index", "evaluation", "report", "classifier"]
+Kind = Literal["dataset", "model", "adapter", "reward_model", "rollouts", "index", "evaluation", "report", "classifier", "release"]
+Answering = Literal["write", "quote", "write and quote"]
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,36 @@ class Classifier(Record):
     rates: dict[str, float] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Release(Record):
+    """The chatbot as people meet it; its id is the hash of this record, so the same content is the same release.
+
+    Attributes:
+        model: artifact id of the model that answers, "" where a server does; `precision` is what its weights are in.
+        server: address of the server that answers, which calls its model `server_model`.
+        templates: how a question is put with its context, by language.
+        chat: settings of generation, retrieval and costs. Like those of `tools` and `safety`, only what can change an answer.
+        answering: by language.
+        classifier: artifact id of the classifier of requests, "" where rules alone decide.
+    """
+
+    KIND = "release"
+    model: str = ""
+    precision: str = ""
+    server: str = ""
+    server_model: str = ""
+    templates: dict[str, str]
+    chat: dict[str, Any]
+    answering: dict[str, Answering]
+    tools: dict[str, Any]
+    safety: dict[str, Any]
+    classifier: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.model) == bool(self.server):
+            raise ValueError("a release names either a model or a server that answers")
+
+
 RECORDS: dict[str, type[Record]] = {
-    record.KIND: record for record in (Dataset, Adapter, RewardModels, Model, Index, Evaluation, Classifier)
+    record.KIND: record for record in (Dataset, Adapter, RewardModels, Model, Index, Evaluation, Classifier, Release)
 }

@@ -1,7 +1,7 @@
 """Free the disk of artifacts that nothing needs any more.
 
-What stays: the champions, the newest classifier, all that the newest runs made or reused, and everything that those were made from. What is
-said of the others in words and figures (runs, metrics, evaluations, decisions) stays in the catalog; their rows of texts go with them.
+What stays: the champions, the newest classifier, the releases that were promoted last with all they name, all that the newest runs made or
+reused, and everything that those were made from. A release that was not promoted stays as long as all that it names does. What is said of the others in words and figures (runs, metrics, evaluations, decisions) stays in the catalog; their rows of texts go with them.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,10 @@ from storage.artifacts import ArtifactRef, ArtifactStore, reference
 from storage.catalog import Catalog, utc_now
 from storage.home import Home, StorageError
 from storage.registry import champion, champion_index, mark_crashed, newest_classifier
+from storage.releases import last_promoted
 
 YOUNG = timedelta(hours=1)  # a run that is not in the catalog yet, on another machine say, may be about to use it
+PROMOTED = 3  # releases that `migaki promote --rollback` and `--to` can go back to
 ROWS = ("artifacts", "models", "indexes", "documents", "chunks", "rollouts", "evaluation_answers")
 
 
@@ -36,6 +38,7 @@ def unneeded(home: Home, keep_runs: int) -> list[Unneeded]:
         if artifact in manifests and artifact not in stays:
             stays.add(artifact)
             needed |= set(manifests[artifact]["inputs"].values())
+    stays |= {one for one, made in manifests.items() if made["kind"] == "release" and stays.issuperset(made["inputs"].values())}
     return [
         Unneeded(reference(manifest), manifest["stage"], created, sum(fact["bytes"] for fact in manifest["files"].values()))
         for manifest in manifests.values()
@@ -62,6 +65,7 @@ def prune(home: Home, keep_runs: int) -> list[Unneeded]:
         if going:  # the rows first: what the catalog names is there
             for table in ROWS:
                 connection.execute(f"DELETE FROM {table} WHERE artifact_id IN (SELECT unnest(?))", [ids])
+            connection.execute("DELETE FROM releases WHERE release_id IN (SELECT unnest(?))", [ids])
             connection.execute("DELETE FROM lineage WHERE child_id IN (SELECT unnest(?))", [ids])
     for one in going:
         store.discard(one.ref.kind, one.ref.id)
@@ -76,7 +80,9 @@ def _roots(home: Home, keep_runs: int) -> set[str]:
         [keep_runs],
     )
     serving = [champion(home), champion_index(home), newest_classifier(home)]
-    return {row["artifact_id"] for row in rows if row["artifact_id"]} | {one.artifact_id for one in serving if one}
+    releases = last_promoted(home, PROMOTED)
+    named = [one.artifact_id for one in serving if one] + [id for one in releases for id in (one.release_id, one.index_id)]
+    return {id for id in [*named, *(row["artifact_id"] for row in rows)] if id}
 
 
 def _created(manifest: dict[str, Any]) -> datetime:

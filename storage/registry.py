@@ -1,4 +1,5 @@
-"""What the catalog knows of runs, artifacts and models, written from manifests so that it can be rebuilt from them.
+"""What the catalog knows of runs, artifacts and models, written from manifests so that it can be rebuilt from them. Which release serves says
+`storage.releases`.
 
 A stage on a GPU worker writes objects only; the parent (or `rebuild`) calls `register` with the manifest. A parallel run of the
 same registration changes nothing.
@@ -8,7 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -65,23 +66,6 @@ class Index:
     chunks: int
     skipped: int
     hit_at_5: float | None
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """A row of `promotions`: what was decided on a model, and why. The difference of `metric` has its 95 % interval."""
-
-    promotion_id: str
-    model_id: str
-    decision: str
-    reason: str
-    run_id: str | None = None
-    champion_id: str | None = None
-    evaluation_id: str | None = None
-    metric: str | None = None
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
 
 
 def begin_run(
@@ -169,6 +153,9 @@ def register(home: Home, ref: ArtifactRef) -> None:
                     }
                 ],
             )
+        if ref.kind == "release":
+            row = {"release_id": ref.id, "stage": "candidate", "artifact_id": manifest["meta"].get("model") or None, "run_id": run_id}
+            insert(connection, "releases", [row | {"created": artifact["created"], "updated": utc_now()}])
 
 
 def rebuild(home: Home) -> int:
@@ -180,7 +167,7 @@ def rebuild(home: Home) -> int:
 
 
 def champion(home: Home) -> Model | None:
-    """The model that serves, or None before the first promotion."""
+    """The model of the champion release (`storage.releases` moves both in one transaction); None where a server answers, or nothing serves yet."""
     rows = Catalog.of(home).select(Model, "FROM models WHERE stage = 'champion' ORDER BY updated DESC LIMIT 1")
     return rows[0] if rows else None
 
@@ -202,7 +189,7 @@ def newest_artifact(home: Home, *, stage: str | None = None, kind: Kind | None =
 
 
 def newest_classifier(home: Home) -> Artifact | None:
-    """The classifier of requests that serves, or None before the first."""
+    """The classifier of requests that was made last, or None before the first."""
     return newest_artifact(home, kind="classifier")
 
 
@@ -225,23 +212,6 @@ def set_champion_index(home: Home, artifact_id: str) -> None:
             [artifact_id, artifact_id],
         )
         connection.execute("DELETE FROM chunks WHERE artifact_id IN (SELECT artifact_id FROM indexes WHERE stage = 'archived')")
-
-
-def record_promotion(home: Home, promotion: Promotion) -> None:
-    """Write a decision and move the stages of the models it names, in one transaction.
-
-    The decision `promote` makes `model_id` the champion and archives the former one, `keep` rejects it, anything else (inconclusive)
-    leaves it a candidate.
-    """
-    model = promotion.model_id
-    with Catalog.of(home).write() as connection:
-        insert(connection, "promotions", [asdict(promotion) | {"ts": utc_now()}])
-        if promotion.decision == "promote":
-            connection.execute(
-                "UPDATE models SET stage = 'archived', updated = ? WHERE stage = 'champion' AND model_id <> ?", [utc_now(), model]
-            )
-        stage = {"promote": "champion", "keep": "rejected"}.get(promotion.decision, "candidate")
-        connection.execute("UPDATE models SET stage = ?, updated = ? WHERE model_id = ?", [stage, utc_now(), model])
 
 
 def record_metrics(home: Home, run_id: str, figures: Mapping[str, float]) -> None:

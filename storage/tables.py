@@ -87,6 +87,19 @@ TABLES: Mapping[str, Table] = {
         },
         required=("model_id", "stage"),
     ),
+    "releases": Table(
+        {
+            "release_id": "VARCHAR",
+            "stage": "VARCHAR",
+            "artifact_id": "VARCHAR",
+            "index_id": "VARCHAR",
+            "run_id": "VARCHAR",
+            "created": "TIMESTAMP",
+            "updated": "TIMESTAMP",
+            "promoted": "TIMESTAMP",
+        },
+        required=("release_id", "stage"),
+    ),
     "indexes": Table(
         {
             "artifact_id": "VARCHAR",
@@ -208,6 +221,8 @@ TABLES: Mapping[str, Table] = {
             "low": "DOUBLE",
             "high": "DOUBLE",
             "ts": "TIMESTAMP",
+            "release_id": "VARCHAR",
+            "champion_release_id": "VARCHAR",
         },
         required=("decision", "reason"),
     ),
@@ -220,6 +235,8 @@ TABLES: Mapping[str, Table] = {
             "channel": "VARCHAR",
             "owner": "VARCHAR",
             "title": "VARCHAR",
+            "release_id": "VARCHAR",
+            "unreleased": "VARCHAR",
         }
     ),
     "messages": Table(
@@ -241,6 +258,9 @@ TABLES: Mapping[str, Table] = {
             "tokens": "BIGINT",
             "seconds": "DOUBLE",
             "confidence": "DOUBLE",
+            "release_id": "VARCHAR",
+            "index_id": "VARCHAR",
+            "unreleased": "VARCHAR",
         },
         required=("conversation_id", "ordinal", "role", "content"),
     ),

@@ -27,6 +27,7 @@ class StageSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     QUICK: ClassVar[dict[str, Any]] = {}
     PATHS: ClassVar[set[str]] = set()  # fields that name files: their contents, not their places, enter the key
+    OPERATIONAL: ClassVar[set[str]] = set()  # fields that say where and how long, not what is answered: no part of a release
 
     @classmethod
     def build(cls, stage: str, values: dict[str, Any], profile: str = "standard") -> Self:

@@ -9,9 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from flows.commands.serve import conversation_with
 from flows.commands.show import console
-from flows.serving.engine import Opened, Said, open_engine
-from storage.chat_log import ChatLog, Conversation, SafetyDecision
+from flows.serving.engine import Opened, open_engine
+from flows.serving.wanted import Said
+from storage.chat_log import ChatLog, SafetyDecision
 from storage.home import Home, StorageError
 from storage.queries.models import newest_models
 from tasks.chatbot.language import languages
@@ -38,7 +40,7 @@ def chat_in_terminal(home: Home, artifact: str | None, said: Said, out: TextIO) 
     opened = open_engine(home, artifact, said)
     with ChatLog(home, on_log=console.print) as log, line_editing(home.root / "chat_history", out) as ask:
         desk = Desk(home, said, opened, log)
-        console.print(f"talking with {desk.name}; documents: {opened.about.documents or 'none'}")
+        console.print(f"talking with {desk.name}; documents: {opened.about.documents or 'none'}", soft_wrap=True)
         try:
             answers = Terminal(opened.engine, desk, ask, out, spoken()).run()
         finally:
@@ -56,12 +58,12 @@ class Desk:
     @property
     def name(self) -> str:
         about = self.opened.model
-        return " ".join(part for part in (about.model, about.version[:12], about.precision) if part)
+        model = " ".join(part for part in (about.model, about.version[:12], about.precision) if part)
+        return f"{model} ({about.unreleased or f'release {about.release[:12]}'})"
 
     def keep(self, turn: "Turn") -> None:
         if self.conversation is None:
-            about = self.opened.about
-            self.conversation = self.log.begin_conversation(Conversation(about.version or about.model, about.index or None, CHANNEL, OWNER))
+            self.conversation = self.log.begin_conversation(conversation_with(self.opened.about, CHANNEL, OWNER))
         with told():
             self.log.keep_turn(self.conversation, asdict(turn), [SafetyDecision(turn.turn_id, **decision) for decision in turn.decisions])
 

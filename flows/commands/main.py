@@ -74,6 +74,10 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument(
                 "--verify", action="store_true", help="compare the index that serves with the catalog, and mend what differs"
             )
+        if name == "promote":
+            instead = stage.add_mutually_exclusive_group()
+            instead.add_argument("--to", metavar="ID", help="put this release in the champion's place, whatever was measured")
+            instead.add_argument("--rollback", action="store_true", help="go back to the release that served before")
     add_talking(add)
     add_looking(add, running)
     return root
@@ -82,12 +86,12 @@ def parser() -> argparse.ArgumentParser:
 def add_talking(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Commands for people who talk with the models, and for what comes of it."""
     chat = add("chat", "talk with the champion in the terminal", epilog=settings_help("chat", "tools"))
-    chat.add_argument("--artifact", metavar="ID", help="talk with this model instead (`migaki status` lists them)")
+    chat.add_argument("--artifact", metavar="ID", help="talk with this model or release instead (`migaki status` lists them)")
     server = add("serve", "serve the champion: a web page, and an API for OpenAI's clients", epilog=settings_help("serve", "chat", "tools"))
     server.add_argument("--host", help="address to listen on (default 127.0.0.1); beyond loopback a token file is needed")
     server.add_argument("--port", type=int, help="port to listen on (default 8400; 0 takes a free one)")
     server.add_argument("--token-file", type=Path, metavar="FILE", help="who may ask: token[:group,group][:name[:role]] on each line")
-    server.add_argument("--artifact", metavar="ID", help="serve this model instead of the champion")
+    server.add_argument("--artifact", metavar="ID", help="serve this model or release instead of the champion")
     server.add_argument("--open", action="store_true", help="open the page in a browser, where there is a display")
     labels = add("label", "compare answers of two models; the next run learns from it")
     labels.add_argument("--count", type=int, default=20, help="comparisons to ask for (default 20)")
@@ -102,7 +106,7 @@ def add_talking(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.ArgumentParser) -> None:
     """Commands that show what there is, and the platform."""
-    status = add("status", "models, indexes, last runs, champion")
+    status = add("status", "what serves and since when, releases, models, indexes, last runs")
     status.add_argument("--rebuild", action="store_true", help="first enter every artifact on disk into the catalog")
     found = add("search", "what the index that serves finds, with scores, ranks and text", epilog=SEARCH_EXAMPLES)
     found.add_argument("query", nargs="+", metavar="QUERY", help="a question, or words of one")
@@ -150,6 +154,11 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
         from flows.commands.verify import verify_index
 
         return verify_index(home, params.run)
+    if getattr(arguments, "to", None) is not None or getattr(arguments, "rollback", False):
+        from flows.commands.show import promotion_line
+        from flows.running.releases import promote_to, roll_back
+
+        return promotion_line(roll_back(home) if arguments.rollback else promote_to(home, arguments.to))
     flow = getattr(importlib.import_module(f"flows.{name}"), name)
     wanted = params.flow_parameters() if name == "retrain" else {"run": params.run, name: params.stages[name]}
     with local_server(home):

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flows.commands.show import console
 from flows.running.local import interrupted
-from flows.serving.engine import Opened, open_champion_index, open_engine, with_champion
+from flows.serving.engine import Opened, open_anew, open_champion_index, open_engine
+from flows.serving.wanted import Said, Wanted
 from storage.chat_log import CANNOT_WRITE, ChatLog, Conversation, SafetyDecision
 from storage.chats import KeptMessage, UnknownChat
 from storage.home import Home
-from storage.registry import Artifact, Index, Model, champion, champion_index, newest_classifier
+from storage.registry import champion_index
+from storage.releases import champion_release
+from tasks.chatbot.web.about import About
 from tasks.chatbot.web.auth import check_exposure, is_loopback
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.chatbot.web.tokens import NO_TOKENS, TokenFile, Tokens
@@ -36,7 +39,7 @@ LOOK = 2.0  # seconds between looks for other champions
 TOKENS_LOOK = 1.0  # seconds between looks at the token file
 
 
-def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, token_file: Path | None, show: bool) -> dict[str, Any]:
+def serve(home: Home, said: Said, *, artifact: str | None, token_file: Path | None, show: bool) -> dict[str, Any]:
     """Serve until interrupted.
 
     Raises:
@@ -51,9 +54,9 @@ def serve(home: Home, said: dict[str, dict[str, Any]], *, artifact: str | None, 
         server, service = make_server(opened, settings, tokens, log)
         url = address(settings, sockets)
         announce(url, settings, tokens, opened)
+        follow, over = Following(home, service, opened.wanted), threading.Event()
         del opened  # when the champion changes, nothing but the answers being made may hold the model
-        fixed, over = artifact is not None or bool(service.engine.settings.server), threading.Event()
-        followers = [threading.Thread(target=follow_champions, args=(home, service, not fixed, over), daemon=True)]
+        followers = [threading.Thread(target=follow.follow, args=(over,), daemon=True)]
         if file and file.path.is_file():  # not a pipe, which gives its tokens once
             followers.append(threading.Thread(target=follow_tokens, args=(file, over), daemon=True))
         for follower in followers:
@@ -80,8 +83,7 @@ def make_server(opened: Opened, settings: ServeSettings, tokens: Tokens, log: Ch
     from tasks.chatbot.web.app import create_app
     from tasks.chatbot.web.connections import timed_protocol
 
-    chats = KeptChats(log, opened.about.version, opened.about.index or None)
-    app = create_app(opened.engine, chats, opened.about, settings, tokens)
+    app = create_app(opened.engine, KeptChats(log, opened.about), opened.about, settings, tokens)
     config = uvicorn.Config(
         app,
         http=timed_protocol(settings.header_seconds),
@@ -103,14 +105,21 @@ def decisions_of(turn: "Turn") -> list[SafetyDecision]:
     return [SafetyDecision(turn.turn_id, **decision) for decision in turn.decisions]
 
 
+def conversation_with(about: About, channel: str, owner: str, title: str = "") -> Conversation:
+    """A conversation as it begins with what serves."""
+    return Conversation(
+        about.version or about.model, about.index or None, channel, owner, title, about.release or None, about.unreleased or None
+    )
+
+
 class KeptChats:
     """Conversations in the catalog, as `tasks.chatbot.web.service.Chats` wants them."""
 
-    def __init__(self, log: ChatLog, model_id: str, index_id: str | None):
-        self.log, self.model_id, self.index_id = log, model_id, index_id
+    def __init__(self, log: ChatLog, about: About):
+        self.log, self.about = log, about
 
     def begin(self, owner: str, title: str) -> str:
-        return self.log.begin_conversation(Conversation(self.model_id, self.index_id, "page", owner, title))
+        return self.log.begin_conversation(conversation_with(self.about, "page", owner, title))
 
     def keep(self, conversation_id: str, turn: "Turn") -> None:
         self.log.keep_turn(conversation_id, asdict(turn), decisions_of(turn))
@@ -188,6 +197,7 @@ def announce(url: str, settings: ServeSettings, tokens: Tokens, opened: Opened) 
     about = opened.about
     index = f"index {about.index[:12]}, {about.documents} documents" if about.index else "no index"
     console.print(f"{url}  ({about.model} {about.version[:12]} {about.precision}; {index}); Ctrl-C ends")
+    console.print(about.unreleased or f"release {about.release[:12]}", soft_wrap=True)
     if tokens and not is_loopback(settings.host) and not settings.tls_certificate:
         console.print("tokens travel unencrypted: set serve.tls_certificate and serve.tls_key, or put a proxy with HTTPS before this")
 
@@ -211,46 +221,46 @@ def follow_tokens(file: TokenFile, over: threading.Event) -> None:
             console.print(f"the token file {str(file.path)!r} cannot be followed, so no token works: {error}")
 
 
-def follow_champions(home: Home, service: "Service", model: bool, over: threading.Event) -> None:
-    """Answer from another index, with another classifier of requests, and where `model` says so with another model, once it is the
-    champion (of classifiers: the newest). One that cannot be opened is not tried twice.
-    """
-    guard = service.engine.guard
-    follow: list[tuple[Callable[[Home], Any], Callable[[Home, Service, Any], None]]] = [(champion_index, take_index)]
-    follow += [(newest_classifier, take_guard)] * (guard is not None) + [(champion, take_model)] * model
-    seen: dict[Any, str | None] = {take_index: service.about.index, take_model: service.about.version, take_guard: guard and guard.version}
-    while not over.wait(LOOK):
-        for now, take in follow:
-            try:
-                row = now(home)
-                if row is not None and row.artifact_id != seen[take]:
-                    seen[take] = row.artifact_id
-                    take(home, service, row)
-            except Exception as error:
-                console.print(f"another champion cannot be opened, what served before goes on: {error}")
+class Following:
+    """A server that answers from another index, and by another release, once it is the champion. One that cannot be opened is not tried twice."""
 
+    def __init__(self, home: Home, service: "Service", want: Wanted):
+        self.home, self.service, self.want = home, service, want
+        self.index, self.release = service.about.index, want.base_id
 
-def take_index(home: Home, service: "Service", row: Index) -> None:
-    """The index changes by itself (`LiveIndex`), unless it is the first: this says which it is."""
-    if service.engine.retriever is None:
-        service.engine.retriever = open_champion_index(home)
-    service.about = replace(service.about, index=row.artifact_id, documents=row.documents)
-    service.chats.index_id = row.artifact_id
-    console.print(f"answering from index {row.artifact_id[:12]} now, {row.documents} documents")
+    def follow(self, over: threading.Event) -> None:
+        """Look until it is over."""
+        while not over.wait(LOOK):
+            for look in (self.look_for_index, self.look_for_release):
+                try:
+                    look()
+                except Exception as error:
+                    console.print(f"another champion cannot be opened, what served before goes on: {error}")
 
+    def look_for_index(self) -> None:
+        """The index changes by itself (`LiveIndex`), unless it is the first: this says which it is."""
+        row = champion_index(self.home)
+        if row is None or row.artifact_id == self.index:
+            return
+        self.index = row.artifact_id
+        if self.service.engine.retriever is None:
+            self.service.engine.retriever = open_champion_index(self.home)
+        self._tell(replace(self.service.about, index=row.artifact_id, documents=row.documents))
+        console.print(f"answering from index {row.artifact_id[:12]} now, {row.documents} documents")
 
-def take_guard(home: Home, service: "Service", row: Artifact) -> None:
-    """What is asked and said from now on is judged by this classifier; the settings of the filters stay."""
-    from flows.serving.guard import open_guard
+    def look_for_release(self) -> None:
+        """Questions from now on go to the champion; answers being made end with what they began with, whose model is freed after the last of them."""
+        row = None if self.want.fixed else champion_release(self.home)
+        if row is None or row.release_id == self.release:
+            return
+        self.release = row.release_id
+        opened = open_anew(self.home, cast("ChatEngine", self.service.engine), self.service.about, self.want)
+        self.service.engine, self.want = opened.engine, opened.wanted
+        about = replace(opened.model, index=self.service.about.index, documents=self.service.about.documents)
+        self._tell(about)
+        console.print(
+            f"answering with {about.model} {about.version[:12]} {about.precision} now, {about.unreleased or f'release {about.release[:12]}'}"
+        )
 
-    engine = service.engine
-    engine.guard = open_guard(home, engine.guard.settings, engine.retriever.embedders if engine.retriever else ())
-    console.print(f"requests are judged by classifier {row.artifact_id[:12]} now")
-
-
-def take_model(home: Home, service: "Service", row: Model) -> None:
-    """Questions from now on go to the champion; answers being made end with the model they began with, which is freed after the last of them."""
-    engine, about = with_champion(home, cast("ChatEngine", service.engine))
-    service.about = replace(about, index=service.about.index, documents=service.about.documents)
-    service.engine, service.chats.model_id = engine, about.version
-    console.print(f"answering with {about.model} {about.version[:12]} {about.precision} now")
+    def _tell(self, about: About) -> None:
+        self.service.about = self.service.chats.about = about

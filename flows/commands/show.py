@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from storage.artifacts import ArtifactStore
-from storage.home import Home
-from storage.kinds import RECORDS, Dataset
+from storage.artifacts import ArtifactStore, read_manifest
+from storage.home import Home, StorageError
+from storage.kinds import RECORDS, Dataset, Release
 from storage.prune import prune, unneeded
 from storage.queries import runs
 from storage.queries.indexes import newest_indexes
@@ -21,7 +22,9 @@ from storage.queries.models import newest_models
 from storage.queries.promotions import promotion_of
 from storage.queries.sandbox import ask
 from storage.registry import champion, rebuild
+from storage.releases import KeptRelease, Promotion, newest_releases
 from tasks.data import accounts
+from tasks.errors import MigakiError
 from tasks.models.catalogue import CATALOGUE, weight_memory
 from tasks.shown import shown
 
@@ -73,7 +76,7 @@ def run_table(home: Home, run_id: str) -> dict[str, Any]:
     stages, run, promotion = stages_of(home, run_id), runs.run(home, run_id), promotion_of(home, run_id)
     decided = {"decision": "unchanged", "reason": "keep: unchanged, the release is the champion already"}
     if promotion is not None:
-        decided = {"decision": promotion.decision, "reason": promotion.reason}
+        decided = {"decision": promotion.decision, "reason": promotion.reason, "release": promotion.release_id}
     rows = [
         [
             stage["stage"],
@@ -142,12 +145,18 @@ def file_table(files: list[dict[str, Any]], column: str = "", cells: Sequence[st
 
 
 def status_tables(home: Home, *, rebuild_first: bool = False) -> dict[str, Any]:
-    """Champion, models, indexes and the last runs."""
+    """What serves, releases, models, indexes and the last runs."""
     if rebuild_first:
         console.print(f"{rebuild(home)} artifacts entered into the catalog")
     now, models, indexes, last = champion(home), newest_models(home, 10), newest_indexes(home, 5), runs.newest_runs(home, 10)
     console.print(f"home: {home.root}", soft_wrap=True)
-    console.print(f"champion: {now.model_id[:12]} ({now.precision})" if now else "champion: none yet; `migaki retrain` makes one")
+    serving = release_lines(home)
+    releases = newest_releases(home, 10)
+    table(
+        "releases",
+        ["id", "stage", "model", "index", "promoted (UTC)"],
+        [[r.release_id[:12], r.stage, (r.artifact_id or "server")[:12], (r.index_id or "")[:12], minute(r.promoted)] for r in releases],
+    )
     table(
         "models",
         ["id", "stage", "base", "precision", "MiB", "made (UTC)"],
@@ -178,7 +187,9 @@ def status_tables(home: Home, *, rebuild_first: bool = False) -> dict[str, Any]:
         right=("seconds",),
     )
     return {
+        "release": serving,
         "champion": now and asdict(now),
+        "releases": [asdict(release) for release in releases],
         "models": [fields_of(model, "model_id", "stage", "base", "precision", "bytes", "created") for model in models],
         "indexes": [
             fields_of(index, "artifact_id", "stage", "embedder", "documents", "chunks", "skipped", "hit_at_5", "created")
@@ -186,6 +197,55 @@ def status_tables(home: Home, *, rebuild_first: bool = False) -> dict[str, Any]:
         ],
         "runs": [asdict(run) for run in last],
     }
+
+
+def release_lines(home: Home) -> dict[str, Any] | None:
+    """Which release serves, since when, what it names, and what of it is gone."""
+    from flows.running.releases import WAY_OUT, fault, reigning_release  # with the settings of every room
+
+    try:
+        now = reigning_release(home)
+    except (MigakiError, StorageError) as error:  # a home from before there were releases, whose model is gone
+        console.print(f"champion: none can serve: {error}", soft_wrap=True)
+        return None
+    if now is None:
+        console.print("champion: none yet; `migaki retrain` makes one")
+        return None
+    wrong, names = fault(home, now.release_id), named_by(home, now)
+    console.print(f"champion: release {now.release_id[:12]}, since {minute(now.promoted)} UTC", soft_wrap=True)
+    for name, value in names.items():
+        console.print(f"  {name}: {value}", soft_wrap=True)
+    if wrong:
+        console.print(f"  it cannot serve: {wrong}. {WAY_OUT}", soft_wrap=True)
+    return asdict(now) | {"names": names, "fault": wrong}
+
+
+def named_by(home: Home, release: KeptRelease) -> dict[str, str]:
+    """What a release names, in words; {} where it is gone or damaged."""
+    manifest = read_manifest(home.objects / "release" / release.release_id)
+    try:
+        record = Release.of(manifest["meta"] if manifest else {}, "a release")
+    except StorageError:
+        return {}
+    server = f"{record.server_model} on a server (chat.server)"
+    settings = {"chat": record.chat, "tools": record.tools, "safety": record.safety}
+    return {
+        "model": f"{record.model[:12]} ({record.precision})" if record.model else server,
+        "answers": ", ".join(f"{lang}: {how}" for lang, how in record.answering.items()),
+        "classifier": record.classifier[:12] or "none: rules alone",
+        "index": (release.index_id or "")[:12] or "none that it was decided on with",
+        **{name: ", ".join(f"{key} = {value}" for key, value in values.items() if value != "") for name, values in settings.items()},
+    }
+
+
+def promotion_line(promotion: Promotion) -> dict[str, Any]:
+    """That a release was put in the champion's place by hand."""
+    console.print(f"{promotion.decision}: the release {promotion.release_id[:12]} serves now ({promotion.reason})")
+    return {"decision": promotion.decision, "release": promotion.release_id, "reason": promotion.reason}
+
+
+def minute(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M}" if time else ""
 
 
 def prune_table(home: Home, keep_runs: int, dry_run: bool) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 import uuid
 from dataclasses import asdict
 
+from flows.running.releases import reigning_release
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
-from storage.kinds import Evaluation
+from storage.kinds import Evaluation, Release
 from storage.queries.evaluations import figures_of
-from storage.registry import Promotion, champion, record_promotion
+from storage.registry import champion
+from storage.releases import KeptRelease, Promotion, record_promotion
 from tasks.errors import MigakiError
 from tasks.evaluation.promotion import METRIC, Decision, decide
 from tasks.evaluation.settings import PromoteSettings
@@ -22,27 +24,42 @@ def reigning(home: Home, release: ArtifactRef) -> dict[str, ArtifactRef]:
 
 
 def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation: ArtifactRef, run_id: str) -> Decision:
-    """Decide on the release, record it and move the stages of the models, in one transaction.
+    """Decide on the release, record it and move the stages of releases and models, in one transaction.
 
     Raises:
-        MigakiError: the evaluation is not of this release, or lacks the champion.
+        MigakiError: the evaluation is not of this release's model, or lacks the champion's.
+        StorageError: another champion serves by the time it is decided.
     """
-    now = champion(home)
-    if now and now.artifact_id == release.id:
+    now, record = reigning_release(home), Release.of(release.meta, f"the release {release.id[:12]}")
+    if now and now.release_id == release.id:
         return Decision("unchanged", "keep: unchanged, the release is the champion already")
-    measured = Evaluation.of(evaluation.meta, f"the evaluation {evaluation.id[:12]}").models
-    against = "champion" if now and "champion" in measured else "base"
-    if measured.get("release") != release.id or (now and measured.get("champion") not in (None, now.artifact_id)):
-        raise MigakiError("the newest evaluation is not of this release and this champion: run `migaki evaluate` first")
-    decision = decide([asdict(figure) for figure in figures_of(home, evaluation.id)], against, settings)
+    decision = _cannot_tell(record, now) or _measured(settings, home, record, now, evaluation)
     promotion = Promotion(
         promotion_id=str(uuid.uuid4()),
+        release_id=release.id,
         run_id=run_id,
-        model_id=release.id,
-        champion_id=now.model_id if now else None,
+        champion_release_id=now.release_id if now else None,
         evaluation_id=evaluation.id,
         metric=METRIC,
         **asdict(decision),
     )
     record_promotion(home, promotion)
     return decision
+
+
+def _cannot_tell(release: Release, now: KeptRelease | None) -> Decision | None:
+    """The decision where the loss of a model's answers says nothing about two releases."""
+    by_hand = "the champion stays, and `migaki promote --to ID` puts the release in its place"
+    if release.server or (now and now.artifact_id is None):
+        return Decision("inconclusive", f"inconclusive: a server answers, whose loss is not known; {by_hand}")
+    if now and now.artifact_id == release.model:
+        return Decision("inconclusive", f"inconclusive: the champion has the same model, and only settings differ; {by_hand}")
+    return None
+
+
+def _measured(settings: PromoteSettings, home: Home, release: Release, now: KeptRelease | None, evaluation: ArtifactRef) -> Decision:
+    measured = Evaluation.of(evaluation.meta, f"the evaluation {evaluation.id[:12]}").models
+    against = "champion" if now and "champion" in measured else "base"
+    if measured.get("release") != release.model or (now and measured.get("champion") not in (None, now.artifact_id)):
+        raise MigakiError("the newest evaluation is not of this release and this champion: run `migaki evaluate` first")
+    return decide([asdict(figure) for figure in figures_of(home, evaluation.id)], against, settings)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from flows.catalogue.stages import FLOWS
 from storage.kinds import Dataset
+from tasks.chatbot.safety.settings import SafetySettings
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.chatbot.web.settings import ServeSettings
@@ -72,6 +73,8 @@ class RunSettings(StageSettings):
 STAGE_SETTINGS: dict[str, type[StageSettings]] = {"run": RunSettings} | {name: spec.settings for name, spec in FLOWS.items()}
 
 
+# What a release is made of beside the model. A retraining run takes them too, and so do the commands that serve, where they say what differs.
+RELEASE_SETTINGS: dict[str, type[StageSettings]] = {"chat": ChatSettings, "tools": ToolSettings, "safety": SafetySettings}
 # Commands that are no part of a retraining run; a settings file may hold them beside the stages.
 COMMAND_SETTINGS: dict[str, type[StageSettings]] = {
     "chat": ChatSettings,
@@ -99,7 +102,9 @@ class RunParams:
 
     def flow_parameters(self) -> dict[str, StageSettings]:
         """What the flow `retrain` takes."""
-        return {"run": self.run} | {name: settings for name, settings in self.stages.items() if FLOWS[name].in_retrain}
+        stages = {name: settings for name, settings in self.stages.items() if FLOWS[name].in_retrain}
+        released = {name: model.build(name, self._said.get(name, {}), self.run.profile) for name, model in RELEASE_SETTINGS.items()}
+        return {"run": self.run} | stages | released
 
 
 def read_config(path: Path) -> dict[str, dict[str, Any]]:

@@ -1,30 +1,27 @@
-"""The chatbot's engine as terminal and server open it: the champion or a model named, the index that serves, filters and tools."""
+"""The chatbot's engine as terminal and server open it: a release, with the index that serves."""
 
 import os
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.running.devices import device
-from flows.running.parameters import BUNDLED_MODEL
+from flows.running.releases import WAY_OUT, base_of, fault
 from flows.serving.live_index import LiveIndex
+from flows.serving.wanted import Said, Wanted, wanted
 from storage.artifacts import ArtifactRef, ArtifactStore, read_manifest
 from storage.home import Home
-from storage.kinds import Model
-from storage.registry import champion, champion_index
-from tasks.chatbot.safety.settings import SafetySettings
+from storage.kinds import Model, Release
+from storage.registry import champion_index
 from tasks.chatbot.settings import ChatSettings
-from tasks.chatbot.tools.settings import ToolSettings
-from tasks.chatbot.web.service import About
+from tasks.chatbot.web.about import About
 from tasks.errors import MigakiError
-from tasks.models.catalogue import weak_languages
 
 if TYPE_CHECKING:
     from tasks.chatbot.engine import ChatEngine
+    from tasks.chatbot.safety.guard import Guard
     from tasks.inference.backend import Backend
-
-Said = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,7 @@ class Opened:
     engine: "ChatEngine"
     model: About
     home: Home
+    wanted: Wanted
 
     @property
     def about(self) -> About:
@@ -47,78 +45,99 @@ class Opened:
 
 
 def open_engine(home: Home, artifact: str | None, said: Said) -> Opened:
-    """The engine with the champion, with the model artifact named, or with the server that `chat.server` names.
-
-    Args:
-        said: settings by section, of which `chat`, `tools` and `safety` count.
+    """The engine of the champion release, or of what is served in its place: see `wanted`.
 
     Raises:
-        MigakiError, StorageError: there is no champion yet, the artifact is none or no model, the server does not answer, or a setting is wrong.
+        MigakiError, StorageError: what `wanted` raises; or the model, the classifier or the index cannot be opened, or the server does not answer.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    settings = ChatSettings.build("chat", said.get("chat", {}))
-    tool_settings = ToolSettings.build("tools", said.get("tools", {}))
-    safety_settings = SafetySettings.build("safety", said.get("safety", {}))
-    if settings.server and artifact:
-        raise MigakiError(f"{artifact!r} and chat.server = {settings.server!r} cannot both answer: name one of them")
-    if settings.server and not settings.server_model:
-        raise MigakiError(f"chat.server = {settings.server!r} needs chat.server_model: which of its models is to answer")
-    store = ArtifactStore(home)
-    ref = None if settings.server else model_artifact(home, store, artifact)
-    from flows.serving.guard import open_guard
+    want = wanted(home, artifact, said)
+    try:
+        return _open(home, want)
+    except Exception as error:  # whatever torch, safetensors or JSON make of a damaged file
+        if want.release_id and (wrong := fault(home, want.release_id, whole=True)):
+            raise MigakiError(f"the release {want.release_id[:12]} cannot serve: {wrong}. {WAY_OUT}") from error
+        raise
+
+
+def _open(home: Home, want: Wanted) -> Opened:
+    retriever = open_champion_index(home)
+    guard = open_filters(home, want, retriever)
+    if guard is not None and guard.classifier is None:
+        print("safety: rules alone; `migaki safety` trains the classifier that the next release has", file=sys.stderr)
+    backend, about = open_variant(home, want.release, want.sections.chat)
+    return Opened(engine_of(want, backend, retriever, guard), _served_as(about, want), home, want)
+
+
+def open_anew(home: Home, engine: "ChatEngine", about: About, former: Wanted) -> Opened:
+    """The champion release of this moment with what was said of the former one; its index, and what both releases have in common, are those of `engine`.
+
+    Raises what `open_engine` raises."""
+    want = wanted(home, None, former.said)
+    guard = engine.guard
+    if _filters(want) != _filters(former):
+        guard = open_filters(home, want, engine.retriever)  # type: ignore[arg-type]
+    backend = engine.backend
+    if _variant(want.release) != _variant(former.release):
+        backend, about = open_variant(home, want.release, want.sections.chat)
+    return Opened(engine_of(want, backend, engine.retriever, guard), _served_as(about, want), home, want)  # type: ignore[arg-type]
+
+
+def engine_of(want: Wanted, backend: "Backend", retriever: LiveIndex | None, guard: "Guard | None") -> "ChatEngine":
+    """The engine of what is wanted, of its parts."""
     from tasks.chatbot.engine import ChatEngine
     from tasks.chatbot.tools.bundled import bundled_tools
 
-    retriever = open_champion_index(home)
-    guard = open_guard(home, safety_settings, retriever.embedders if retriever else ()) if settings.safety else None
-    if guard is not None and guard.classifier is None:
-        print("safety: rules alone; `migaki safety` trains the classifier that decides with them", file=sys.stderr)
-    tools = bundled_tools(tool_settings, retriever) if settings.max_calls else None
-    backend, about, weak = connect(settings) if ref is None else load(store, ref, settings)
-    return Opened(ChatEngine(backend, retriever, settings, tools, guard, weak), about, home)
+    release, chat = want.release, want.sections.chat
+    tools = bundled_tools(want.sections.tools, retriever) if chat.max_calls else None
+    return ChatEngine(backend, retriever, chat, tools, guard, release.answering, release.templates, want.release_id, want.unreleased)
 
 
-def with_champion(home: Home, engine: "ChatEngine") -> "tuple[ChatEngine, About]":
-    """An engine with the champion of this moment; index, tools, filters and settings are those of `engine`. Raises what `open_engine` raises."""
-    from tasks.chatbot.engine import ChatEngine
+def open_filters(home: Home, want: Wanted, retriever: LiveIndex | None) -> "Guard | None":
+    """The safety filters of what is wanted; None where it has none. Raises what `open_guard` raises."""
+    from flows.serving.guard import open_guard
 
+    if not want.sections.chat.safety:
+        return None
+    return open_guard(home, want.sections.safety, want.release.classifier, retriever.embedders if retriever else ())
+
+
+def open_variant(home: Home, release: Release, chat: ChatSettings) -> "tuple[Backend, About]":
+    """What of a release generates, and what there is to say about it."""
+    if release.server:
+        return connect(chat)
     store = ArtifactStore(home)
-    backend, about, weak = load(store, model_artifact(home, store, None), engine.settings)
-    return ChatEngine(backend, engine.retriever, engine.settings, engine.tools, engine.guard, weak), about
+    return load(store, store.get(release.model), chat)
 
 
-def model_artifact(home: Home, store: ArtifactStore, artifact: str | None) -> ArtifactRef:
-    """The model named, or the champion's. Raises what `open_engine` raises."""
-    if artifact is None:
-        now = champion(home)
-        if now is None:
-            raise MigakiError(
-                "there is no champion yet: run `migaki retrain` first (`migaki status` shows the models, `--artifact ID` takes one of them)"
-            )
-        artifact = now.artifact_id
-    ref = store.get(artifact)
-    if ref.kind != "model":
-        raise MigakiError(f"{ref.id[:12]} is of kind {ref.kind!r}; chat needs a model, which `migaki quantize` makes")
-    return ref
+def _variant(release: Release) -> tuple[str, str, str]:
+    return release.model, release.server, release.server_model
 
 
-def load(store: ArtifactStore, ref: ArtifactRef, settings: ChatSettings) -> "tuple[Backend, About, tuple[str, ...]]":
-    """The model of an artifact, what there is to say about it, and the languages that it writes poorly."""
+def _filters(want: Wanted) -> tuple[object, ...]:
+    return want.sections.chat.safety, want.sections.safety, want.release.classifier
+
+
+def _served_as(about: About, want: Wanted) -> About:
+    return replace(about, release=want.release_id, unreleased=want.unreleased)
+
+
+def load(store: ArtifactStore, ref: ArtifactRef, settings: ChatSettings) -> "tuple[Backend, About]":
+    """The model of an artifact, and what there is to say about it."""
     from flows.serving.packing import pack_checked
     from tasks.inference.local import LocalModel
     from tasks.models.loader import load_model, load_tokenizer
 
     manifest = read_manifest(store.path(ref)) or {}
-    base = manifest.get("model") or BUNDLED_MODEL
     made = int(datetime.fromisoformat(manifest["created"]).replace(tzinfo=UTC).timestamp()) if "created" in manifest else 0
     record = Model.of(ref.meta, f"the model {ref.id[:12]}")
-    about = About(model=short_name(base), version=ref.id, precision=record.precision, created=made)
+    about = About(model=short_name(base_of(store.home, ref)), version=ref.id, precision=record.precision, created=made)
     folder = store.path(ref) / record.model
     where = device(settings.device)
     dtype = compute_dtype(settings.dtype, where, about.precision in ("int8", "nf4"))
     model, tokenizer = load_model(folder, dtype, where), load_tokenizer(folder)
     pack_checked(store.home, ref, model, tokenizer, dtype)
-    return LocalModel(model, tokenizer, ref.id), about, weak_languages(base)
+    return LocalModel(model, tokenizer, ref.id), about
 
 
 def compute_dtype(wanted: str, where: str, quantized: bool) -> str:
@@ -132,12 +151,12 @@ def compute_dtype(wanted: str, where: str, quantized: bool) -> str:
     return "bfloat16" if where == "cuda" or multiplies_bfloat16() else "float32"
 
 
-def connect(settings: ChatSettings) -> "tuple[Backend, About, tuple[str, ...]]":
-    """The model of a server, as `load` gives one of this machine. Nothing is known of its languages."""
+def connect(settings: ChatSettings) -> "tuple[Backend, About]":
+    """The model of a server, as `load` gives one of this machine."""
     from tasks.inference.server import OpenAIServer
 
     backend = OpenAIServer.connect(settings.server, settings.server_model, os.environ.get("MIGAKI_SERVER_KEY"))
-    return backend, About(model=settings.server_model), ()
+    return backend, About(model=settings.server_model)
 
 
 def short_name(reference: str) -> str:

@@ -1,11 +1,10 @@
-"""The safety filters as programs open them: with the newest classifier of a home."""
+"""The safety filters as programs open them: with the classifier that a release names."""
 
 from collections.abc import Collection
 from dataclasses import replace
 
 from storage.artifacts import ArtifactStore
 from storage.home import Home
-from storage.registry import newest_classifier
 from tasks.chatbot.safety.classifier import Classifier
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.settings import GuardSettings
@@ -15,21 +14,21 @@ from tasks.models.reference import resolve
 from tasks.rag.embedding import Embedder
 
 
-def open_guard(home: Home, settings: GuardSettings, loaded: Collection[Embedder] = ()) -> Guard:
-    """The guard with the newest classifier of this home, or with rules alone (`guard.classifier` is None) before the first.
+def open_guard(home: Home, settings: GuardSettings, classifier_id: str, loaded: Collection[Embedder] = ()) -> Guard:
+    """The guard with a classifier of this home, or with rules alone (`guard.classifier` is None).
 
     Args:
+        classifier_id: of the artifact, "" for rules alone.
         loaded: embedders that are there already; the one that the classifier was trained with is taken, if it is among them.
 
     Raises:
         MigakiError: the classifier cannot be read, or its embedder is gone or has become another one.
     """
-    row = newest_classifier(home)
-    if row is None:
+    if not classifier_id:
         return Guard(settings)
     store = ArtifactStore(home)
-    classifier = Classifier.load(store.path(store.get(row.artifact_id)))
-    return Guard(settings, _with_embedder(classifier, home, loaded), row.artifact_id)
+    classifier = Classifier.load(store.path(store.get(classifier_id)))
+    return Guard(settings, _with_embedder(classifier, home, loaded), classifier_id)
 
 
 def _with_embedder(classifier: Classifier, home: Home, loaded: Collection[Embedder]) -> Classifier:

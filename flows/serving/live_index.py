@@ -1,12 +1,14 @@
 """The index that serves, for programs that run for long: a newly promoted one takes its place within seconds, at once and as a whole."""
 
+import copy
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from storage.artifacts import ArtifactStore
+from storage.artifacts import MANIFEST, ArtifactStore
 from storage.home import Home
 from storage.registry import champion_index
 from tasks.errors import MigakiError
@@ -41,6 +43,8 @@ def open_champion(home: Home, loaded: "Collection[Embedder]" = (), log: Callable
     from tasks.rag.opening import open_index
 
     store = ArtifactStore(home)
+    if not (home.objects / "index" / now.artifact_id / MANIFEST).is_file():
+        raise MigakiError(f"the index {now.artifact_id[:12]} that serves is gone: run `migaki index` to make it anew")
     ref = store.get(now.artifact_id)
     try:
         facts = read_facts(store.path(ref))
@@ -78,6 +82,18 @@ class LiveIndex:
         """What serves now."""
         self._look()
         return self._serving
+
+    @property
+    def version(self) -> str:
+        """The artifact's id of what serves now, "" before there is an index."""
+        return self._serving.id
+
+    def standing(self) -> "LiveIndex":
+        """What serves now, for a turn that must not see another index halfway."""
+        self._look()
+        still = copy.copy(self)
+        still._next_look = math.inf
+        return still
 
     @property
     def embedders(self) -> "list[Embedder]":

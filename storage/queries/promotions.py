@@ -1,11 +1,11 @@
-"""Decisions on models."""
+"""Decisions on releases."""
 
 from storage.catalog import Catalog
 from storage.home import Home
-from storage.registry import Promotion
+from storage.releases import Promotion
 
 
 def promotion_of(home: Home, run_id: str) -> Promotion | None:
-    """What a run decided; None where it decided nothing, as the champion was the release already."""
+    """What a run decided; None where it decided nothing, as the release was the champion already."""
     rows = Catalog.of(home).select(Promotion, "FROM promotions WHERE run_id = ?", [run_id])
     return rows[0] if rows else None

@@ -1,7 +1,7 @@
 """One turn of the chatbot: check the question, call tools, look things up, stream the answer, check it, say where it comes from.
 
 One engine serves terminal, web page and HTTP, and many people at once; what belongs to one of them is in their `Conversation`. In a language
-in which the catalogue calls the model weak, the engine does not let it write: it quotes the best sentence found and says so.
+that is answered by quoting, the engine does not let the model write: it quotes the best sentence found and says so.
 """
 
 import copy
@@ -9,12 +9,13 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Protocol
 
+from storage.kinds import Answering
 from tasks.chatbot.citations import cite
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Side, Source, Turn
@@ -55,6 +56,13 @@ class Index(Protocol):
 
     def sentences(self, query: str, chunk_ids: Collection[str]) -> dict[str, list[tuple[str, float]]]: ...
 
+    @property
+    def version(self) -> str:
+        """Its artifact's id; "" where it is no artifact."""
+
+    def standing(self) -> "Index":
+        """The index that it is now, whatever takes its place meanwhile."""
+
 
 class ChatEngine:
     """A model, an index (or none), tools (or none) and filters (or none)."""
@@ -66,11 +74,26 @@ class ChatEngine:
         settings: ChatSettings,
         tools: ToolBox | None = None,
         guard: Guard | None = None,
-        weak_in: tuple[str, ...] = (),
+        answering: Mapping[str, Answering] = {},
+        templates: Mapping[str, str] = {},
+        release: str = "",
+        unreleased: str = "",
     ):
+        """
+        Args:
+            answering: how each language is answered; those that are not named, by writing.
+            templates: by language; those that are not named have their bundled ones.
+            release: id of the release that all this is of, or "" and in `unreleased` what it is in words.
+        """
         self.backend, self.retriever, self.settings = backend, retriever, settings
-        self.tools, self.guard, self.weak_in = tools, guard, weak_in
+        self.tools, self.guard, self.answering, self.templates = tools, guard, answering, templates
+        self.release, self.unreleased = release, unreleased
         self.asker = Asker()
+
+    @property
+    def weak_in(self) -> tuple[str, ...]:
+        """Languages that the model is not to write."""
+        return tuple(lang for lang, how in self.answering.items() if how == "quote")
 
     def conversation(self) -> Conversation:
         """A new conversation under these settings."""
@@ -98,14 +121,16 @@ class ChatEngine:
         """
         turn, start = Turn(str(uuid.uuid4()), question, detect(question), calls=list(made)), time.perf_counter()
         stop = stop or threading.Event()
+        here = self.during(salt, stop)
+        turn.release, turn.unreleased, turn.index = self.release, self.unreleased, here.retriever.version if here.retriever else ""
         with _time_limit(stop, self.settings.seconds) as ran_out:
-            yield from self.during(salt, stop)._turn(turn, conversation, groups, stop, sampling or self.sampling())
+            yield from here._turn(turn, conversation, groups, stop, sampling or self.sampling())
             turn.seconds = time.perf_counter() - start
             if stop.is_set():
                 turn.reason = "timeout" if ran_out.is_set() else "stopped"
         turn.answer = turn.answer.strip()
         if turn.sources and not turn.refused:
-            yield from self._check(turn, groups)
+            yield from here._check(turn, groups)
         if turn.answer and not turn.refused:
             conversation.add("user", question)
             # Without why it was quoted: the model would go on to say that of its own answers.
@@ -117,14 +142,17 @@ class ChatEngine:
         engine = copy.copy(self)
         engine.asker = Asker(salt, stop, frozenset([self.settings.system, *(said["content"] for said in EXAMPLE)]))
         engine.backend = self.backend.during(engine.asker)
+        engine.retriever = self.retriever and self.retriever.standing()
         return engine
 
     def _check(self, turn: Turn, groups: frozenset[str]) -> Iterator[Event]:
-        """Hold each sentence against the sources. Where none of them stands, the best sentence of the sources is quoted after the answer."""
+        """Hold each sentence against the sources. Where none of them stands, or the language is answered so, the best sentences of the sources are quoted
+        after the answer."""
         if turn.quoted:  # by the program, from the sources
             return
         turn.sentences = cite(turn.answer, turn.sources, self.settings.support)
-        if turn.reason == "stop" and not any(sentence.supported for sentence in turn.sentences):
+        both = self.answering.get(turn.lang) == "write and quote"
+        if turn.reason == "stop" and (both or not any(sentence.supported for sentence in turn.sentences)):
             quotes = self._quotes(turn, groups, len(turn.answer))
             quote = quoted(turn.lang, quotes)
             yield Piece(f"\n\n{quote}" if turn.answer else quote)
@@ -232,7 +260,7 @@ class ChatEngine:
         """The backend, told what the question begins with that everybody may read: the first notes, where they come from open documents."""
         open_first = 0 if turn.calls else next((i for i, source in enumerate(turn.sources) if source.restricted), len(turn.sources))
         notes = [as_data(source.text, self.backend.specials) for source in turn.sources]
-        begun = notes_part(turn.question, notes, open_first)
+        begun = notes_part(turn.question, notes, open_first, self.templates)
         return self.backend.during(replace(self.asker, own=self.asker.own | {begun})) if begun else self.backend
 
     def _prompt(self, turn: Turn, conversation: Conversation, sampling: Sampling) -> list[Message]:
@@ -246,7 +274,7 @@ class ChatEngine:
         room = self.backend.context - sampling.max_new_tokens
         while True:
             question: Message = {"role": "user", "content": turn.question}
-            last = with_context([question], notes)[-1] if notes else question
+            last = with_context([question], notes, self.templates)[-1] if notes else question
             messages = [self._plain(message) for message in conversation.fitting(last, room, self.backend.count_tokens)]
             size = self.backend.count_tokens(messages)
             if size <= room:

@@ -80,6 +80,9 @@ class Turn:
     confidence: float | None = None  # as in `Found`; None where nothing was looked up
     tokens: int = 0
     seconds: float = 0.0
+    release: str = ""  # id of the release that answered
+    index: str = ""  # id of the index that was searched
+    unreleased: str = ""  # in words, what answered where no release did
 
 
 @dataclass(frozen=True)

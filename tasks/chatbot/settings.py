@@ -1,6 +1,6 @@
 """Settings of the chat: how it generates, remembers, searches and checks."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,9 @@ from tasks.settings import StageSettings
 
 class ChatSettings(StageSettings):
     """Generation as in the textbook, and when to rely on documents."""
+
+    PATHS: ClassVar[set[str]] = {"templates"}
+    OPERATIONAL: ClassVar[set[str]] = {"seconds", "device", "dtype"}
 
     max_new_tokens: int = Field(96, ge=1, description="Longest answer in tokens")
     temperature: float = Field(0.3, ge=0, description="0 takes the likeliest token; higher is more varied")
@@ -33,6 +36,16 @@ class ChatSettings(StageSettings):
     )
     max_calls: int = Field(3, ge=0, le=10, description="Tools called for one question; 0 offers none")
     safety: bool = Field(True, description="Whether the safety filters read questions, answers and documents")
+    cost_wrong: float = Field(
+        1.0,
+        ge=0,
+        description="What a wrong answer costs, where a right one is worth 1 and to say that one does not know 0",
+    )
+    templates: list[str] = Field(
+        [],
+        description="Files of how a question is put with its context, each named by its language, such as templates/en.txt, and holding {context} and "
+        "{question} once; a language without one has its bundled template",
+    )
     system: str = Field("", description="System message, kept through the whole conversation")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model answers; auto takes a GPU when there is one")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
@@ -41,6 +54,6 @@ class ChatSettings(StageSettings):
     )
     server: str = Field(
         "",
-        description="Address of a server that speaks OpenAI's protocol (vLLM), which answers in the champion's place. Key: MIGAKI_SERVER_KEY",
+        description="Address of a server that speaks OpenAI's protocol (vLLM), which answers in the model's place. Key: MIGAKI_SERVER_KEY",
     )
     server_model: str = Field("", description="Name of the model that chat.server is to answer with")

@@ -91,6 +91,8 @@ class _Seen:
 class Retriever:
     """An opened index. Safe to share between threads."""
 
+    version = ""  # of its artifact, where whoever opens it says so
+
     def __init__(self, folder: Path, embedder: Embedder, companions: Mapping[str, Embedder] = MappingProxyType({})):
         """`companions`: by language, those that the index was made with."""
         self.facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
@@ -123,6 +125,10 @@ class Retriever:
         """How many documents and how many chunks a search with these arguments is about."""
         part = self._wanted(groups, where)
         return len(np.unique(self.document[part.mask])), len(part.numbers)
+
+    def standing(self) -> "Retriever":
+        """Itself: nothing takes its place."""
+        return self
 
     def confidence(self, query: str, hits: list[Hit], groups: Collection[str] = frozenset()) -> float:
         """Probability that the hits answer the question of a person of these groups; 0 without hits."""

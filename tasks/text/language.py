@@ -29,7 +29,7 @@ class Language(Protocol):
 
     # Answers and prompts.
     REFUSALS: re.Pattern[str]  # set phrases that decline to answer
-    WITH_NOTES: str  # a question with what the index found for it; holds {notes} and {question}
+    WITH_NOTES: str  # a question with what the index found for it; holds {context} and {question}, each once
 
     # The index.
     DENSE_WEIGHT: float  # share of dense search in the score of its questions, unless `index.dense_weight_CODE` says otherwise

@@ -3,12 +3,13 @@
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import uvicorn
 
 from tasks.chatbot.web.tokens import TokenFile
-from tests.helpers.web import MemoryChats, ScriptedEngine, app
+from tests.helpers.web import ABOUT, MemoryChats, ScriptedEngine, app
 
 TOKEN = "browser-0123456789abcdef"
 pytestmark = pytest.mark.e2e
@@ -21,7 +22,8 @@ class Site:
         self.engine, self.chats = ScriptedEngine(lambda: time.sleep(0.05)), MemoryChats()
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/"
-        self.server = uvicorn.Server(uvicorn.Config(app(self.engine, self.chats, **settings), log_level="warning"))
+        self.app = app(self.engine, self.chats, **settings)
+        self.server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning"))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
 
     def close(self):
@@ -215,3 +217,15 @@ def test_a_token_is_asked_for_where_one_is_needed(serving, visit, tmp_path):
     refused = [text for text in visit.wrong if "401" in text]  # the browser itself writes these down
     assert refused
     visit.wrong[:] = [text for text in visit.wrong if text not in refused]
+
+
+@pytest.mark.parametrize(("locale", "word"), [("en-US", "unreleased"), ("ja-JP", "リリース外")])
+def test_what_is_served_beside_the_release_is_said_in_the_pages_language(serving, visit, locale, word):
+    site = serving()
+    plain = visit(site.url, locale)
+    expect = plain.locator("#version")
+    expect.filter(has_text=ABOUT.model).wait_for()
+    assert word not in expect.text_content()
+    site.app.state.service.about = replace(ABOUT, unreleased="unreleased: chat.temperature = 1.0")
+    plain.reload()
+    plain.locator("#version").filter(has_text=f"{word}: chat.temperature = 1.0").wait_for()

@@ -41,6 +41,7 @@ def test_every_stage_runs_and_leaves_its_account(place):
         "model",
         "index",
         "evaluation",
+        "release",
     }
     assert query("SELECT count(*) AS n FROM rollouts")[0]["n"] == (SETTINGS["align"]["updates"] + 1) * SETTINGS["align"]["episodes"]
     models = {row["model"] for row in query("SELECT DISTINCT model FROM evaluation_answers")}
@@ -105,6 +106,20 @@ def test_one_changed_setting_runs_only_what_depends_on_it(place):
         "evaluate": "completed",
     }
     assert "align is made anew: align.kl_coef was 0.1 and is 0.2" in changed["stderr"]
+
+
+def test_other_settings_of_the_chat_make_another_release_of_the_same_model(place):
+    home, options, _ = place
+    other = migaki(home, "retrain", *options, "--set", "chat.top_k=7", "--set", "tools.timezone=UTC", "--set", "safety.personal=block")
+    assert [stage["status"] for stage in other["stages"]] == ["reused"] * len(CHAIN)
+    release = ArtifactStore(Home(home)).get(other["release"])
+    assert (release.meta["chat"]["top_k"], release.meta["tools"]["timezone"], release.meta["safety"]["personal"]) == (7, "UTC", "block")
+    row = Catalog.of(Home(home)).query("SELECT * FROM releases WHERE release_id = ?", [release.id])[0]
+    made = {stage["stage"]: stage["artifact_id"] for stage in other["stages"]}
+    assert (row["artifact_id"], row["index_id"], row["run_id"]) == (made["quantize"], made["index"], other["run_id"])
+    assert migaki(home, "promote", "--to", release.id[:9])["release"] == release.id
+    again = migaki(home, "retrain", *options, "--set", "chat.top_k=7", "--set", "tools.timezone=UTC", "--set", "safety.personal=block")
+    assert again["decision"] == "unchanged"
 
 
 def test_stages_run_by_themselves_on_the_newest_artifacts(place):

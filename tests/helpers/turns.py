@@ -17,4 +17,7 @@ def turn(name: str, question: str = "量子化とは?", answer: str = "重みを
         "confidence": 0.75,
         "tokens": 7,
         "seconds": 0.5,
+        "release": "",
+        "index": "",
+        "unreleased": "",
     } | facts

@@ -9,7 +9,9 @@ from storage.artifacts import MANIFEST, ArtifactStore
 from storage.catalog import Catalog
 from storage.home import StorageError
 from storage.prune import prune, unneeded
-from storage.registry import Promotion, begin_run, end_run, record_promotion, register, set_champion_index
+from storage.registry import begin_run, end_run, register, set_champion_index
+from storage.releases import champion_release, note_release
+from tests.helpers.releases import decide, kept, promoted
 
 OLD = "2026-01-01T00:00:00"
 
@@ -44,8 +46,8 @@ def names(home, keep_runs):
     return " ".join(sorted(one.ref.id for one in unneeded(home, keep_runs)))
 
 
-def there(home):
-    return {manifest["id"] for manifest in ArtifactStore(home).manifests()}
+def there(home, *, but="release"):
+    return {manifest["id"] for manifest in ArtifactStore(home).manifests() if manifest["kind"] != but}
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def weeks(home):
         data = make(home, f"{week}-data", "dataset")
         adapter = make(home, f"{week}-adapter", "adapter", {"dataset": data.id})
         run(home, week, data, adapter, make(home, f"{week}-model", "model", {"adapter": adapter.id}))
-    record_promotion(home, Promotion("p", "a-model", "promote", "test"))
+    promoted(home, "a-model")
     return home
 
 
@@ -67,8 +69,11 @@ def test_the_champion_and_the_newest_runs_stay_with_what_they_were_made_from(wee
     assert sum(one.bytes for one in gone) == 300
     assert there(weeks) == {f"{week}-{what}" for week in "ac" for what in ("data", "adapter", "model")}
     query = Catalog.of(weeks).query
-    assert {row["artifact_id"] for row in query("SELECT artifact_id FROM artifacts")} == there(weeks)
-    assert query("SELECT count(*) AS n FROM models")[0]["n"] == 2 and query("SELECT count(*) AS n FROM lineage")[0]["n"] == 4
+    assert {row["artifact_id"] for row in query("SELECT artifact_id FROM artifacts")} == there(weeks, but="")
+    assert (
+        query("SELECT count(*) AS n FROM models")[0]["n"] == 2
+        and query("SELECT count(*) AS n FROM lineage WHERE child_id NOT IN (SELECT release_id FROM releases)")[0]["n"] == 4
+    )
     assert query("SELECT count(*) AS n FROM runs")[0]["n"] == 12  # what happened is still told
     assert prune(weeks, 1) == []
 
@@ -84,6 +89,25 @@ def test_the_index_that_serves_and_the_newest_classifier_stay(home):
     prune(home, 0)
     assert there(home) == {"index1", "classifier2"}
     assert Catalog.of(home).query("SELECT artifact_id FROM indexes") == [{"artifact_id": "index1"}]
+
+
+def test_the_last_three_promoted_releases_stay_with_all_they_name(home):
+    """And one that was never promoted stays as long as all that it names does."""
+    names = {}
+    for number in range(1, 6):
+        model, classifier, index = (
+            make(home, f"{kind}{number}", kind, created=f"2026-01-0{number}T00:00:00").id for kind in ("model", "classifier", "index")
+        )
+        names[promoted(home, model, classifier=classifier)] = (model, classifier, index)
+        note_release(home, champion_release(home).release_id, None, index)
+    releases = list(names)
+    shares, lost = kept(home, "model5", chat={"top_k": 1}), kept(home, "model5", classifier="classifier1")
+    decide(home, releases[1], "rollback")  # the second is the one that was promoted last
+    gone = {one.ref.id for one in prune(home, 0)}
+    assert there(home) == {one for number in (1, 3, 4) for one in names[releases[number]]}
+    assert gone & {*releases, shares, lost} == {releases[0], releases[2], lost}
+    rows = Catalog.of(home).query("SELECT release_id FROM releases ORDER BY release_id")
+    assert [row["release_id"] for row in rows] == sorted([releases[1], releases[3], releases[4], shares])
 
 
 def test_what_was_just_made_stays(home):

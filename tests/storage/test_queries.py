@@ -11,7 +11,6 @@ from storage.catalog import Catalog, insert
 from storage.home import Home, StorageError
 from storage.queries import artifacts, comparisons, datasets, documents, evaluations, indexes, metrics, models, promotions, runs, tables
 from storage.registry import (
-    Promotion,
     begin_run,
     champion,
     champion_index,
@@ -19,10 +18,10 @@ from storage.registry import (
     newest_artifact,
     newest_classifier,
     record_metrics,
-    record_promotion,
     register,
     set_champion_index,
 )
+from tests.helpers.releases import decide, kept
 
 NOON = datetime(2026, 1, 1, 12)
 
@@ -96,9 +95,11 @@ def test_models_and_promotions(home):
     assert [model.model_id for model in models.newest_models(home, 2)] == ["third", "second"]
     assert [model.model_id for model in models.newest_models(home, 1, but="third")] == ["second"]
     assert champion(home) is None and promotions.promotion_of(home, "r") is None
-    record_promotion(home, Promotion("p", "first", "promote", "better", run_id="r", low=-0.2, high=-0.1))
+    release = kept(home, "first")
+    decide(home, release, "promote", "better", run_id="r", low=-0.2, high=-0.1)
     found = promotions.promotion_of(home, "r")
     assert (found.decision, found.reason, found.low, found.champion_id) == ("promote", "better", -0.2, None)
+    assert (found.release_id, found.champion_release_id, found.model_id) == (release, None, "first")
     now = champion(home)
     assert (now.model_id, now.stage, now.base, now.precision) == ("first", "champion", "hub:base", "fp16") and now.updated > now.created
 

@@ -16,8 +16,9 @@ from storage.artifacts import MANIFEST, ArtifactStore, content_key
 from storage.catalog import Catalog, insert, newest_migration, utc_now
 from storage.checkpoints import Checkpoint
 from storage.home import Home, StorageError
-from storage.registry import Promotion, begin_run, champion, end_run, rebuild, record_promotion, register
+from storage.registry import begin_run, champion, end_run, rebuild, register
 from tests import ROOT
+from tests.helpers.releases import decide, kept
 
 FACTS = {
     "stage": "test",
@@ -257,7 +258,7 @@ def test_promotion_moves_the_stages_in_one_go(home):
     for ref in refs:
         register(home, ref)
     for ref, decision in zip(refs, ("promote", "keep", "promote"), strict=True):
-        record_promotion(home, Promotion(ref.id, ref.id, decision, "test"))
+        decide(home, kept(home, ref.id), decision)
     stages = {row["model_id"][0]: row["stage"] for row in Catalog.of(home).query("SELECT * FROM models")}
     assert stages == {"0": "archived", "1": "rejected", "2": "champion"} and champion(home).model_id == refs[2].id
 

@@ -14,6 +14,7 @@ from tasks.chatbot.tools.web_search import Search, SearchService, search_asked, 
 from tasks.errors import MigakiError
 
 ROOT = Path(__file__).resolve().parents[3]
+WEATHER_TABLE = "examples/weather.csv"
 
 
 def bundled_tools(settings: ToolSettings, index: Index | None = None) -> ToolBox:
@@ -42,7 +43,7 @@ def _weather(settings: ToolSettings) -> Weather:
         raise MigakiError("weather_url and places_url go together: set both, or neither for the offline table")
     if settings.weather_url:
         return WeatherService(settings.weather_url, settings.places_url, os.environ.get("MIGAKI_WEATHER_KEY", ""), settings.http_seconds)
-    return MeanTemperatures(ROOT / settings.weather_table)
+    return MeanTemperatures(ROOT / (settings.weather_table or WEATHER_TABLE))
 
 
 def _search(settings: ToolSettings, index: Index | None) -> Search | None:

@@ -13,10 +13,12 @@ class ToolSettings(StageSettings):
     """Without addresses, the offline providers answer."""
 
     PATHS: ClassVar[set[str]] = {"weather_table"}
+    OPERATIONAL: ClassVar[set[str]] = {"http_seconds", "tool_seconds", "max_hanging"}
 
     timezone: str = Field("Asia/Tokyo", description="Where the people who ask live (IANA name): what time it is, which day tomorrow is")
     weather_table: str = Field(
-        "examples/weather.csv", description="CSV of mean temperatures (city, ja, 1 to 12) for the weather without a network"
+        "",
+        description="CSV of mean temperatures (city, ja, 1 to 12) for the weather without a network; empty: the bundled table, examples/weather.csv",
     )
     weather_url: str = Field(
         "", description="Forecast service as Open-Meteo's, with {latitude}, {longitude}, {date}; empty: the table. Key: MIGAKI_WEATHER_KEY"

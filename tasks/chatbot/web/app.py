@@ -47,7 +47,8 @@ def _add_own_routes(app: FastAPI, service: Service) -> None:
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        return {"status": "ok", "active": service.slots.active, "queue": service.slots.waiting}
+        serving = {"release": service.about.release, "unreleased": service.about.unreleased}
+        return {"status": "ok", "active": service.slots.active, "queue": service.slots.waiting} | serving
 
     @app.get("/metrics")
     def metrics() -> Response:

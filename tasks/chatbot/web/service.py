@@ -45,8 +45,10 @@ class Engine(Protocol):
     backend: Backend
     settings: ChatSettings
     retriever: Any  # None without an index
-    weak_in: tuple[str, ...]
     guard: Any  # None without safety filters
+
+    @property
+    def weak_in(self) -> tuple[str, ...]: ...
 
     def answer(
         self,
@@ -67,8 +69,7 @@ class Engine(Protocol):
 class Chats(Protocol):
     """Where conversations are kept. Each belongs to an owner; for anybody else it does not exist. Called from several threads at once."""
 
-    model_id: str  # which answers from now on are of
-    index_id: str | None
+    about: About  # what conversations that begin from now on are held with
 
     def begin(self, owner: str, title: str) -> str:
         """A new conversation's id, which cannot be guessed."""

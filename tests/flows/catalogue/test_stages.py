@@ -10,7 +10,7 @@ import yaml
 
 from flows.catalogue.stages import DECLARED, FLOWS, SPECS, STAGES, stage
 from flows.commands.main import parser
-from flows.running.parameters import STAGE_SETTINGS
+from flows.running.parameters import RELEASE_SETTINGS, STAGE_SETTINGS
 from storage.kinds import RECORDS
 from tasks.errors import MigakiError
 from tasks.stages.spec import StageSpec, function, load
@@ -49,10 +49,10 @@ def test_every_field_of_a_declaration_is_read():
         assert any(f".{name}" in source for source in sources), name
 
 
-def test_a_retraining_run_takes_the_settings_of_its_stages():
+def test_a_retraining_run_takes_the_settings_of_its_stages_and_of_its_release():
     flow = importlib.import_module("flows.retrain").retrain
     parameters = list(inspect.signature(flow.fn).parameters)
-    assert parameters == ["run", *[name for name, spec in FLOWS.items() if spec.in_retrain]]
+    assert parameters == ["run", *[name for name, spec in FLOWS.items() if spec.in_retrain], *RELEASE_SETTINGS]
 
 
 def test_the_command_lists_what_is_declared():

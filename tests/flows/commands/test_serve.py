@@ -14,15 +14,17 @@ import httpx
 import pytest
 
 from flows.commands import serve
+from flows.running.releases import Sections, keep_release, promote_to, release_of
 from flows.serving.engine import open_engine
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.catalog import Catalog
 from storage.chat_log import ChatLog
 from storage.home import Home
-from storage.registry import Promotion, record_promotion, register
+from storage.registry import register
 from tasks.chatbot.events import Piece
 from tasks.chatbot.safety.settings import ClassifierSettings
 from tasks.chatbot.safety.training import Example, train
+from tasks.chatbot.web.about import About
 from tasks.chatbot.web.app import create_app
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.errors import MigakiError
@@ -36,7 +38,7 @@ from tests.helpers.web import ABOUT, ScriptedEngine, ask, client, read_sse
 def kept(tmp_path):
     home = Home(tmp_path)
     with ChatLog(home) as log:
-        yield home, serve.KeptChats(log, "model", "index")
+        yield home, serve.KeptChats(log, About("tiny", "model", index="index", unreleased="unreleased: chat.temperature = 1.0"))
 
 
 def test_conversations_are_in_the_catalog_and_come_back_whole(kept):
@@ -48,8 +50,9 @@ def test_conversations_are_in_the_catalog_and_come_back_whole(kept):
     ask(http, "a bomb", conversation)
 
     chats.log.flush()
-    rows = Catalog.of(home).query("SELECT model_id, index_id, channel, owner, title FROM conversations")
-    assert rows == [{"model_id": "model", "index_id": "index", "channel": "page", "owner": "", "title": "please reckon 「量子化」"}]
+    rows = Catalog.of(home).query("SELECT model_id, index_id, release_id, unreleased, channel, owner, title FROM conversations")
+    held = {"model_id": "model", "index_id": "index", "release_id": None, "unreleased": "unreleased: chat.temperature = 1.0"}
+    assert rows == [held | {"channel": "page", "owner": "", "title": "please reckon 「量子化」"}]
     listed = http.get("/api/conversations").json()["conversations"]
     assert [(one["id"], one["title"]) for one in listed] == [(conversation, "please reckon 「量子化」")]
     messages = http.get(f"/api/conversations/{conversation}").json()["messages"]
@@ -100,8 +103,12 @@ def test_half_a_tls_pair_is_refused(tmp_path):
         pass
 
 
+def following(home, service, want=None):
+    return serve.Following(home, service, want or SimpleNamespace(base_id="", fixed=True))
+
+
 def test_a_new_champion_index_answers_without_a_restart(tmp_path, monkeypatch, capsys):
-    chats = SimpleNamespace(index_id="old")
+    chats = SimpleNamespace(about=None)
     service = create_app(ScriptedEngine(), chats, ABOUT, ServeSettings()).state.service
     champions, opened = iter([None, "broken", "first", "first", "second"]), iter([MigakiError("another embedder"), "index"])
     over = threading.Event()
@@ -121,9 +128,9 @@ def test_a_new_champion_index_answers_without_a_restart(tmp_path, monkeypatch, c
     monkeypatch.setattr(serve, "LOOK", 0)
     monkeypatch.setattr(serve, "champion_index", looks)
     monkeypatch.setattr(serve, "open_champion_index", open_index)
-    serve.follow_champions(Home(tmp_path), service, False, over)
+    following(Home(tmp_path), service).follow(over)
     assert service.engine.retriever == "index"
-    assert (service.about.index, service.about.documents, chats.index_id) == ("second", 20, "second")
+    assert (service.about.index, service.about.documents) == ("second", 20) and chats.about is service.about
     assert "another embedder" in capsys.readouterr().err
 
 
@@ -131,66 +138,111 @@ def commit_model(home: Home, name: str) -> ArtifactRef:
     store = ArtifactStore(home)
     with store.draft("model", name) as folder:
         save_tiny(folder / "model", "llama")
-        manifest = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": None, "seconds": 0.0}
-        return store.commit(folder, manifest | {"meta": {"model": "model", "precision": "fp32"}, "created": datetime.now().isoformat()})
+        manifest = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": "hub:org/tiny", "seconds": 0.0}
+        ref = store.commit(folder, manifest | {"meta": {"model": "model", "precision": "fp32"}, "created": datetime.now().isoformat()})
+    register(home, ref)
+    return ref
 
 
-def promote(home: Home, name: str) -> None:
-    record_promotion(home, Promotion(name, name, "promote", "test"))
+def promote(home: Home, name: str, classifier: str = "", **chat) -> str:
+    """A release of this model takes the champion's place; returns its id."""
+    release = release_of(
+        home, Sections.of({"chat": {"max_new_tokens": 40, "temperature": 0.0, "max_calls": 0} | chat}), commit_model(home, name), classifier
+    )
+    ref = keep_release(home, release)
+    promote_to(home, ref.id)
+    return ref.id
 
 
-def test_a_new_champion_model_answers_and_the_old_one_is_freed_after_its_last_answer(tmp_path, monkeypatch, capsys):
+def served(home: Home, said: dict | None = None, artifact: str | None = None):
+    """(service, follower) of a server, and what it told when it looked for champions once."""
+    opened = open_engine(home, artifact, said or {})
+    service = create_app(opened.engine, SimpleNamespace(about=None), opened.about, ServeSettings()).state.service
+    return service, serve.Following(home, service, opened.wanted)
+
+
+def test_a_new_champion_answers_and_the_old_model_is_freed_after_its_last_answer(tmp_path, capsys):
     home = Home(tmp_path)
-    for name in ("first001", "second02"):
-        register(home, commit_model(home, name))
-    promote(home, "first001")
-    opened = open_engine(home, None, {"chat": {"max_new_tokens": 40, "temperature": 0.0, "safety": False, "max_calls": 0}})
-    service = create_app(opened.engine, SimpleNamespace(index_id=None, model_id="first001"), opened.about, ServeSettings()).state.service
-    old = weakref.ref(opened.engine.backend)
-    del opened
+    first = promote(home, "first001", safety=False)
+    service, follower = served(home)
+    old = weakref.ref(service.engine.backend)
     answer = service.engine.answer(service.conversation([]), "hello")
     assert isinstance(next(answer), Piece)
-    over = threading.Event()
-    monkeypatch.setattr(serve, "LOOK", 0)
-    monkeypatch.setattr(serve, "champion_index", lambda _: over.set())
+    follower.look_for_release()
+    assert (service.about.version, service.about.release) == ("first001", first)
+    second = promote(home, "second02", safety=False)
+    follower.look_for_release()
+    assert (service.about.version, service.about.release, service.engine.backend.name) == ("second02", second, "second02")
+    assert service.chats.about is service.about and f"now, release {second[:12]}" in capsys.readouterr().err
 
-    def follow(model):
-        over.clear()
-        serve.follow_champions(home, service, model, over)
-
-    follow(True)
-    assert service.about.version == "first001"
-    promote(home, "second02")
-    follow(False)
-    assert service.about.version == "first001"  # a model that was named stays
-    follow(True)
-    assert (service.about.version, service.chats.model_id, service.engine.backend.name) == ("second02", "second02", "second02")
-    assert "answering with" in capsys.readouterr().err
-
-    assert list(answer)[-1].turn.tokens > 1  # to its end, with the model it began with
+    turn = list(answer)[-1].turn
+    assert turn.tokens > 1 and turn.release == first  # to its end, with what it began with
     del answer
     gc.collect()
     assert old() is None
     service.engine.backend.close()
 
 
+def test_what_was_said_holds_over_the_next_champion_and_its_model_stays_open(tmp_path):
+    home = Home(tmp_path)
+    promote(home, "first001", safety=False)
+    service, follower = served(home, {"chat": {"temperature": 1, "seconds": 9}})
+    assert (service.about.release, service.about.unreleased) == ("", "unreleased: chat.temperature = 1.0")
+    backend = service.engine.backend
+    promote(home, "first001", safety=False, top_k=7)
+    follower.look_for_release()
+    settings = service.engine.settings
+    assert service.engine.backend is backend and (settings.temperature, settings.top_k, settings.seconds) == (1.0, 7, 9)
+    assert service.about.unreleased == service.engine.unreleased == "unreleased: chat.temperature = 1.0"
+    released = promote(home, "first001", safety=False, temperature=1.0)  # what was said is what is released by now
+    follower.look_for_release()
+    assert (service.about.release, service.about.unreleased) == (released, "")
+    backend.close()
+
+
+def test_a_champion_that_came_while_the_model_was_loaded_is_taken_too(tmp_path):
+    home = Home(tmp_path)
+    promote(home, "first001", safety=False)
+    opened = open_engine(home, None, {"chat": {"top_k": 3}})
+    promote(home, "second02", safety=False)
+    service = create_app(opened.engine, SimpleNamespace(about=None), opened.about, ServeSettings()).state.service
+    serve.Following(home, service, opened.wanted).look_for_release()
+    assert service.about.version == "second02" and service.about.unreleased == "unreleased: chat.top_k = 3"
+    service.engine.backend.close()
+
+
+def test_what_was_named_stays(tmp_path):
+    home = Home(tmp_path)
+    promote(home, "first001", safety=False)
+    commit_model(home, "second02")
+    service, follower = served(home, artifact="second02")
+    assert service.about.unreleased == "unreleased: artifact second02"
+    promote(home, "third003", safety=False)
+    follower.look_for_release()
+    assert service.about.version == "second02"
+    service.engine.backend.close()
+
+
 def test_a_champion_that_cannot_be_opened_leaves_the_one_before(tmp_path, monkeypatch, capsys):
-    engine, over = ScriptedEngine(), threading.Event()
-    service = create_app(engine, SimpleNamespace(index_id="old"), ABOUT, ServeSettings()).state.service
-    looked = []
+    home, over, looked = Home(tmp_path), threading.Event(), []
+    first = promote(home, "first001", safety=False)
+    service, follower = served(home)
+    second = promote(home, "second02", safety=False)
+    ArtifactStore(home).discard("model", "second02")
 
     def look(_):
         looked.append(1)
-        if len(looked) == 2:
+        if len(looked) == 3:
             over.set()
-        return SimpleNamespace(artifact_id="gone")
 
     monkeypatch.setattr(serve, "LOOK", 0)
-    monkeypatch.setattr(serve, "champion_index", lambda home: None)
-    monkeypatch.setattr(serve, "champion", look)
-    serve.follow_champions(Home(tmp_path), service, True, over)
-    assert service.engine is engine and service.about is ABOUT
-    assert capsys.readouterr().err.count("what served before goes on") == 1
+    monkeypatch.setattr(serve, "champion_index", look)
+    follower.follow(over)
+    assert service.about.release == first
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("what served before goes on") == 1 and f"the release {second[:12]} cannot serve: its model second02 is gone" in said
+    assert "migaki promote --rollback" in said
+    service.engine.backend.close()
 
 
 def classifier_of(home: Home, name: str, word: str) -> None:
@@ -203,24 +255,21 @@ def classifier_of(home: Home, name: str, word: str) -> None:
         register(home, store.commit(folder, manifest | {"created": datetime.now().isoformat()}))
 
 
-def test_a_classifier_trained_anew_judges_without_a_restart(tmp_path, monkeypatch, capsys):
-    home, over = Home(tmp_path), threading.Event()
-    register(home, commit_model(home, "first001"))
-    classifier_of(home, "old00001", "paint")
-    opened = open_engine(home, "first001", {"chat": {"max_new_tokens": 4, "max_calls": 0}, "safety": {"personal": "block"}})
-    service = create_app(opened.engine, SimpleNamespace(index_id=None), opened.about, ServeSettings()).state.service
-    monkeypatch.setattr(serve, "LOOK", 0)
-    monkeypatch.setattr(serve, "champion_index", lambda _: over.set())
+def test_the_classifier_of_a_new_release_judges_without_a_restart(tmp_path):
+    home = Home(tmp_path)
+    for name, word in (("old00001", "paint"), ("new00002", "zap")):
+        classifier_of(home, name, word)
+    promote(home, "first001", "old00001", max_new_tokens=4)
+    service, follower = served(home, {"safety": {"personal": "block"}})
 
     def refused(question):
-        over.clear()
-        serve.follow_champions(home, service, False, over)
+        follower.look_for_release()
         return list(service.engine.answer(service.conversation([]), question))[-1].turn.reason == "refused"
 
     assert refused("paint the c") and not refused("zap the c") and service.engine.guard.version == "old00001"
-    classifier_of(home, "new00002", "zap")
-    assert refused("zap the c") and not refused("paint the c")
-    assert service.engine.guard.settings.personal == "block" and "classifier new00002" in capsys.readouterr().err
+    promote(home, "first001", "new00002", max_new_tokens=4)
+    assert refused("zap the c") and not refused("paint the c") and service.engine.guard.version == "new00002"
+    assert service.engine.guard.settings.personal == "block" and service.about.unreleased == "unreleased: safety.personal = block"
     service.engine.backend.close()
 
 

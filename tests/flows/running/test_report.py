@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 from flows.running.report import facts_of, write_report
 from storage.artifacts import ArtifactStore
 from storage.home import Home
-from storage.registry import Promotion, begin_run, end_run, record_promotion, register
+from storage.registry import begin_run, end_run, register
+from tests.helpers.releases import decide, kept
 
 NOON = datetime(2026, 1, 1, 12)
 FIGURE = {"metric": "answer_loss_per_character", "lang": "all", "low": -0.3, "high": -0.1, "items": 8}
@@ -48,7 +49,7 @@ def finished(home: Home) -> None:
 def test_a_report_shows_what_the_catalog_says_of_the_run(tmp_path):
     home = Home(tmp_path)
     finished(home)
-    record_promotion(home, Promotion("p", "m", "promote", "better <script>", run_id="whole"))
+    decide(home, kept(home, "m"), reason="better <script>", run_id="whole")
     facts = facts_of(home, "whole")
     assert facts.curves["tune.loss"] == [(0, 3.0), (1, 2.0)] and facts.curves["align.kl"] == []
     path = write_report(home, "whole")

@@ -7,9 +7,11 @@ import pytest
 
 import flows.running.roots
 from flows.catalogue.stages import FLOWS
-from flows.running.parameters import RunSettings
+from flows.running.parameters import RELEASE_SETTINGS, RunSettings
 from flows.running.roots import hold
 from tasks.chatbot.safety.settings import SafetySettings
+from tasks.chatbot.settings import ChatSettings
+from tasks.chatbot.tools.settings import ToolSettings
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
 from tasks.rag.settings import IndexSettings
@@ -115,6 +117,8 @@ SIBLINGS = [
     (SafetySettings, "safety", "examples", ["/etc/passwd"]),
     (SafetySettings, "safety", "harmful", ["/etc/passwd"]),
     (SafetySettings, "safety", "harmless", ["/etc/passwd"]),
+    (ChatSettings, "chat", "templates", ["/etc/passwd"]),
+    (ToolSettings, "tools", "weather_table", "/etc/passwd"),
     (AlignSettings, "align", "reward_model", "/etc"),
     (AlignSettings, "align", "rule_rewards", ["os:system"]),
     (AlignSettings, "align", "rule_rewards", ["subprocess:call"]),
@@ -136,13 +140,14 @@ def test_so_are_those_of_the_run(place, field):
 def test_what_a_run_chooses_by_itself_is_no_file(place, monkeypatch):
     monkeypatch.setenv("MIGAKI_ROOTS", str(place / "project2"))
     hold(AFAR.model_copy(update={"embedder_en": "auto"}), {})
-    hold(AFAR.model_copy(update={"embedder_en": ""}), {})
+    hold(AFAR.model_copy(update={"embedder_en": ""}), {"chat": ChatSettings(), "tools": ToolSettings()})
 
 
 def test_no_setting_that_names_a_file_is_forgotten():
     """What is new in PATHS belongs into the cases above."""
     cases = {(section, field) for _, section, field, _ in SIBLINGS} | {("index", "documents"), ("index", "roots"), ("prepare", "documents")}
-    assert {(name, field) for name, spec in FLOWS.items() for field in spec.settings.PATHS} | {("align", "rule_rewards")} == cases
+    sections = {name: spec.settings for name, spec in FLOWS.items()} | RELEASE_SETTINGS
+    assert {(name, field) for name, model in sections.items() for field in model.PATHS} | {("align", "rule_rewards")} == cases
 
 
 def test_a_terminal_is_free_and_a_deployment_is_not_whatever_it_says_of_itself(place, monkeypatch):

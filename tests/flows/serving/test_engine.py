@@ -20,10 +20,11 @@ from tasks.errors import MigakiError
 from tests.helpers.models import save_tiny
 
 SHORT = {"max_new_tokens": 6, "temperature": 0.0, "max_calls": 0}
+CHANGED = "chat.max_new_tokens = 6, chat.temperature = 0.0, chat.max_calls = 0"
 
 
-def release(home: Home, name: str, stage: str, kind: str = "model") -> str:
-    """A tiny model as `migaki quantize` leaves one."""
+def tiny(home: Home, name: str, stage: str, kind: str = "model") -> str:
+    """A tiny model as `migaki quantize` leaves one, in a home from before there were releases."""
     with ArtifactStore(home).draft(kind, name * 8) as folder:
         save_tiny(folder / "fp32")
         facts = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": "hub:org/tiny-1M@main", "seconds": 0.0}
@@ -42,7 +43,7 @@ def test_without_a_champion_it_says_what_makes_one(home):
 
 
 def test_what_cannot_be_opened_is_told(home):
-    adapter = release(home, "adapter1", "candidate", kind="adapter")
+    adapter = tiny(home, "adapter1", "candidate", kind="adapter")
     with pytest.raises(MigakiError, match="'adapter'; chat needs a model"):
         open_engine(home, adapter, {})
     with pytest.raises(StorageError, match="0 artifacts match"):
@@ -69,7 +70,8 @@ def test_an_artifact_and_a_server_cannot_both_answer(home):
 
 
 def test_a_settings_file_may_hold_the_sections_of_every_command():
-    assert RunParams({name: {} for name in COMMAND_SETTINGS}).flow_parameters().keys().isdisjoint(COMMAND_SETTINGS)
+    parameters = RunParams({name: {} for name in COMMAND_SETTINGS} | {"chat": {"temperature": 0}}).flow_parameters()
+    assert {"serve", "harvest"}.isdisjoint(parameters) and parameters["chat"].temperature == 0
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_what_a_model_computes_in_goes_by_its_device(wanted, device, quantized, 
 
 
 def test_turns_ratings_and_another_model_go_through_the_desk(home):
-    first, second = release(home, "first111", "champion"), release(home, "second22", "candidate")
+    first, second = tiny(home, "first111", "champion"), tiny(home, "second22", "candidate")
     said = {"chat": SHORT}
     opened = open_engine(home, None, said)
     assert (opened.about.model, opened.about.version, opened.about.precision, opened.about.index) == ("tiny-1M", first, "fp32", "")
@@ -108,7 +110,9 @@ def test_turns_ratings_and_another_model_go_through_the_desk(home):
                     desk.keep(event.turn)
             desk.rate(event.turn.turn_id, -1, "元気です。")
             engine, name = desk.switch("second22")
-        assert name == f"tiny-1M {second[:12]} fp32" and "* second22seco" in [line[:14] for line in desk.models()]
+        assert name == f"tiny-1M {second[:12]} fp32 (unreleased: artifact second22seco, {CHANGED})" and "* second22seco" in [
+            line[:14] for line in desk.models()
+        ]
         with pytest.raises(MigakiError, match="0 artifacts match"):
             desk.switch("gone")
         with pytest.raises(MigakiError, match="no answer"):
@@ -117,7 +121,10 @@ def test_turns_ratings_and_another_model_go_through_the_desk(home):
         desk.opened.close()
     kept = conversations(home, "")
     assert sorted(row.model_id for row in kept) == sorted([first, second]) and {row.channel for row in kept} == {"terminal"}
-    assert messages(home, kept[0].conversation_id, "")[1].correction == "元気です。"
+    told = {f"unreleased: {CHANGED}", f"unreleased: artifact second22seco, {CHANGED}"}
+    assert {row.unreleased for row in kept} == told and {row.release_id for row in kept} == {None}
+    answer = messages(home, kept[0].conversation_id, "")[1]
+    assert answer.correction == "元気です。" and answer.unreleased == kept[0].unreleased and answer.release_id is None
 
 
 def test_without_a_terminal_lines_come_from_the_input_and_prompts_go_where_answers_go(tmp_path, monkeypatch):

@@ -190,8 +190,8 @@ def site(guarded, tmp_path):
     settings = ChatSettings(chunks=3, min_confidence=0.0)
     with ChatLog(guarded.home) as log:
         tools = bundled_tools(ToolSettings(), guarded.live)
-        engine = ChatEngine(Mute(), guarded.live, settings, tools, None, ("en", "ja"))
-        app = create_app(engine, KeptChats(log, "m", "i"), About("m", documents=99), ServeSettings(), TokenFile(file).tokens)
+        engine = ChatEngine(Mute(), guarded.live, settings, tools, None, {"en": "quote", "ja": "quote"})
+        app = create_app(engine, KeptChats(log, About("m")), About("m", documents=99), ServeSettings(), TokenFile(file).tokens)
 
         def client(token: str) -> TestClient:
             return TestClient(app, base_url="http://127.0.0.1:8400", headers={"Authorization": f"Bearer {token}"})

@@ -42,6 +42,18 @@ def test_a_new_champion_takes_over_and_the_former_serves_meanwhile(served):
     assert live.serving.retriever.embedder is embedder  # not loaded a second time
 
 
+def test_a_turn_ends_with_the_index_that_it_began_with(served):
+    first = served.serve()
+    live = LiveIndex(served.home, every=0.0)
+    turn = live.standing()
+    assert turn.version == live.version == first.id
+    (served.docs / "falcon.md").write_text("The falcon is back.", encoding="utf-8")
+    second = served.index()
+    set_champion_index(served.home, second.id)
+    until(lambda: live.serving.id == second.id)
+    assert (turn.version, turn.serving.id) == (first.id, first.id) and live.standing().version == second.id
+
+
 def test_an_index_that_cannot_be_opened_never_takes_over(served):
     first = served.serve()
     live = LiveIndex(served.home, every=0.01)
@@ -49,7 +61,7 @@ def test_an_index_that_cannot_be_opened_never_takes_over(served):
     shutil.rmtree(ArtifactStore(served.home).path(second))
     set_champion_index(served.home, second.id)
     until(lambda: live.serving.retriever and live.error)
-    assert live.serving.id == first.id and live.search("cat") and "artifacts match the id" in live.error
+    assert live.serving.id == first.id and live.search("cat") and "is gone: run `migaki index`" in live.error
 
 
 def test_the_catalog_is_asked_only_when_it_was_written(served, monkeypatch):

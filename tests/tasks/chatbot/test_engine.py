@@ -30,6 +30,11 @@ def hit(text, lang="ja", number=1):
 class Index:
     """Answers every search with the same hits."""
 
+    version = "index-1"
+
+    def standing(self):
+        return self
+
     def __init__(self, *hits, confidence=0.9):
         self.hits, self.sure, self.asked = list(hits), confidence, []
 
@@ -78,8 +83,17 @@ class Script:
         return "{}"
 
 
-def engine(backend=None, index=None, tools=None, guard=None, weak=(), **settings):
-    return ChatEngine(backend or Script(), index, ChatSettings(**{"max_new_tokens": 20} | settings), tools, guard, weak)
+def engine(backend=None, index=None, tools=None, guard=None, weak=(), made_by=(), **settings):
+    return ChatEngine(
+        backend or Script(),
+        index,
+        ChatSettings(**{"max_new_tokens": 20} | settings),
+        tools,
+        guard,
+        dict.fromkeys(weak, "quote"),
+        {},
+        *made_by,
+    )
 
 
 def ask(talk, question, conversation=None, **how):
@@ -119,6 +133,35 @@ def test_an_answer_that_takes_too_long_is_ended():
     start = time.perf_counter()
     _, turn = ask(engine(Script("a " * 500, 0.05), seconds=1), "Go on and on and on")
     assert turn.reason == "timeout" and 0.9 < time.perf_counter() - start < 3 and turn.answer
+
+
+def test_a_turn_says_what_it_was_made_by():
+    for made_by in (("release-1", ""), ("", "unreleased: chat.temperature = 1.0")):
+        _, turn = ask(engine(index=Index(hit("量子化は重みのビット数を減らします。")), made_by=made_by), "量子化とは?")
+        assert (turn.release, turn.unreleased, turn.index) == (*made_by, "index-1")
+    assert ask(engine(), "hello")[1].index == ""
+
+
+def test_a_language_may_be_answered_by_writing_and_quoting():
+    backend = Script("量子化は重みのビット数を減らします。")
+    index = Index(hit("量子化は重みのビット数を減らします。"))
+    plain, both = (
+        ask(ChatEngine(backend, index, ChatSettings(max_new_tokens=20), answering={"ja": how, "en": "quote"}), "量子化とは?")[1]
+        for how in ("write", "write and quote")
+    )
+    assert plain.sentences[-1].supported and "題名" not in plain.answer
+    assert both.answer == f"{plain.answer}\n\n資料「題名」より引用します: 量子化は重みのビット数を減らします。"
+    assert both.sentences[-1].cites == (1,) and not both.quoted
+
+
+def test_a_question_is_put_in_the_words_of_its_languages_template():
+    backend = Script()
+    templates = {"ja": "{context}をもとに。{question}"}
+    own = ChatEngine(backend, Index(hit("量子化は{question}と{context}。")), ChatSettings(max_new_tokens=20), templates=templates)
+    ask(own, "量子化とは{context}?")
+    assert backend.prompts[-1][-1]["content"] == "- 量子化は{question}と{context}。をもとに。量子化とは{context}?"
+    ask(own, "What is it?")
+    assert backend.prompts[-1][-1]["content"].startswith("Answer the question from these notes.")
 
 
 def test_a_weak_language_is_quoted_and_said_so():

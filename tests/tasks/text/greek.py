@@ -18,7 +18,7 @@ WORDS_APART = True
 PHRASE = 2
 
 REFUSALS = re.compile(r"\bδεν μπορώ\b", re.IGNORECASE)
-WITH_NOTES = "Απάντησε από τις σημειώσεις.\n\n{notes}\n\nΕρώτηση: {question}"
+WITH_NOTES = "Απάντησε από τις σημειώσεις.\n\n{context}\n\nΕρώτηση: {question}"
 
 DENSE_WEIGHT = 0.25
 DENSE_WEIGHTS = {"multilingual-e5": 0.4}

@@ -310,8 +310,10 @@ function showVersion() {
   if (!about) return;
   const model = [about.model, about.precision, about.version.slice(0, 7)].filter(Boolean).join(" ");
   const index = about.index ? t("index", { version: about.index.slice(0, 7) }) : t("noIndex");
-  $("version").textContent = [about.user && t("who", { name: about.user, role: t(about.role) }), model, index].filter(Boolean).join(" · ");
-  $("version").title = `${about.model} ${about.version}\n${about.index}`;
+  const who = about.user && t("who", { name: about.user, role: t(about.role) });
+  const unreleased = about.unreleased.replace(/^unreleased/, t("unreleased"));
+  $("version").textContent = [who, unreleased, model, index].filter(Boolean).join(" · ");
+  $("version").title = [`${about.model} ${about.version}`, about.index, about.release, unreleased].filter(Boolean).join("\n");
 }
 
 function signIn(wrong) {

@@ -22,7 +22,7 @@ REFUSALS = re.compile(
     r"\b(i (can(no|')t|am (unable|not able|sorry)|do(n't| not) know)\b|i'm (sorry|unable|not able)\b|as an ai\b|sorry, (but )?i\b)",
     re.IGNORECASE,
 )
-WITH_NOTES = "Answer the question from these notes.\n\n{notes}\n\nQuestion: {question}"
+WITH_NOTES = "Answer the question from these notes.\n\n{context}\n\nQuestion: {question}"
 
 DENSE_WEIGHT = 0.5
 DENSE_WEIGHTS = {"multilingual-e5": 0.65, "all-minilm-l6-v2": 0.5}

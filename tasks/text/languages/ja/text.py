@@ -31,7 +31,7 @@ PHRASE = 4
 REFUSALS = re.compile(
     r"(できません|お答えでき(ません|かねます)|わかりません|分かりません|申し訳(ありません|ございません)|お手伝いできません)"
 )
-WITH_NOTES = "次の資料をもとに質問に答えてください。\n\n{notes}\n\n質問: {question}"
+WITH_NOTES = "次の資料をもとに質問に答えてください。\n\n{context}\n\n質問: {question}"
 
 DENSE_WEIGHT = 0.5
 DENSE_WEIGHTS = {"multilingual-e5": 0.6, "all-minilm-l6-v2": 0.1}

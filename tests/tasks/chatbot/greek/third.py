@@ -49,12 +49,17 @@ class Silent:
 
 
 class Nothing:
+    version = ""
+
+    def standing(self):
+        return self
+
     def search(self, query, k, groups=frozenset()):
         return []
 
 
 def answer(question, weak=()):
-    engine = ChatEngine(Silent(), Nothing(), ChatSettings(), guard=Guard(), weak_in=weak)
+    engine = ChatEngine(Silent(), Nothing(), ChatSettings(), guard=Guard(), answering=dict.fromkeys(weak, "quote"))
     return next(event.turn for event in engine.answer(engine.conversation(), question) if isinstance(event, Ended))
 
 

@@ -225,12 +225,12 @@ def test_the_second_embedder_is_taken_where_english_alone_is_judged_by_meaning(t
     """As the index has it beside the first, so that a program that serves both holds one; it is found again by the classifier's own word."""
     home, ref, _ = train_stage(tmp_path, embedder_folder, save_second_embedder(embedder_folder, tmp_path / "second"), meaning=languages)
     register(home, ref)
-    guard = open_guard(home, GuardSettings())
+    guard = open_guard(home, GuardSettings(), ref.id)
     assert guard.classifier.meaning.embedder == str(tmp_path / taken)
     model = resolve(str(tmp_path / taken), home)
     loaded = Embedder(model.path, backend="auto", checksum=model.checksum)
     assert guard.classifier.meaning.fingerprint == loaded.fingerprint and guard.classifier.meaning.backend == loaded.backend
-    first, second = (open_guard(home, GuardSettings(), given).classifier.score("please zap the candle") for given in ((), [loaded]))
+    first, second = (open_guard(home, GuardSettings(), ref.id, given).classifier.score("please zap the candle") for given in ((), [loaded]))
     assert first == pytest.approx(second, abs=1e-3)
 
 
@@ -244,14 +244,13 @@ def test_a_classifier_that_names_no_backend_was_trained_by_torch(tmp_path):
 def test_without_a_second_embedder_the_first_is_taken(trained, tmp_path):
     home, ref, _ = trained
     register(home, ref)
-    assert open_guard(home, GuardSettings()).classifier.meaning.embedder == str(tmp_path / "embedder")
+    assert open_guard(home, GuardSettings(), ref.id).classifier.meaning.embedder == str(tmp_path / "embedder")
 
 
 def test_the_stage_leaves_a_classifier_that_the_chat_opens(trained):
     home, ref, log = trained
-    assert open_guard(home, GuardSettings()).classifier is None  # not registered yet: rules alone
-    register(home, ref)
-    guard = open_guard(home, GuardSettings())
+    assert open_guard(home, GuardSettings(), "").classifier is None  # rules alone
+    guard = open_guard(home, GuardSettings(), ref.id)
     assert guard.classifier.score("please zap the candle") > guard.classifier.score("please paint the candle")
     assert ref.kind == "classifier" and "refused.en" in ref.meta["rates"] and guard.version == ref.id
     assert any("1 held-out harmful" in line for line in log)
@@ -260,17 +259,17 @@ def test_the_stage_leaves_a_classifier_that_the_chat_opens(trained):
 def test_the_guard_takes_the_embedder_of_the_training_and_no_other(trained, tmp_path):
     home, ref, _ = trained
     register(home, ref)
-    guard = open_guard(home, GuardSettings())
+    guard = open_guard(home, GuardSettings(), ref.id)
     asked = []
     for fingerprint, expected in ((guard.classifier.meaning.fingerprint, ["please zap the candle"]), ("of another model", [])):
         embed = lambda texts: asked.extend(texts) or np.ones((1, 16), np.float32) / 4
         loaded = [SimpleNamespace(fingerprint="of the index", embed=None), SimpleNamespace(fingerprint=fingerprint, embed=embed)]
-        open_guard(home, GuardSettings(), loaded).check_input("please zap the candle")
+        open_guard(home, GuardSettings(), ref.id, loaded).check_input("please zap the candle")
         assert asked == expected
         asked.clear()
     (tmp_path / "embedder" / "more.json").write_text("{}")  # another model
     with pytest.raises(MigakiError, match="another embedder than .* train it again"):
-        open_guard(home, GuardSettings())
+        open_guard(home, GuardSettings(), ref.id)
 
 
 def test_the_key_follows_the_files_and_not_their_place(tmp_path):

@@ -5,12 +5,13 @@ import json
 import re
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import tasks.chatbot.web
-from tests.helpers.web import EN, MemoryChats, ScriptedEngine, app, ask, client
+from tests.helpers.web import ABOUT, EN, MemoryChats, ScriptedEngine, app, ask, client
 
 WEB = Path(tasks.chatbot.web.__file__).parent
 
@@ -211,6 +212,11 @@ def test_what_goes_wrong_is_told_in_japanese_too():
 def test_what_is_served_is_told():
     about = client().get("/api/about").json()
     assert (about["model"], about["index"], about["documents"]) == ("SmolLM2-135M-Instruct", "9b12aa00ff31", 14)
+    http = client()
+    for release, unreleased in (("3fa9", ""), ("", "unreleased: chat.temperature = 1.0")):
+        http.app.state.service.about = replace(ABOUT, release=release, unreleased=unreleased)
+        for told in (http.get("/api/about").json(), http.get("/health").json()):
+            assert (told["release"], told["unreleased"]) == (release, unreleased)
 
 
 class Full(MemoryChats):
