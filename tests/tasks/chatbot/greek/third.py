@@ -10,7 +10,7 @@ from flows.commands.chat import spoken
 from tasks.chatbot.citations import support
 from tasks.chatbot.engine import ChatEngine
 from tasks.chatbot.events import Ended, Source
-from tasks.chatbot.followup import needs_history, standalone
+from tasks.chatbot.followup import leaning, look_up
 from tasks.chatbot.quoting import best_sentence, definition
 from tasks.chatbot.safety.classifier import Classifier, features, is_form
 from tasks.chatbot.safety.guard import Guard
@@ -34,8 +34,10 @@ from tasks.chatbot.tools.web_search import search_asked
 assert Path(tasks.__file__).is_relative_to(Path.cwd())
 
 assert [is_small_talk(text) for text in ("Γεια σου!", "hello", "こんにちは", "Πού είναι;")] == [True, True, True, False]
-assert needs_history("Και πότε χτίστηκε αυτό;") and not needs_history("Πού βρίσκεται το λιμάνι;")
-assert standalone("Πότε χτίστηκε αυτό το κάστρο;", ["Τι είναι το λιμάνι;"]) == "Τι είναι το λιμάνι; Πότε χτίστηκε αυτό το κάστρο;"
+known = {"λιμάνι": 1.0}.get
+assert leaning("Και πότε χτίστηκε αυτό;", lambda term: known(term, 2.0)) > 0 > leaning("Τι είναι το λιμάνι;", lambda term: known(term, 2.0))
+searched = look_up("Αυτό πότε χτίστηκε;", ["Τι είναι το λιμάνι;", "Γεια σου!"], lambda text: [], lambda term: known(term, 2.0))
+assert searched == ("Τι είναι το λιμάνι; Αυτό πότε χτίστηκε;", [])
 assert definition("Τι είναι το λιμάνι;").match("Το λιμάνι είναι βόρεια.")
 assert support("Το λιμάνι είναι βόρεια.", "Το λιμάνι είναι βόρεια της πόλης.") == 1.0
 
