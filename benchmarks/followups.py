@@ -70,7 +70,7 @@ def measure(retriever: Retriever, rows: Rows) -> Iterable[dict[str, Any]]:
         right = dict(
             zip(WAYS, (found(own, row) for own in (search(question), search(" ".join([*earlier[-1:], question])), hits)), strict=True)
         )
-        counted = counts[detect(question), row["half"], row["kind"]]
+        counted = counts[detect(" ".join(row["turns"])), row["half"], row["kind"]]
         counted.update([name for name, is_right in right.items() if is_right])
         counted.update(["of", *(["searched with another"] if query != question else [])])
         if not right["chat"] and (right["alone"] or right["joined"]):

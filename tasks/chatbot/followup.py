@@ -53,11 +53,9 @@ def leaning(question: str, rarity: Callable[[str], float]) -> float:
     if not words or (pointing and len(_words(question[: pointing.start()])) < ANTECEDENT):
         return POINTS
     lean = WORD * (len(words) - FEW)
-    if language.CONTINUING.search(question):
-        lean += CONTINUES
     if any(_is_known(thing[thing.lastindex or 0], rarity) for thing in language.NAMING.finditer(question)):
-        lean += NAMES
-    return lean
+        lean = min(lean, 0.0) + NAMES  # however short: it says what it is about
+    return lean + (CONTINUES if language.CONTINUING.search(question) else 0.0)
 
 
 def _readings(question: str, earlier: Sequence[str]) -> list[str]:
