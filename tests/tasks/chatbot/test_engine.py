@@ -160,6 +160,7 @@ def test_the_groups_of_the_asker_reach_the_search_and_a_question_that_points_bac
     ask(talk, "And who built it?", conversation)
     assert index.asked == [
         ("How high is the tower of London?", frozenset({"staff"})),
+        ("And who built it?", frozenset()),
         ("How high is the tower of London? And who built it?", frozenset()),
     ]
 

@@ -30,14 +30,22 @@ from tasks.chatbot.tools.toolbox import Tool
 from tasks.chatbot.tools.values import numbers_in
 from tasks.chatbot.tools.weather import MeanTemperatures, weather_asked
 from tasks.chatbot.tools.web_search import search_asked
+from tasks.rag.retrieval import Hit
+from tasks.text.terms import terms
 
 assert Path(tasks.__file__).is_relative_to(Path.cwd())
 
 assert [is_small_talk(text) for text in ("Γεια σου!", "hello", "こんにちは", "Πού είναι;")] == [True, True, True, False]
-known = {"λιμάνι": 1.0}.get
-assert leaning("Και πότε χτίστηκε αυτό;", lambda term: known(term, 2.0)) > 0 > leaning("Τι είναι το λιμάνι;", lambda term: known(term, 2.0))
-searched = look_up("Αυτό πότε χτίστηκε;", ["Τι είναι το λιμάνι;", "Γεια σου!"], lambda text: [], lambda term: known(term, 2.0))
-assert searched == ("Τι είναι το λιμάνι; Αυτό πότε χτίστηκε;", [])
+
+
+def rarity(term):
+    return 1.0 if term in terms("λιμάνι") else 2.0
+
+
+assert leaning("Και πότε χτίστηκε αυτό;", rarity) > 0 > leaning("Τι είναι το λιμάνι;", rarity)
+harbour = Hit("c", "d.md", "", "", "Το λιμάνι είναι παλιό.", "el", 1.0, 0.0, 0.0)
+searched = look_up("Αυτό πότε χτίστηκε;", ["Τι είναι το λιμάνι;", "Γεια σου!"], lambda text: [harbour], rarity)
+assert searched == ("Τι είναι το λιμάνι; Αυτό πότε χτίστηκε;", [harbour])
 assert definition("Τι είναι το λιμάνι;").match("Το λιμάνι είναι βόρεια.")
 assert support("Το λιμάνι είναι βόρεια.", "Το λιμάνι είναι βόρεια της πόλης.") == 1.0
 
