@@ -62,6 +62,9 @@ class Nothing:
     def search(self, query, k, groups=frozenset()):
         return []
 
+    def rarity(self, term, groups=frozenset()):
+        return 1.0
+
 
 def answer(question, weak=()):
     engine = ChatEngine(Silent(), Nothing(), ChatSettings(), guard=Guard(), weak_in=weak)
