@@ -19,7 +19,7 @@ from storage.kinds import Answering
 from tasks.chatbot.citations import cite
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Side, Source, Turn
-from tasks.chatbot.followup import standalone
+from tasks.chatbot.followup import look_up
 from tasks.chatbot.language import languages
 from tasks.chatbot.quoting import Quote, best_sentences, quote_line, quoted
 from tasks.chatbot.refusals import refusal
@@ -174,8 +174,7 @@ class ChatEngine:
         answered = any(returned.ok for _, returned in turn.calls)
         talk = is_small_talk(turn.question)
         if self.retriever is not None and self.settings.chunks and not answered and not talk:
-            query = standalone(turn.question, [m["content"] for m in conversation.turns if m["role"] == "user"])
-            yield self._look_up(turn, self.retriever, query, groups)
+            yield self._look_up(turn, self.retriever, [m["content"] for m in conversation.turns if m["role"] == "user"], groups)
             if not turn.sources:
                 turn.reason = "unanswered"
                 yield from self._say(turn, languages()[turn.lang].NOTHING_FOUND)
@@ -218,9 +217,10 @@ class ChatEngine:
             turn.calls.append((call, returned))
             yield returned
 
-    def _look_up(self, turn: Turn, retriever: Index, query: str, groups: frozenset[str]) -> Found:
+    def _look_up(self, turn: Turn, retriever: Index, earlier: list[str], groups: frozenset[str]) -> Found:
         """Search. Below the least confidence nothing counts as found; a chunk that the filters block is left out, whatever they note is kept."""
-        hits = retriever.search(query, self.settings.chunks, groups=groups)
+        search, rarity = partial(retriever.search, k=self.settings.chunks, groups=groups), partial(retriever.rarity, groups=groups)
+        query, hits = look_up(turn.question, earlier, search, rarity)
         turn.confidence = retriever.confidence(query, hits, groups) if hits else 0.0
         if turn.confidence >= self.settings.min_confidence:
             decisions = [self._decide(turn, "document", hit.text) for hit in hits]

@@ -24,8 +24,9 @@ class ChatLanguage(Protocol):
     # Questions (`smalltalk`, `followup`, `quoting`).
     SMALL_TALK: re.Pattern[str]  # the whole of what nobody looks up
     REFERRING: re.Pattern[str]  # words that point back
-    CONTINUING: re.Pattern[str]  # beginnings that go on with what was said
-    SHORT: int  # characters: so short a question seldom names what it is about
+    CONTINUING: re.Pattern[str]  # beginnings and endings that go on with what was said
+    NAMING: re.Pattern[str]  # where a question says what it is about; the last group of each match is the thing
+    WORD: re.Pattern[str]  # a word in lower case that may say what a question is about
     WHAT_IS: re.Pattern[str]  # a question what something is; its group 1 is the thing
     ARTICLE: str  # a regular expression of what may stand before a thing at the beginning of a sentence; "" for nothing
     DEFINING: str  # a regular expression of what stands behind a thing where a sentence says what it is

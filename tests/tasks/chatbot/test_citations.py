@@ -4,7 +4,6 @@ import pytest
 
 from tasks.chatbot.citations import cite, support
 from tasks.chatbot.events import Source
-from tasks.chatbot.followup import needs_history, standalone
 
 
 def source(number, text):
@@ -37,19 +36,3 @@ def test_the_best_source_comes_first_and_the_models_own_marks_prove_nothing():
 
 def test_no_sentences_no_citations():
     assert cite("", [source(1, "x")], 0.6) == [] and support("", "x") == 0.0 and support("。!?", "x") == 0.0
-
-
-@pytest.mark.parametrize("question", ["And who built it?", "それはいつですか?", "なぜ?", "How high is it?", "では東京は?", "Why?"])
-def test_a_question_that_points_back_takes_the_one_before(question):
-    assert needs_history(question) and standalone(question, ["What is LoRA?", "Who made the tower of London?"]).endswith(question)
-
-
-@pytest.mark.parametrize(
-    "question", ["Who made the tower of London?", "量子化とは何を減らす手法ですか?", "What does the reward model learn from?"]
-)
-def test_a_question_of_its_own_stays_alone(question):
-    assert standalone(question, ["Where is Kyoto on the map?"]) == question
-
-
-def test_a_chain_of_questions_is_followed_to_its_start():
-    assert standalone("And why?", ["Where is Kyoto on the map?", "How old is it?"]) == "Where is Kyoto on the map? How old is it? And why?"

@@ -208,6 +208,7 @@ def test_the_groups_of_the_asker_reach_the_search_and_a_question_that_points_bac
     ask(talk, "And who built it?", conversation)
     assert index.asked == [
         ("How high is the tower of London?", frozenset({"staff"})),
+        ("And who built it?", frozenset()),
         ("How high is the tower of London? And who built it?", frozenset()),
     ]
 
@@ -346,6 +347,40 @@ def test_notes_go_before_a_question_does_and_one_that_cannot_fit_is_refused():
     assert len(turn.sources) < 2 and backend.count_tokens(backend.prompts[0]) <= 40
     with pytest.raises(MigakiError, match="the question takes 5. tokens; 40 are left"):
         ask(engine(backend), "why " * 50)
+
+
+class Topics(Index):
+    """Knows BM25 and LoRA; finds what of a search it knows, better the less else is asked for."""
+
+    def search(self, query, k, groups=frozenset()):
+        self.asked.append((query, groups))
+        known = [name for name in ("BM25", "LoRA") if name in query]
+        return [replace(hit(f"{name} is this.", "en"), score=9.0 / len(query.split())) for name in known] or [replace(hit("x"), score=0.1)]
+
+    def confidence(self, query, hits, groups=frozenset()):
+        return 0.9 if hits[0].score > 1 else 0.1
+
+    def rarity(self, term, groups=frozenset()):
+        return 1.0 if term in ("bm25", "lora") else 5.0
+
+
+@pytest.mark.parametrize(
+    ("before", "question", "found"),
+    [
+        ("What is LoRA?", "What is BM25?", "BM25"),
+        ("Hello!", "What is LoRA?", "LoRA"),
+        ("Who is the mayor?", "What is LoRA?", "LoRA"),
+        ("What is LoRA?", "Why?", "LoRA"),
+        ("こんにちは!", "LoRAとは?", "LoRA"),
+        ("LoRAとは?", "それはなぜ?", "LoRA"),
+    ],
+)
+def test_only_a_question_that_points_back_is_searched_with_the_one_before(before, question, found):
+    chat = engine(index=Topics())
+    conversation = chat.conversation()
+    list(chat.answer(conversation, before))
+    turn = next(event.turn for event in chat.answer(conversation, question) if isinstance(event, Ended))
+    assert [source.text for source in turn.sources] == [f"{found} is this."]
 
 
 @pytest.mark.parametrize("text", ["Hello!", "thanks a lot", "こんにちは!", "ありがとうございます。"])

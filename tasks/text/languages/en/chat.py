@@ -17,16 +17,54 @@ REFUSALS = {
     "injection": "I'm sorry, but I can't use that text: it tries to give me instructions.",
 }
 
+# One phrase after another, each read in one way only (atomic), so that no text takes long.
 SMALL_TALK = re.compile(
-    r"\s*((hi|hello|hey)( there| again)?|good (morning|afternoon|evening|night)|how are you( today)?|thanks?( you)?( so much| a lot| very much)?|"
-    r"(good)?bye|see you( later)?|ok(ay)?|great|nice to meet you)\s*[.!?,]*\s*",
+    r"[\s\W]*(?>(?:"
+    r"(?:hi|hello|hey|hiya|greetings)(?: there| again| all| everyone)?|good (?:morning|afternoon|evening|night|day)|nice to meet you|"
+    r"how are (?:you|things)(?: doing)?(?: today)?|how(?:'s| is) it going|what'?s up|is any(?:body|one) (?:in|there|here|home)|"
+    r"(?:many )?(?:thanks|thank you|thx|ty|cheers)(?: so much| very much| a lot| again| for (?:the|your|that|this)(?: \w+){0,2})?|much appreciated|"
+    r"(?:that|this|it)(?: really| all)?(?: helps?| helped| works?| worked| did it| did the trick| makes sense| (?:i|wa)s helpful|'s helpful)"
+    r"(?: a lot| me| now| for now| for today)*|that(?:'s| is| was) (?:all|it)|"
+    r"i see|i understand|got it|understood|makes sense|all ?right|right|ok(?:ay|ey)?|great|perfect|nice|cool|wow|awesome|excellent|wonderful|good|"
+    r"super|fine|sure|yes|yeah|yep|no|nope|(?:good ?)?bye(?: bye)?|see (?:you|ya)(?: later| soon| tomorrow| around)?|take care|"
+    r"have a (?:nice|good|great) (?:day|evening|weekend|one)|what(?:'?s| is) your name|what can you do(?: for me)?|can you help(?: me)?|"
+    r"(?:who|what)(?: exactly)? are you|are you (?:an? )?(?:real|bot|robot|human|ai|person|machine|program)|an? (?:bot|robot|human|ai|program)"
+    r")\b[\s\W]*)+",
     re.I,
 )
-REFERRING = re.compile(r"\b(it|its|they|them|their|he|him|his|she|her|this|that|these|those|there|the (former|latter|same))\b", re.I)
-CONTINUING = re.compile(r"^\s*(and|but|so|then|also|what about|how about|why|how so|which one|since when|for example|tell me more)\b", re.I)
-SHORT = 18
+# "It" points at nothing in "is it true that" or "how long does it take to", nor "that" in "a tool that bans", nor "there" in "is there".
+_EMPTY = r"\s+(?:(?:\w+\s+){0,2}(?:to|that|if|when|whether|how|why|what)\b|(?:takes?|matters?|makes? (?:any )?sense)\b(?!\s*[.?!]*$))"
+_BEFORE_THAT = "is|are|was|were|does|do|did|can|could|will|would|should|has|have|had|for|with|of|about|after|before|from|to|on|in|by|than|like|without|using"
+_AFTER_THAT = "ones?|too|also|again|then|for|from|with|on|in|at|as|works?|is|was|means?|happens?|does|do|helps?|saves?|costs?|differs?|affect|change|apply"
+REFERRING = re.compile(
+    rf"\bit\b(?!{_EMPTY})|\b(?:its|itself|they|them|themselves|theirs?|he|him|his|she|hers?)\b|"
+    rf"\b(?:{_BEFORE_THAT})\s+(?:this|that|these|those)(?=(?:\s+\w+)?\s*(?:[?.!,;:]|$))|"
+    rf"\b(?:this|that|these|those)(?=\s*(?:[?.!,;:]|$|(?:{_AFTER_THAT})\b))|"
+    r"\b(?:the|an?|another|other|each|which|what|my|any) (?:[\w-]+ )?ones?\b(?! of\b)|"
+    r"\bthe (?:former|latter|same|others?|opposite|reverse|rest|first|second|third|last|next)"
+    r"(?=\s*(?:[?.!,;]|$|(?:one|way|two|kind|step|part|version|case|option|approach|method)\b))|"
+    r"\b(?<!is )(?<!are )(?<!was )(?<!were )there(?=\s*(?:[?.!,;]|$))|\b(?:anything|something|what|who|where|how) else\b|"
+    r"^\W*(?:(?:tell|show|give) me (?:more|another|(?:an )?examples?)\b|"
+    r"(?:why|how so|how come|since when|which one|for example|(?:any |an )?examples?|more(?: details?)?|go on|really)\W*$)",
+    re.I,
+)
+CONTINUING = re.compile(
+    r"^\W*(?:and|but|or|so|then|also|plus|except|only|what about|how about|what if|how come|which one|since when|more|"
+    r"(?:for|any) examples?|(?:ok|okay|now),? (?:and|but|so|then))\b|"
+    r"\b(?:instead|otherwise|too|either|as well|again|then|though)\s*[?.!]*$|\b(?:this|these|those|such)\s+(?!is\b|are\b|was\b)[\w-]+",
+    re.I,
+)
+NAMING = re.compile(
+    r"(?:(?i:\bwhat(?:'s|\s+is|\s+are|\s+does(?=.*\smean\b))|\bdefine|\bexplain)\s+(?i:an?\s+)?(?!(?:the|its|their|that|this)\b)([\w .-]{2,40}?)"
+    r"(?i:\s+mean)?\s*[?.!]*$)|"
+    # Words with capitals or digits inside, and those with a capital though no sentence begins there.
+    r"(\b[A-Z]+[\w.+-]*[A-Z0-9][\w+]*|\b[a-z][\w.+-]*[A-Z0-9_][\w+]*|(?<=[\w,;] )[A-Z][\w.+-]*\w)"
+)
+WORD = re.compile(r"\w[\w'-]*")
 
-WHAT_IS = re.compile(r"(?:what(?:'s|\s+is|\s+are|\s+does)|define|explain)\s+(?:an?\s+|the\s+)?([\w .-]{2,40}?)(?:\s+mean)?\s*[?.!]*$", re.I)
+WHAT_IS = re.compile(
+    r"(?:what(?:'s|\s+is|\s+are|\s+does(?=.*\smean\b))|define|explain)\s+(?:an?\s+|the\s+)?([\w .-]{2,40}?)(?:\s+mean)?\s*[?.!]*$", re.I
+)
 ARTICLE = r"(?:an?|the)\s+"
 DEFINING = r"\s+(?:is|are|means?|stands?|refers?|\w+s)\b"
 

@@ -10,7 +10,7 @@ from flows.commands.chat import spoken
 from tasks.chatbot.citations import support
 from tasks.chatbot.engine import ChatEngine
 from tasks.chatbot.events import Ended, Source
-from tasks.chatbot.followup import needs_history, standalone
+from tasks.chatbot.followup import leaning, look_up
 from tasks.chatbot.quoting import best_sentences, definition
 from tasks.chatbot.safety.classifier import Classifier, features, is_form
 from tasks.chatbot.safety.guard import Guard
@@ -30,12 +30,22 @@ from tasks.chatbot.tools.toolbox import Tool
 from tasks.chatbot.tools.values import numbers_in
 from tasks.chatbot.tools.weather import MeanTemperatures, weather_asked
 from tasks.chatbot.tools.web_search import search_asked
+from tasks.rag.retrieval import Hit
+from tasks.text.terms import terms
 
 assert Path(tasks.__file__).is_relative_to(Path.cwd())
 
 assert [is_small_talk(text) for text in ("Γεια σου!", "hello", "こんにちは", "Πού είναι;")] == [True, True, True, False]
-assert needs_history("Και πότε χτίστηκε αυτό;") and not needs_history("Πού βρίσκεται το λιμάνι;")
-assert standalone("Πότε χτίστηκε αυτό το κάστρο;", ["Τι είναι το λιμάνι;"]) == "Τι είναι το λιμάνι; Πότε χτίστηκε αυτό το κάστρο;"
+
+
+def rarity(term):
+    return 1.0 if term in terms("λιμάνι") else 2.0
+
+
+assert leaning("Και πότε χτίστηκε αυτό;", rarity) > 0 > leaning("Τι είναι το λιμάνι;", rarity)
+harbour = Hit("c", "d.md", "", "", "Το λιμάνι είναι παλιό.", "el", 1.0, 0.0, 0.0)
+searched = look_up("Αυτό πότε χτίστηκε;", ["Τι είναι το λιμάνι;", "Γεια σου!"], lambda text: [harbour], rarity)
+assert searched == ("Τι είναι το λιμάνι; Αυτό πότε χτίστηκε;", [harbour])
 assert definition("Τι είναι το λιμάνι;").match("Το λιμάνι είναι βόρεια.")
 assert support("Το λιμάνι είναι βόρεια.", "Το λιμάνι είναι βόρεια της πόλης.") == 1.0
 
@@ -56,6 +66,9 @@ class Nothing:
 
     def search(self, query, k, groups=frozenset()):
         return []
+
+    def rarity(self, term, groups=frozenset()):
+        return 1.0
 
 
 def answer(question, weak=()):
