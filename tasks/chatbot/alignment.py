@@ -1,0 +1,124 @@
+"""A sentence's claims beside those of the source sentences it rests on, in the same order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tasks.chatbot.claims import COMPARED, NAME, NEGATED, NUMBER, WORD, Claim
+
+WEIGHTS = {NUMBER: 3.0, NAME: 3.0, COMPARED: 3.0, NEGATED: 3.0, WORD: 1.0}
+DISAGREEING = 0.5  # what a pair counts for of which different things are said
+NEXT = 0.3  # what it counts for more where the pair before it stands right before it on both sides
+NEAR = 4  # claims at most from a number to what it counts
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Claims of the heading, if there is one, and of one or two source sentences. `parts` says of each which of these it is in (0 the heading),
+    and clauses are numbered through."""
+
+    claims: tuple[Claim, ...]
+    parts: tuple[int, ...]
+
+
+def passage(heading: Sequence[Claim], *sentences: Sequence[Claim]) -> Passage:
+    claims: list[Claim] = []
+    parts: list[int] = []
+    for part, read in enumerate((heading, *sentences)):
+        offset = claims[-1].clause + 1 if claims else 0
+        claims += [replace(claim, clause=claim.clause + offset) for claim in read]
+        parts += [part] * len(read)
+    return Passage(tuple(claims), tuple(parts))
+
+
+def aligned(sentence: Sequence[Claim], source: Sequence[Claim]) -> list[tuple[int, int]]:
+    """The heaviest pairs of the same thing that stand in the same order on both sides."""
+    pairs = [(i, j) for i, claim in enumerate(sentence) for j, other in enumerate(source) if claim.same(other)]
+    best: list[float] = []
+    before: list[int] = []
+    for k, (i, j) in enumerate(pairs):
+        found, last = 0.0, -1
+        for m in range(k):
+            x, y = pairs[m]
+            if x < i and y < j:
+                score = best[m] + (NEXT if x == i - 1 and y == j - 1 else 0.0)
+                if score > found:
+                    found, last = score, m
+        weight = WEIGHTS[sentence[i].kind] * (1.0 if sentence[i].agrees(source[j]) else DISAGREEING)
+        best.append(found + weight)
+        before.append(last)
+    chosen: list[tuple[int, int]] = []
+    k = max(range(len(pairs)), key=best.__getitem__, default=-1)
+    while k >= 0:
+        chosen.append(pairs[k])
+        k = before[k]
+    return chosen[::-1]
+
+
+def contradiction(sentence: Sequence[Claim], source: Passage) -> str:
+    """Why the sentence does not rest on the passage, "" where nothing says so."""
+    pairs = aligned(sentence, source.claims)
+    if not pairs:
+        return "nothing in common"
+    if any(not sentence[i].agrees(source.claims[j]) for i, j in pairs):
+        return "said otherwise"
+    return _missing(sentence, source, pairs) or _uncounted(sentence, pairs) or _grafted(source, pairs)
+
+
+def _missing(sentence: Sequence[Claim], source: Passage, pairs: list[tuple[int, int]]) -> str:
+    """Numbers, names, comparisons and negations must be there; of other words, none in the place of another, and none moved."""
+    held, used = dict(pairs), {j for _, j in pairs}
+    left = {claim.value for j, claim in enumerate(source.claims) if j not in used}
+    ends = [(-1, -1), *pairs, (len(sentence), len(source.claims))]
+    for (i, j), (x, y) in zip(ends, ends[1:], strict=False):
+        skipped = [claim for claim in source.claims[j + 1 : y] if claim.kind != COMPARED]
+        for claim in sentence[i + 1 : x]:
+            if claim.kind in (NUMBER, COMPARED, NEGATED) or (claim.kind == NAME and not claim.first) or claim.marks:
+                return f"no {claim.kind} {claim.value}"
+            if claim.value in left:
+                return f"moved {claim.value}"
+            if skipped and i >= 0 and x < len(sentence):
+                return f"{claim.value} in the place of {skipped[0].value}"
+            if skipped and any(other.kind == NAME for other in skipped) and claim.first:
+                return f"{claim.value} in the place of {skipped[0].value}"
+    return "" if held else "nothing in common"
+
+
+def _uncounted(sentence: Sequence[Claim], pairs: list[tuple[int, int]]) -> str:
+    """What stands right behind a number without a unit is what it counts."""
+    held = dict(pairs)
+    for i, claim in enumerate(sentence[:-1]):
+        following = sentence[i + 1]
+        if claim.kind == NUMBER and claim.value.endswith(" ") and following.kind in (WORD, NAME) and following.start <= claim.end + 1:
+            if i + 1 not in held or held[i + 1] - held[i] > NEAR:
+                return f"{claim.value}counts no {following.value}"
+    return ""
+
+
+def _grafted(source: Passage, pairs: list[tuple[int, int]]) -> str:
+    """Between two pairs in different clauses, something of the first may be left out or of the second, not of both: who did the one did not
+    therefore do the other. In another sentence nothing of its beginning may be left out."""
+    claims, taken = source.claims, {j for _, j in pairs}
+    for (_, j), (_, y) in zip(pairs, pairs[1:], strict=False):
+        one, other = claims[j].clause, claims[y].clause
+        if one == other:
+            continue
+        tail = any(claims[k].clause == one for k in range(j + 1, y))
+        head = any(claims[k].clause == other for k in range(j + 1, y))
+        if source.parts[j] != source.parts[y]:
+            if head or (source.parts[j] and not _goes_on(source, taken, j, y, tail)):
+                return "two sentences mixed"
+        elif tail and (head or not any(claims[k].kind == WORD and k in taken for k in range(y, len(claims)) if claims[k].clause == other)):
+            return "two clauses mixed"
+    return ""
+
+
+def _goes_on(source: Passage, taken: set[int], j: int, y: int, tail: bool) -> bool:
+    """Whether the sentence of pair `y` goes on from that of pair `j`: from its end; or from its subject, where no number is taken and nothing
+    of the next one is left out before `y`."""
+    claims, part = source.claims, source.parts[j]
+    begun = [k for k in range(len(claims)) if source.parts[k] == part and k in taken]
+    skipped_head = any(claims[k].clause == claims[begun[0]].clause and source.parts[k] == part for k in range(begun[0]))
+    if not tail:
+        return not skipped_head
+    numbers = any(claims[k].kind == NUMBER for k in begun)
+    return not skipped_head and not numbers and source.parts[y - 1] == part
