@@ -16,6 +16,7 @@ import json
 import random
 import re
 import sys
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,7 +91,7 @@ JA_WORDS = {str(i): kanji for i, kanji in enumerate("一二三四五六七八九
 
 def figures(sentence: str, source: str, draw: random.Random, lang: str) -> str | None:
     ways = [
-        lambda text: text.translate(WIDE),
+        lambda text: re.sub(r"(?<![A-Za-z\d.,(-])\d+(?:[.,]\d+)*%?(?![A-Za-z)-])", lambda match: match[0].translate(WIDE), text),
         lambda text: re.sub(r"(?<=\d),(?=\d{3})", "", text),
         lambda text: re.sub(r"(?<![\d.,])\d{5,7}(?![\d.,])", lambda match: f"{int(match[0]):,}", text),
     ]
@@ -175,20 +176,24 @@ def joined(sentence: str, source: str, draw: random.Random, lang: str) -> str | 
 
 
 def numbers_of(text: str, lang: str) -> list[re.Match[str]]:
-    return list((NUMBER if lang == "en" else JA_NUMBER).finditer(text))
+    return [match for match in (NUMBER if lang == "en" else JA_NUMBER).finditer(text) if text[match.start() - 1 : match.start()] != "["]
+
+
+def value(number: str) -> str:
+    return unicodedata.normalize("NFKC", number).replace(",", "")
 
 
 def absent(sentence: str, source: str, draw: random.Random, lang: str) -> str | None:
     found = numbers_of(sentence, lang)
     if not found:
         return None
-    match, held = draw.choice(found), {other[0] for other in numbers_of(source, lang)}
-    value = match[0].replace(",", "")
+    match, held = draw.choice(found), {value(other[0]) for other in numbers_of(source, lang)}
+    number = value(match[0])
     for _ in range(20):
         step = draw.choice([1, 2, 3, 5, 7, 10, 11, 20])
-        other = f"{float(value) + step:.{len(value.partition('.')[2])}f}" if "." in value else str(int(value) + draw.choice([step, -step]))
+        other = f"{float(number) + step:.{len(number.partition('.')[2])}f}" if "." in number else str(int(number) + draw.choice([step, -step]))
         other = f"{int(other):,}" if "," in match[0] else other
-        if other not in held and not other.startswith("-") and other != "0" and (len(other) == len(match[0])):
+        if value(other) not in held and not other.startswith("-") and other != "0" and (len(other) == len(match[0])):
             return sentence[: match.start()] + other + sentence[match.end() :]
     return None
 
@@ -197,7 +202,7 @@ def elsewhere(sentence: str, source: str, draw: random.Random, lang: str) -> str
     found = numbers_of(sentence, lang)
     draw.shuffle(found)
     for match in found:
-        others = sorted({other[0] for other in numbers_of(source, lang)} - {match[0]})
+        others = sorted({other[0] for other in numbers_of(source, lang) if value(other[0]) != value(match[0])})
         alike = [other for other in others if len(other) == len(match[0])] or others
         if alike:
             return sentence[: match.start()] + draw.choice(alike) + sentence[match.end() :]

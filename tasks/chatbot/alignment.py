@@ -8,6 +8,7 @@ from tasks.chatbot.claims import COMPARED, NAME, NEGATED, NUMBER, WORD, Claim
 WEIGHTS = {NUMBER: 3.0, NAME: 3.0, COMPARED: 3.0, NEGATED: 3.0, WORD: 1.0}
 DISAGREEING = 0.5  # what a pair counts for of which different things are said
 NEXT = 0.3  # what it counts for more where the pair before it stands right before it on both sides
+CROSSING = 0.1  # and less where they stand in different clauses of the source
 NEAR = 4  # claims at most from a number to what it counts
 
 
@@ -40,7 +41,7 @@ def aligned(sentence: Sequence[Claim], source: Sequence[Claim]) -> list[tuple[in
         for m in range(k):
             x, y = pairs[m]
             if x < i and y < j:
-                score = best[m] + (NEXT if x == i - 1 and y == j - 1 else 0.0)
+                score = best[m] + (NEXT if x == i - 1 and y == j - 1 else 0.0) - (CROSSING if source[y].clause != source[j].clause else 0.0)
                 if score > found:
                     found, last = score, m
         weight = WEIGHTS[sentence[i].kind] * (1.0 if sentence[i].agrees(source[j]) else DISAGREEING)
@@ -96,29 +97,31 @@ def _uncounted(sentence: Sequence[Claim], pairs: list[tuple[int, int]]) -> str:
 
 def _grafted(source: Passage, pairs: list[tuple[int, int]]) -> str:
     """Between two pairs in different clauses, something of the first may be left out or of the second, not of both: who did the one did not
-    therefore do the other. In another sentence nothing of its beginning may be left out."""
+    therefore do the other. Another number than that of its own clause belongs to none."""
     claims, taken = source.claims, {j for _, j in pairs}
     for (_, j), (_, y) in zip(pairs, pairs[1:], strict=False):
-        one, other = claims[j].clause, claims[y].clause
+        one, other, skipped = claims[j].clause, claims[y].clause, range(j + 1, y)
         if one == other:
             continue
-        tail = any(claims[k].clause == one for k in range(j + 1, y))
-        head = any(claims[k].clause == other for k in range(j + 1, y))
+        tail, head = (any(claims[k].clause == clause for k in skipped) for clause in (one, other))
         if source.parts[j] != source.parts[y]:
-            if head or (source.parts[j] and not _goes_on(source, taken, j, y, tail)):
+            if not _goes_on(source, taken, j, y, tail):
                 return "two sentences mixed"
-        elif tail and (head or not any(claims[k].kind == WORD and k in taken for k in range(y, len(claims)) if claims[k].clause == other)):
+            continue
+        said = any(claims[k].kind in (WORD, COMPARED) and k in taken for k in range(y, len(claims)) if claims[k].clause == other)
+        if (tail and (head or not said)) or (not said and any(claims[k].kind == NUMBER for k in skipped)):
             return "two clauses mixed"
     return ""
 
 
 def _goes_on(source: Passage, taken: set[int], j: int, y: int, tail: bool) -> bool:
-    """Whether the sentence of pair `y` goes on from that of pair `j`: from its end; or from its subject, where no number is taken and nothing
-    of the next one is left out before `y`."""
+    """Whether the sentence of pair `y` goes on from that of pair `j`, nothing of its beginning left out: from the heading; from where `j` ends;
+    or from its subject, where no number is taken of it."""
     claims, part = source.claims, source.parts[j]
-    begun = [k for k in range(len(claims)) if source.parts[k] == part and k in taken]
-    skipped_head = any(claims[k].clause == claims[begun[0]].clause and source.parts[k] == part for k in range(begun[0]))
-    if not tail:
-        return not skipped_head
-    numbers = any(claims[k].kind == NUMBER for k in begun)
-    return not skipped_head and not numbers and source.parts[y - 1] == part
+    if any(source.parts[k] == source.parts[y] for k in range(j + 1, y)):
+        return False
+    if not part:
+        return True
+    begun = [k for k in range(j + 1) if source.parts[k] == part and k in taken]
+    whole = not any(claims[k].clause == claims[begun[0]].clause and source.parts[k] == part for k in range(begun[0]))
+    return whole and not (tail and any(claims[k].kind == NUMBER for k in begun))

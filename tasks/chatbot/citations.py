@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from tasks.chatbot.alignment import contradiction, passage
-from tasks.chatbot.claims import Claim, claims
+from tasks.chatbot.claims import Claim, claims, in_figures
 from tasks.chatbot.events import Sentence, Source
 from tasks.chatbot.language import languages
 from tasks.text.detection import detect
@@ -30,7 +30,8 @@ def _read(text: str, n: int, apart: bool) -> list[tuple[str, frozenset[str]]]:
 
 
 def _grams(text: str, n: int, apart: bool) -> frozenset[str]:
-    text = plain(text) if apart else plain(text).replace(" ", "")  # a space says nothing there
+    text = plain(in_figures(text))
+    text = text if apart else text.replace(" ", "")  # a space says nothing there
     return frozenset(ngrams(text, n) or [text])
 
 

@@ -15,7 +15,8 @@ from tasks.chatbot.claims_language import comparing, comparison, languages
 NUMBER, NAME, COMPARED, NEGATED, WORD = "number", "name", "compared", "negated", "word"
 CONTENT = (NUMBER, NAME, WORD)
 BREAK = r"[,;:()\[\]{}!?\u3001\u3002\uff0c\uff0e\u300c-\u300f\u2014\u2013|\n\"\u201c\u201d]|\.(?=\s|$)|\s-\s"
-FIGURES = r"(?P<sign>(?<![\dA-Za-z)%])[-\u2212\u2013\u00b1]\s?)?(?P<currency>(?:US|CA|AU)?[$\u20ac\u00a3\u00a5]\s?)?(?P<figures>\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.:/]\d+)*)"
+FIGURES = r"(?P<sign>(?<![\dA-Za-z)%])[-\u2212\u2013\u00b1]\s?)?(?P<currency>(?:US|CA|AU)?[$\u20ac\u00a3\u00a5]\s?)?(?P<figures>\d+(?:[.:/]\d+)*)"
+THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 CJK = r"\u3005\u3400-\u9fff\uf900-\ufaff"
 TOUCHING = 2  # characters at most between what bounds a number and the number
 
@@ -66,10 +67,16 @@ def _roles() -> re.Pattern[str]:
 @lru_cache(maxsize=2000)
 def claims(text: str) -> tuple[Claim, ...]:
     """The claims of a text, in order."""
+    text = in_figures(text)
+    return tuple(_marked(text, list(_read(text))))
+
+
+def in_figures(text: str) -> str:
+    """The text after NFKC, numbers in figures without separators of thousands."""
     text = unicodedata.normalize("NFKC", text)
     for language in languages().values():
         text = language.figures(text)
-    return tuple(_marked(text, list(_read(text))))
+    return THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
 
 
 def _read(text: str) -> Iterator[Claim]:
@@ -104,7 +111,7 @@ def _number(text: str, match: re.Match[str], clause: int) -> Claim:
     unit, end = (match["currency"] or "").strip()[-1:], match.end()
     if not unit and (found := pattern.match(text, end)):
         unit, end = _unit(found[0], names), found.end()
-    figures = match["figures"].replace(",", "")
+    figures = match["figures"]
     if figures.isdigit():
         figures = str(int(figures)) if len(figures) < 30 else figures
     sign = (match["sign"] or "").strip().replace("\u2212", "-").replace("\u2013", "-")

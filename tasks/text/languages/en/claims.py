@@ -91,7 +91,7 @@ COMPARISONS = {
 }
 NO_COMPARISON = rf"{_B}(?i:not only|no longer|before long|more or less|as well as|new (?=[A-Z])|last name|first name|at all|at last|at first|may(?= \d)){_E}"
 BOUND_FOLLOWS = False
-NEGATIONS = rf"{_B}(?i:not|never|no|none|nobody|nothing|nowhere|neither|nor|without|cannot|hardly|barely|scarcely|lacks?|lacked|fails? to|failed to|unable to|refus(?:e|es|ed) to){_E}|(?<=[A-Za-z])n't{_E}"
+NEGATIONS = rf"{_B}(?i:not|never|no|none|nobody|nothing|nowhere|neither|nor|without|cannot|hardly|barely|scarcely|lacks?|lacked|fails? to|failed to|unable to|refus(?:e|es|ed) to){_E}"
 NEGATES_NEXT = True
 AGENT = rf"{_B}(?i:by){_E}"
 ROLES = r"(?!)"
@@ -127,12 +127,14 @@ _ORDINALS = {
 _ORDINAL = re.compile(rf"\b({'|'.join(_ORDINALS)})\b", re.I)
 _SECOND = re.compile(r"\b((?:the|a|his|her|its|their) )second\b", re.I)
 _NO_NUMBER = re.compile(r"\b(?:no one|one another|one of|any ?one|some ?one|every ?one)\b", re.I)
+_SHORT_NOT = re.compile(r"\b([a-z]+)n't\b", re.I)
+_IN_FULL = {"ca": "can", "wo": "will", "sha": "shall"}
 _ENDING = re.compile(r"(?:'s|')$")
 _SUFFIX = re.compile(r"(?<=[a-z]{3})(?:ies|ied|ing|ed|es|s|e|y|ly)$")
 
 
 def figures(text: str) -> str:
-    text = text.replace("\u2019", "'")
+    text = _SHORT_NOT.sub(lambda match: f"{_IN_FULL.get(match[1].lower(), match[1])} not", text.replace("\u2019", "'"))
     if not text.isascii() and not re.search("[a-z]", text, re.I):
         return text
     text = _ANY_NUMBER.sub(lambda match: _value(match[0]), _NO_NUMBER.sub(lambda match: match[0].replace("one", "1ne"), text))
