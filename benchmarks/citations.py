@@ -135,7 +135,7 @@ def style(sentence: str, source: str, draw: random.Random, lang: str) -> str | N
 def dropped(sentence: str, source: str, draw: random.Random, lang: str) -> str | None:
     """Without a parenthesis, an apposition, a relative clause or what leads in; in English the end after a comma too."""
     if lang == "ja":
-        ways = [r"[(（][^()（）]{2,40}[)）]", r"^[^、。「」]{4,25}(?:ため|ので|から|際|後|とき|時|場合)(?:に|は)?、", r"(?<=[はが]、)[^、。「」はが]{4,30}(?:し|であり|され|って|て|で|く)、",
+        ways = [r" ?[(（][^()（）]{2,40}[)）](?! [^ ])", r"^[^、。「」]{4,25}(?:ため|ので|から|際|後|とき|時|場合)(?:に|は)?、", r"(?<=[はが]、)[^、。「」はが]{4,30}(?:し|であり|され|って|て|で|く)、",
                 r"^(?:しかし|また|そして|さらに|なお|ただし|そのため)、?", r"(?:し|され|であり|て|って)、[^。「」]{6,40}(?=。$)"]  # fmt: skip
     else:
         ways = [r" \([^()]{3,60}\)", r", (?:which|who|where) [^,.;()]{5,80},(?= (?:is|was|are|were|has|had|have)\b)", r"(?<=\w), an? [^,.;()]{5,60},(?= (?:is|was|are|were|has|had|have)\b)",
@@ -254,7 +254,7 @@ def names(sentence: str, source: str, draw: random.Random, lang: str) -> str | N
 EN_NOT = [(r"\b(is|was|are|were|can|could|should|would|will|must|did|does|do|has|have|had) not (?!only)", r"\1 "), (r"\bcannot\b", "can"), (r"\b(\w+)n't ", r"\1 "), (r"\bnever ", ""), (r"\bno (?=[a-z])", "a "), (r"\bwithout\b", "with")]
 EN_ADD = [(r"\b(is|was|are|were|can|could|should|would|will|must) (?!not|no\b)", r"\1 not "), (r"\b(has|have|had) (?=been |become )", r"\1 not "), (r"\bwith\b", "without"), (r"(?<=[a-z] )(?=(?:won|became|built|made|led|found|used)\b)", "never ")]
 JA_NOT = [(r"されていない", "されている"), (r"していない", "している"), (r"ではない", "である"), (r"できない", "できる"), (r"されない", "される"), (r"しない", "する"), (r"されなかった", "された"), (r"しなかった", "した"), (r"ではなかった", "であった"),
-          (r"ません。", "ます。"), (r"がない", "がある"), (r"はない", "はある"), (r"られない", "られる"), (r"わない", "う"), (r"不可能", "可能"), (r"ではなく", "であり"), (r"せず", "して")]  # fmt: skip
+          (r"(?<!しれ)(?<!なり)ません。", "ます。"), (r"がない", "がある"), (r"はない(?!か)", "はある"), (r"られない", "られる"), (r"わない", "う"), (r"不可能", "可能"), (r"ではなく", "であり"), (r"せず", "して")]  # fmt: skip
 JA_ADD = [(r"されている(?=。)", "されていない"), (r"している(?=。)", "していない"), (r"である(?=。)", "ではない"), (r"であった(?=。)", "ではなかった"), (r"された(?=。)", "されなかった"), (r"した(?=。)", "しなかった"), (r"する(?=。)", "しない"), (r"される(?=。)", "されない"),
           (r"できる(?=。)", "できない"), (r"がある(?=。)", "はない"), (r"です(?=。)", "ではありません"), (r"ます(?=。)", "ません"), (r"であり、", "ではなく、"), (r"られる(?=。)", "られない"), (r"可能", "不可能")]  # fmt: skip
 

@@ -62,26 +62,31 @@ def contradiction(sentence: Sequence[Claim], source: Passage) -> str:
         return "nothing in common"
     if any(not sentence[i].agrees(source.claims[j]) for i, j in pairs):
         return "said otherwise"
-    return _missing(sentence, source, pairs) or _uncounted(sentence, pairs) or _grafted(source, pairs)
+    return _missing(sentence, source, pairs) or _uncounted(sentence, pairs) or _added(sentence, pairs) or _grafted(source, pairs)
 
 
 def _missing(sentence: Sequence[Claim], source: Passage, pairs: list[tuple[int, int]]) -> str:
-    """Numbers, names, comparisons and negations must be there; of other words, none in the place of another, and none moved."""
-    held, used = dict(pairs), {j for _, j in pairs}
+    """Numbers, names, comparisons and negations must be there, and so must words of several characters each of which is a claim; of other
+    words, none in the place of another, and none moved."""
+    used = {j for _, j in pairs}
     left = {claim.value for j, claim in enumerate(source.claims) if j not in used}
     ends = [(-1, -1), *pairs, (len(sentence), len(source.claims))]
     for (i, j), (x, y) in zip(ends, ends[1:], strict=False):
-        skipped = [claim for claim in source.claims[j + 1 : y] if claim.kind != COMPARED]
-        for claim in sentence[i + 1 : x]:
+        skipped, inner = source.claims[j + 1 : y], i >= 0 and x < len(sentence)
+        near = [claim for claim in skipped if inner or claim.clause == source.claims[y if i < 0 else j].clause]
+        for k in range(i + 1, x):
+            claim = sentence[k]
             if claim.kind in (NUMBER, COMPARED, NEGATED) or (claim.kind == NAME and not claim.first) or claim.marks:
                 return f"no {claim.kind} {claim.value}"
+            if k + 1 < x and sentence[k + 1].start == claim.end:
+                return f"no {claim.value}{sentence[k + 1].value}"
             if claim.value in left:
                 return f"moved {claim.value}"
-            if skipped and i >= 0 and x < len(sentence):
-                return f"{claim.value} in the place of {skipped[0].value}"
-            if skipped and any(other.kind == NAME for other in skipped) and claim.first:
-                return f"{claim.value} in the place of {skipped[0].value}"
-    return "" if held else "nothing in common"
+            if claim.first and any(other.kind == NAME for other in skipped):
+                return f"{claim.value} in the place of a name"
+            if near and (inner or claim.clause == sentence[x if i < 0 else i].clause):
+                return f"{claim.value} in the place of {near[0].value}"
+    return ""
 
 
 def _uncounted(sentence: Sequence[Claim], pairs: list[tuple[int, int]]) -> str:
@@ -93,6 +98,13 @@ def _uncounted(sentence: Sequence[Claim], pairs: list[tuple[int, int]]) -> str:
             if i + 1 not in held or held[i + 1] - held[i] > NEAR:
                 return f"{claim.value}counts no {following.value}"
     return ""
+
+
+def _added(sentence: Sequence[Claim], pairs: list[tuple[int, int]]) -> str:
+    """After what the source says, no clause may follow of which it says nothing; before it, one may lead in."""
+    held = {sentence[i].clause for i, _ in pairs}
+    later = [claim.clause for claim in sentence if claim.clause not in held and claim.clause > min(held)]
+    return "a clause of its own" if any(later.count(clause) > 1 for clause in later) else ""
 
 
 def _grafted(source: Passage, pairs: list[tuple[int, int]]) -> str:
@@ -109,9 +121,14 @@ def _grafted(source: Passage, pairs: list[tuple[int, int]]) -> str:
                 return "two sentences mixed"
             continue
         said = any(claims[k].kind in (WORD, COMPARED) and k in taken for k in range(y, len(claims)) if claims[k].clause == other)
-        if (tail and (head or not said)) or (not said and any(claims[k].kind == NUMBER for k in skipped)):
+        if (tail and (head or not said)) or (not said and any(_alike(claims[k], claims[y]) for k in skipped)):
             return "two clauses mixed"
     return ""
+
+
+def _alike(one: Claim, other: Claim) -> bool:
+    """Whether both are numbers of the same unit, so that one could be taken for the other."""
+    return one.kind == other.kind == NUMBER and one.value.partition(" ")[2] == other.value.partition(" ")[2]
 
 
 def _goes_on(source: Passage, taken: set[int], j: int, y: int, tail: bool) -> bool:

@@ -6,6 +6,7 @@ N-grams need no tokenizer, work in languages with and without spaces alike and f
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ from tasks.chatbot.events import Sentence, Source
 from tasks.chatbot.language import languages
 from tasks.text.detection import detect
 from tasks.text.language import languages as text_languages
-from tasks.text.ngrams import folded, ngrams, plain
+from tasks.text.ngrams import ngrams, plain
 from tasks.text.sentences import sentences
 
 MARK = re.compile(r"\s*\[(\d{1,2})\]")  # a model's own citation, which is not believed and not shown
@@ -81,7 +82,7 @@ def _refuted(own: tuple[Claim, ...], subject: tuple[Claim, ...], parts: list[str
 
 def _bare(text: str) -> str:
     """A sentence of which only width, spaces and its end do not count."""
-    return "".join(END.sub("", folded(text)).split())
+    return "".join(END.sub("", unicodedata.normalize("NFKC", text)).split())
 
 
 def cite(answer: str, sources: Sequence[Source], least: float) -> list[Sentence]:

@@ -91,7 +91,7 @@ def _read(text: str) -> Iterator[Claim]:
         elif kind.startswith("g"):
             said, _ = comparison(kind)
             value = match[0].lower() if said == "=" else said
-            claim = Claim(NEGATED if said == "not" else COMPARED, value, match.start(), at, clause, group=kind)
+            claim = Claim(NEGATED if said.startswith("not") else COMPARED, value, match.start(), at, clause, group=kind)
             if not said:
                 continue
         else:
@@ -158,19 +158,15 @@ def _marked(text: str, found: list[Claim]) -> list[Claim]:
         if not claim.group:
             continue
         said, language = comparison(claim.group)
-        if said == "not":
-            step = 1 if language.NEGATES_NEXT else -1
-        elif said == "by":
-            step = 1
-        else:
-            step = -1 if language.BOUND_FOLLOWS else 1
+        follows = said in ("not+", "by") or (said != "not-" and not language.BOUND_FOLLOWS)
+        step = 1 if follows else -1
         j = i + step
         while 0 <= j < len(found) and found[j].kind == NEGATED:
             j += step
         other = found[j] if 0 <= j < len(found) else None
-        if said in ("not", "by"):
+        if said in ("not+", "not-", "by"):
             if other is not None:
-                marks.setdefault(j, set()).symmetric_difference_update({said})
+                marks.setdefault(j, set()).symmetric_difference_update({said.rstrip("+-")})
                 gone.add(i)
             elif said == "by":
                 gone.add(i)

@@ -17,8 +17,8 @@ class ClaimsLanguage(Protocol):
     COMPARISONS: Mapping[str, str]  # regular expressions of words that compare, bound, order or quantify, by what they say; "=": each says itself
     NO_COMPARISON: str  # a regular expression of what looks like one, or like a negation, and is none
     BOUND_FOLLOWS: bool  # whether what bounds a number stands behind it, else before it
-    NEGATIONS: str  # a regular expression
-    NEGATES_NEXT: bool  # whether a negation is of the word that follows, else of the one before
+    NEGATES_NEXT: str  # a regular expression of what negates the word that follows
+    NEGATES_BEFORE: str  # and of what negates the one before
     AGENT: str  # a regular expression of what says that the next word does what is done to another
     ROLES: str  # a regular expression of what stands right behind a word and says what part it plays
     CLAUSE: str  # a regular expression of words that begin another clause
@@ -45,7 +45,7 @@ def comparing() -> re.Pattern[str]:
 
 
 def comparison(key: str) -> tuple[str, ClaimsLanguage]:
-    """What a match of `comparing` says ("" nothing, "not" a negation, "by" an agent), and its language."""
+    """What a match of `comparing` says ("" nothing, "not+" and "not-" that the word behind or before is negated, "by" an agent), and its language."""
     _, said, language = _compared()[key]
     return said, language
 
@@ -56,6 +56,6 @@ def _compared() -> dict[str, tuple[str, str, ClaimsLanguage]]:
     for language in languages().values():
         rows.append((language.NO_COMPARISON, "", language))
         rows += [(pattern, said, language) for pattern, said in language.COMPARISONS.items()]
-        rows.append((language.NEGATIONS, "not", language))
+        rows += [(language.NEGATES_NEXT, "not+", language), (language.NEGATES_BEFORE, "not-", language)]
         rows.append((language.AGENT, "by", language))
     return {f"g{i}": row for i, row in enumerate(rows)}

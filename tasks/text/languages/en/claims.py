@@ -91,8 +91,8 @@ COMPARISONS = {
 }
 NO_COMPARISON = rf"{_B}(?i:not only|no longer|before long|more or less|as well as|new (?=[A-Z])|last name|first name|at all|at last|at first|may(?= \d)){_E}"
 BOUND_FOLLOWS = False
-NEGATIONS = rf"{_B}(?i:not|never|no|none|nobody|nothing|nowhere|neither|nor|without|cannot|hardly|barely|scarcely|lacks?|lacked|fails? to|failed to|unable to|refus(?:e|es|ed) to){_E}"
-NEGATES_NEXT = True
+NEGATES_NEXT = rf"{_B}(?i:not|never|no|none|nobody|nothing|nowhere|neither|nor|without|cannot|hardly|barely|scarcely|lacks?|lacked|fails? to|failed to|unable to|refus(?:e|es|ed) to){_E}"
+NEGATES_BEFORE = r"(?!)"
 AGENT = rf"{_B}(?i:by){_E}"
 ROLES = r"(?!)"
 CLAUSE = rf"{_B}(?:and|but|or|which|who|whom|whose|that|where|while|whereas|although|though|because|when|if|so|then){_E}"
