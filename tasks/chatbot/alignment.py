@@ -1,7 +1,9 @@
 """A sentence's claims beside those of the source sentences it rests on, in the same order."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
 from tasks.chatbot.claims import COMPARED, NAME, NEGATED, NUMBER, WORD, Claim
 
@@ -15,25 +17,31 @@ NEAR = 4  # claims at most from a number to what it counts
 @dataclass(frozen=True)
 class Passage:
     """Claims of the heading, if there is one, and of one or two source sentences. `parts` says of each which of these it is in (0 the heading),
-    and clauses are numbered through."""
+    and in which clause, numbered through."""
 
     claims: tuple[Claim, ...]
     parts: tuple[int, ...]
+    clauses: tuple[int, ...]
 
 
 def passage(heading: Sequence[Claim], *sentences: Sequence[Claim]) -> Passage:
     claims: list[Claim] = []
     parts: list[int] = []
+    clauses: list[int] = []
     for part, read in enumerate((heading, *sentences)):
-        offset = claims[-1].clause + 1 if claims else 0
-        claims += [replace(claim, clause=claim.clause + offset) for claim in read]
+        offset = clauses[-1] + 1 if clauses else 0
+        claims += read
         parts += [part] * len(read)
-    return Passage(tuple(claims), tuple(parts))
+        clauses += [claim.clause + offset for claim in read]
+    return Passage(tuple(claims), tuple(parts), tuple(clauses))
 
 
-def aligned(sentence: Sequence[Claim], source: Sequence[Claim]) -> list[tuple[int, int]]:
+def aligned(sentence: Sequence[Claim], source: Passage) -> list[tuple[int, int]]:
     """The heaviest pairs of the same thing that stand in the same order on both sides."""
-    pairs = [(i, j) for i, claim in enumerate(sentence) for j, other in enumerate(source) if claim.same(other)]
+    places: dict[str, list[int]] = defaultdict(list)
+    for j, claim in enumerate(source.claims):
+        places[claim.value].append(j)
+    pairs = [(i, j) for i, claim in enumerate(sentence) for j in places.get(claim.value, ()) if claim.same(source.claims[j])]
     best: list[float] = []
     before: list[int] = []
     for k, (i, j) in enumerate(pairs):
@@ -41,10 +49,12 @@ def aligned(sentence: Sequence[Claim], source: Sequence[Claim]) -> list[tuple[in
         for m in range(k):
             x, y = pairs[m]
             if x < i and y < j:
-                score = best[m] + (NEXT if x == i - 1 and y == j - 1 else 0.0) - (CROSSING if source[y].clause != source[j].clause else 0.0)
+                score = (
+                    best[m] + (NEXT if x == i - 1 and y == j - 1 else 0.0) - (CROSSING if source.clauses[y] != source.clauses[j] else 0.0)
+                )
                 if score > found:
                     found, last = score, m
-        weight = WEIGHTS[sentence[i].kind] * (1.0 if sentence[i].agrees(source[j]) else DISAGREEING)
+        weight = WEIGHTS[sentence[i].kind] * (1.0 if sentence[i].agrees(source.claims[j]) else DISAGREEING)
         best.append(found + weight)
         before.append(last)
     chosen: list[tuple[int, int]] = []
@@ -57,7 +67,7 @@ def aligned(sentence: Sequence[Claim], source: Sequence[Claim]) -> list[tuple[in
 
 def contradiction(sentence: Sequence[Claim], source: Passage) -> str:
     """Why the sentence does not rest on the passage, "" where nothing says so."""
-    pairs = aligned(sentence, source.claims)
+    pairs = aligned(sentence, source)
     if not pairs:
         return "nothing in common"
     if any(not sentence[i].agrees(source.claims[j]) for i, j in pairs):
@@ -67,13 +77,13 @@ def contradiction(sentence: Sequence[Claim], source: Passage) -> str:
 
 def _missing(sentence: Sequence[Claim], source: Passage, pairs: list[tuple[int, int]]) -> str:
     """Numbers, names, comparisons and negations must be there, and so must words of several characters each of which is a claim; of other
-    words, none in the place of another, and none moved."""
+    words, none in the place of another, and none moved. Before all that is found, a clause of other words may lead in."""
     used = {j for _, j in pairs}
     left = {claim.value for j, claim in enumerate(source.claims) if j not in used}
     ends = [(-1, -1), *pairs, (len(sentence), len(source.claims))]
-    for (i, j), (x, y) in zip(ends, ends[1:], strict=False):
-        skipped, inner = source.claims[j + 1 : y], i >= 0 and x < len(sentence)
-        near = [claim for claim in skipped if inner or claim.clause == source.claims[y if i < 0 else j].clause]
+    for (i, j), (x, y) in pairwise(ends):
+        skipped = source.claims[j + 1 : y]
+        near = [source.claims[k] for k in range(j + 1, y) if i >= 0 or source.clauses[k] == source.clauses[y]]
         for k in range(i + 1, x):
             claim = sentence[k]
             if claim.kind in (NUMBER, COMPARED, NEGATED) or (claim.kind == NAME and not claim.first) or claim.marks:
@@ -84,7 +94,7 @@ def _missing(sentence: Sequence[Claim], source: Passage, pairs: list[tuple[int, 
                 return f"moved {claim.value}"
             if claim.first and any(other.kind == NAME for other in skipped):
                 return f"{claim.value} in the place of a name"
-            if near and (inner or claim.clause == sentence[x if i < 0 else i].clause):
+            if near and (i >= 0 or claim.clause == sentence[x].clause):
                 return f"{claim.value} in the place of {near[0].value}"
     return ""
 
@@ -94,9 +104,9 @@ def _uncounted(sentence: Sequence[Claim], pairs: list[tuple[int, int]]) -> str:
     held = dict(pairs)
     for i, claim in enumerate(sentence[:-1]):
         following = sentence[i + 1]
-        if claim.kind == NUMBER and claim.value.endswith(" ") and following.kind in (WORD, NAME) and following.start <= claim.end + 1:
-            if i + 1 not in held or held[i + 1] - held[i] > NEAR:
-                return f"{claim.value}counts no {following.value}"
+        counts = claim.kind == NUMBER and claim.value.endswith(" ") and following.kind in (WORD, NAME) and following.start <= claim.end + 1
+        if counts and (i + 1 not in held or held[i + 1] - held[i] > NEAR):
+            return f"{claim.value}counts no {following.value}"
     return ""
 
 
@@ -110,17 +120,17 @@ def _added(sentence: Sequence[Claim], pairs: list[tuple[int, int]]) -> str:
 def _grafted(source: Passage, pairs: list[tuple[int, int]]) -> str:
     """Between two pairs in different clauses, something of the first may be left out or of the second, not of both: who did the one did not
     therefore do the other. Another number than that of its own clause belongs to none."""
-    claims, taken = source.claims, {j for _, j in pairs}
-    for (_, j), (_, y) in zip(pairs, pairs[1:], strict=False):
-        one, other, skipped = claims[j].clause, claims[y].clause, range(j + 1, y)
+    claims, clauses, taken = source.claims, source.clauses, {j for _, j in pairs}
+    for (_, j), (_, y) in pairwise(pairs):
+        one, other, skipped = clauses[j], clauses[y], range(j + 1, y)
         if one == other:
             continue
-        tail, head = (any(claims[k].clause == clause for k in skipped) for clause in (one, other))
+        tail, head = (any(clauses[k] == clause for k in skipped) for clause in (one, other))
         if source.parts[j] != source.parts[y]:
             if not _goes_on(source, taken, j, y, tail):
                 return "two sentences mixed"
             continue
-        said = any(claims[k].kind in (WORD, COMPARED) and k in taken for k in range(y, len(claims)) if claims[k].clause == other)
+        said = any(claims[k].kind in (WORD, COMPARED) and k in taken for k in range(y, len(claims)) if clauses[k] == other)
         if (tail and (head or not said)) or (not said and any(_alike(claims[k], claims[y]) for k in skipped)):
             return "two clauses mixed"
     return ""
@@ -134,11 +144,11 @@ def _alike(one: Claim, other: Claim) -> bool:
 def _goes_on(source: Passage, taken: set[int], j: int, y: int, tail: bool) -> bool:
     """Whether the sentence of pair `y` goes on from that of pair `j`, nothing of its beginning left out: from the heading; from where `j` ends;
     or from its subject, where no number is taken of it."""
-    claims, part = source.claims, source.parts[j]
+    claims, clauses, part = source.claims, source.clauses, source.parts[j]
     if any(source.parts[k] == source.parts[y] for k in range(j + 1, y)):
         return False
     if not part:
         return True
     begun = [k for k in range(j + 1) if source.parts[k] == part and k in taken]
-    whole = not any(claims[k].clause == claims[begun[0]].clause and source.parts[k] == part for k in range(begun[0]))
+    whole = not any(clauses[k] == clauses[begun[0]] and source.parts[k] == part for k in range(begun[0]))
     return whole and not (tail and any(claims[k].kind == NUMBER for k in begun))

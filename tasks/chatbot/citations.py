@@ -21,6 +21,7 @@ from tasks.text.sentences import sentences
 
 MARK = re.compile(r"\s*\[(\d{1,2})\]")  # a model's own citation, which is not believed and not shown
 LIKEST = 3  # sentences of a chunk with which one is compared
+ENOUGH, NOTHING = 0.8, 0.3  # shares from which a second sentence is not looked for, and below which one is not read
 END = re.compile(r"[.!?\u3002\uff01\uff1f\uff0e\uff61\s]+$")
 
 
@@ -58,7 +59,7 @@ def support(sentence: str, evidence: str, heading: str = "") -> float:
     for places in _candidates(likest, wanted, read):
         held = about.union(*(read[k][1] for k in places))
         share = len(wanted & held) / len(wanted)
-        if share > best and not _refuted(own, subject, [read[k][0] for k in places]):
+        if share > max(best, NOTHING) and not _refuted(own, subject, [read[k][0] for k in places]):
             best = share
     return best
 
@@ -69,8 +70,8 @@ def _candidates(likest: list[int], wanted: frozenset[str], read: list[tuple[str,
     for first in likest[:2]:
         lacking = wanted - read[first][1]
         others = [k for k in range(len(read)) if k != first]
-        if lacking and others and (second := max(others, key=lambda k: len(lacking & read[k][1]))) is not None:
-            pair = tuple(sorted((first, second)))
+        if len(lacking) > (1 - ENOUGH) * len(wanted) and others:
+            pair = tuple(sorted((first, max(others, key=lambda k: len(lacking & read[k][1])))))
             if pair not in found:
                 found.append(pair)
     return found
@@ -89,7 +90,9 @@ def cite(answer: str, sources: Sequence[Source], least: float) -> list[Sentence]
     """The sentences of an answer, each with the numbers of the sources that support it by at least `least`, the best first."""
     cited = []
     for text in sentences(answer):
-        ranked = sorted(((support(text, source.text, source.heading), source.number) for source in sources), key=lambda pair: (-pair[0], pair[1]))
+        ranked = sorted(
+            ((support(text, source.text, source.heading), source.number) for source in sources), key=lambda pair: (-pair[0], pair[1])
+        )
         cites = tuple(number for share, number in ranked if share >= least)
         cited.append(Sentence(MARK.sub("", text).strip(), cites, bool(cites)))
     return cited

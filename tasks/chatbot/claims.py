@@ -15,7 +15,9 @@ from tasks.chatbot.claims_language import comparing, comparison, languages
 NUMBER, NAME, COMPARED, NEGATED, WORD = "number", "name", "compared", "negated", "word"
 CONTENT = (NUMBER, NAME, WORD)
 BREAK = r"[,;:()\[\]{}!?\u3001\u3002\uff0c\uff0e\u300c-\u300f\u2014\u2013|\n\"\u201c\u201d]|\.(?=\s|$)|\s-\s"
-FIGURES = r"(?P<sign>(?<![\dA-Za-z)%])[-\u2212\u2013\u00b1]\s?)?(?P<currency>(?:US|CA|AU)?[$\u20ac\u00a3\u00a5]\s?)?(?P<figures>\d+(?:[.:/]\d+)*)"
+FIGURES = (
+    r"(?P<sign>(?<![\dA-Za-z)%])[-\u2212\u2013\u00b1]\s?)?(?P<currency>(?:US|CA|AU)?[$\u20ac\u00a3\u00a5]\s?)?(?P<figures>\d+(?:[.:/]\d+)*)"
+)
 THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 CJK = r"\u3005\u3400-\u9fff\uf900-\ufaff"
 TOUCHING = 2  # characters at most between what bounds a number and the number
@@ -71,6 +73,7 @@ def claims(text: str) -> tuple[Claim, ...]:
     return tuple(_marked(text, list(_read(text))))
 
 
+@lru_cache(maxsize=2000)
 def in_figures(text: str) -> str:
     """The text after NFKC, numbers in figures without separators of thousands."""
     text = unicodedata.normalize("NFKC", text)
@@ -170,12 +173,18 @@ def _marked(text: str, found: list[Claim]) -> list[Claim]:
                 gone.add(i)
             elif said == "by":
                 gone.add(i)
-        elif said != "=" and other is not None and other.kind == NUMBER and _between(claim, other, text) <= TOUCHING and claim.clause == other.clause:
+        elif (
+            said != "="
+            and other is not None
+            and other.kind == NUMBER
+            and _between(claim, other, text) <= TOUCHING
+            and claim.clause == other.clause
+        ):
             marks.setdefault(j, set()).add(claim.value)
             gone.add(i)
     for i in gone & set(marks):  # what is said of a bound is said of its number
         gone.discard(i)
-    return [replace(claim, marks=frozenset(marks.get(i, ()))) for i, claim in enumerate(found) if i not in gone]
+    return [replace(claim, marks=frozenset(marks[i])) if i in marks else claim for i, claim in enumerate(found) if i not in gone]
 
 
 def _between(one: Claim, other: Claim, text: str) -> int:

@@ -12,9 +12,13 @@ from tasks.text.languages import load_languages
 class ClaimsLanguage(Protocol):
     """The module `claims` of a language. Patterns have no capturing groups and are asked of the text after NFKC and `figures`."""
 
-    UNITS: Mapping[str, str]  # what may stand behind a number, in lower case but for signs of at most three letters, and one name for all its spellings
+    UNITS: Mapping[
+        str, str
+    ]  # what may stand behind a number, in lower case but for signs of at most three letters, and one name for all its spellings
     UNIT: str  # a regular expression of any unit that stands right behind a number; the first that fits is taken
-    COMPARISONS: Mapping[str, str]  # regular expressions of words that compare, bound, order or quantify, by what they say; "=": each says itself
+    COMPARISONS: Mapping[
+        str, str
+    ]  # regular expressions of words that compare, bound, order or quantify, by what they say; "=": each says itself
     NO_COMPARISON: str  # a regular expression of what looks like one, or like a negation, and is none
     BOUND_FOLLOWS: bool  # whether what bounds a number stands behind it, else before it
     NEGATES_NEXT: str  # a regular expression of what negates the word that follows

@@ -34,12 +34,18 @@ TRUE = {
         "The temperature fell to -5 °C at night and at least 20 people were hurt.",
         "湾岸道路は延長15.1kmの有料道路で、建設費は約1兆4,400億円であった。",
     ),
-    "subject of the sentence before": ("The Harbour Bridge carries about 160,000 vehicles a day.", "湾岸道路の建設費は約1兆4,400億円であった。"),
+    "subject of the sentence before": (
+        "The Harbour Bridge carries about 160,000 vehicles a day.",
+        "湾岸道路の建設費は約1兆4,400億円であった。",
+    ),
     "figures": ("It carries about １６００００ vehicles a day.", "ETC搭載車は８００円である。"),
     "numbers in words": ("At least twenty people were hurt.", "十二歳以下の子どもは無料である。"),
     "multiples": ("The Harbour Bridge cost £6.25 million.", "建設費は約1兆4400億円であった。"),
     "sign in words": ("The temperature fell to minus 5 °C at night.", "最低気温はマイナス5度だった。"),
-    "unit spelled": ("Trucks heavier than 4.5 t must not use the inner lanes before 6 am.", "湾岸道路は延長15.1キロメートルの有料道路である。"),
+    "unit spelled": (
+        "Trucks heavier than 4.5 t must not use the inner lanes before 6 am.",
+        "湾岸道路は延長15.1キロメートルの有料道路である。",
+    ),
     "style": ("Trucks heavier than 4.5 tonnes mustn't use the inner lanes before 6 am.", "会員でない人は入場できません。"),
     "style of the past": ("However, nobody died.", "建設費は約1兆4,400億円でした。"),
     "spaces and punctuation": ("  At least 20 people   were hurt; nobody died!", "田中は、佐藤より 年上である"),
@@ -49,7 +55,10 @@ CHANGED = {
     "number from elsewhere": ("The Harbour Bridge opened on 19 March 1992.", "通行料金は普通車で800円である。"),
     "number of another clause": ("In 2012 Sydney defeated Melbourne by 12 points.", "2010年にはFC東京が京都に勝った。"),
     "number of the other half": ("In 2010 Sydney defeated Melbourne by 3 points.", "最低気温は12度だった。"),
-    "numbers in another order": ("The temperature fell to 12 °C at night and rose to -5 °C at noon.", "2010年の決勝では鹿島が清水を1対2で破った。"),
+    "numbers in another order": (
+        "The temperature fell to 12 °C at night and rose to -5 °C at noon.",
+        "2010年の決勝では鹿島が清水を1対2で破った。",
+    ),
     "magnitude": ("The Harbour Bridge cost £6,250.", "建設費は約4,400億円であった。"),
     "unit": ("The temperature fell to -5 °F at night.", "湾岸道路は延長15.1マイルの有料道路である。"),
     "currency": ("The Harbour Bridge cost $6,250,000.", "建設費は約1兆4,400億ドルであった。"),
@@ -71,7 +80,10 @@ CHANGED = {
     "lighter for heavier": ("Trucks lighter than 4.5 tonnes must not use the inner lanes before 6 am.", "田中は佐藤より年下である。"),
     "after for before": ("Trucks heavier than 4.5 tonnes must not use the inner lanes after 6 am.", "2011年にはFC東京が京都に敗れた。"),
     "the other clause's end": ("At least 20 people died.", "12歳以下の子どもは半額となる。"),
-    "a clause added": ("It carries about 160,000 vehicles a day and is made of pure gold.", "田中は佐藤より年上で、東京の商社に勤めている。"),
+    "a clause added": (
+        "It carries about 160,000 vehicles a day and is made of pure gold.",
+        "田中は佐藤より年上で、東京の商社に勤めている。",
+    ),
 }
 
 
@@ -114,7 +126,10 @@ def test_a_sentence_is_supported_by_the_words_and_the_numbers_of_a_chunk(sentenc
 
 @pytest.mark.parametrize(
     ("sentence", "evidence", "heading"),
-    [("The Eiffel Tower was built in 1889.", "It was built in 1889.", "Eiffel Tower"), ("東京塔は1958年に建てられた。", "1958年に建てられた。", "東京塔")],
+    [
+        ("The Eiffel Tower was built in 1889.", "It was built in 1889.", "Eiffel Tower"),
+        ("東京塔は1958年に建てられた。", "1958年に建てられた。", "東京塔"),
+    ],
 )
 def test_a_subject_may_come_from_the_heading(sentence, evidence, heading):
     assert support(sentence, evidence, heading) >= LEAST > support(sentence, evidence)

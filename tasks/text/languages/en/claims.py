@@ -52,6 +52,10 @@ _SPELLED = {
     "Hz": "hertz",
     "time": "time times",
     "th": "st nd rd th",
+    "am": "AM a.m. A.M.",
+    "pm": "PM p.m. P.M.",
+    "BC": "BCE bce B.C. B.C.E.",
+    "AD": "CE A.D. C.E.",
 }
 UNITS = {spelled: name for name, words in _SPELLED.items() for spelled in [name, *words.split()]}
 _SPACED = "|".join(sorted((re.escape(word) for word in UNITS if word not in ("in", "st", "nd", "rd", "th")), key=len, reverse=True))
@@ -96,34 +100,36 @@ NEGATES_BEFORE = r"(?!)"
 AGENT = rf"{_B}(?i:by){_E}"
 ROLES = r"(?!)"
 CLAUSE = rf"{_B}(?:and|but|or|which|who|whom|whose|that|where|while|whereas|although|though|because|when|if|so|then){_E}"
-SMALL = frozenset(
+_SMALL = (
     "a an the of in on at to for from with as is are was were be been being am do does did done has have had having can could would will shall "
     "it its itself he him his himself she her hers herself they them their theirs themselves this these those there here that which who whom whose "
     "where when while whereas although though because if so then and or but than also too just very quite rather about around approximately roughly "
     "nearly almost into onto upon out off through against between among per via i me my we us our you your s t d ll re ve ca wo isn aren wasn weren "
     "don doesn didn hasn haven hadn couldn wouldn shouldn mustn what how why such however thus hence therefore moreover furthermore additionally "
-    "according indeed still yet even well get gets got one's etc".split()
+    "according indeed still yet even well get gets got one's etc"
 )
+SMALL = frozenset(_SMALL.split())
 
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_SMALLER = {word: value for value, word in enumerate(_ONES)} | {word: 10 * value for value, word in enumerate(_TENS, 2)} | {"dozen": 12}
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_SMALLER = (
+    {word: value for value, word in enumerate(_ONES.split())}
+    | {word: 10 * value for value, word in enumerate(_TENS.split(), 2)}
+    | {"dozen": 12}
+)
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _NUMBER_WORD = "|".join(sorted([*_SMALLER, *_SCALES], key=len, reverse=True))
 _ANY_NUMBER = re.compile(
-    rf"(?<![\w-])(?:an? (?=(?:hundred|thousand|million|billion|dozen)\b))?(?:{_NUMBER_WORD})(?:(?:-| |(?<=hundred) and |(?<=thousand) and )(?:{_NUMBER_WORD}))*(?!\w)", re.I
+    rf"(?<![\w-])(?:an? (?=(?:hundred|thousand|million|billion|dozen)\b))?(?:{_NUMBER_WORD})(?:(?:-| |(?<=hundred) and |(?<=thousand) and )(?:{_NUMBER_WORD}))*(?!\w)",
+    re.I,
 )
 _SCALED = re.compile(r"(\d[\d,]*(?:\.\d+)?)[ -]?(thousand|million|billion|trillion)\b", re.I)
 _MINUS = re.compile(r"\b(?:minus|negative) (?=[$€£¥]?\d)", re.I)
-_ORDINALS = {
-    word: value
-    for value, word in enumerate(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth "
-        "seventeenth eighteenth nineteenth twentieth".split(),
-        1,
-    )
-    if value > 2
-}  # first is compared as the opposite of last
+_ORDINAL_WORDS = (
+    "third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth "
+    "nineteenth twentieth"
+)  # first is compared as the opposite of last, and second is a unit too
+_ORDINALS = {word: value for value, word in enumerate(_ORDINAL_WORDS.split(), 3)}
 _ORDINAL = re.compile(rf"\b({'|'.join(_ORDINALS)})\b", re.I)
 _SECOND = re.compile(r"\b((?:the|a|his|her|its|their) )second\b", re.I)
 _NO_NUMBER = re.compile(r"\b(?:no one|one another|one of|any ?one|some ?one|every ?one)\b", re.I)
