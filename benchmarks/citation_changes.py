@@ -183,7 +183,7 @@ def unit(sentence: str, source: str, draw: random.Random, lang: str) -> str | No
     return None
 
 
-EN_NAME = re.compile(r"(?<!^)(?<![.!?\"“] )\b[A-Z][\w’'-]*(?: (?:of (?:the )?)?[A-Z][\w’'-]*)*")
+EN_NAME = re.compile(r"(?<!^)(?<![.!?\"“] )(?!What)\b[A-Z][\w’'-]*(?: (?:of (?:the )?)?[A-Z][\w’'-]*)*")
 JA_NAME = re.compile(r"[ァ-ヴー]{3,}(?:・[ァ-ヴー]+)*|[一-鿿]{2,6}(?=[はがをにのへと])|[一-鿿]{2,5}(?=氏|市|県|大学|駅)")
 
 

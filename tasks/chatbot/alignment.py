@@ -111,8 +111,10 @@ def _uncounted(sentence: Sequence[Claim], pairs: list[tuple[int, int]]) -> str:
 
 
 def _added(sentence: Sequence[Claim], pairs: list[tuple[int, int]]) -> str:
-    """After what the source says, no clause may follow of which it says nothing; before it, one may lead in."""
-    held = {sentence[i].clause for i, _ in pairs}
+    """After what the source says, no clause may follow of which it says nothing. Before it, one may lead in, or one word."""
+    held, first = {sentence[i].clause for i, _ in pairs}, pairs[0][0]
+    if sum(claim.clause == sentence[first].clause for claim in sentence[:first]) > 1:
+        return "a beginning of its own"
     later = [claim.clause for claim in sentence if claim.clause not in held and claim.clause > min(held)]
     return "a clause of its own" if any(later.count(clause) > 1 for clause in later) else ""
 
@@ -142,13 +144,12 @@ def _alike(one: Claim, other: Claim) -> bool:
 
 
 def _goes_on(source: Passage, taken: set[int], j: int, y: int, tail: bool) -> bool:
-    """Whether the sentence of pair `y` goes on from that of pair `j`, nothing of its beginning left out: from the heading; from where `j` ends;
-    or from its subject, where no number is taken of it."""
+    """Whether the sentence of pair `y` goes on from that of pair `j`, nothing of its beginning left out but the same subject: from the heading;
+    from where `j` ends; or from its subject, where no number is taken of it."""
     claims, clauses, part = source.claims, source.clauses, source.parts[j]
-    if any(source.parts[k] == source.parts[y] for k in range(j + 1, y)):
-        return False
-    if not part:
-        return True
     begun = [k for k in range(j + 1) if source.parts[k] == part and k in taken]
+    skipped = [claims[k].value for k in range(j + 1, y) if source.parts[k] == source.parts[y]]
+    if skipped and (not part or skipped != [claims[k].value for k in begun[: len(skipped)]]):
+        return False
     whole = not any(clauses[k] == clauses[begun[0]] and source.parts[k] == part for k in range(begun[0]))
-    return whole and not (tail and any(claims[k].kind == NUMBER for k in begun))
+    return not part or (whole and not (tail and any(claims[k].kind == NUMBER for k in begun)))

@@ -99,6 +99,19 @@ def test_a_sentence_that_claims_something_else_is_not(kind, evidence):
     assert support(CHANGED[kind][evidence is BAY], evidence) < LEAST
 
 
+@pytest.mark.parametrize(
+    ("sentence", "evidence", "supported"),
+    [
+        ("The tower stands in Paris and is 90 metres high.", "The tower stands in Paris. The tower is 90 metres high.", True),
+        ("Alice beat Bob and won the cup in 1902.", "Alice beat Bob. Bob won the cup in 1902.", False),
+        ("東京は日本の首都で、人口が多い。", "東京は日本の首都である。東京は人口が多い。", True),
+        ("田中は佐藤に勝ち、1902年に引退した。", "田中は佐藤に勝った。佐藤は1902年に引退した。", False),
+    ],
+)
+def test_a_sentence_goes_on_with_the_next_ones_subject_where_it_is_the_same(sentence, evidence, supported):
+    assert (support(sentence, evidence) >= LEAST) == supported
+
+
 @pytest.mark.parametrize("evidence", [HARBOUR, BAY], ids=["en", "ja"])
 def test_every_sentence_supports_itself_in_any_width(evidence):
     for sentence in sentences(evidence):
