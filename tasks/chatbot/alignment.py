@@ -11,6 +11,7 @@ WEIGHTS = {NUMBER: 3.0, NAME: 3.0, COMPARED: 3.0, NEGATED: 3.0, WORD: 1.0}
 DISAGREEING = 0.5  # what a pair counts for of which different things are said
 NEXT = 0.3  # what it counts for more where the pair before it stands right before it on both sides
 CROSSING = 0.1  # and less where they stand in different clauses of the source
+MOST = 1000  # pairs; a text that says the same over and over has more, and is not read
 NEAR = 4  # claims at most from a number to what it counts
 
 
@@ -37,11 +38,13 @@ def passage(heading: Sequence[Claim], *sentences: Sequence[Claim]) -> Passage:
 
 
 def aligned(sentence: Sequence[Claim], source: Passage) -> list[tuple[int, int]]:
-    """The heaviest pairs of the same thing that stand in the same order on both sides."""
+    """The heaviest pairs of the same thing that stand in the same order on both sides; none where there are more than `MOST`."""
     places: dict[str, list[int]] = defaultdict(list)
     for j, claim in enumerate(source.claims):
         places[claim.value].append(j)
     pairs = [(i, j) for i, claim in enumerate(sentence) for j in places.get(claim.value, ()) if claim.same(source.claims[j])]
+    if len(pairs) > MOST:
+        return []
     best: list[float] = []
     before: list[int] = []
     for k, (i, j) in enumerate(pairs):

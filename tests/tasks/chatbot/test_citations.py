@@ -1,5 +1,7 @@
 """Support of sentences by sources, kind by kind in both languages, and questions that point back."""
 
+import time
+
 import pytest
 
 from tasks.chatbot.citations import cite, support
@@ -147,6 +149,31 @@ def test_a_sentence_is_supported_by_the_words_and_the_numbers_of_a_chunk(sentenc
 def test_a_subject_may_come_from_the_heading(sentence, evidence, heading):
     assert support(sentence, evidence, heading) >= LEAST > support(sentence, evidence)
     assert support(sentence, evidence.replace("It", "The Louvre").replace("1958", "美術館は1958"), heading) < LEAST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "test " * 400,
+        "猫" * 600,
+        "九" * 5000,
+        "9" * 5000 + "万",
+        "9" * 400 + " million",
+        "-",
+        "[1]",
+        "not",
+        "ない",
+        "$",
+        "1,",
+        "\u0663 ²½①",
+        "twenty " * 300,
+    ],
+)
+def test_degenerate_texts_are_read_in_time(text):
+    start = time.perf_counter()
+    for sentence, evidence in ((text, HARBOUR), (text, f"a {text} b. {BAY}"), ("It carries 160,000 vehicles.", text)):
+        assert 0.0 <= support(sentence, evidence, text) <= 1.0
+    assert time.perf_counter() - start < 5
 
 
 def test_the_best_source_comes_first_and_the_models_own_marks_prove_nothing():

@@ -108,7 +108,7 @@ def _mixed(match: re.Match[str]) -> str:
 def _kanji(text: str) -> str:
     """The value of a number in kanji, positional (二〇二四) or with multiples (二千二十四, 六百万)."""
     if not any(kanji in _TENS or kanji in _MYRIADS for kanji in text):
-        return str(int("".join(str(_DIGITS[kanji]) for kanji in text)))
+        return "".join(str(_DIGITS[kanji]) for kanji in text).lstrip("0") or "0"
     total = below = digit = 0
     for kanji in text:
         if kanji in _MYRIADS:
