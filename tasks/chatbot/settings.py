@@ -29,10 +29,11 @@ class ChatSettings(StageSettings):
         description="Below this probability that the chunks found answer the question, the chat says that the documents do not",
     )
     support: float = Field(
-        0.6,
+        0.5,
         ge=0,
         le=1,
-        description="Share of a sentence's character n-grams that a chunk must hold to be cited for it; with less, it is marked",
+        description="Share of a sentence's character n-grams that the one or two sentences it rests on must hold for their chunk to be cited; "
+        "with less, or where they claim something else, it is marked",
     )
     max_calls: int = Field(3, ge=0, le=10, description="Tools called for one question; 0 offers none")
     safety: bool = Field(True, description="Whether the safety filters read questions, answers and documents")

@@ -13,6 +13,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
+from tasks.chatbot.claims_language import ClaimsLanguage
+from tasks.chatbot.claims_language import languages as claims_languages
 from tasks.chatbot.language import ChatLanguage
 from tasks.chatbot.language import languages as chat_languages
 from tasks.chatbot.safety import injection, personal
@@ -32,6 +34,7 @@ LANGUAGES = ROOT / "tasks" / "text" / "languages"
 CODES = sorted(path.parent.name for path in LANGUAGES.glob("*/__init__.py"))
 USES = [
     pytest.param(ChatLanguage, chat_languages, id="chat"),
+    pytest.param(ClaimsLanguage, claims_languages, id="claims"),
     pytest.param(SafetyLanguage, safety_languages, id="safety"),
     pytest.param(ToolsLanguage, tools_languages, id="tools"),
 ]
@@ -51,6 +54,14 @@ def test_every_language_says_all_that_is_asked_of_it(protocol, languages):
         assert isinstance(module, protocol), code
         wrong = [name for name, hint in get_type_hints(protocol).items() if not fits(getattr(module, name), hint)]
         assert wrong == [], code
+
+
+def test_patterns_of_claims_hold_no_group_that_captures():
+    """They are joined, and what matched is told by its group."""
+    for language in claims_languages().values():
+        patterns = [*language.COMPARISONS, language.NO_COMPARISON, language.NEGATES_NEXT, language.NEGATES_BEFORE, language.AGENT]
+        for pattern in (*patterns, language.UNIT, language.CLAUSE, language.ROLES):
+            assert re.compile(pattern).groups == 0 and not re.compile(pattern).match(""), pattern
 
 
 def test_the_chat_says_the_same_things_in_every_language():
@@ -111,7 +122,7 @@ def test_a_third_language_is_one_folder(tmp_path):
     folder.mkdir()
     (folder / "__init__.py").write_text('"""Greek."""\n')
     shutil.copyfile(ROOT / "tests" / "tasks" / "text" / "greek.py", folder / "text.py")
-    for use in ("chat", "safety", "tools"):
+    for use in ("chat", "claims", "safety", "tools"):
         shutil.copyfile(greek / f"{use}.py", folder / f"{use}.py")
     shutil.copyfile(greek / "third.py", tmp_path / "third.py")
     done = subprocess.run([sys.executable, "third.py"], cwd=tmp_path, capture_output=True, text=True)
