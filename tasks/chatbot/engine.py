@@ -9,17 +9,17 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Protocol
 
 from storage.kinds import Answering
 from tasks.chatbot.citations import cite
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Side, Source, Turn
 from tasks.chatbot.followup import look_up
+from tasks.chatbot.index import Index
 from tasks.chatbot.language import languages
 from tasks.chatbot.quoting import Quote, best_sentences, quote_line, quoted
 from tasks.chatbot.refusals import refusal
@@ -43,25 +43,6 @@ HELD_SECONDS = 0.25  # and how long: where many are answered, a token takes so l
 BOUNDARY = re.compile(rf"[{re.escape(''.join(language.SENTENCE_ENDS for language in languages().values()))}\n]")
 # Up to where no word, number or address is cut.
 WHOLE = re.compile(rf".*[\s{re.escape(''.join(language.WORD_ENDS for language in languages().values()))}]", re.S)
-
-
-class Index(Protocol):
-    """What the engine needs of a retriever."""
-
-    def search(self, query: str, k: int, groups: frozenset[str] = frozenset()) -> list[Hit]: ...
-
-    def confidence(self, query: str, hits: list[Hit], groups: frozenset[str] = frozenset()) -> float: ...
-
-    def rarity(self, term: str, groups: frozenset[str] = frozenset()) -> float: ...
-
-    def sentences(self, query: str, chunk_ids: Collection[str]) -> dict[str, list[tuple[str, float]]]: ...
-
-    @property
-    def version(self) -> str:
-        """Its artifact's id; "" where it is no artifact."""
-
-    def standing(self) -> "Index":
-        """The index that it is now, whatever takes its place meanwhile."""
 
 
 class ChatEngine:
