@@ -22,22 +22,35 @@ def index(
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
     parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    serve_anyway: Annotated[
+        bool, Field(description="Let it serve also where it finds the documents of the stored questions less often")
+    ] = False,
 ) -> str:
     """Build the knowledge index. Runs on demand, when documents changed, and after every retraining. Returns the artifact's id."""
     made = stage_flow("index", index, run, inputs, parent_run)
     if not parent_run:
-        go_live(Home.current(), ArtifactStore(Home.current()).get(made))
+        go_live(Home.current(), ArtifactStore(Home.current()).get(made), anyway=serve_anyway)
     return made
 
 
-def go_live(home: Home, index: ArtifactRef) -> bool:
-    """Let an index serve, unless it finds the right documents clearly less often than the one that serves now (hit@5 over the stored questions)."""
+def go_live(home: Home, index: ArtifactRef, *, anyway: bool = False) -> bool:
+    """Let an index serve, unless it finds the right documents clearly less often than the one that serves now (hit@5 over the stored questions
+    about the documents that it holds).
+
+    Args:
+        anyway: let it serve all the same.
+    """
     now = champion_index(home)
     if now and now.artifact_id == index.id:
         return True
     before, after = (now.hit_at_5 if now else None), Index.of(index.meta, f"the index {index.id[:12]}").hit_at_5
-    if before is not None and after is not None and after < before - MAX_DROP:
-        print_line(f"index: hit@5 fell from {before:.3f} to {after:.3f}; the former index goes on serving")
+    worse = before is not None and after is not None and after < before - MAX_DROP
+    if worse and not anyway:
+        print_line(
+            f"index: {index.id[:12]} DOES NOT SERVE: it finds the right document among five for {after:.3f} of the stored questions about its "
+            f"documents, the index {now.artifact_id[:12] if now else ''}, which goes on serving, for {before:.3f}"
+        )
+        print_line("index: `migaki index --serve-anyway`, with the same documents and settings, lets it serve")
         return False
     set_champion_index(home, index.id)
     return True

@@ -71,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
         stage = add(name, spec.help, running, *([data] if name == "prepare" else []), epilog=settings_help(name))
         if name == "index":
             stage.add_argument("--documents", nargs="+", metavar="PATH", help="index these files and folders as they are now")
+            help_text = "let the index serve also where it finds the documents of the stored questions less often than the one before"
+            stage.add_argument("--serve-anyway", action="store_true", help=help_text)
             stage.add_argument(
                 "--verify", action="store_true", help="compare the index that serves with the catalog, and mend what differs"
             )
@@ -160,7 +162,9 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
         return promotion_line(roll_back(home) if arguments.rollback else promote_to(home, arguments.to))
     flow = getattr(importlib.import_module(f"flows.{name}"), name)
-    wanted = params.flow_parameters() if name == "retrain" else {"run": params.run, name: params.stages[name]}
+    wanted: dict[str, Any] = params.flow_parameters() if name == "retrain" else {"run": params.run, name: params.stages[name]}
+    if getattr(arguments, "serve_anyway", False):
+        wanted["serve_anyway"] = True
     with local_server(home):
         answer = flow(**wanted)
     from flows.commands.show import run_table, stage_lines

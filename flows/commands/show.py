@@ -21,7 +21,7 @@ from storage.queries.indexes import newest_indexes
 from storage.queries.models import newest_models
 from storage.queries.promotions import promotion_of
 from storage.queries.sandbox import ask
-from storage.registry import champion, rebuild
+from storage.registry import champion, champion_index, rebuild
 from storage.releases import KeptRelease, Promotion, newest_releases
 from tasks.data import accounts
 from tasks.errors import MigakiError
@@ -116,6 +116,8 @@ def stage_lines(home: Home, name: str, answer: str, params: "RunParams") -> dict
     for line in record.headlines or ():
         console.print(f"{line.label}: {number(line.before)} -> {number(line.after)}")
     console.print(f"{ref.kind} {ref.id[:12]}")
+    if ref.kind == "index":
+        files = {"serving": (now := champion_index(home)) is not None and now.artifact_id == ref.id}
     return {"artifact": ref.model_dump()} | files
 
 

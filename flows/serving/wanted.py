@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+from flows.running.parameters import RunParams
 from flows.running.releases import Sections, classifier_of, opened_release, reigning_release, release_of
+from flows.serving.base import base_model
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from storage.kinds import Release
+from storage.registry import champion_index
 from storage.releases import release_named
 from tasks.errors import MigakiError
 
@@ -38,6 +41,7 @@ class Wanted:
 
 def wanted(home: Home, artifact: str | None, said: Said) -> Wanted:
     """The champion release with what is said of `chat`, `tools` and `safety`; with `artifact`, with that model in its place, or that release.
+    Where there is none yet but an index serves, the base model, which `run.model` names.
 
     Raises:
         MigakiError, StorageError: there is no champion yet, or it cannot serve; `artifact` is neither a model nor a release; a setting is wrong.
@@ -53,10 +57,12 @@ def wanted(home: Home, artifact: str | None, said: Said) -> Wanted:
         raise MigakiError(f"{ref.id[:12]} is of kind {ref.kind!r}; chat needs a model, which `migaki quantize` makes, or a release")
     elif now := reigning_release(home):
         base_id = now.release_id
+    elif not named.server and champion_index(home):
+        ref, told = base_model(home, RunParams(said).run.model), ["the base model, until a release is promoted"]
     base = opened_release(home, base_id) if base_id else _without_champion(home, ref, Sections.of(said))
     release, sections = _overlaid(home, base, ref, said)
     before, _ = _overlaid(home, base, None, {})
-    told += _variant(before, release, known=bool(base_id)) + list(_differences(before, release))
+    told += _variant(before, release, known=bool(base_id or told)) + list(_differences(before, release))
     unreleased = f"unreleased: {', '.join(told)}" if told else ""
     return Wanted(release, "" if told else base_id, base_id, unreleased, sections, said, bool(artifact or named.server))
 
@@ -66,7 +72,8 @@ def _without_champion(home: Home, ref: ArtifactRef | None, sections: Sections) -
     chat = sections.chat
     if ref is None and not chat.server:
         raise MigakiError(
-            "there is no champion yet: run `migaki retrain` first (`migaki status` shows the models, `--artifact ID` takes one of them)"
+            "there is no champion yet: run `migaki retrain` first, or `migaki index --documents FOLDER`, about which the base model then answers "
+            "(`migaki status` shows the models, `--artifact ID` takes one of them)"
         )
     plain = Sections.of({"chat": {"server": chat.server, "server_model": chat.server_model}})
     return release_of(home, plain, ref, classifier_of(home))

@@ -89,7 +89,7 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
     companions = _companions(settings, work)
     vectors = _vectors(chunks, embedder, companions, caches, settings, work)
     about = write_index(work.path, chunks, vectors, settings, identity(embedder), terms)
-    found = about | _smoke_check(folder, embedder, companions, caches, settings, work)
+    found = about | _smoke_check(folder, chunks, embedder, companions, caches, settings, work)
     record = replace(
         _record(documents, chunks, embedder, found, work), sentences=len(vectors.sentences), embedders=in_words(embedder, companions)
     )
@@ -150,12 +150,24 @@ def _vectors(
 
 
 def _smoke_check(
-    folder: Path | None, embedder: Embedder, companions: dict[str, Embedder], caches: Caches, settings: IndexSettings, work: Work
+    folder: Path | None,
+    chunks: Rows,
+    embedder: Embedder,
+    companions: dict[str, Embedder],
+    caches: Caches,
+    settings: IndexSettings,
+    work: Work,
 ) -> dict[str, float]:
-    """How often stored questions find their documents: what decides whether this index may serve."""
-    asked, _ = balanced([question for question in load_questions(folder) if question.document], QUESTIONS) if folder else ([], [])
-    if not asked:
+    """How often stored questions find their documents: what decides whether this index may serve. Those about documents that are not
+    in it say nothing of it."""
+    known = [question for question in load_questions(folder) if question.document] if folder else []
+    own = {row["document"] for row in chunks}
+    about = [question for question in known if question.document in own]
+    if len(about) < len(known):
+        work.log(f"index: {len(about)} of {len(known)} stored questions are about its documents; the others are not asked of it")
+    if not about:
         return {}
+    asked, _ = balanced(about, QUESTIONS)
 
     def embed(own: Embedder, texts: list[str]) -> np.ndarray:
         new = partial(own.embed_queries, batch_tokens=settings.batch_tokens)

@@ -173,3 +173,17 @@ def test_nothing_to_index_says_why(project, tmp_path):
 def test_index_without_a_dataset_names_the_command(project):
     with pytest.raises(MigakiError, match="run `migaki prepare` first"):
         project.run("index", IndexSettings(**SETTINGS))
+
+
+def test_questions_about_documents_that_are_not_in_the_index_say_nothing_of_it(project, folder, tmp_path):
+    rows = [
+        {"question": "Where does the cat sleep?", "answer": "in the garden", "document": "cat.md"},
+        {"question": "Who keeps the keys?", "answer": "Ann", "document": "of-another-project.md"},
+    ]
+    questions = tmp_path / "q.jsonl"
+    questions.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    index = project.run("index", IndexSettings(**SETTINGS), dataset=project.dataset([str(folder)], [str(questions)]))
+    assert index.meta["hit_at_5"] == 1.0
+    questions.write_text(json.dumps(rows[1]), encoding="utf-8")
+    index = project.run("index", IndexSettings(**SETTINGS), dataset=project.dataset([str(folder)], [str(questions)]))
+    assert "hit_at_5" not in index.meta
