@@ -26,12 +26,14 @@ from tasks.chatbot.safety.settings import GuardSettings, SafetySettings
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.errors import MigakiError
-from tasks.models.catalogue import weak_languages
+from tasks.models.catalogue import known, weak_languages
 from tasks.prompts.context import bundled_templates, read_templates
 from tasks.settings import StageSettings
 from tasks.text.language import languages
 
 S = TypeVar("S", bound=StageSettings)
+BASE = "base"  # the stage of a base model that is served as it is
+SMALL = 10**9  # parameters; below that a model that nothing tuned writes past what its sources say
 ELSEWHERE = {"server", "server_model", "templates"}  # settings of the chat that have a place of their own in a release
 WAY_OUT = (
     "`migaki promote --rollback` goes back to the release before it, `migaki promote --to ID` takes another (`migaki status` lists them)"
@@ -116,8 +118,15 @@ def release_of(home: Home, sections: Sections, model: ArtifactRef | None, classi
 
 
 def answering_of(home: Home, model: ArtifactRef | None) -> dict[str, Answering]:
-    """How each language is answered: by quoting where the catalogue calls the model's base weak, else by writing. Of a server nothing is known."""
-    weak = weak_languages(base_of(home, model)) if model else ()
+    """How each language is answered: by quoting where the catalogue calls the model's base weak, or where nothing has tuned a small base, else by
+    writing. Of a server nothing is known."""
+    if model is None:
+        return dict.fromkeys(languages(), "write")
+    base = base_of(home, model)
+    untuned = (
+        (read_manifest(ArtifactStore(home).path(model)) or {}).get("stage") == BASE and (entry := known(base)) and entry.parameters < SMALL
+    )
+    weak = languages() if untuned else weak_languages(base)
     return {lang: "quote" if lang in weak else "write" for lang in languages()}
 
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from flows.running.releases import BASE
 from storage.artifacts import ArtifactRef, ArtifactStore, content_key
 from storage.home import Home
 from storage.kinds import Model
@@ -28,7 +29,7 @@ def base_model(home: Home, reference: str, log: Callable[[str], None] = print) -
         record = Model(precision="fp16" if stored_dtype(base.path) == torch.float16 else "fp32")
         with store.draft("model", key) as folder:
             shutil.copytree(base.path, folder / record.model, copy_function=_link)
-            facts = {"stage": "base", "run_id": None, "settings": {}, "inputs": {}, "model": reference, "meta": record.meta()}
+            facts = {"stage": BASE, "run_id": None, "settings": {}, "inputs": {}, "model": reference, "meta": record.meta()}
             ref = store.commit(folder, facts | {"seconds": 0.0, "created": datetime.now(UTC).replace(tzinfo=None).isoformat()})
     register(home, ref)
     return ref
