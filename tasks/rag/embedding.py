@@ -28,6 +28,7 @@ from tasks.processes import give_back_memory
 from tasks.rag.embedders import prompts_of
 from tasks.rag.tokens import TextTokens, large_vocabulary, without_pieces
 from tasks.rag.unit_vectors import UnitVectors, quiet, traced
+from tasks.text.language import languages
 
 EmbedderBackend = Literal["auto", "torch", "torch-bf16", "onnx-int8"]
 BATCH_TOKENS = 4096
@@ -91,6 +92,7 @@ class Embedder:
             raise MigakiError(f"the prefixes {self.prompts} leave no room in the {limit} tokens that the embedder in {str(path)!r} reads")
         self._pad = self._tokens.number_of(model.tokenizer.pad_token_id or 0)
         self.export_facts: dict[str, float] = {}  # of onnx-int8: its cosine with fp32, mean and least per language
+        self._unrelated: dict[str, float] = {}  # by language
         self._pools = ThreadpoolController()
         self._run = self._quantized(model, cache) if self.backend == "onnx-int8" else _torch_runner(model)
         del model
@@ -165,6 +167,14 @@ class Embedder:
     def embed(self, texts: list[str], batch_tokens: int = BATCH_TOKENS, on_batch: Callable[[int], object] | None = None) -> np.ndarray:
         """(texts, dimension) unit vectors of passages, in the texts' order; `on_batch` is told how many each batch had."""
         return self._embed(texts, self.prompts.passage, batch_tokens, on_batch)
+
+    def unrelated(self, lang: str) -> float:
+        """Mean cosine of questions in a language with passages that have nothing to do with them, over the language's sample."""
+        if lang not in self._unrelated:
+            texts = list(languages()[lang].SAMPLE)
+            cosines = self.embed_queries(texts) @ self.embed(texts).T
+            self._unrelated[lang] = float(cosines[~np.eye(len(texts), dtype=bool)].mean())
+        return self._unrelated[lang]
 
     def _embed(self, texts: list[str], prefix: str, batch_tokens: int, on_batch: Callable[[int], object] | None) -> np.ndarray:
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)

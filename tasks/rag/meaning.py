@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tasks.rag.confidence import Around, share_of
 from tasks.rag.dense import Dense, products
 from tasks.rag.embedding import Embedder
 from tasks.rag.index_files import VECTORS, companion_file
@@ -152,6 +153,22 @@ class Meaning:
         per_cosine[at] *= 1 - COMPANION
         beside[at] = other
         return Meant(score, cosine, beside, per_cosine)
+
+    def around(self, asked: Asked, part: Part) -> Around:
+        """How a question lies to the chunks of the part, or to a sample of them."""
+        scale = products(self._scale(part), asked.vector)
+        unrelated = self.embedder.unrelated(asked.lang)
+        mean = float(scale.mean()) if len(scale) else unrelated
+        return Around(unrelated, mean, self._nearest_companion(asked, part))
+
+    def _nearest_companion(self, asked: Asked, part: Part) -> float:
+        """The companion's highest cosine with the chunks of its language, as a share; 0 where the language has none."""
+        if asked.companion is None:
+            return 0.0
+        companion = self.companions[asked.lang]
+        rows = companion.dense.nearest(asked.companion, 1, part.mask[companion.chunks])
+        highest = float(products(companion.dense.vectors(rows), asked.companion).max()) if len(rows) else 0.0
+        return share_of(highest, companion.embedder.unrelated(asked.lang))
 
     def sentence_cosines(self, asked: Asked, numbers: np.ndarray) -> np.ndarray | None:
         """(numbers,) cosine with the best sentence of each chunk; None where the index has no vectors of sentences."""

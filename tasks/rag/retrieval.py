@@ -23,13 +23,14 @@ import pyarrow.parquet as pq
 
 from tasks.documents.access import BOTH, admits
 from tasks.rag.bm25 import BM25, Question, Scope
-from tasks.rag.confidence import confidence_of
+from tasks.rag.confidence import BUNDLED, Around, Calibration, Thresholds, confidence_of
 from tasks.rag.embedding import Embedder
 from tasks.rag.index_files import CHUNKS, FACTS
 from tasks.rag.labels import LabelsNow
 from tasks.rag.meaning import BEST_SENTENCE, CANDIDATES, FILTERS, Asked, Meaning
 from tasks.rag.postings import LEVELS, document_numbers
 from tasks.rag.sentence_vectors import sentence_texts
+from tasks.text.detection import detect
 from tasks.text.language import languages
 from tasks.text.sentences import sentences
 from tasks.text.terms import subject
@@ -90,11 +91,15 @@ class _Seen:
     def rarity(self, term: str) -> float:
         return self.index.rarity(term, self.groups)
 
+    def around(self, query: str) -> Around:
+        return self.index.meaning.around(self.index.meaning.ask_now(query), self.index._wanted(self.groups, {}))
+
 
 class Retriever:
     """An opened index. Safe to share between threads."""
 
     version = ""  # of its artifact, where whoever opens it says so
+    calibrations: Mapping[str, Calibration] = BUNDLED  # by language; whoever opens it with others says so
 
     def __init__(self, folder: Path, embedder: Embedder, companions: Mapping[str, Embedder] = MappingProxyType({})):
         """`companions`: by language, those that the index was made with."""
@@ -142,8 +147,13 @@ class Retriever:
         return view
 
     def confidence(self, query: str, hits: list[Hit], groups: Collection[str] = frozenset()) -> float:
-        """Probability that the hits answer the question of a person of these groups; 0 without hits."""
-        return confidence_of(_Seen(self, groups), query, hits)
+        """Probability that the first of the hits (`LOOKED_AT` of them, if there are so many) answer the question of a person of these groups; 0 without
+        hits."""
+        return confidence_of(_Seen(self, groups), query, hits, self.calibrations)
+
+    def thresholds(self, query: str, cost_wrong: float) -> Thresholds:
+        """From which confidence the question is answered, where a wrong answer costs so many times what a right one is worth."""
+        return self.calibrations[detect(query)].thresholds(cost_wrong)
 
     def rarity(self, term: str, groups: Collection[str] = frozenset()) -> float:
         """Inverse document frequency of a term among the chunks that a person of these groups may see."""

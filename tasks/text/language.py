@@ -22,10 +22,7 @@ class Language(Protocol):
     CHARACTERS: str  # a regular expression's set, without its brackets, of characters each of which is a term; "" where words stand apart
     WHOLE: str  # a regular expression of runs of them that are terms as a whole, too
     ASKING: re.Pattern[str]  # what only makes a question a question, at its end or its beginning
-
-    # Phrases and n-grams.
     WORDS_APART: bool  # whether spaces stand between words, so that words are counted, else characters
-    PHRASE: int  # how many words or characters make a phrase
 
     # Answers and prompts.
     REFUSALS: re.Pattern[str]  # set phrases that decline to answer
@@ -34,8 +31,8 @@ class Language(Protocol):
     # The index.
     DENSE_WEIGHT: float  # share of dense search in the score of its questions, unless `index.dense_weight_CODE` says otherwise
     DENSE_WEIGHTS: Mapping[str, float]  # the same beside embedders that are known by name (`tasks.rag.embedders`)
-    CONFIDENCE: Mapping[str, float]  # `bias`, and the weight of each of `tasks.rag.confidence.FEATURES`
-    SAMPLE: tuple[str, ...]  # sentences on which a quantized embedder is compared with the whole one
+    CONFIDENCE: Mapping[str, float]  # `bias`, the weight of each of `tasks.rag.confidence.FEATURES`, and the thresholds `least` and `sure`
+    SAMPLE: tuple[str, ...]  # sentences that have nothing to do with each other, on which embedders are measured
 
     def likeness(self, text: str) -> float:
         """How much a text looks like this language, from 0 (not at all) to 1; the likest is taken (`tasks.text.detection`)."""

@@ -15,14 +15,13 @@ CHARACTERS = WHOLE = ""
 ASKING = re.compile(r"^τι είναι\s+", re.IGNORECASE)
 
 WORDS_APART = True
-PHRASE = 2
 
 REFUSALS = re.compile(r"\bδεν μπορώ\b", re.IGNORECASE)
 WITH_NOTES = "Απάντησε από τις σημειώσεις.\n\n{context}\n\nΕρώτηση: {question}"
 
 DENSE_WEIGHT = 0.25
 DENSE_WEIGHTS = {"multilingual-e5": 0.4}
-CONFIDENCE = {"bias": -5.0, "chunk_cover": 6.0, "sentence_cover": 2.0, "phrase_cover": 1.0, "cosine": 1.0, "score_gap": 1.0, "length": 0.0}
+CONFIDENCE = {"bias": -5.0, "subject": 1.0, "sentence": 2.0, "contrast": 1.0, "companion": 0.0, "chunk_cover": 1.0, "sentence_cover": 6.0, "score_gap": 1.0, "least": 0.3, "sure": 0.44}
 SAMPLE = ("Η βιβλιοθήκη ανοίγει στις εννέα.", "Ναι.")
 
 

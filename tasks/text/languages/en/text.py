@@ -16,7 +16,6 @@ CHARACTERS = WHOLE = ""
 ASKING = re.compile(r"(?!)")  # never
 
 WORDS_APART = True
-PHRASE = 2
 
 REFUSALS = re.compile(
     r"\b(i (can(no|')t|am (unable|not able|sorry)|do(n't| not) know)\b|i'm (sorry|unable|not able)\b|as an ai\b|sorry, (but )?i\b)",
@@ -27,13 +26,16 @@ WITH_NOTES = "Answer the question from these notes.\n\n{context}\n\nQuestion: {q
 DENSE_WEIGHT = 0.5
 DENSE_WEIGHTS = {"multilingual-e5": 0.65, "all-minilm-l6-v2": 0.5}
 CONFIDENCE = {
-    "bias": -7.677,
-    "chunk_cover": 2.984,
-    "sentence_cover": 3.329,
-    "phrase_cover": 2.082,
-    "cosine": 6.809,
-    "score_gap": 6.976,
-    "length": -0.682,
+    "bias": -9.905,
+    "subject": 7.726,
+    "sentence": 2.851,
+    "contrast": 0.0,
+    "companion": 10.629,
+    "chunk_cover": 0.0,
+    "sentence_cover": 2.222,
+    "score_gap": 4.781,
+    "least": 0.3,
+    "sure": 0.48,
 }
 FUNCTION_WORDS = (
     "a an the of in on at to for from by with as is are was were be been do did does what which who whom whose when where why how "

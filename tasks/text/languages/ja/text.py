@@ -26,7 +26,6 @@ GRAMMAR = 0.5  # what hiragana counts for, mostly grammar; chosen on JaQuAD
 FUNCTION = re.compile(rf"{HIRAGANA.pattern}|[a-z0-9]+{HIRAGANA.pattern}|{HIRAGANA.pattern}[a-z0-9]+")  # and where it meets a Latin word
 
 WORDS_APART = False
-PHRASE = 4
 
 REFUSALS = re.compile(
     r"(できません|お答えでき(ません|かねます)|わかりません|分かりません|申し訳(ありません|ございません)|お手伝いできません)"
@@ -36,13 +35,16 @@ WITH_NOTES = "次の資料をもとに質問に答えてください。\n\n{cont
 DENSE_WEIGHT = 0.5
 DENSE_WEIGHTS = {"multilingual-e5": 0.6, "all-minilm-l6-v2": 0.1}
 CONFIDENCE = {
-    "bias": -19.886,
-    "chunk_cover": 4.719,
-    "sentence_cover": 0.719,
-    "phrase_cover": 0.809,
-    "cosine": 19.571,
-    "score_gap": 4.005,
-    "length": -0.445,
+    "bias": -4.648,
+    "subject": 9.057,
+    "sentence": 3.337,
+    "contrast": 6.848,
+    "companion": 0.0,
+    "chunk_cover": 4.52,
+    "sentence_cover": 0.0,
+    "score_gap": 0.0,
+    "least": 0.33,
+    "sure": 0.5,
 }
 SAMPLE = (
     "図書館は月曜日を除き、午前九時から午後六時まで開いています。",

@@ -1,0 +1,1 @@
+"""The stage calibrate: from which probability on the chatbot answers, fitted on the team's own questions."""
