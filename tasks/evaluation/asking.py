@@ -18,9 +18,7 @@ from tasks.evaluation.verdict import Verdict, judged
 from tasks.inference.backend import Unavailable
 
 Row = dict[str, Any]
-Suite = Literal[
-    "answerable", "left_out", "follow_up", "topic_change", "small_talk", "tools", "harmful", "look_alike", "cross_language"
-]
+Suite = Literal["answerable", "left_out", "follow_up", "topic_change", "small_talk", "tools", "harmful", "look_alike", "cross_language"]
 AT_ONCE = 16  # as many as a model of this process answers together
 VIEWS = 64  # indexes without some documents that are kept: those of the items being asked
 

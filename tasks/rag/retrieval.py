@@ -136,7 +136,9 @@ class Retriever:
     def without(self, documents: Collection[str]) -> "Retriever":
         """This index as if it did not hold these documents; like it in all else, and with the same vectors. Names that it has not are passed over."""
         view = copy.copy(self)
-        kept = self.everything.mask & ~pc.is_in(self._shown["document"], pa.array(list(documents), pa.string())).to_numpy(zero_copy_only=False)
+        kept = self.everything.mask & ~pc.is_in(self._shown["document"], pa.array(list(documents), pa.string())).to_numpy(
+            zero_copy_only=False
+        )
         view.everything = self._scoped(kept)
         view._part_for = lru_cache(FILTERS)(view._filtered)
         return view
