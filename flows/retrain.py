@@ -10,10 +10,11 @@ from flows.running.dispatch import recorded
 from flows.running.feedback import with_feedback
 from flows.running.gate import reigning
 from flows.running.parameters import RunSettings, left_out
-from flows.running.releases import Sections, classifier_of, keep_release, release_of
+from flows.running.releases import classifier_of, keep_release, release_of
 from flows.running.report import write_report
 from flows.running.roots import hold
 from storage.kinds import Dataset
+from tasks.chatbot.release import Sections
 from tasks.chatbot.safety.settings import SafetySettings
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.settings import ToolSettings
