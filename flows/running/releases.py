@@ -103,7 +103,7 @@ def keep_release(home: Home, release: Release, run_id: str | None = None, index_
     return ref
 
 
-def release_with(home: Home, model: ArtifactRef, run_id: str, index_id: str) -> ArtifactRef:
+def release_with(home: Home, model: ArtifactRef, run_id: str | None, index_id: str) -> ArtifactRef:
     """The newest release of a model; where it has none (its stages were run one by one), one with the settings that the chat has by default."""
     known = newest_releases(home, 1, model=model.id)
     if known and not fault(home, known[0].release_id):

@@ -18,7 +18,9 @@ class EvaluateSettings(StageSettings):
     choice_items: int = Field(60, ge=0, description="Multiple-choice questions, answered by likelihood")
     timed_items: int = Field(12, ge=2, description="Questions that the chatbot is asked one by one, to be timed; all others many at once")
     requests: int = Field(
-        40, ge=0, description="Held-out requests put to the chatbot, harmful and harmless ones that look like them, so many each in each language"
+        40,
+        ge=0,
+        description="Held-out requests put to the chatbot, harmful and harmless ones that look like them, so many each in each language",
     )
     max_tokens: int = Field(512, ge=32, description="Items longer than this in tokens are cut at the end of the answer")
     resamples: int = Field(2000, ge=100, description="Bootstrap resamples behind every interval")

@@ -16,7 +16,6 @@ from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.opening import guard_of
 from tasks.chatbot.safety.training import load_heldout
 from tasks.data.records import load_followups, load_questions
-from tasks.errors import MigakiError
 from tasks.evaluation.asking import AT_ONCE, Asked, Row, ask_all, clocked
 from tasks.evaluation.chat_figures import chat_differences, chat_figures
 from tasks.evaluation.chat_items import chat_items
@@ -72,8 +71,8 @@ def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], 
         told = {(row["suite"], row["item_id"]): row for row in [*kept, *found]}
         rows += told.values()
     figures = [row for chatbot in chatbots for row in chat_figures(chatbot.role, rows, settings.resamples)]
-    for role, reference in COMPARED:
-        figures += chat_differences(role, reference, rows, settings.resamples)
+    for role, other in COMPARED:
+        figures += chat_differences(role, other, rows, settings.resamples)
     return Asking(rows, figures, chats)
 
 
@@ -105,7 +104,9 @@ def _items(
     return items
 
 
-def _asked(chatbot: Chatbot, items: Sequence[Asked], timed: int, retriever: Retriever, work: Work, on_done: Callable[[], object]) -> list[Row]:
+def _asked(
+    chatbot: Chatbot, items: Sequence[Asked], timed: int, retriever: Retriever, work: Work, on_done: Callable[[], object]
+) -> list[Row]:
     """The chatbot is in memory only meanwhile."""
     sections = Sections.of({}, chatbot.release)
     chat = sections.chat
