@@ -3,24 +3,28 @@
 import uuid
 from dataclasses import asdict
 
-from flows.running.releases import reigning_release
+from flows.running.releases import fault, reigning_release, release_with
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from storage.kinds import Evaluation, Release
 from storage.queries.evaluations import figures_of
-from storage.registry import champion
 from storage.releases import KeptRelease, Promotion, record_promotion
 from tasks.errors import MigakiError
 from tasks.evaluation.promotion import METRIC, Decision, decide
 from tasks.evaluation.settings import PromoteSettings
 
 
-def reigning(home: Home, release: ArtifactRef) -> dict[str, ArtifactRef]:
-    """The champion as an input of the evaluation, when there is one and it is another model than the release."""
-    now = champion(home)
-    if now is None or now.artifact_id == release.id:
-        return {}
-    return {"champion": ArtifactStore(home).get(now.artifact_id)}
+def with_champion(home: Home, release: ArtifactRef) -> dict[str, ArtifactRef]:
+    """The releases as inputs of the evaluation: this one, and the champion where it is another one that can serve."""
+    now = reigning_release(home)
+    if now is None or now.release_id == release.id or fault(home, now.release_id):
+        return {"release": release}
+    return {"release": release, "champion": ArtifactStore(home).get(now.release_id)}
+
+
+def releases_for(home: Home, inputs: dict[str, ArtifactRef]) -> dict[str, ArtifactRef]:
+    """The inputs of an evaluation that somebody runs by itself: in place of the newest model its release, and the champion."""
+    return inputs | with_champion(home, release_with(home, inputs["release"], None, inputs["index"].id))
 
 
 def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation: ArtifactRef, run_id: str) -> Decision:
@@ -33,7 +37,7 @@ def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation
     now, record = reigning_release(home), Release.of(release.meta, f"the release {release.id[:12]}")
     if now and now.release_id == release.id:
         return Decision("unchanged", "keep: unchanged, the release is the champion already")
-    decision = _cannot_tell(record, now) or _measured(settings, home, record, now, evaluation)
+    decision = _cannot_tell(record, now) or _measured(settings, home, release.id, now, evaluation)
     promotion = Promotion(
         promotion_id=str(uuid.uuid4()),
         release_id=release.id,
@@ -57,9 +61,9 @@ def _cannot_tell(release: Release, now: KeptRelease | None) -> Decision | None:
     return None
 
 
-def _measured(settings: PromoteSettings, home: Home, release: Release, now: KeptRelease | None, evaluation: ArtifactRef) -> Decision:
-    measured = Evaluation.of(evaluation.meta, f"the evaluation {evaluation.id[:12]}").models
-    against = "champion" if now and "champion" in measured else "base"
-    if measured.get("release") != release.model or (now and measured.get("champion") not in (None, now.artifact_id)):
+def _measured(settings: PromoteSettings, home: Home, release_id: str, now: KeptRelease | None, evaluation: ArtifactRef) -> Decision:
+    asked = Evaluation.of(evaluation.meta, f"the evaluation {evaluation.id[:12]}").releases or {}
+    against = "champion" if now and "champion" in asked else "base"
+    if asked.get("release") != release_id or (now and asked.get("champion") not in (None, now.release_id)):
         raise MigakiError("the newest evaluation is not of this release and this champion: run `migaki evaluate` first")
     return decide([asdict(figure) for figure in figures_of(home, evaluation.id)], against, settings)

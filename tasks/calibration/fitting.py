@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks.rag.confidence import Calibration
 
-STRENGTH = 4.0  # of the prior, in (coefficient times deviation of its sign) squared
+STRENGTH = 16.0  # of the prior, in (coefficient times deviation of its sign) squared
 FEWEST = 5  # questions of a language with which its coefficients are moved at all
 STEPS = 50  # of Newton's method, which needs less than ten
 UNSURE = 0.2  # share of all questions asked that may end unsure

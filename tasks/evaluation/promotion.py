@@ -39,7 +39,7 @@ def broken_guards(figures: Sequence[dict[str, Any]], champion: str, settings: Pr
         broken.append(f"its median answer has {pair[0]:.0f} tokens, the champion's {pair[1]:.0f}")
     if (pair := both("distinct_2")) and pair[0] < (1 - settings.max_distinct_loss) * pair[1]:
         broken.append(f"its answers vary less: distinct-2 {pair[0]:.2f} against {pair[1]:.2f}")
-    if (pair := both("latency_p50")) and pair[0] > settings.max_latency_ratio * pair[1]:
+    if (pair := both("chat.whole_p50")) and pair[0] > settings.max_latency_ratio * pair[1]:
         broken.append(f"it takes {pair[0]:.1f} s for an answer, the champion {pair[1]:.1f} s")
     hit_at_5 = lookup(figures, "index", "hit@5")
     if hit_at_5 and hit_at_5["value"] < settings.min_hit_at_5:

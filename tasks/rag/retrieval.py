@@ -141,7 +141,9 @@ class Retriever:
     def without(self, documents: Collection[str]) -> "Retriever":
         """This index as if it did not hold these documents; like it in all else, and with the same vectors. Names that it has not are passed over."""
         view = copy.copy(self)
-        kept = self.everything.mask & ~pc.is_in(self._shown["document"], pa.array(list(documents), pa.string())).to_numpy(zero_copy_only=False)
+        kept = self.everything.mask & ~pc.is_in(self._shown["document"], pa.array(list(documents), pa.string())).to_numpy(
+            zero_copy_only=False
+        )
         view.everything = self._scoped(kept)
         view._part_for = lru_cache(FILTERS)(view._filtered)
         return view
@@ -152,7 +154,8 @@ class Retriever:
         return confidence_of(_Seen(self, groups), query, hits, self.calibrations)
 
     def thresholds(self, query: str, cost_wrong: float) -> Thresholds:
-        """From which confidence the question is answered, where a wrong answer costs so many times what a right one is worth."""
+        """From which confidence on a question is answered, and from which on passages are shown, where a wrong answer costs so many times what a right
+        one is worth."""
         return self.calibrations[detect(query)].thresholds(cost_wrong)
 
     def rarity(self, term: str, groups: Collection[str] = frozenset()) -> float:

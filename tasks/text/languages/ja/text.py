@@ -43,8 +43,8 @@ CONFIDENCE = {
     "chunk_cover": 4.52,
     "sentence_cover": 0.0,
     "score_gap": 0.0,
-    "least": 0.33,
-    "sure": 0.5,
+    "least": 0.27,
+    "sure": 0.52,
 }
 SAMPLE = (
     "図書館は月曜日を除き、午前九時から午後六時まで開いています。",
