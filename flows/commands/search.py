@@ -48,10 +48,10 @@ def search(home: Home, query: str, k: str, groups: str, lang: str | None, said: 
     _check(query, lang, longest)
     index_id, retriever = _open(home)
     _warn_of_unknown(asker, retriever.groups)
-    from tasks.rag.confidence import READ  # with numpy
+    from tasks.rag.confidence import LOOKED_AT  # with numpy
 
     where = {"lang": lang} if lang else {}
-    hits = retriever.search(query, max(count, READ), asker, where)  # the confidence rests on so many, whatever was asked for
+    hits = retriever.search(query, max(count, LOOKED_AT), asker, where)  # the confidence rests on so many, whatever was asked for
     ranks = retriever.ranks(query, hits[:count], asker, where)
     limits = retriever.thresholds(query, chat.cost_wrong)
     documents, chunks = retriever.size(asker, where)

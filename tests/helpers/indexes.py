@@ -38,6 +38,9 @@ class Characters:
         self.questions += texts
         return self._vectors(texts)
 
+    def unrelated(self, lang: str) -> float:
+        return 0.0
+
     def _drawn(self, character: str) -> np.ndarray:
         seed = int.from_bytes(sha256(f"{self.reference}{character}".encode()).digest()[:8], "little")
         return np.random.default_rng(seed).standard_normal(self.dimension)
