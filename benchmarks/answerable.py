@@ -31,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from tasks.chatbot.engine import source_of
 from tasks.chatbot.language import languages
 from tasks.chatbot.quoting import best_sentences, quoted
-from tasks.rag.confidence import BUNDLED, FEATURES, LOOKED_AT, READ, Calibration, confidence, features
+from tasks.rag.confidence import BUNDLED, FEATURES, LOOKED_AT, READ, Calibration, confidence
 from tasks.rag.meaning import Asked
 from tasks.rag.retrieval import Retriever
 from tasks.rag.settings import IndexSettings
@@ -68,22 +68,14 @@ class Question:
 
 def asked_of(retriever: Retriever, question: Question, vectors: Asked, answered: bool) -> Sample | None:
     """A question asked of an index; None where nothing is found."""
-    retriever.meaning._asked_now = lambda _: vectors  # type: ignore[assignment]  # embedded together before
-    hits = retriever.search(question.text, LOOKED_AT)
+    hits = retriever.search_all([question.text], LOOKED_AT, asked=[vectors])[0]
     if not hits:
         return None
     lang, sources = vectors.lang, [source_of(hit, number) for number, hit in enumerate(hits[:READ], 1)]
-    sentences = retriever.sentences(question.text, [source.chunk_id for source in sources])
+    sentences = retriever.sentences(question.text, [source.chunk_id for source in sources], vectors)
     quotes = best_sentences(question.text, sources, retriever.rarity, sentences, languages()[lang].QUOTE_CHARACTERS)
     right = bool(question.accept) and accepts(quoted(lang, quotes), question.accept)
-    return Sample(features(question.text, _whole(retriever), hits), answered, right, question.chosen)
-
-
-def _whole(retriever: Retriever) -> Any:
-    """What the confidence asks of an index that everybody may see."""
-    from tasks.rag.retrieval import _Seen
-
-    return _Seen(retriever, frozenset())
+    return Sample(retriever.signs(question.text, hits, frozenset(), vectors), answered, right, question.chosen)
 
 
 def samples(retriever: Retriever, questions: list[Question], twice: bool) -> list[Sample]:

@@ -25,7 +25,8 @@ from retrieval import Embedders, bundled_embedders, cut_documents, opened, read,
 from tasks.documents.finding import find_documents
 from tasks.documents.parsed import Parsed
 from tasks.documents.reading import read_all
-from tasks.rag.retrieval import Hit, Retriever, document_rank, retrieval_figures
+from tasks.rag.figures import document_rank, retrieval_figures
+from tasks.rag.retrieval import Hit, Retriever
 from tasks.rag.settings import IndexSettings
 from tasks.statistics import wilson_interval
 

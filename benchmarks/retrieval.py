@@ -28,9 +28,10 @@ from tasks.documents.parsed import Parsed, Section
 from tasks.models.reference import resolve
 from tasks.rag.chunking import chunk_documents
 from tasks.rag.embedding import Embedder
+from tasks.rag.figures import document_rank, retrieval_figures
 from tasks.rag.incremental import Cut
 from tasks.rag.index_files import write_index
-from tasks.rag.retrieval import Hit, Retriever, document_rank, retrieval_figures
+from tasks.rag.retrieval import Hit, Retriever
 from tasks.rag.sentence_vectors import quantized
 from tasks.rag.settings import IndexSettings
 from tasks.rag.vectors import identity, vectors_of

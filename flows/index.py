@@ -10,7 +10,8 @@ from flows.running.parameters import RunSettings
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from storage.kinds import Index
-from storage.registry import champion_index, set_champion_index
+from storage.registry import champion_index, newest_artifact, set_champion_index
+from tasks.calibration.settings import CalibrateSettings
 from tasks.rag.settings import IndexSettings
 
 MAX_DROP = 0.02  # of hit@5
@@ -29,22 +30,31 @@ def index(
     """Build the knowledge index. Runs on demand, when documents changed, and after every retraining. Returns the artifact's id."""
     made = stage_flow("index", index, run, inputs, parent_run)
     if not parent_run:
-        go_live(Home.current(), ArtifactStore(Home.current()).get(made), anyway=serve_anyway)
+        home = Home.current()
+        go_live(home, ArtifactStore(home).get(made), calibrated(home, made, run), anyway=serve_anyway)
     return made
 
 
-def go_live(home: Home, index: ArtifactRef, *, anyway: bool = False) -> bool:
-    """Let an index serve, unless it finds the right documents clearly less often than the one that serves now (hit@5 over the stored questions
-    about the documents that it holds).
+def calibrated(home: Home, index: str, run: RunSettings) -> str | None:
+    """The calibration of an index on the newest dataset's questions; None, for the bundled one, in a home without a dataset."""
+    dataset = newest_artifact(home, kind="dataset")
+    if dataset is None:
+        return None
+    return stage_flow("calibrate", CalibrateSettings(), run, {"index": index, "dataset": dataset.artifact_id}, "")
+
+
+def go_live(home: Home, index: ArtifactRef, calibration: str | None, *, anyway: bool = False) -> bool:
+    """Let an index serve with its calibration (artifact id, None for the bundled one), unless it finds the right documents clearly less often than the
+    one that serves now (hit@5 over the stored questions about the documents that it holds).
 
     Args:
         anyway: let it serve all the same.
     """
     now = champion_index(home)
-    if now and now.artifact_id == index.id:
+    if now and (now.artifact_id, now.calibration_id) == (index.id, calibration):
         return True
     before, after = (now.hit_at_5 if now else None), Index.of(index.meta, f"the index {index.id[:12]}").hit_at_5
-    worse = before is not None and after is not None and after < before - MAX_DROP
+    worse = now and now.artifact_id != index.id and before is not None and after is not None and after < before - MAX_DROP
     if worse and not anyway:
         print_line(
             f"index: {index.id[:12]} DOES NOT SERVE: it finds the right document among five for {after:.3f} of the stored questions about its "
@@ -52,5 +62,5 @@ def go_live(home: Home, index: ArtifactRef, *, anyway: bool = False) -> bool:
         )
         print_line("index: `migaki index --serve-anyway`, with the same documents and settings, lets it serve")
         return False
-    set_champion_index(home, index.id)
+    set_champion_index(home, index.id, calibration)
     return True

@@ -4,7 +4,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
 from flows.catalogue.stages import FLOWS
-from flows.index import go_live
+from flows.index import calibrated, go_live
 from flows.running.dispatch import Recorder, recorded
 from flows.running.gate import gate
 from flows.running.inputs import newest_inputs
@@ -22,7 +22,7 @@ def promote(promote: PromoteSettings = PromoteSettings(), run: RunSettings = Run
         newest = newest_inputs(this.home, FLOWS["promote"])
         release = release_with(this.home, newest["release"], this.run_id, newest["index"].id)
         decision = decide(promote, release, newest["evaluation"], this)
-        go_live(this.home, newest["index"])
+        go_live(this.home, newest["index"], calibrated(this.home, newest["index"].id, run))
         return decision
 
 

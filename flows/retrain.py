@@ -14,6 +14,7 @@ from flows.running.releases import classifier_of, keep_release, release_of
 from flows.running.report import write_report
 from flows.running.roots import hold
 from storage.kinds import Dataset
+from tasks.calibration.settings import CalibrateSettings
 from tasks.chatbot.release import Sections
 from tasks.chatbot.safety.settings import SafetySettings
 from tasks.chatbot.settings import ChatSettings
@@ -35,13 +36,14 @@ def retrain(
     align: AlignSettings = AlignSettings(),
     quantize: QuantizeSettings = QuantizeSettings(),
     index: IndexSettings = IndexSettings(),
+    calibrate: CalibrateSettings = CalibrateSettings(),
     evaluate: EvaluateSettings = EvaluateSettings(),
     promote: PromoteSettings = PromoteSettings(),
     chat: ChatSettings = ChatSettings(),
     tools: ToolSettings = ToolSettings(),
     safety: SafetySettings = SafetySettings(),
 ) -> str:
-    """Prepare, tune, align, quantize, index, evaluate, promote. Returns the id of the run in the catalog.
+    """Prepare, tune, align, quantize, index, calibrate, evaluate, promote. Returns the id of the run in the catalog.
 
     Its model, with the settings of `chat` and `tools` and what `safety` says of the filters, is the release that is decided on."""
     sections = {"prepare": prepare, "pretrain": pretrain, "tune": tune, "align": align, "quantize": quantize, "index": index}
@@ -59,10 +61,11 @@ def retrain(
                 this.stage(name, align)
         this.stage("quantize", quantize)
         this.stage("index", index)
+        this.stage("calibrate", calibrate)
         made = release_of(this.home, Sections.given(chat, tools, safety), this.artifacts["quantize"], classifier_of(this.home))
         release = keep_release(this.home, made, this.run_id, this.artifacts["index"].id)
         this.stage("evaluate", evaluate, with_champion(this.home, release))
         decide(promote, release, this.artifacts["evaluate"], this)
-        go_live(this.home, this.artifacts["index"])
+        go_live(this.home, this.artifacts["index"], this.artifacts["calibrate"].id)
     write_report(this.home, this.run_id)
     return this.run_id

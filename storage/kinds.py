@@ -12,7 +12,9 @@ from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from storage.home import StorageError
 
-Kind = Literal["dataset", "model", "adapter", "reward_model", "rollouts", "index", "evaluation", "report", "classifier", "release"]
+Kind = Literal[
+    "dataset", "model", "adapter", "reward_model", "rollouts", "index", "evaluation", "report", "classifier", "release", "calibration"
+]
 Answering = Literal["write", "quote", "write and quote"]
 
 
@@ -205,6 +207,45 @@ class Index(Record):
     mrr_at_10: Annotated[float | None, Field(validation_alias=AliasChoices("mrr_at_10", "mrr@10"))] = None
 
 
+@dataclass(frozen=True)
+class Ends:
+    """How the team's questions would end, each told by what the questions about other documents say. Shares of those whose documents are searched:
+    `right` and `wrong` (quoted with and without what any right answer contains, of those that say what that is), `turned_away`; of those whose
+    documents are left out: `told` (or not sure); of all: `unsure`. `auroc` is of telling one kind from the other."""
+
+    right: float | None
+    wrong: float | None
+    turned_away: float
+    told: float
+    unsure: float
+    auroc: float
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The confidence of questions in one language: coefficients by sign, and the probabilities from which passages are shown and questions answered
+    where a wrong answer costs as much as a right one is worth. `curve` has (share of the questions that is answered, share of those whose documents
+    are left out that is answered too) from the strictest threshold on: (before, after)."""
+
+    bias: float
+    weights: dict[str, float]
+    least: float
+    sure: float
+    questions: int
+    before: Ends | None = None
+    after: Ends | None = None
+    curve: tuple[list[tuple[float, float]], list[tuple[float, float]]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Record):
+    """How sure the chatbot must be of an index, fitted on the team's own questions: by language, for this index alone (artifact id)."""
+
+    KIND = "calibration"
+    index: str
+    languages: dict[str, Calibrated]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Record):
     """The models that were asked, by role; of the base its reference, of the others their artifact's id.
@@ -259,5 +300,5 @@ class Release(Record):
 
 
 RECORDS: dict[str, type[Record]] = {
-    record.KIND: record for record in (Dataset, Adapter, RewardModels, Model, Index, Evaluation, Classifier, Release)
+    record.KIND: record for record in (Dataset, Adapter, RewardModels, Model, Index, Calibration, Evaluation, Classifier, Release)
 }

@@ -81,7 +81,8 @@ def _roots(home: Home, keep_runs: int) -> set[str]:
     )
     serving = [champion(home), champion_index(home), newest_classifier(home)]
     releases = last_promoted(home, PROMOTED)
-    named = [one.artifact_id for one in serving if one] + [id for one in releases for id in (one.release_id, one.index_id)]
+    index = champion_index(home)
+    named = [one.artifact_id for one in serving if one] + [index.calibration_id if index else None] + [id for one in releases for id in (one.release_id, one.index_id)]
     return {id for id in [*named, *(row["artifact_id"] for row in rows)] if id}
 
 

@@ -66,6 +66,7 @@ class Index:
     chunks: int
     skipped: int
     hit_at_5: float | None
+    calibration_id: str | None = None  # that serves with it; None where that is the bundled one
 
 
 def begin_run(
@@ -204,13 +205,15 @@ def restore_rows(home: Home, ref: ArtifactRef, names: tuple[str, ...]) -> None:
             insert(connection, name, rows, run_id=run_id, artifact_id=ref.id)
 
 
-def set_champion_index(home: Home, artifact_id: str) -> None:
-    """The index has a champion of its own: promoting a model never moves it. The texts of archived indexes stay in their artifacts alone."""
+def set_champion_index(home: Home, artifact_id: str, calibration_id: str | None = None) -> None:
+    """The index has a champion of its own: promoting a model never moves it. Its calibration moves with it, in one transaction. The texts of archived
+    indexes stay in their artifacts alone."""
     with Catalog.of(home).write() as connection:
         connection.execute(
             "UPDATE indexes SET stage = CASE WHEN artifact_id = ? THEN 'champion' ELSE 'archived' END WHERE artifact_id = ? OR stage = 'champion'",
             [artifact_id, artifact_id],
         )
+        connection.execute("UPDATE indexes SET calibration_id = ? WHERE artifact_id = ?", [calibration_id, artifact_id])
         connection.execute("DELETE FROM chunks WHERE artifact_id IN (SELECT artifact_id FROM indexes WHERE stage = 'archived')")
 
 

@@ -111,6 +111,7 @@ TABLES: Mapping[str, Table] = {
             "chunks": "BIGINT",
             "skipped": "BIGINT",
             "hit_at_5": "DOUBLE",
+            "calibration_id": "VARCHAR",
         },
         filled=OF_ARTIFACT,
     ),

@@ -11,6 +11,7 @@ DECLARED = (
     "tasks.rlhf.spec:ALIGN",
     "tasks.quantization.spec:QUANTIZE",
     "tasks.rag.spec:INDEX",
+    "tasks.calibration.spec:CALIBRATE",
     "tasks.evaluation.spec:EVALUATE",
     "tasks.evaluation.spec:PROMOTE",
     "tasks.chatbot.safety.spec:SAFETY",

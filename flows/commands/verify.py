@@ -96,7 +96,7 @@ def _built_again(home: Home, now: Index, run: RunSettings) -> str:
     models = {"embedder": now.embedder or run.embedder, "embedder_en": manifest.get("embedder_en", run.embedder_en)}
     with local_server(home):
         made = stage_flow("index", IndexSettings.build("index", settings), run.model_copy(update=models), inputs, "")
-    set_champion_index(home, made)
+    set_champion_index(home, made, now.calibration_id if made == now.artifact_id else None)
     return made
 
 

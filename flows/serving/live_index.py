@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from storage.artifacts import MANIFEST, ArtifactStore
 from storage.home import Home
-from storage.registry import champion_index
+from storage.kinds import Calibration
+from storage.registry import Index, champion_index
 from tasks.errors import MigakiError
 from tasks.models.reference import resolve
 
@@ -25,9 +26,10 @@ EVERY = 1.0  # seconds between two looks at the catalog
 
 @dataclass(frozen=True)
 class Serving:
-    """An opened index with its artifact id; "" and None before there is one."""
+    """An opened index with its artifact id and its calibration's; "" and None before there is one."""
 
     id: str = ""
+    calibration: str | None = None
     retriever: "Retriever | None" = None
 
 
@@ -51,7 +53,8 @@ def open_champion(home: Home, loaded: "Collection[Embedder]" = (), log: Callable
         facts = read_facts(store.path(ref))
         companions = {lang: resolve(made["embedder_reference"], home, log) for lang, made in facts.get("companions", {}).items()}
         embedder = resolve(now.embedder or FORMER_EMBEDDER, home, log)
-        retriever = open_index(store.path(ref), embedder, companions, loaded=loaded, exports=home.exports)
+        calibration = calibration_record(store, now)
+        retriever = open_index(store.path(ref), embedder, companions, loaded=loaded, exports=home.exports, calibration=calibration)
     except MigakiError:
         raise
     except Exception as error:  # whatever NumPy, FAISS or Arrow make of a damaged file
@@ -61,7 +64,22 @@ def open_champion(home: Home, loaded: "Collection[Embedder]" = (), log: Callable
             f"the index {ref.id[:12]} is damaged ({type(error).__name__}: its files are not what their checksums say): "
             "run `migaki index` to make it anew"
         ) from error
-    return Serving(now.artifact_id, retriever)
+    return Serving(now.artifact_id, now.calibration_id, retriever)
+
+
+def calibration_record(store: ArtifactStore, now: Index) -> Calibration | None:
+    """The calibration that serves with an index, None for the bundled one.
+
+    Raises:
+        MigakiError: it is gone or damaged.
+    """
+    if not now.calibration_id:
+        return None
+    if not store.is_whole("calibration", now.calibration_id):
+        raise MigakiError(
+            f"the calibration {now.calibration_id[:12]} of the index {now.artifact_id[:12]} is gone or damaged: `migaki calibrate` makes it anew"
+        )
+    return Calibration.of(store.get(now.calibration_id).meta, f"the calibration {now.calibration_id[:12]}")
 
 
 class LiveIndex:
@@ -151,7 +169,7 @@ class LiveIndex:
     def _reopen(self, state: Any) -> None:
         try:
             now = champion_index(self.home)
-            if now is not None and now.artifact_id != self._serving.id:
+            if now is not None and (now.artifact_id, now.calibration_id) != (self._serving.id, self._serving.calibration):
                 former = self._serving.retriever
                 self._serving = open_champion(self.home, former.meaning.embedders if former else ())
             self._state, self.error = state, ""

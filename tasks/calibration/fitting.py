@@ -6,7 +6,7 @@ documents left out says what a question without an answer looks like in this ind
 such ones, which makes the fit a little too careful.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from tasks.rag.confidence import Calibration
 STRENGTH = 16.0  # of the prior, in (coefficient times deviation of its sign) squared
 FEWEST = 5  # questions of a language with which its coefficients are moved at all
 STEPS = 50  # of Newton's method, which needs less than ten
-UNSURE = 0.2  # share of all questions asked that may end unsure
+LEAST = 0.05  # probability below which nothing is ever shown
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,50 @@ def folds(cases: Sequence[Case], count: int, seed: int = 0) -> Iterator[np.ndarr
     yield from (own == number for number in range(min(count, len(groups))))
 
 
-def out_of_fold(cases: Sequence[Case], prior: Calibration, count: int, make: Callable[[Sequence[Case], Calibration], Calibration]) -> np.ndarray:
+def out_of_fold(cases: Sequence[Case], prior: Calibration, count: int, strength: float = STRENGTH) -> np.ndarray:
     """(cases,) probability of each by what the other folds say."""
     rows, found = np.array([case.signs for case in cases]), np.zeros(len(cases))
     for held in folds(cases, count):
-        fitted = make([case for case, out in zip(cases, held, strict=True) if not out], prior)
+        fitted = fit([case for case, out in zip(cases, held, strict=True) if not out], prior, strength)
         found[held] = probabilities(rows[held], fitted)
     return found
+
+
+def with_least(fitted: Calibration, scores: np.ndarray, unsure: float) -> Calibration:
+    """With the lowest probability from which passages are shown that leaves at most the share `unsure` of the cases between it and `sure`."""
+    below = np.sort(scores[scores < fitted.sure])[::-1]
+    room = int(unsure * len(scores))
+    least = float(np.nextafter(below[room], 1)) if len(below) > room else LEAST
+    return replace(fitted, least=min(max(least, LEAST), fitted.sure))
+
+
+def ended(cases: Sequence[Case], scores: np.ndarray, fitted: Calibration) -> dict[str, float | None]:
+    """The fields of `storage.kinds.Ends` where the cases have these probabilities."""
+    answered = np.array([case.answered for case in cases], bool)
+    judged = np.array([case.right is not None for case in cases], bool)
+    right = np.array([bool(case.right) for case in cases], bool)
+    sure, shown = scores >= fitted.sure, scores >= fitted.least
+    return {
+        "right": float((sure & right)[judged].mean()) if judged.any() else None,
+        "wrong": float((sure & ~right)[judged].mean()) if judged.any() else None,
+        "turned_away": float((~shown)[answered].mean()),
+        "told": float((~sure)[~answered].mean()),
+        "unsure": float((shown & ~sure).mean()),
+        "auroc": auroc(scores[answered], scores[~answered]),
+    }
+
+
+def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Share of all pairs in which the positive one has the higher score, a tie as half a pair (Hanley & McNeil 1982)."""
+    difference = positive[:, None] - negative[None, :]
+    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
+
+
+def curve(cases: Sequence[Case], scores: np.ndarray, points: int = 50) -> list[tuple[float, float]]:
+    """(share of the questions that is answered, share of those without an answer that is answered too) from the strictest threshold on."""
+    answered = np.array([case.answered for case in cases], bool)
+    thresholds = np.quantile(scores, np.linspace(1, 0, points))
+    return [(float((scores >= least)[answered].mean()), float((scores >= least)[~answered].mean())) for least in thresholds]
 
 
 def by_language(cases: Sequence[Case]) -> Mapping[str, list[Case]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tasks.chatbot.safety.training import Example
 from tasks.data.records import FollowUp, Question, content_id
+from tasks.data.twins import groups_of
 from tasks.evaluation.asking import Asked, Suite
 
 BUNDLED = Path(__file__).with_name("bundled.jsonl")
@@ -33,17 +34,6 @@ def chat_items(
 
 def _there(names: Iterable[str], documents: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in documents)
-
-
-def groups_of(questions: Sequence[Question]) -> dict[str, str]:
-    """By document, one name for it and all that answer the same as it does, directly or by way of others."""
-    group: dict[str, str] = {}
-    for question in questions:
-        names = [name for name in (question.document, *question.also) if name]
-        joined = {group.get(name, name) for name in names}
-        first = min(joined, default="")
-        group = {name: first if own in joined else own for name, own in group.items()} | dict.fromkeys(names, first)
-    return group
 
 
 def _of_question(

@@ -13,7 +13,8 @@ from tasks.models.batching import Example
 from tasks.models.likelihood import score_examples
 from tasks.progress import Bar
 from tasks.prompts.template import decode, encode_example, encode_prompt, end_ids
-from tasks.rag.retrieval import Retriever, document_rank
+from tasks.rag.figures import document_rank
+from tasks.rag.retrieval import Retriever
 from tasks.text.measures import is_refusal
 
 Row = dict[str, Any]

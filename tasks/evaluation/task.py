@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from storage.artifacts import ArtifactRef
-from storage.kinds import Evaluation, Release
+from storage.kinds import Calibration, Evaluation, Release
 from tasks.errors import MigakiError
 from tasks.evaluation import measure
 from tasks.evaluation.items import Items, held_out_items
@@ -17,8 +17,9 @@ from tasks.models.families import stated_context_length
 from tasks.models.loader import load_tokenizer
 from tasks.models.opening import parts_of
 from tasks.prompts.template import encode_prompt
+from tasks.rag.figures import retrieval_figures
 from tasks.rag.opening import open_index
-from tasks.rag.retrieval import Retriever, retrieval_figures
+from tasks.rag.retrieval import Retriever
 from tasks.rlhf.reward import FACTS, score_with_both
 from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
@@ -43,7 +44,8 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
             "there is nothing to evaluate on: the dataset has 0 questions and 0 held-out instructions. Give questions with --questions"
         )
     index = work.open(require(inputs, "index", "index"))
-    retriever = open_index(index, work.embedder, work.companions, work.device, exports=work.home.exports)
+    calibration = work.record(inputs["calibration"], Calibration) if "calibration" in inputs else None
+    retriever = open_index(index, work.embedder, work.companions, work.device, exports=work.home.exports, calibration=calibration)
     models = _models(inputs, work)
     rows: list[dict[str, Any]] = []
     sampled: list[tuple[dict[str, Any], Example]] = []

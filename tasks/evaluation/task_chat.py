@@ -62,7 +62,7 @@ def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], 
     items = _items(settings, inputs, retriever, chatbots[-1].release, work)
     rows, chats = list[Row](), dict[str, str]()
     for chatbot in chatbots:
-        chats[chatbot.role] = _depends_on(chatbot, items, inputs["index"].id)
+        chats[chatbot.role] = _depends_on(chatbot, items, [inputs[role].id for role in ("index", "calibration") if role in inputs])
         kept = _kept(chats[chatbot.role], chatbot.role, work)
         timed = clocked(items, settings.timed_items)
         asked = timed if kept else items  # how long answers take depends on the moment, so all are timed in the same run
@@ -144,10 +144,10 @@ def _guard(chatbot: Chatbot, sections: Sections, retriever: Retriever, work: Wor
     return guard_of(sections.safety, classifier, folder, find, work.home.exports, retriever.meaning.embedders)
 
 
-def _depends_on(chatbot: Chatbot, items: Iterable[Asked], index_id: str) -> str:
+def _depends_on(chatbot: Chatbot, items: Iterable[Asked], searched: Sequence[str]) -> str:
     """What the chatbot's answers are made of, as a hash."""
     asked = [asdict(item) for item in items]
-    return content_key({"release": chatbot.release.meta(), "items": asked, "index": index_id, "code": code_hash(__name__)})
+    return content_key({"release": chatbot.release.meta(), "items": asked, "index": searched, "code": code_hash(__name__)})
 
 
 def _kept(key: str, role: str, work: Work) -> list[Row]:

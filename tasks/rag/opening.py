@@ -5,7 +5,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from storage.kinds import Calibration as Record
 from tasks.errors import MigakiError
+from tasks.rag.confidence import BUNDLED, FEATURES, Calibration
 from tasks.rag.embedding import Embedder
 from tasks.rag.index_files import read_facts
 from tasks.rag.retrieval import Retriever
@@ -28,6 +30,7 @@ def open_index(
     device: str = "cpu",
     loaded: Collection[Embedder] = (),
     exports: Path | None = None,
+    calibration: Record | None = None,
 ) -> Retriever:
     """The index in a folder.
 
@@ -36,9 +39,11 @@ def open_index(
         companions: by language, models that it may have been made with beside; those that it was not are left alone.
         loaded: embedders that are there already, taken where they are the ones.
         exports: folder that keeps embedders quantized to int8 (default: beside the model).
+        calibration: made for this index; the bundled one where there is none.
 
     Raises:
-        MigakiError: it was made with other embedders, or otherwise used, than those at hand, or by another version of Migaki.
+        MigakiError: it was made with other embedders, or otherwise used, than those at hand, or by another version of Migaki; the calibration is of
+            another index, or has other signs than this version.
     """
     facts = read_facts(folder)
     own = _embedder(facts, embedder, "run.embedder", device, loaded, exports)
@@ -46,7 +51,29 @@ def open_index(
         lang: _embedder(made, companions.get(lang), f"run.embedder_{lang}", device, loaded, exports)
         for lang, made in facts.get("companions", {}).items()
     }
-    return Retriever(folder, own, second)
+    retriever = Retriever(folder, own, second)
+    retriever.calibrations = calibrations_of(calibration, folder.name)
+    return retriever
+
+
+def calibrations_of(record: Record | None, index: str) -> Mapping[str, Calibration]:
+    """By language; the bundled ones where a calibration says nothing of a language.
+
+    Raises:
+        MigakiError: it was made for another index, or its signs are others than this version's.
+    """
+    if record is None:
+        return BUNDLED
+    again = "`migaki calibrate` makes one"
+    if record.index != index:
+        raise MigakiError(f"the calibration was made for the index {record.index[:12]}, not for {index[:12]}: {again}")
+    for lang, own in record.languages.items():
+        if own.weights.keys() != set(FEATURES):
+            raise MigakiError(f"the calibration of the index {index[:12]} has other signs in {lang} than this version ({', '.join(FEATURES)}): {again}")
+    own_ones = {
+        lang: Calibration(own.bias, tuple(own.weights[name] for name in FEATURES), own.least, own.sure) for lang, own in record.languages.items()
+    }
+    return {**BUNDLED, **own_ones}
 
 
 def _embedder(

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from tasks.documents.access import BOTH, admits
 from tasks.rag.bm25 import BM25, Question, Scope
-from tasks.rag.confidence import BUNDLED, Around, Calibration, Thresholds, confidence_of
+from tasks.rag.confidence import BUNDLED, Around, Calibration, Thresholds, confidence_of, features
 from tasks.rag.embedding import Embedder
 from tasks.rag.index_files import CHUNKS, FACTS
 from tasks.rag.labels import LabelsNow
@@ -83,16 +83,18 @@ class Part:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What of an index a person of these groups may see, as far as confidence rests on it."""
+    """What of an index a person of these groups may see, as far as confidence rests on it; with the question's vectors, where they are there already."""
 
     index: "Retriever"
     groups: Collection[str]
+    asked: Asked | None = None
 
     def rarity(self, term: str) -> float:
         return self.index.rarity(term, self.groups)
 
     def around(self, query: str) -> Around:
-        return self.index.meaning.around(self.index.meaning.ask_now(query), self.index._wanted(self.groups, {}))
+        meaning = self.index.meaning
+        return meaning.around(self.asked or meaning.ask_now(query), self.index._wanted(self.groups, {}))
 
 
 class Retriever:
@@ -152,6 +154,10 @@ class Retriever:
         """Probability that the first of the hits (`LOOKED_AT` of them, if there are so many) answer the question of a person of these groups; 0 without
         hits."""
         return confidence_of(_Seen(self, groups), query, hits, self.calibrations)
+
+    def signs(self, query: str, hits: list[Hit], groups: Collection[str], asked: Asked) -> np.ndarray:
+        """(len(FEATURES),) what the confidence rests on, of a question whose vectors are there already."""
+        return features(query, _Seen(self, groups, asked), hits)
 
     def thresholds(self, query: str, cost_wrong: float) -> Thresholds:
         """From which confidence on a question is answered, and from which on passages are shown, where a wrong answer costs so many times what a right
@@ -215,12 +221,12 @@ class Retriever:
         at = [self._number[hit.chunk_id] for hit in hits]
         return [Ranks(_rank(sparse, i) if sparse[i] > 0 else None, _rank(dense, i)) for i in at]
 
-    def sentences(self, query: str, chunk_ids: Collection[str]) -> dict[str, list[tuple[str, float]]]:
+    def sentences(self, query: str, chunk_ids: Collection[str], asked: Asked | None = None) -> dict[str, list[tuple[str, float]]]:
         """By chunk, its sentences in their order, each with its cosine with a question; chunks that the index has not are left out.
 
-        An index of an earlier version has no vectors of sentences: all cosines are 0.
+        An index of an earlier version has no vectors of sentences: all cosines are 0. `asked`: the question's vectors, where they are there already.
         """
-        vector, found = self.meaning.ask_now(query).vector, {}
+        vector, found = (asked or self.meaning.ask_now(query)).vector, {}
         for chunk_id, number in ((own, self._number[own]) for own in chunk_ids if own in self._number):
             text = self._shown["text"][number].as_py()
             if self.meaning.sentences is None:
@@ -333,19 +339,3 @@ def _largest(values: np.ndarray, count: int) -> np.ndarray:
     if len(values) > count > 0:
         places = np.flatnonzero(values >= np.partition(values, -count)[-count])
     return places[np.argsort(-values[places], kind="stable")][:count]
-
-
-def retrieval_figures(ranks: list[int]) -> dict[str, float]:
-    """hit@1, hit@5 and MRR@10 from the ranks of the right documents (from 1; 0 where it is not among the first ten)."""
-    n = max(1, len(ranks))
-    return {
-        "hit@1": sum(rank == 1 for rank in ranks) / n,
-        "hit@5": sum(0 < rank <= 5 for rank in ranks) / n,
-        "mrr@10": sum(1 / rank for rank in ranks if rank) / n,
-    }
-
-
-def document_rank(hits: list[Hit], document: str) -> int:
-    """Rank of a document among the distinct documents of the hits, 0 where it is not among the first ten."""
-    order = list(dict.fromkeys(hit.document for hit in hits))[:10]
-    return order.index(document) + 1 if document in order else 0

@@ -26,11 +26,12 @@ from tasks.documents.rows import Document
 from tasks.errors import MigakiError
 from tasks.rag.chunking import chunk_documents
 from tasks.rag.embedding import Embedder
+from tasks.rag.figures import document_rank, retrieval_figures
 from tasks.rag.fingerprint import TABLE, table_documents
 from tasks.rag.incremental import Cut, Entry, cut_new, embed_new, kept_cuts, read_new, text_hash
 from tasks.rag.index_files import Vectors, write_index
 from tasks.rag.postings import ChunkTerms
-from tasks.rag.retrieval import Retriever, document_rank, retrieval_figures
+from tasks.rag.retrieval import Retriever
 from tasks.rag.sentence_vectors import unit
 from tasks.rag.settings import IndexSettings
 from tasks.rag.vectors import distinct_texts, identity, in_words, vectors_of

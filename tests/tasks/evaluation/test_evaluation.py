@@ -10,7 +10,7 @@ from tasks.evaluation.promotion import METRIC, decide
 from tasks.evaluation.report import build_report, table
 from tasks.evaluation.settings import PromoteSettings
 from tasks.evaluation.summary import comparison_figures, figure, model_figures
-from tasks.rag.retrieval import retrieval_figures
+from tasks.rag.figures import retrieval_figures
 from tasks.statistics import bootstrap, mean_interval, ratio_difference, ratio_interval
 
 

@@ -46,7 +46,7 @@ CASES = [
 class Index:
     """Rarity as an index of these texts has it; how the question lies to all of them is planted."""
 
-    to_all: Around = Around(0.78, 0.82, 0.3)
+    to_all: Around = field(default_factory=lambda: Around(0.78, 0.82, 0.3))
     words: BM25 = field(
         default_factory=lambda: BM25.build(
             [text for _, *texts in CASES for text in texts] + ["Bread is baked at four.", "米は秋に刈り取る。"] * 10, 0.5, 0.3

@@ -8,10 +8,11 @@ import pytest
 from tasks.errors import MigakiError
 from tasks.models.reference import ResolvedModel
 from tasks.rag.embedding import Embedder
+from tasks.rag.figures import document_rank, retrieval_figures
 from tasks.rag.index_files import FACTS, EmbedderIdentity, Vectors, write_index
 from tasks.rag.meaning import standardized
 from tasks.rag.opening import open_index
-from tasks.rag.retrieval import Retriever, document_rank, retrieval_figures
+from tasks.rag.retrieval import Retriever
 from tasks.rag.sentence_vectors import quantized, unit
 from tasks.rag.settings import IndexSettings
 from tests.helpers.embedder import LIMIT

@@ -21,7 +21,18 @@ WITH_NOTES = "Απάντησε από τις σημειώσεις.\n\n{context}\
 
 DENSE_WEIGHT = 0.25
 DENSE_WEIGHTS = {"multilingual-e5": 0.4}
-CONFIDENCE = {"bias": -5.0, "subject": 1.0, "sentence": 2.0, "contrast": 1.0, "companion": 0.0, "chunk_cover": 1.0, "sentence_cover": 6.0, "score_gap": 1.0, "least": 0.3, "sure": 0.44}
+CONFIDENCE = {
+    "bias": -5.0,
+    "subject": 1.0,
+    "sentence": 2.0,
+    "contrast": 1.0,
+    "companion": 0.0,
+    "chunk_cover": 1.0,
+    "sentence_cover": 6.0,
+    "score_gap": 1.0,
+    "least": 0.3,
+    "sure": 0.44,
+}
 SAMPLE = ("Η βιβλιοθήκη ανοίγει στις εννέα.", "Ναι.")
 
 
