@@ -82,7 +82,11 @@ def _roots(home: Home, keep_runs: int) -> set[str]:
     serving = [champion(home), champion_index(home), newest_classifier(home)]
     releases = last_promoted(home, PROMOTED)
     index = champion_index(home)
-    named = [one.artifact_id for one in serving if one] + [index.calibration_id if index else None] + [id for one in releases for id in (one.release_id, one.index_id)]
+    named = (
+        [one.artifact_id for one in serving if one]
+        + [index.calibration_id if index else None]
+        + [id for one in releases for id in (one.release_id, one.index_id)]
+    )
     return {id for id in [*named, *(row["artifact_id"] for row in rows)] if id}
 
 

@@ -66,7 +66,7 @@ class Index:
     chunks: int
     skipped: int
     hit_at_5: float | None
-    calibration_id: str | None = None  # that serves with it; None where that is the bundled one
+    calibration_id: str | None  # that serves with it; None where that is the bundled one
 
 
 def begin_run(

@@ -10,7 +10,13 @@ EVALUATE = StageSpec(
     kind="evaluation",
     body="tasks.evaluation.task:evaluate",
     needs={"release": ("quantize",), "index": ("index",), "dataset": ("prepare",)},
-    takes={"tuned": ("tune",), "aligned": ("align",), "reward": ("reward",), "calibration": ("calibrate",), "champion": ()},  # the champion is the registry's to name
+    takes={
+        "tuned": ("tune",),
+        "aligned": ("align",),
+        "reward": ("reward",),
+        "calibration": ("calibrate",),
+        "champion": (),
+    },  # the champion is the registry's to name
     models=("model", "embedder", "embedder_en"),
     fingerprint="tasks.evaluation.fingerprint:bundled",
     pool="gpu",

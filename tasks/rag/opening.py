@@ -69,9 +69,12 @@ def calibrations_of(record: Record | None, index: str) -> Mapping[str, Calibrati
         raise MigakiError(f"the calibration was made for the index {record.index[:12]}, not for {index[:12]}: {again}")
     for lang, own in record.languages.items():
         if own.weights.keys() != set(FEATURES):
-            raise MigakiError(f"the calibration of the index {index[:12]} has other signs in {lang} than this version ({', '.join(FEATURES)}): {again}")
+            raise MigakiError(
+                f"the calibration of the index {index[:12]} has other signs in {lang} than this version ({', '.join(FEATURES)}): {again}"
+            )
     own_ones = {
-        lang: Calibration(own.bias, tuple(own.weights[name] for name in FEATURES), own.least, own.sure) for lang, own in record.languages.items()
+        lang: Calibration(own.bias, tuple(own.weights[name] for name in FEATURES), own.least, own.sure)
+        for lang, own in record.languages.items()
     }
     return {**BUNDLED, **own_ones}
 
