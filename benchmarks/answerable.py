@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from flows.running.parameters import BUNDLED_EMBEDDER
 from tasks.chatbot.settings import ChatSettings
-from tasks.rag.confidence import CALIBRATIONS, FEATURES, Calibration, confidence, features
+from tasks.rag.confidence import CALIBRATIONS, FEATURES, Calibration, Thresholds, confidence, features
 from tasks.rag.settings import IndexSettings
 
 SETS = {"fit": {"en": ("xquad_en", 0), "ja": ("jaquad", None)}, "measure": {"en": ("xquad_en", 1), "ja": ("jsquad", None)}}
@@ -65,11 +65,11 @@ def fit(rows: np.ndarray, labels: np.ndarray) -> Calibration:
     return Calibration(round(bias, 3), tuple(round(float(weight), 3) for weight in weights))
 
 
-def figures(rows: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    """AUROC of all features together and of each alone; Brier score; at the chat's threshold and where one answerable question in ten is lost,
+def figures(rows: np.ndarray, labels: np.ndarray, scores: np.ndarray, limits: Thresholds) -> dict[str, Any]:
+    """AUROC of all features together and of each alone; Brier score; at the chat's thresholds and where one answerable question in ten is lost,
     the share of answerable questions that are turned away and of others that are told."""
     found = {"auroc": round(roc_auc_score(labels, scores), 4), "brier": round(brier_score_loss(labels, scores), 4)}
-    for threshold in (ChatSettings().min_confidence, float(np.quantile(scores[labels], 0.1))):
+    for threshold in (limits.least, limits.sure, float(np.quantile(scores[labels], 0.1))):
         shares = {name: float((scores[part] < threshold).mean()) for name, part in (("turned_away", labels), ("told", ~labels))}
         found[f"below {threshold:.2f}"] = {name: round(share, 3) for name, share in shares.items()}
     return found | {"alone": {name: round(roc_auc_score(labels, rows[:, i]), 3) for i, name in enumerate(FEATURES)}}
@@ -91,7 +91,10 @@ def main() -> None:
         scores = np.array([confidence(row, fitted) for row in rows])
         if given.command == "fit":
             print(f"{lang}: CONFIDENCE =", {"bias": fitted.bias} | dict(zip(FEATURES, fitted.weights, strict=True)))
-        print(json.dumps({"set": name, "lang": lang} | about | figures(rows, labels, scores)), flush=True)
+        print(
+            json.dumps({"set": name, "lang": lang} | about | figures(rows, labels, scores, fitted.thresholds(ChatSettings().cost_wrong))),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

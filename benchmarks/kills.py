@@ -63,7 +63,7 @@ def ask(client: httpx.Client, question: str) -> dict | None:
 
 
 def one_kill(home: Path, port: int, file: Path, tokens: list[str], seconds: float, told: Told) -> None:
-    settings = {"serve.requests_per_minute": 100_000, "serve.burst": 10_000, "chat.max_new_tokens": 8, "chat.min_confidence": 0}
+    settings = {"serve.requests_per_minute": 100_000, "serve.burst": 10_000, "chat.max_new_tokens": 8, "chat.cost_wrong": 0}
     with serving(home, port, file, settings) as (url, server):
         users = [threading.Thread(target=chat, args=(url, token, told)) for token in tokens]
         for user in users:

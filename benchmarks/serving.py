@@ -1,7 +1,7 @@
 """Many users at once: what all of them together get, how long each waits, and that nobody gets somebody else's answer.
 
     python benchmarks/serving.py [--users 16] [--seconds 120] [--model PATH]
-    migaki serve --set serve.requests_per_minute=100000 --set serve.burst=10000 --set chat.min_confidence=0
+    migaki serve --set serve.requests_per_minute=100000 --set serve.burst=10000 --set chat.cost_wrong=0
     python benchmarks/serving.py --url http://127.0.0.1:8400 --lang en [--token TOKEN] [--pid PID]
     python benchmarks/serving.py --url http://127.0.0.1:8400 --lang en --api v1 --tokens FILE --users 32 --seconds 60 --max-new-tokens 8 [--abusive TOKEN]
 

@@ -119,6 +119,7 @@ def _message_rows(conversation_id: str, turn: Mapping[str, Any]) -> list[Row]:
     answer = {
         "content": turn["answer"].strip(),
         "reason": turn["reason"],
+        "finish": turn["finish"],
         "refused": turn["refused"],
         "quoted": turn["quoted"],
         "confidence": turn["confidence"],
@@ -160,14 +161,17 @@ def recover(home: Home) -> int:
     with abandoned(home) as records:
         batch = Batch()
         for record in records:
-            batch.extend(Batch(**{kind: [_timed(row) for row in rows] for kind, rows in record.items()}))
+            batch.extend(Batch(**{kind: [_as_now(row) for row in rows] for kind, rows in record.items()}))
         if batch:
             batch.write(home)
         return len(batch)
 
 
-def _timed(row: Row) -> Row:
-    """A row as it was before it became JSON."""
+def _as_now(row: Row) -> Row:
+    """A row as it was before it became JSON; one of an earlier version as the migration `0008_finish` makes it."""
+    if "reason" in row and "finish" not in row:
+        told = row["reason"] in ("refused", "unanswered")
+        row = row | ({"finish": "stop"} if told else {"reason": "answered", "finish": row["reason"]})
     return row | {name: datetime.fromisoformat(row[name]) for name in ("ts", "started") if name in row}
 
 

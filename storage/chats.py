@@ -49,6 +49,7 @@ class KeptMessage:
     content: str
     lang: str | None
     reason: str | None
+    finish: str | None
     refused: str | None
     quoted: bool | None
     confidence: float | None
@@ -77,6 +78,7 @@ class RatedTurn:
     answer: str
     lang: str
     reason: str
+    finish: str
     refused: str
     quoted: bool
     sentences: list[dict[str, Any]] = field(metadata=JSON)
@@ -128,7 +130,7 @@ def rated_conversations(home: Home) -> list[RatedTurn]:
     return Catalog.of(home).select(
         RatedTurn,
         """FROM (SELECT c.conversation_id, c.started, coalesce(c.owner, '') AS owner, a.ordinal, a.turn_id, q.content AS question, a.content AS answer,
-                        a.lang, a.reason, a.refused, a.quoted, coalesce(a.sentences::VARCHAR, '[]') AS sentences,
+                        a.lang, a.reason, a.finish, a.refused, a.quoted, coalesce(a.sentences::VARCHAR, '[]') AS sentences,
                         coalesce(a.sources::VARCHAR, '[]') AS sources, coalesce(a.calls::VARCHAR, '[]') AS calls, f.rating, f.correction, f.ts AS rated, coalesce(d.flags, []) AS flags
                  FROM messages a JOIN messages q ON q.turn_id = a.turn_id AND q.role = 'user'
                  JOIN conversations c ON c.conversation_id = a.conversation_id LEFT JOIN feedback f ON f.turn_id = a.turn_id

@@ -251,6 +251,7 @@ TABLES: Mapping[str, Table] = {
             "turn_id": "VARCHAR",
             "lang": "VARCHAR",
             "reason": "VARCHAR",
+            "finish": "VARCHAR",
             "refused": "VARCHAR",
             "quoted": "BOOLEAN",
             "sentences": "JSON",

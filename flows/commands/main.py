@@ -27,7 +27,7 @@ SEARCH_EXAMPLES = """examples:
   migaki search travel expenses --groups sales,board    what somebody of these groups would find
   migaki search beam search --json                      for programs: one line of JSON, with every hit's whole text
 
-The chat gives its model the first two (chat.chunks), and says that the documents do not answer below chat.min_confidence.
+The chat gives its model the first two (chat.chunks), and how sure it must be to answer follows from chat.cost_wrong.
 """
 ACCEPT = """a question whose answers can be judged, a line of a file:
   {"question": "How long is the window of Llama 2?", "answer": "4,096 tokens.", "document": "en/models.md", "accept": ["4,096"]}

@@ -36,7 +36,7 @@ def search(home: Home, query: str, k: str, groups: str, lang: str | None, said: 
         k: how many hits, as it was typed.
         groups: of the asker, with commas between them, as in a line of the token file.
         lang: of the documents; None searches all.
-        said: settings; `chat.min_confidence` and `serve.max_question` count.
+        said: settings; `chat.cost_wrong` and `serve.max_question` count.
         out: what is printed for people goes here, warnings to standard error.
 
     Raises:
@@ -53,11 +53,14 @@ def search(home: Home, query: str, k: str, groups: str, lang: str | None, said: 
     where = {"lang": lang} if lang else {}
     hits = retriever.search(query, max(count, READ), asker, where)  # the confidence rests on so many, whatever was asked for
     ranks = retriever.ranks(query, hits[:count], asker, where)
+    limits = retriever.thresholds(query, chat.cost_wrong)
     documents, chunks = retriever.size(asker, where)
     answer = {
         "query": query,
         "lang": detect(query),
         "confidence": retriever.confidence(query, hits, asker),
+        "unsure_from": limits.least,
+        "answered_from": limits.sure,
         "index": index_id,
         "embedder": retriever.facts["embedder_reference"],
         "companions": {lang: made["embedder_reference"] for lang, made in retriever.facts.get("companions", {}).items()},
@@ -66,7 +69,7 @@ def search(home: Home, query: str, k: str, groups: str, lang: str | None, said: 
         "groups": sorted(asker),
         "only": lang,
     }
-    _print(answer, list(zip(hits, ranks, strict=False)), count, chat.min_confidence, out)
+    _print(answer, list(zip(hits, ranks, strict=False)), count, out)
     found = [asdict(hit) | {"sparse_rank": rank.sparse, "dense_rank": rank.dense} for hit, rank in zip(hits, ranks, strict=False)]
     return answer | {"hits": found}
 
@@ -125,18 +128,16 @@ def _warn_of_unknown(asker: Collection[str], known: Collection[str]) -> None:
     console.print(f"no document is for {', '.join(map(repr, unknown))}: {there}", soft_wrap=True)
 
 
-def _print(answer: dict[str, Any], found: "list[tuple[Hit, Ranks]]", count: int, least: float, out: TextIO) -> None:
+def _print(answer: dict[str, Any], found: "list[tuple[Hit, Ranks]]", count: int, out: TextIO) -> None:
     """What was found, as a person reads it: a block for each hit, since paths, headings and texts are too long for the cells of a table."""
     from tasks.rag.confidence import READ  # with numpy
 
     if isinstance(out, io.TextIOWrapper):
         out.reconfigure(errors="replace")  # a terminal that cannot show Japanese shows question marks
     page = PlainConsole(file=out, highlight=False, markup=False, emoji=False)
-    sure = f"confidence {answer['confidence']:.3f} that the first {READ} answer it"
-    if answer["confidence"] < least:  # chat.min_confidence: below it the chat says that the documents do not answer
-        sure += f"; the chat needs {least:g}"
     where = f" in {answer['only']}" if answer["only"] else ""
-    page.print(f"question: {answer['lang']}, {sure}")
+    page.print(f"question: {answer['lang']}, confidence {answer['confidence']:.3f} that the first {READ} answer it")
+    page.print(f"the chat answers from {answer['answered_from']:.2f} on, and is unsure from {answer['unsure_from']:.2f} on")
     page.print(f"searched: {answer['chunks']:,} chunks of {answer['documents']:,} documents{where} {_may_see(answer['groups'])}")
     beside = "".join(f", in {lang} beside {reference}" for lang, reference in answer["companions"].items())
     page.print(f"index {answer['index'][:12]}, embedder {answer['embedder']}{beside}", soft_wrap=True)

@@ -15,6 +15,7 @@ from tasks.errors import MigakiError
 from tasks.models.reference import resolve
 
 if TYPE_CHECKING:
+    from tasks.rag.confidence import Thresholds
     from tasks.rag.embedding import Embedder
     from tasks.rag.retrieval import Hit, Retriever, Where
 
@@ -109,6 +110,13 @@ class LiveIndex:
         """As `Retriever.confidence`."""
         retriever = self._serving.retriever
         return retriever.confidence(query, hits, groups) if retriever else 0.0
+
+    def thresholds(self, query: str, cost_wrong: float) -> "Thresholds":
+        """As `Retriever.thresholds`; before there is an index no confidence reaches them."""
+        from tasks.rag.confidence import Thresholds  # with numpy
+
+        retriever = self._serving.retriever
+        return retriever.thresholds(query, cost_wrong) if retriever else Thresholds(1.0, 1.0)
 
     def rarity(self, term: str, groups: Collection[str] = frozenset()) -> float:
         """As `Retriever.rarity`."""

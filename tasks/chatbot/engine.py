@@ -1,7 +1,8 @@
 """One turn of the chatbot: check the question, call tools, look things up, stream the answer, check it, say where it comes from.
 
 One engine serves terminal, web page and HTTP, and many people at once; what belongs to one of them is in their `Conversation`. In a language
-that is answered by quoting, the engine does not let the model write: it quotes the best sentence found and says so.
+that is answered by quoting, and where it is not sure that what it found answers, the engine does not let the model write: it quotes the best
+sentences found and says so.
 """
 
 import copy
@@ -21,7 +22,7 @@ from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, 
 from tasks.chatbot.followup import look_up
 from tasks.chatbot.index import Index
 from tasks.chatbot.language import languages
-from tasks.chatbot.quoting import Quote, best_sentences, quote_line, quoted
+from tasks.chatbot.quoting import Quote, best_sentences, quote_line, quoted, without_notices
 from tasks.chatbot.refusals import refusal
 from tasks.chatbot.safety.guard import Decision, Guard
 from tasks.chatbot.safety.injection import as_data, without_delimiters
@@ -69,7 +70,7 @@ class ChatEngine:
         self.backend, self.retriever, self.settings = backend, retriever, settings
         self.tools, self.guard, self.answering, self.templates = tools, guard, answering, templates
         self.release, self.unreleased = release, unreleased
-        self.asker = Asker()
+        self.asker, self.searched = Asker(), ""  # of a turn (see `during`): for whom, and what was searched by
 
     @property
     def weak_in(self) -> tuple[str, ...]:
@@ -108,14 +109,13 @@ class ChatEngine:
             yield from here._turn(turn, conversation, groups, stop, sampling or self.sampling())
             turn.seconds = time.perf_counter() - start
             if stop.is_set():
-                turn.reason = "timeout" if ran_out.is_set() else "stopped"
+                turn.finish = "timeout" if ran_out.is_set() else "stopped"
         turn.answer = turn.answer.strip()
         if turn.sources and not turn.refused:
             yield from here._check(turn, groups)
         if turn.answer and not turn.refused:
             conversation.add("user", question)
-            # Without why it was quoted: the model would go on to say that of its own answers.
-            conversation.add("assistant", turn.answer.removesuffix(languages()[turn.lang].QUOTING_BECAUSE).strip())
+            conversation.add("assistant", without_notices(turn.answer))
         yield Ended(turn)
 
     def during(self, salt: str, stop: threading.Event) -> "ChatEngine":
@@ -133,7 +133,7 @@ class ChatEngine:
             return
         turn.sentences = cite(turn.answer, turn.sources, self.settings.support)
         both = self.answering.get(turn.lang) == "write and quote"
-        if turn.reason == "stop" and (both or not any(sentence.supported for sentence in turn.sentences)):
+        if turn.finish == "stop" and (both or not any(sentence.supported for sentence in turn.sentences)):
             quotes = self._quotes(turn, groups, len(turn.answer))
             quote = quoted(turn.lang, quotes)
             yield Piece(f"\n\n{quote}" if turn.answer else quote)
@@ -156,11 +156,7 @@ class ChatEngine:
         talk = is_small_talk(turn.question)
         if self.retriever is not None and self.settings.chunks and not answered and not talk:
             yield self._look_up(turn, self.retriever, [m["content"] for m in conversation.turns if m["role"] == "user"], groups)
-            if not turn.sources:
-                turn.reason = "unanswered"
-                yield from self._say(turn, languages()[turn.lang].NOTHING_FOUND)
-                return
-        if self._is_exact(turn) or (turn.lang in self.weak_in and (turn.sources or answered or talk)):
+        if turn.reason != "answered" or self._is_exact(turn) or (turn.lang in self.weak_in and (turn.sources or answered or talk)):
             yield from self._say(turn, self._written_for_it(turn, groups))
         else:
             yield from self._generate(turn, conversation, stop, sampling)
@@ -199,14 +195,20 @@ class ChatEngine:
             yield returned
 
     def _look_up(self, turn: Turn, retriever: Index, earlier: list[str], groups: frozenset[str]) -> Found:
-        """Search. Below the least confidence nothing counts as found; a chunk that the filters block is left out, whatever they note is kept."""
+        """Search, and see how the answer is to end. Below the least confidence nothing counts as found; a chunk that the filters block is left out,
+        whatever they note is kept."""
         search, rarity = partial(retriever.search, k=self.settings.chunks, groups=groups), partial(retriever.rarity, groups=groups)
-        query, hits = look_up(turn.question, earlier, search, rarity)
-        turn.confidence = retriever.confidence(query, hits, groups) if hits else 0.0
-        if turn.confidence >= self.settings.min_confidence:
+        self.searched, hits = look_up(turn.question, earlier, search, rarity)
+        turn.confidence = retriever.confidence(self.searched, hits, groups) if hits else 0.0
+        limits = retriever.thresholds(self.searched, self.settings.cost_wrong)
+        if turn.confidence >= limits.least:
             decisions = [self._decide(turn, "document", hit.text) for hit in hits]
             hits = [hit for hit, decision in zip(hits, decisions, strict=True) if decision is None or not decision.blocked]
             turn.sources = [source_of(hit, number) for number, hit in enumerate(hits, 1)]
+        if not turn.sources:
+            turn.reason = "unanswered"
+        elif turn.confidence < limits.sure:
+            turn.reason = "unsure"
         return Found(tuple(turn.sources), turn.confidence)
 
     def _is_exact(self, turn: Turn) -> bool:
@@ -215,22 +217,26 @@ class ChatEngine:
         return bool(turn.calls) and all(returned.ok and call.name in tools and tools[call.name].exact for call, returned in turn.calls)
 
     def _written_for_it(self, turn: Turn, groups: frozenset[str]) -> str:
-        """An answer that the model does not write: the tools' results, or the best sentence found."""
+        """An answer that the model does not write: the tools' results, the best sentences found, or that there are none."""
+        language = languages()[turn.lang]
         results = [returned.content for _, returned in turn.calls if returned.ok]
         if results:
             return "\n".join(results)
+        if turn.reason == "unanswered":
+            return language.NOTHING_FOUND
         if not turn.sources:
-            return languages()[turn.lang].GREETING
+            return language.GREETING
         quotes = self._quotes(turn, groups)
         turn.quoted, turn.sentences = True, _as_sentences(turn.lang, quotes)
-        return f"{quoted(turn.lang, quotes)}\n{languages()[turn.lang].QUOTING_BECAUSE}"
+        text = quoted(turn.lang, quotes)
+        return f"{language.UNSURE}\n{text}" if turn.reason == "unsure" else f"{text}\n{language.QUOTING_BECAUSE}"
 
     def _quotes(self, turn: Turn, groups: frozenset[str], written: int = 0) -> list[Quote]:
         """The sentences of the sources to quote beside so many characters that are there already."""
         assert self.retriever is not None  # which found the sources
-        read = self.retriever.sentences(turn.question, [source.chunk_id for source in turn.sources])
+        read = self.retriever.sentences(self.searched, [source.chunk_id for source in turn.sources])
         room = languages()[turn.lang].QUOTE_CHARACTERS - written
-        return best_sentences(turn.question, turn.sources, partial(self.retriever.rarity, groups=groups), read, room)
+        return best_sentences(self.searched, turn.sources, partial(self.retriever.rarity, groups=groups), read, room)
 
     def _generate(self, turn: Turn, conversation: Conversation, stop: threading.Event, sampling: Sampling) -> Iterator[Event]:
         messages = self._prompt(turn, conversation, sampling)
@@ -281,7 +287,9 @@ class ChatEngine:
         known = "\n".join([turn.question, *(source.text for source in turn.sources), *(returned.content for _, returned in turn.calls)])
         for delta in deltas:
             said, held, turn.tokens = said + delta.text, held + delta.tokens, turn.tokens + delta.tokens
-            turn.reason = delta.reason or turn.reason
+            turn.finish = delta.reason or turn.finish
+            if delta.reason == "refused":
+                turn.reason = "refused"
             if self.guard is None:
                 turn.answer = said
                 if delta.text:

@@ -11,6 +11,8 @@ from tasks.chatbot.tools.calls import Called, Returned
 from tasks.inference.backend import Reason
 
 Side = Literal["input", "output"]  # which of them the safety filters read
+# How an answer ends. Unsure, it quotes what comes nearest and says so; unanswered, it says that the documents do not answer.
+Outcome = Literal["answered", "unsure", "unanswered", "refused"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class Turn:
     calls: list[tuple[Called, Returned]] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)  # of the safety filters: side, code, blocked, score, lang
     refused: str = ""
-    reason: Reason = "stop"
+    reason: Outcome = "answered"
+    finish: Reason = "stop"  # why writing stopped
     quoted: bool = False
     confidence: float | None = None  # as in `Found`; None where nothing was looked up
     tokens: int = 0

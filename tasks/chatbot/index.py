@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Protocol
 
+from tasks.rag.confidence import Thresholds
 from tasks.rag.retrieval import Hit
 
 
@@ -12,6 +13,8 @@ class Index(Protocol):
     def search(self, query: str, k: int, groups: frozenset[str] = frozenset()) -> list[Hit]: ...
 
     def confidence(self, query: str, hits: list[Hit], groups: frozenset[str] = frozenset()) -> float: ...
+
+    def thresholds(self, query: str, cost_wrong: float) -> Thresholds: ...
 
     def rarity(self, term: str, groups: frozenset[str] = frozenset()) -> float: ...
 

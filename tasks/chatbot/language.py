@@ -15,6 +15,7 @@ class ChatLanguage(Protocol):
     # What is said in the model's place.
     GREETING: str
     NOTHING_FOUND: str
+    UNSURE: str  # before quotations of which one is not sure that they answer
     WITHHELD: str  # in place of an answer to whoever may not see any more what it rests on
     QUOTED: str  # holds {title} and {sentence}
     QUOTE_CHARACTERS: int  # of an answer that is quoted: about what is read at a glance
@@ -38,7 +39,7 @@ class ChatLanguage(Protocol):
 
     # The terminal.
     TERMINAL: Mapping[str, str]  # its words, by the names that `tasks.chatbot.terminal` uses
-    CUT: Mapping[str, str]  # why an answer is not whole, by the turn's reason
+    CUT: Mapping[str, str]  # why an answer is not whole, by the turn's `finish`
 
 
 @cache

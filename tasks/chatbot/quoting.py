@@ -100,5 +100,12 @@ def quoted(lang: str, quotes: Sequence[Quote]) -> str:
     return "\n".join(quote_line(lang, quote) for quote in quotes)
 
 
+def without_notices(answer: str) -> str:
+    """An answer without what is said around quotations, as it goes on in the conversation: the model would say that of its own answers."""
+    for language in languages().values():
+        answer = answer.removeprefix(language.UNSURE).removesuffix(language.QUOTING_BECAUSE)
+    return answer.strip()
+
+
 def quote_line(lang: str, quote: Quote) -> str:
     return languages()[lang].QUOTED.format(title=quote.source.title, sentence=quote.text)

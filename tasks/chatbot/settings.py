@@ -22,12 +22,6 @@ class ChatSettings(StageSettings):
     seconds: float = Field(120.0, gt=0, description="An answer that takes longer is ended where it is")
     max_turns: int = Field(10, ge=1, description="Questions and answers that are remembered")
     chunks: int = Field(2, ge=0, le=20, description="Chunks looked up for an answer; 0 answers without documents")
-    min_confidence: float = Field(
-        0.3,
-        ge=0,
-        le=1,
-        description="Below this probability that the chunks found answer the question, the chat says that the documents do not",
-    )
     support: float = Field(
         0.5,
         ge=0,
@@ -40,7 +34,8 @@ class ChatSettings(StageSettings):
     cost_wrong: float = Field(
         1.0,
         ge=0,
-        description="What a wrong answer costs, where a right one is worth 1 and to say that one does not know 0",
+        description="What a wrong answer costs, where a right one is worth 1 and to say that one does not know 0: the more, the surer that the chunks "
+        "found answer the question the chat must be to answer; 0 always answers where something is found",
     )
     templates: list[str] = Field(
         [],

@@ -134,7 +134,7 @@ class Terminal:
 
     def end(self, turn: Turn) -> None:
         """What is said below an answer: how it was cut, what no source supports, and where it comes from."""
-        cut = self.cut.get(turn.reason)
+        cut = self.cut.get(turn.finish)
         self.say(f" [{cut}]" if cut else "")
         for sentence in turn.sentences:
             if not sentence.supported:

@@ -180,7 +180,7 @@ def reason_against(turn: Row) -> str:
 def count_votes(question: Asked, turn: Row, min_support: float, unsafe: Callable[[str], bool]) -> str:
     """Add what was said of a turn to the votes; returns why it could not count, or ""."""
     answer, correction = turn["answer"], turn["correction"]
-    own = bool(answer) and not turn["quoted"] and turn["reason"] in FINISHED
+    own = bool(answer) and not turn["quoted"] and turn["reason"] == "answered" and turn["finish"] in FINISHED
     if correction and normalised(correction) != normalised(answer):
         if unsafe(correction):
             return "unsafe correction"
@@ -188,7 +188,7 @@ def count_votes(question: Asked, turn: Row, min_support: float, unsafe: Callable
         if own:
             question.vote(answer, -1, turn)
         return ""
-    if not own or (turn["rating"] > 0 and turn["reason"] != "stop"):
+    if not own or (turn["rating"] > 0 and turn["finish"] != "stop"):
         return "not a whole answer of the model's own"
     question.vote(answer, turn["rating"], turn).supported |= support(turn["sentences"]) >= min_support
     return ""

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from tasks.errors import MigakiError
 from tasks.text.messages import Message
 
-Reason = Literal["stop", "length", "timeout", "stopped", "refused", "unanswered"]  # why an answer ended
+Reason = Literal["stop", "length", "timeout", "stopped", "refused"]  # why writing stopped; refused: a server's own content filter
 
 
 class Unavailable(MigakiError):

@@ -57,11 +57,27 @@ class Hit(Protocol):
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Probabilities: below `least` nothing counts as found, from `sure` on it is answered, and between one is not sure."""
+
+    least: float
+    sure: float
+
+
+@dataclass(frozen=True)
 class Calibration:
-    """Coefficients of the features as they are."""
+    """Coefficients of the features as they are, and what follows from a probability. Answering pays from cost/(cost+1) on where the probability is right;
+    people ask what the documents answer more often than every other time, so it is answered from the share `answers` of that on."""
 
     bias: float
     weights: tuple[float, ...]
+    answers: float = 0.6
+    unsure: float = 0.7  # share of `sure` from which on what was found is quoted
+
+    def thresholds(self, cost_wrong: float) -> Thresholds:
+        """Where a wrong answer costs so much, a right one is worth 1 and to say that one does not know 0."""
+        sure = self.answers * cost_wrong / (cost_wrong + 1)
+        return Thresholds(self.unsure * sure, sure)
 
 
 CALIBRATIONS = {

@@ -20,13 +20,14 @@ import pyarrow.parquet as pq
 
 from tasks.documents.access import BOTH, admits
 from tasks.rag.bm25 import BM25, Question, Scope
-from tasks.rag.confidence import confidence_of
+from tasks.rag.confidence import CALIBRATIONS, Thresholds, confidence_of
 from tasks.rag.embedding import Embedder
 from tasks.rag.index_files import CHUNKS, FACTS
 from tasks.rag.labels import LabelsNow
 from tasks.rag.meaning import BEST_SENTENCE, CANDIDATES, FILTERS, Asked, Meaning
 from tasks.rag.postings import LEVELS, document_numbers
 from tasks.rag.sentence_vectors import sentence_texts
+from tasks.text.detection import detect
 from tasks.text.language import languages
 from tasks.text.sentences import sentences
 from tasks.text.terms import subject
@@ -133,6 +134,10 @@ class Retriever:
     def confidence(self, query: str, hits: list[Hit], groups: Collection[str] = frozenset()) -> float:
         """Probability that the hits answer the question of a person of these groups; 0 without hits."""
         return confidence_of(_Seen(self, groups), query, hits)
+
+    def thresholds(self, query: str, cost_wrong: float) -> Thresholds:
+        """From which confidence on a question is answered, and from which on what was found is quoted."""
+        return CALIBRATIONS[detect(query)].thresholds(cost_wrong)
 
     def rarity(self, term: str, groups: Collection[str] = frozenset()) -> float:
         """Inverse document frequency of a term among the chunks that a person of these groups may see."""

@@ -152,7 +152,7 @@ def test_escape_stops_and_composing_does_not_send(serving, visit):
     page.locator(".body", has_text="and on and on").wait_for()
     page.keyboard.press("Escape")
     page.locator(".notes", has_text="Stopped.").wait_for()
-    assert next(iter(site.chats.turns.values()))[0].reason == "stopped"
+    assert next(iter(site.chats.turns.values()))[0].finish == "stopped"
 
 
 def test_after_a_failure_the_question_is_still_there_and_can_be_asked_again(serving, visit):

@@ -63,7 +63,7 @@ def answered(home: Home, artifact: str | None) -> tuple[str, str]:
     assert opened.engine.backend.model.device.type == "cuda"
     ended = [event for event in opened.engine.answer(opened.engine.conversation(), "How heavy is it?") if isinstance(event, Ended)]
     opened.close()
-    return opened.about.precision, ended[0].turn.reason
+    return opened.about.precision, ended[0].turn.finish
 
 
 def test_the_champion_answers_there(place, monkeypatch):

@@ -33,7 +33,7 @@ class Scripted:
             os.kill(os.getpid(), signal.SIGINT)
             while not stop.is_set():
                 time.sleep(0.01)
-            turn.answer, turn.reason = "par", "stopped"
+            turn.answer, turn.finish = "par", "stopped"
         elif question == "deaf":
             yield Piece("par")
             for _ in range(2):

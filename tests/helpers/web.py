@@ -88,12 +88,12 @@ class ScriptedEngine:
         for piece in pieces:
             self.between()
             if stop is not None and stop.is_set():
-                turn.reason = "stopped"
+                turn.finish = "stopped"
                 break
             turn.answer, turn.tokens = turn.answer + piece, turn.tokens + 1
             yield Piece(piece)
         turn.sentences = [
-            Sentence(text.strip(), (1,) if i == 0 else (), i == 0) for i, text in enumerate(pieces if turn.reason == "stop" else [])
+            Sentence(text.strip(), (1,) if i == 0 else (), i == 0) for i, text in enumerate(pieces if turn.finish == "stop" else [])
         ]
         yield Ended(turn)
 

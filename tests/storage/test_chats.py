@@ -26,7 +26,7 @@ def test_a_turn_comes_back_as_it_was_said(home):
     assert answered.sources[0]["text"] == "量子化は重みを小さくする。" and answered.sources[0]["heading"] == "A > B"
     assert answered.sentences[0]["supported"] is True and answered.sentences[0]["cites"] == [1]
     assert answered.calls == [{"name": "calculate", "arguments": {"expression": "1+1"}, "ok": True, "content": "2"}]
-    assert (last.reason, last.tokens, last.confidence, last.sources) == ("stop", 7, 0.75, [])
+    assert (last.reason, last.finish, last.tokens, last.confidence, last.sources) == ("answered", "stop", 7, 0.75, [])
 
 
 def test_the_text_of_sources_is_not_copied_into_messages_and_may_be_gone(home):

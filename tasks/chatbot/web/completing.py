@@ -34,7 +34,6 @@ FINISH: dict[Reason, str] = {
     "timeout": "length",
     "stopped": "stop",
     "refused": "content_filter",
-    "unanswered": "stop",
 }
 
 
@@ -119,7 +118,8 @@ class Completing:
                     if self.text.hit:
                         self.stop.set()
                 elif isinstance(event, Ended):
-                    self.turn, self.finish = event.turn, FINISH[event.turn.reason]
+                    self.turn, finish = event.turn, "refused" if event.turn.reason == "refused" else event.turn.finish
+                    self.finish = FINISH[finish]
         if rest := self.text.rest():
             yield {"content": rest}
 
@@ -212,7 +212,7 @@ def extras(turn: Turn | None) -> dict[str, Any]:
     """What OpenAI's shape has no place for."""
     if turn is None:
         return {}
-    facts = {name: getattr(turn, name) for name in ("reason", "refused", "quoted", "confidence")}
+    facts = {name: getattr(turn, name) for name in ("reason", "finish", "refused", "quoted", "confidence")}
     return {"sources": [asdict(source) for source in turn.sources]} | facts
 
 

@@ -47,7 +47,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.registry.register(ModelFigures(stats))
         self.requests = Counter("migaki_requests", "HTTP requests", ["method", "path", "code"], registry=self.registry)
-        self.answers = Counter("migaki_answers", "Answers by how they ended", ["channel", "reason"], registry=self.registry)
+        self.answers = Counter("migaki_answers", "Answers by how they ended", ["channel", "reason", "finish"], registry=self.registry)
         self.tokens = Counter("migaki_tokens", "Tokens generated", ["channel"], registry=self.registry)
         self.refusals = Counter("migaki_refusals", "Refusals of the safety filters", ["code", "side"], registry=self.registry)
         self.first = Histogram("migaki_first_token_seconds", "From the question to the first text", registry=self.registry, buckets=SECONDS)
@@ -73,7 +73,7 @@ class Metrics:
             elif isinstance(event, Refused):
                 self.refusals.labels(event.code, event.side).inc()
             elif isinstance(event, Ended):
-                self.answers.labels(channel, event.turn.reason).inc()
+                self.answers.labels(channel, event.turn.reason, event.turn.finish).inc()
                 self.tokens.labels(channel).inc(event.turn.tokens)
                 self.whole.observe(time.monotonic() - asked)
             yield event

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from tasks.chatbot.quoting import without_notices
 from tasks.chatbot.tools.bounds import MAX_BYTES, MAX_TOOLS
 from tasks.chatbot.tools.toolbox import LONGEST_ARGUMENTS
 from tasks.chatbot.web.errors import ApiError
@@ -141,7 +142,8 @@ def dialogue(messages: list[ChatMessage]) -> Dialogue:
         raise ApiError(
             400, "nothing_to_answer", "the last message is the assistant's; a message of role 'user' or 'tool' is expected", "messages"
         )
-    turns = [{"role": message.role, "content": message.text()} for message in talk[:asked] if message.role != "tool" and message.text()]
+    said = [(message.role, message.text()) for message in talk[:asked] if message.role != "tool" and message.text()]
+    turns: list[Message] = [{"role": role, "content": without_notices(text) if role == "assistant" else text} for role, text in said]
     return Dialogue(system, turns, talk[asked].text(), _made(talk[asked + 1 :]))
 
 

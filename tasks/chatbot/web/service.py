@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Ended, Event, Turn
+from tasks.chatbot.quoting import without_notices
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.web.about import About
@@ -125,10 +126,12 @@ class Service:
     talking: set[str] = field(default_factory=set)  # conversations that are being answered
 
     def conversation(self, messages: list[dict[str, Any]]) -> Conversation:
-        """A conversation as it stood, from messages kept; like the engine, it forgets what was refused, and what may not be seen any more."""
+        """A conversation as it stood, from messages kept; as in the engine, without what is said around quotations, what was refused, and what
+        may not be seen any more."""
         kept: list[Message] = []
         for message in messages:
-            kept.append({"role": message["role"], "content": message["content"]})
+            content = message["content"]
+            kept.append({"role": message["role"], "content": without_notices(content) if message["role"] == "assistant" else content})
             if message.get("refused") or message.get("withheld"):
                 del kept[-2:]
         turns = self.engine.settings.max_turns

@@ -81,11 +81,11 @@ def test_a_person_reads_the_same_on_standard_output(documents, ask, monkeypatch)
     code, out, err = ask(documents.home, "Where does the dog run?", "-k", "1")
     lines = out.splitlines()
     assert code == 0 and err == ""
-    assert lines[0].startswith("question: en, confidence ") and "chunks of 5 documents that everybody may see" in lines[1]
-    assert champion_index(documents.home).artifact_id[:12] in lines[2]
-    block = " ".join(lines[4:])
-    assert lines[4] == " 1  en/dog.md  Dogs > Running" and "BM25" in block and "rank 1 " in block and "runs to the harbour" in block
-    assert " 2  " not in out and max(map(len, lines[:2] + lines[3:])) <= 80  # an embedder's path is not broken
+    assert lines[0].startswith("question: en, confidence ") and "chunks of 5 documents that everybody may see" in lines[2]
+    assert champion_index(documents.home).artifact_id[:12] in lines[3]
+    block = " ".join(lines[5:])
+    assert lines[5] == " 1  en/dog.md  Dogs > Running" and "BM25" in block and "rank 1 " in block and "runs to the harbour" in block
+    assert " 2  " not in out and max(map(len, lines[:3] + lines[4:])) <= 80  # an embedder's path is not broken
 
 
 def test_fewer_hits_do_not_change_the_confidence(documents, ask):
@@ -183,8 +183,8 @@ def test_of_a_long_text_both_ends_are_shown(documents, ask, monkeypatch):
         (["\udcff"], "bytes that are no UTF-8"),
         *[(["dog", "-k", k], f"-k '{k}' is no number of hits: a whole number from 1 to 1,000") for k in ("0", "-1", "1000000", "x", "1.5")],
         (["dog", "--lang", "fr"], "--lang 'fr' is no language that is known here; accepted: en, ja"),
-        (["dog", "--set", "chat.min_confidense=1"], "min_confidence"),
-        (["dog", "--set", "caht.min_confidence=1"], "no stage is named caht"),
+        (["dog", "--set", "chat.cost_wrnog=1"], "cost_wrong"),
+        (["dog", "--set", "caht.cost_wrong=1"], "no stage is named caht"),
     ],
 )
 def test_what_cannot_be_searched_with_is_refused(home, ask, words, said):
@@ -219,7 +219,8 @@ def test_a_damaged_index(documents, ask):
     assert code == 1 and "damaged" in err and "run `migaki index`" in err and "\n" not in err.strip()
 
 
-def test_below_what_the_chat_asks_for_it_is_said(documents, ask):
-    sure = "the chat needs 1"
-    assert sure in ask(documents.home, "dog", "--set", "chat.min_confidence=1")[1]
-    assert sure not in ask(documents.home, "dog", "--set", "chat.min_confidence=0")[1]
+def test_from_which_confidence_on_the_chat_answers_is_said(documents, ask):
+    line = "the chat answers from 0.30 on, and is unsure from 0.21 on"
+    assert line in ask(documents.home, "dog")[1]
+    free, dear = (found(ask(documents.home, "dog", "--set", f"chat.cost_wrong={cost}", "--json")[1]) for cost in (0, 9))
+    assert free["answered_from"] == free["unsure_from"] == 0 < dear["unsure_from"] < dear["answered_from"] < 1

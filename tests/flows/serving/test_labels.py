@@ -187,7 +187,7 @@ def site(guarded, tmp_path):
 
     file = tmp_path / "tokens"
     file.write_text(f"{HR}:hr:Ann\n{STRANGER}:sales:Bob\n")
-    settings = ChatSettings(chunks=3, min_confidence=0.0)
+    settings = ChatSettings(chunks=3, cost_wrong=0.0)
     with ChatLog(guarded.home) as log:
         tools = bundled_tools(ToolSettings(), guarded.live)
         engine = ChatEngine(Mute(), guarded.live, settings, tools, None, {"en": "quote", "ja": "quote"})

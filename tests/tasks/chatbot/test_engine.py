@@ -19,6 +19,7 @@ from tasks.chatbot.tools.schema import Given
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.errors import MigakiError
 from tasks.inference.backend import Delta
+from tasks.rag.confidence import CALIBRATIONS
 from tasks.rag.retrieval import Hit
 from tasks.text.terms import subject
 
@@ -36,7 +37,7 @@ class Index:
         return self
 
     def __init__(self, *hits, confidence=0.9):
-        self.hits, self.sure, self.asked = list(hits), confidence, []
+        self.hits, self.sure, self.asked, self.read = list(hits), confidence, [], []
 
     def search(self, query, k, groups=frozenset()):
         self.asked.append((query, groups))
@@ -45,10 +46,14 @@ class Index:
     def confidence(self, query, hits, groups=frozenset()):
         return self.sure
 
+    def thresholds(self, query, cost_wrong):
+        return CALIBRATIONS["ja"].thresholds(cost_wrong)
+
     def rarity(self, term, groups=frozenset()):
         return 1.0
 
     def sentences(self, query, chunk_ids):
+        self.read.append(query)
         return {}
 
 
@@ -112,7 +117,7 @@ def test_an_answer_streams_in_order_and_is_remembered():
     events, turn = ask(talk, "What stands here?", conversation)
     assert [type(event) for event in events] == [Found, Piece, Piece, Ended] and said(events).strip() == turn.answer == "Some answer."
     assert [m["role"] for m in conversation.turns] == ["user", "assistant"]
-    assert turn.sentences[0].cites == (1,) and turn.tokens == 2 and turn.reason == "stop" and turn.seconds > 0
+    assert turn.sentences[0].cites == (1,) and turn.tokens == 2 and (turn.reason, turn.finish) == ("answered", "stop") and turn.seconds > 0
 
 
 def test_closing_the_iterator_forgets_and_stopping_keeps_what_was_said():
@@ -125,14 +130,14 @@ def test_closing_the_iterator_forgets_and_stopping_keeps_what_was_said():
     for event in talk.answer(conversation, "Count please, now", stop=stop):
         seen.append(event)
         stop.set()
-    assert seen[-1].turn.reason == "stopped" and seen[-1].turn.answer == "one" == conversation.turns[1]["content"]
+    assert seen[-1].turn.finish == "stopped" and seen[-1].turn.answer == "one" == conversation.turns[1]["content"]
 
 
 @pytest.mark.alone
 def test_an_answer_that_takes_too_long_is_ended():
     start = time.perf_counter()
     _, turn = ask(engine(Script("a " * 500, 0.05), seconds=1), "Go on and on and on")
-    assert turn.reason == "timeout" and 0.9 < time.perf_counter() - start < 3 and turn.answer
+    assert turn.finish == "timeout" and 0.9 < time.perf_counter() - start < 3 and turn.answer
 
 
 def test_a_turn_says_what_it_was_made_by():
@@ -181,6 +186,31 @@ def test_what_the_documents_do_not_answer_is_admitted_and_nothing_guessed(questi
     events, turn = ask(engine(backend, Index(hit("関係のない文です。"), confidence=0.1)), question)
     assert turn.answer == languages()[lang].NOTHING_FOUND and turn.reason == "unanswered" and turn.sources == [] and not backend.prompts
     assert events[0] == Found((), 0.1)
+    assert ask(engine(backend, Index(confidence=0.0), cost_wrong=0.0), question)[1].reason == "unanswered" and not backend.prompts
+
+
+@pytest.mark.parametrize(("lang", "question"), [("en", "How high is the tower?"), ("ja", "塔の高さは?")])
+def test_where_it_is_not_sure_the_nearest_passages_are_quoted_and_the_model_is_not_asked(lang, question):
+    text = {"en": "The tower is 90 metres high.", "ja": "塔の高さは90メートルです。"}[lang]
+    backend, index = Script(text), Index(hit(text, lang), confidence=0.25)
+    talk, language = engine(backend, index), languages()[lang]
+    conversation = talk.conversation()
+    events, turn = ask(talk, question, conversation)
+    quote = language.QUOTED.format(title="題名", sentence=text)
+    assert (turn.reason, turn.finish, turn.quoted) == ("unsure", "stop", True) and not backend.prompts
+    assert said(events) == turn.answer == f"{language.UNSURE}\n{quote}" and events[0].sources == tuple(turn.sources) != ()
+    assert [sentence.cites for sentence in turn.sentences] == [(1,)] and conversation.turns[-1]["content"] == quote
+    assert ask(engine(backend, index, cost_wrong=0.5), question)[1].reason == "answered"
+    assert ask(engine(backend, index, cost_wrong=3.0), question)[1].reason == "unanswered"
+
+
+def test_a_servers_own_filter_refuses():
+    class Filtered(Script):
+        def stream(self, messages, sampling, stop):
+            yield Delta("Well", 1, "refused")
+
+    _, turn = ask(engine(Filtered(), Index(hit("Well."))), "What is in the well?")
+    assert (turn.reason, turn.finish, turn.answer) == ("refused", "refused", "Well")
 
 
 def test_a_sentence_without_support_is_marked():
@@ -211,6 +241,7 @@ def test_the_groups_of_the_asker_reach_the_search_and_a_question_that_points_bac
         ("And who built it?", frozenset()),
         ("How high is the tower of London? And who built it?", frozenset()),
     ]
+    assert index.read == ["How high is the tower of London?", "How high is the tower of London? And who built it?"]
 
 
 def test_a_harmful_question_is_refused_before_anything_else_happens():
@@ -314,7 +345,7 @@ def test_exact_results_are_said_as_they_are_unless_a_call_failed(monkeypatch, fa
     monkeypatch.setattr("tasks.chatbot.engine.next_call", lambda *_, **__: next(calls))
     backend = Script("It is 9.")
     events, turn = ask(engine(backend, tools=ToolBox([Tool.of(double, exact=True)])), "Please double four for me, twice")
-    assert said(events).strip() == turn.answer == answer and bool(backend.prompts) is failing and turn.reason == "stop"
+    assert said(events).strip() == turn.answer == answer and bool(backend.prompts) is failing and turn.reason == "answered"
 
 
 def test_a_tool_that_asks_for_it_is_given_the_groups_and_calls_made_elsewhere_count(monkeypatch):
@@ -386,7 +417,7 @@ def test_only_a_question_that_points_back_is_searched_with_the_one_before(before
 @pytest.mark.parametrize("text", ["Hello!", "thanks a lot", "こんにちは!", "ありがとうございます。"])
 def test_greetings_are_not_looked_up(text):
     index = Index(hit("x"), confidence=0.0)
-    assert is_small_talk(text) and ask(engine(index=index), text)[1].reason == "stop" and not index.asked
+    assert is_small_talk(text) and ask(engine(index=index), text)[1].reason == "answered" and not index.asked
 
 
 def test_the_oldest_turns_go_first_and_the_system_message_never():

@@ -195,7 +195,7 @@ class Endless(Scripted):
         while not stop.is_set():
             yield Piece("and on ")
             time.sleep(0.02)
-        turn.answer, turn.reason = "and on", "stopped"
+        turn.answer, turn.finish = "and on", "stopped"
         yield Ended(turn)
 
 print("answers:", Terminal(Endless(), Kept(), input, sys.stdout, "en").run())

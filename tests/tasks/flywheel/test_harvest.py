@@ -222,8 +222,8 @@ def test_only_what_the_model_wrote_to_the_end_is_preferred_or_rejected(talk):
         ("引用?", "資料より引用します。", 1, None, {"quoted": True, "lang": "ja"}),
         ("引用2?", "資料より引用します。", -1, "自分の言葉です。", {"quoted": True, "lang": "ja"}),
         ("Unknown?", "The documents do not answer this.", -1, "It is 42.", {"reason": "unanswered"}),
-        ("Cut?", "It goes on and", 1, None, {"reason": "length"}),
-        ("Stopped?", "It", -1, None, {"reason": "stopped"}),
+        ("Cut?", "It goes on and", 1, None, {"finish": "length"}),
+        ("Stopped?", "It", -1, None, {"finish": "stopped"}),
     )
     found = talk.harvest(history=0)
     assert found.pairs == [] and instructions(found) == [("引用2?", "自分の言葉です。"), ("Unknown?", "It is 42.")]

@@ -1,12 +1,13 @@
 """Confidence: what the found chunks say about a question, as signs and as a probability."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from tasks.rag.bm25 import BM25
-from tasks.rag.confidence import CALIBRATIONS, FEATURES, WIDEST_GAP, confidence, confidence_of, features
+from tasks.rag.confidence import CALIBRATIONS, FEATURES, WIDEST_GAP, Thresholds, confidence, confidence_of, features
 
 
 @dataclass
@@ -92,3 +93,9 @@ def test_a_gap_or_a_cosine_of_its_own_does_not_make_an_answer():
 def test_each_language_is_calibrated_for_every_sign():
     for fitted in CALIBRATIONS.values():
         assert len(fitted.weights) == len(FEATURES)
+
+
+def test_the_dearer_a_wrong_answer_the_surer_the_chat_must_be():
+    limits = [CALIBRATIONS["en"].thresholds(cost) for cost in (0.0, 0.5, 1.0, 1e9)]
+    assert limits[0] == Thresholds(0.0, 0.0) and limits[2].sure == pytest.approx(0.3)
+    assert all(before.sure < after.sure <= 1 and before.least < after.least < after.sure for before, after in itertools.pairwise(limits))

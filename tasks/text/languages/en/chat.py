@@ -4,6 +4,7 @@ import re
 
 GREETING = "Hello! Ask me anything about the documents."
 NOTHING_FOUND = "The documents do not answer this."
+UNSURE = "I am not sure; these passages come nearest:"
 WITHHELD = "This answer rests on documents that you may not see any more."
 QUOTED = "From “{title}”: {sentence}"
 QUOTE_CHARACTERS = 450

@@ -4,6 +4,7 @@ import re
 
 GREETING = "こんにちは。資料について、何でもお尋ねください。"
 NOTHING_FOUND = "この質問の答えは資料の中に見つかりませんでした。"
+UNSURE = "確かな答えとは言えませんが、最も近い記述は次のとおりです。"
 WITHHELD = "この回答は、現在あなたが閲覧できない資料に基づいているため表示できません。"
 QUOTED = "資料「{title}」より引用します: {sentence}"
 QUOTE_CHARACTERS = 200

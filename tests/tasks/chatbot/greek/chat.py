@@ -4,6 +4,7 @@ import re
 
 GREETING = "Γεια σας!"
 NOTHING_FOUND = "Τα έγγραφα δεν απαντούν."
+UNSURE = "Δεν είμαι βέβαιος· τα πλησιέστερα αποσπάσματα:"
 WITHHELD = "Δεν επιτρέπεται πλέον."
 QUOTED = "Από το «{title}»: {sentence}"
 QUOTE_CHARACTERS = 400

@@ -30,6 +30,7 @@ from tasks.chatbot.tools.toolbox import Tool
 from tasks.chatbot.tools.values import numbers_in
 from tasks.chatbot.tools.weather import MeanTemperatures, weather_asked
 from tasks.chatbot.tools.web_search import search_asked
+from tasks.rag.confidence import CALIBRATIONS
 from tasks.rag.retrieval import Hit
 from tasks.text.terms import terms
 
@@ -69,6 +70,9 @@ class Nothing:
 
     def search(self, query, k, groups=frozenset()):
         return []
+
+    def thresholds(self, query, cost_wrong):
+        return CALIBRATIONS["el"].thresholds(cost_wrong)
 
     def rarity(self, term, groups=frozenset()):
         return 1.0

@@ -110,7 +110,7 @@ def test_stop_ends_the_answer_and_keeps_what_was_written():
     engine = ScriptedEngine(between, endless=True)
     http_box.append(client(engine, chats))
     turn = ask(http_box[0], "go on")[-1][1]["turn"]
-    assert turn["reason"] == "stopped" and turn["answer"].startswith("and on ")
+    assert turn["finish"] == "stopped" and turn["answer"].startswith("and on ")
     assert http_box[0].post("/api/stop", json={"answer": "unknown"}).status_code == 404
 
 
@@ -151,14 +151,14 @@ def test_a_client_that_leaves_stops_its_answer_which_is_kept():
     received = asyncio.run(leave_after(application, {"question": "go on"}, 4))
     assert len(received) >= 4 and engine.stops[0].is_set()
     (turns,) = chats.turns.values()
-    assert turns[0].reason == "stopped" and turns[0].answer
+    assert turns[0].finish == "stopped" and turns[0].answer
     service = application.state.service
     assert (service.slots.active, service.slots.waiting, service.running, service.talking) == (0, 0, {}, set())
 
 
 def test_the_time_limit_stops_an_answer():
     engine = ScriptedEngine(lambda: time.sleep(0.01), endless=True)
-    assert ask(client(engine, answer_seconds=0.2), "go on")[-1][1]["turn"]["reason"] == "stopped"
+    assert ask(client(engine, answer_seconds=0.2), "go on")[-1][1]["turn"]["finish"] == "stopped"
 
 
 def test_one_question_at_a_time_in_one_conversation_and_many_beside_each_other():
