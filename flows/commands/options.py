@@ -10,6 +10,7 @@ DATA = {
     "preferences": "preference files (pairs, HH dialogues, two responses, or single answers with a label)",
     "documents": "files, folders or globs of txt, md, html, pdf, docx, csv, jsonl (FILE.csv#text=COLUMN)",
     "questions": "held-out question files (question/answer with accept, SQuAD)",
+    "followups": "held-out files of two questions in a row (kind, first, second, document, accept)",
     "text": "raw text for continued pre-training",
 }
 

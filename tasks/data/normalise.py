@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks.data.calls import tools_of
 from tasks.data.chats import answer_to, answered, conversation, prompt_of, with_system
-from tasks.data.records import Document, Feedback, Instruction, Preference, Question, content_id
+from tasks.data.records import Document, Feedback, FollowUp, Instruction, Preference, Question, content_id
 from tasks.data.rows import Fields, LeftOut, Malformed, field, list_of, number, text_of, texts_of
 from tasks.text.detection import detect
 from tasks.text.judging import normalised
@@ -164,6 +164,7 @@ INSTRUCTION_FORMATS: dict[str, Callable] = {
     "prompt_completion": prompt_completion,
 }
 PREFERENCE_FORMATS: dict[str, Callable] = {"pairs": pairs, "hh": hh, "responses": responses, "unpaired": unpaired}
+FOLLOWUPS = ("real", "topic_change")  # whether the second question needs the first
 QUESTION_FORMATS = ("qa", "squad")
 FORMATS = {"instructions": tuple(INSTRUCTION_FORMATS), "preferences": tuple(PREFERENCE_FORMATS), "questions": QUESTION_FORMATS}
 
@@ -255,6 +256,21 @@ def questions(row: dict[str, Any], source: str, format: str | None = None) -> It
     yield Question(
         content_id(question, answer), question, answer, document, choices, detect(question), source, accept, _evidence(row), also
     )
+
+
+def followup(row: dict[str, Any], source: str, format: str | None = None) -> FollowUp:
+    """Two questions in a row.
+
+    Raises:
+        Malformed: one is missing, or `kind` is neither real nor topic_change.
+    """
+    row = fields_of(row)
+    row.format = "followups"
+    kind, first, second = field(row, "kind"), field(row, "first"), field(row, "second")
+    if kind not in FOLLOWUPS:
+        raise Malformed(f"the field 'kind' is {kind!r}; accepted are {', '.join(FOLLOWUPS)}")
+    document = field(row, "document") if row.get("document") else ""
+    return FollowUp(content_id(first, second), kind, first, second, detect(second), source, document, _accept(row), texts_of(row, "also"))
 
 
 def _accept(row: Fields) -> list[str]:

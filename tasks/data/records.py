@@ -88,6 +88,22 @@ class Question:
 
 
 @dataclass(frozen=True)
+class FollowUp:
+    """Two questions of one person, held out: the second needs the first (`real`), or is about something else (`topic_change`). `accept`, `document`
+    and `also` are of the second, as a `Question` has them."""
+
+    id: str
+    kind: str
+    first: str
+    second: str
+    lang: str
+    source: str
+    document: str = ""
+    accept: list[str] = field(default_factory=list)
+    also: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Document:
     """A text for the index that came inside another file (the contexts of a SQuAD file)."""
 
@@ -144,6 +160,10 @@ def load_feedback(folder: Path, split: str) -> list[Feedback]:
 
 def load_questions(folder: Path) -> list[Question]:
     return _load(folder / "questions.parquet", Question)
+
+
+def load_followups(folder: Path) -> list[FollowUp]:
+    return _load(folder / "followups.parquet", FollowUp)
 
 
 def load_documents(folder: Path) -> list[Document]:

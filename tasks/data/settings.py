@@ -32,6 +32,10 @@ class PrepareSettings(StageSettings):
     questions: list[str] = Field(
         ["examples/questions.en.jsonl", "examples/questions.ja.jsonl"], description=f"Held-out question files ({FILES}: qa, squad)"
     )
+    followups: list[str] = Field(
+        ["examples/followups.en.jsonl", "examples/followups.ja.jsonl"],
+        description="Held-out files of two questions in a row (kind: real or topic_change, first, second, document, accept)",
+    )
     text: list[str] = Field([], description="Raw text files for continued pre-training; none skips that stage")
     max_instructions: int = Field(0, ge=0, description="Take at most so many instruction rows, languages in balance; 0 takes all")
     max_preferences: int = Field(
@@ -55,4 +59,4 @@ class PrepareSettings(StageSettings):
         description="The day that a chat template which writes today's date is told in training and evaluation, so that results do not depend on when",
     )
 
-    PATHS: ClassVar[set[str]] = {"instructions", "preferences", "documents", "questions", "text"}
+    PATHS: ClassVar[set[str]] = {"instructions", "preferences", "documents", "questions", "followups", "text"}

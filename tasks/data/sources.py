@@ -24,7 +24,7 @@ from tasks.errors import MigakiError
 from tasks.text.encodings import OTHER, NotText, decoded_or_damaged
 from tasks.unpacking import TooLarge, gunzipped
 
-KINDS = ("instructions", "preferences", "documents", "questions", "text")
+KINDS = ("instructions", "preferences", "documents", "questions", "followups", "text")
 MAX_UNPACKED_MB = 1000
 MB = 1_000_000
 ROW = 64  # bytes that a value takes as a Python object at least

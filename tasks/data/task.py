@@ -14,7 +14,7 @@ from storage.kinds import Dataset
 from tasks.data import accounts, normalise, select
 from tasks.data.accounts import Account
 from tasks.data.ledger import Ledger
-from tasks.data.records import Document, Feedback, Question, Text, content_id, save
+from tasks.data.records import Document, Feedback, FollowUp, Question, Text, content_id, save
 from tasks.data.rows import LeftOut, Malformed
 from tasks.data.settings import PrepareSettings
 from tasks.data.sources import KINDS, existing, read_rows, read_text, split_format
@@ -43,6 +43,7 @@ RECORDS: dict[str, Callable[[dict, str, str | None], Iterable]] = {
     "instructions": lambda row, source, format: [normalise.instruction(row, source, format)],
     "preferences": lambda row, source, format: [normalise.preference(row, source, format)],
     "questions": normalise.questions,
+    "followups": lambda row, source, format: [normalise.followup(row, source, format)],
 }
 PARTS: dict[str, Callable[[Any], tuple[str, ...]]] = {
     "instructions": lambda record: (select.asked_last(record.messages), said(record.chat[-1])),
@@ -67,6 +68,8 @@ def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Wor
     with work.progress("prepare", len(KINDS)) as bar:
         questions, contexts = _questions(settings, work, ledger)
         bar.advance()
+        followups = _followups(settings, work, ledger)
+        bar.advance()
         documents = _documents(settings, contexts, work, ledger)
         bar.advance()
         for kinds, records in _read_parts(settings, ledger):
@@ -74,7 +77,7 @@ def prepare(settings: PrepareSettings, inputs: dict[str, ArtifactRef], work: Wor
                 of_kind = [record for record in records if isinstance(record, Feedback) == (kind == "feedback")]
                 _split(kind, _clean(kind, of_kind, questions, settings, ledger, work.log), settings.eval_share, work, ledger)
             bar.advance()
-    _warn_of_lost_documents(questions, documents, work)
+    _warn_of_lost_documents([*questions, *followups], documents, work)
     if ledger.dropped:
         pq.write_table(pa.Table.from_pylist(ledger.dropped), work.path / "dropped.parquet")
     work.table("datasets", ledger.rows())
@@ -169,6 +172,15 @@ def _questions(settings: PrepareSettings, work: Work, ledger: Ledger) -> tuple[l
     save(work.path / "questions.parquet", questions)
     ledger.keep("questions", "eval", questions)
     return questions, contexts
+
+
+def _followups(settings: PrepareSettings, work: Work, ledger: Ledger) -> list[FollowUp]:
+    """The held-out chains of two questions, each once."""
+    read = _read("followups", settings, ledger)
+    found = list({record.id: record for record in read}.values())
+    save(work.path / "followups.parquet", found)
+    ledger.keep("followups", "eval", found)
+    return found
 
 
 def _documents(settings: PrepareSettings, contexts: list[Document], work: Work, ledger: Ledger) -> set[str]:
@@ -276,7 +288,7 @@ def _texts(settings: PrepareSettings, ledger: Ledger) -> list[Text]:
     return texts
 
 
-def _warn_of_lost_documents(questions: list[Question], documents: set[str], work: Work) -> None:
+def _warn_of_lost_documents(questions: list[Question | FollowUp], documents: set[str], work: Work) -> None:
     named = [[name for name in (question.document, *question.also) if name and name not in documents] for question in questions]
     lost = [names[0] for names in named if names]
     if lost:

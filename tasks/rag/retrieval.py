@@ -7,6 +7,7 @@ measured, answers in the first two chunks of a handbook 0.78 against 0.86.) All 
 what is filtered out leaves no trace in them.
 """
 
+import copy
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.documents.access import BOTH, admits
@@ -131,6 +134,16 @@ class Retriever:
         """Itself: nothing takes its place."""
         return self
 
+    def without(self, documents: Collection[str]) -> "Retriever":
+        """This index as if it did not hold these documents; like it in all else, and with the same vectors. Names that it has not are passed over."""
+        view = copy.copy(self)
+        kept = self.everything.mask & ~pc.is_in(self._shown["document"], pa.array(list(documents), pa.string())).to_numpy(
+            zero_copy_only=False
+        )
+        view.everything = self._scoped(kept)
+        view._part_for = lru_cache(FILTERS)(view._filtered)
+        return view
+
     def confidence(self, query: str, hits: list[Hit], groups: Collection[str] = frozenset()) -> float:
         """Probability that the hits answer the question of a person of these groups; 0 without hits."""
         return confidence_of(_Seen(self, groups), query, hits)
@@ -224,10 +237,13 @@ class Retriever:
         return self._part_for(seen, frozenset(wanted.items()))
 
     def _filtered(self, seen: frozenset[frozenset[str]], wanted: frozenset[tuple[str, frozenset]]) -> Part:
-        mask = np.fromiter((label in seen for label in self._allowed), bool, len(self))
+        mask = self.everything.mask & np.fromiter((label in seen for label in self._allowed), bool, len(self))
         for name, values in wanted:
             told = {str(value) for value in values}
             mask &= np.fromiter((value is not None and str(value) in told for value in self._column(name)), bool, len(self))
+        return self._scoped(mask)
+
+    def _scoped(self, mask: np.ndarray) -> Part:
         sentence = np.repeat(mask, self.facts["sentences"])
         document = np.zeros(self.levels["documents"].size, bool)
         document[self.document[mask]] = True
@@ -270,7 +286,7 @@ class Retriever:
         sparse = self._sparse(question, part)[part.numbers]
         numbers, words = part.numbers, sparse
         if not self.meaning.flat:
-            near = np.searchsorted(part.numbers, self.meaning.near(asked, part, part is self.everything))
+            near = np.searchsorted(part.numbers, self.meaning.near(asked, part, len(part.numbers) == len(self)))
             places = np.union1d(_largest(sparse, CANDIDATES), near)
             numbers, words = part.numbers[places], sparse[places]
         meant = self.meaning.score(asked, numbers, part)

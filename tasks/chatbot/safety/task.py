@@ -6,7 +6,7 @@ from storage.artifacts import ArtifactRef
 from storage.kinds import Classifier
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.settings import ClassifierSettings, GuardSettings
-from tasks.chatbot.safety.training import rates, read_examples, train
+from tasks.chatbot.safety.training import rates, read_examples, save_heldout, train
 from tasks.rag.embedding import Embedder
 from tasks.stages.work import Work
 
@@ -25,6 +25,7 @@ def safety(settings: ClassifierSettings, inputs: dict[str, ArtifactRef], work: W
     if classifier.meaning is not None:
         classifier = replace(classifier, meaning=replace(classifier.meaning, embedder=model.reference))
     classifier.save(work.path)
+    save_heldout(work.path, examples)
     guard = Guard(GuardSettings(), classifier)
     measured: dict[str, float] = {}
     heldout = [example for example in examples if example.split == "heldout"]

@@ -1,9 +1,11 @@
 """Train and measure the classifier of harmful requests."""
 
+import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from tasks.rag.embedding import Embedder
 
 FIELDS = ("prompt", "instruction", "question")
+HELDOUT = "heldout.jsonl"
 LOWEST, HIGHEST = 0.2, 0.99  # a lower threshold would refuse what looks harmless, a higher one next to nothing
 
 
@@ -81,6 +84,18 @@ def _labelled(row: dict, where: str) -> Example:
     if split not in ("train", "heldout"):
         raise MigakiError(f"{where}: split is {split!r}; train or heldout was expected")
     return Example(_text(row, where), label == "harmful", str(row.get("topic", "")), split)
+
+
+def save_heldout(folder: Path, examples: Iterable[Example]) -> None:
+    """Keep the examples that are only measured on beside the classifier, for whoever measures what serves with it."""
+    lines = [json.dumps(asdict(example), ensure_ascii=False) for example in examples if example.split == "heldout"]
+    (folder / HELDOUT).write_text("\n".join(lines), encoding="utf-8")
+
+
+def load_heldout(folder: Path) -> list[Example]:
+    """The examples that `save_heldout` kept; none where a classifier of an earlier version has none."""
+    path = folder / HELDOUT
+    return [Example(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def fit(examples: Sequence[Example], settings: ClassifierSettings) -> Classifier:
