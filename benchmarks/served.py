@@ -14,10 +14,11 @@ import httpx
 from common import bundled_model
 
 from flows.commands.serve import LOOK
-from flows.running.releases import Sections, keep_release, promote_to, release_of
+from flows.running.releases import keep_release, promote_to, release_of
 from storage.artifacts import ArtifactStore
 from storage.home import Home
 from storage.registry import register
+from tasks.chatbot.release import Sections
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.running.dispatch import stage_flow
+from flows.running.gate import releases_for
 from flows.running.parameters import RunSettings
 from tasks.evaluation.settings import EvaluateSettings
 
@@ -18,4 +19,4 @@ def evaluate(
     parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
 ) -> str:
     """Score base, tuned, aligned, release and champion on the same items. Returns the artifact's id."""
-    return stage_flow("evaluate", evaluate, run, inputs, parent_run)
+    return stage_flow("evaluate", evaluate, run, inputs, parent_run, releases_for)

@@ -8,12 +8,13 @@ from flows.index import go_live
 from flows.promote import decide
 from flows.running.dispatch import recorded
 from flows.running.feedback import with_feedback
-from flows.running.gate import reigning
+from flows.running.gate import with_champion
 from flows.running.parameters import RunSettings, left_out
-from flows.running.releases import Sections, classifier_of, keep_release, release_of
+from flows.running.releases import classifier_of, keep_release, release_of
 from flows.running.report import write_report
 from flows.running.roots import hold
 from storage.kinds import Dataset
+from tasks.chatbot.release import Sections
 from tasks.chatbot.safety.settings import SafetySettings
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.settings import ToolSettings
@@ -60,7 +61,7 @@ def retrain(
         this.stage("index", index)
         made = release_of(this.home, Sections.given(chat, tools, safety), this.artifacts["quantize"], classifier_of(this.home))
         release = keep_release(this.home, made, this.run_id, this.artifacts["index"].id)
-        this.stage("evaluate", evaluate, reigning(this.home, this.artifacts["quantize"]))
+        this.stage("evaluate", evaluate, with_champion(this.home, release))
         decide(promote, release, this.artifacts["evaluate"], this)
         go_live(this.home, this.artifacts["index"])
     write_report(this.home, this.run_id)

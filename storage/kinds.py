@@ -207,10 +207,17 @@ class Index(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Record):
-    """The models that were asked, by role; of the base its reference, of the others their artifact's id."""
+    """The models that were asked, by role; of the base its reference, of the others their artifact's id.
+
+    Attributes:
+        releases: ids of the releases that were asked as the chatbot, by role.
+        chats: what the chatbot's answers depend on, by role: with the same, they are not asked for again.
+    """
 
     KIND = "evaluation"
     models: dict[str, str]
+    releases: dict[str, str] | None = None
+    chats: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

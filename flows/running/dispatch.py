@@ -115,8 +115,18 @@ def _say_why(spec: StageSpec, made_of: Ingredients, context: Context) -> None:
         context.log(f"{spec.name} is made anew: {reason(spec, made_of, earlier[-1], references, context.names)}")
 
 
-def stage_flow(name: str, settings: StageSettings, run: RunSettings, inputs: dict[str, str], parent_run: str) -> str:
+def stage_flow(
+    name: str,
+    settings: StageSettings,
+    run: RunSettings,
+    inputs: dict[str, str],
+    parent_run: str,
+    complete: Callable[[Home, dict[str, ArtifactRef]], dict[str, ArtifactRef]] = lambda home, newest: newest,
+) -> str:
     """The body of every stage's flow: give the artifact's id.
+
+    Args:
+        complete: makes of the newest artifacts, which are taken where no inputs are named, what the stage takes.
 
     Under a parent (which keeps the catalog) only objects are written; run by itself, the stage is recorded and registered here.
     """
@@ -124,7 +134,7 @@ def stage_flow(name: str, settings: StageSettings, run: RunSettings, inputs: dic
     hold(run, {spec.command: settings})
     hide_secret()
     store = ArtifactStore(home)
-    refs = {role: store.get(artifact_id) for role, artifact_id in inputs.items()} or newest_inputs(home, spec, settings)
+    refs = {role: store.get(artifact_id) for role, artifact_id in inputs.items()} or complete(home, newest_inputs(home, spec, settings))
     if parent_run:
         return run_here(spec, settings, run, refs, parent_run).ref.id
     with recorded(name, run, settings.model_dump(mode="json")) as own:

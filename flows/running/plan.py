@@ -6,12 +6,14 @@ from typing import Any, Literal, cast
 
 from flows.catalogue.stages import STAGES
 from flows.running.feedback import with_feedback
-from flows.running.gate import reigning
+from flows.running.gate import with_champion
 from flows.running.inputs import inputs_from
 from flows.running.parameters import RunParams, left_out
-from storage.artifacts import ArtifactRef, ArtifactStore, Manifest
+from flows.running.releases import classifier_of, release_of
+from storage.artifacts import ArtifactRef, ArtifactStore, Manifest, content_key
 from storage.home import Home
 from storage.kinds import Dataset
+from tasks.chatbot.release import Sections
 from tasks.data.settings import PrepareSettings
 from tasks.models.reference import ResolvedModel, resolve, resolved
 from tasks.rlhf.settings import AlignSettings
@@ -80,14 +82,22 @@ def _planned(
             return PlanLine(spec.name, "run", f"its {role} {named} is not here yet: the run fetches it"), None
         models[role] = resolve(named, home)
     inputs = inputs_from(spec, made)
-    if "champion" in spec.inputs and "quantize" in made:
-        inputs |= reigning(home, made["quantize"])
+    if "champion" in spec.inputs:
+        inputs |= with_champion(home, _release(home, params, inputs["release"]))
     made_of = Ingredients.of(spec, spec.counting(settings), inputs, models)
     store = ArtifactStore(home)
     if store.is_whole(spec.kind, made_of.key):
         ref = store.get(made_of.key)
         return PlanLine(spec.name, "reuse", f"nothing differs from {ref.id[:12]}"), ref
     return PlanLine(spec.name, "run", reason(spec, made_of, newest, {role: params.run.model_in(role) for role in spec.models})), None
+
+
+def _release(home: Home, params: RunParams, model: ArtifactRef) -> ArtifactRef:
+    """The release that the run would make of a model, which may not be kept yet."""
+    said = params.flow_parameters()
+    sections = Sections.given(*(cast(Any, said[name]) for name in ("chat", "tools", "safety")))
+    meta = release_of(home, sections, model, classifier_of(home)).meta()
+    return ArtifactRef(id=content_key(meta), kind="release", uri="", meta=meta)
 
 
 def reason(spec: StageSpec, made_of: Ingredients, newest: Manifest | None, references: Mapping[str, str], names: bool = True) -> str:

@@ -1,10 +1,8 @@
 """Releases: made of a model and settings, kept by the hash of what they hold, and put in each other's place."""
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
 
 from flows.running.parameters import BUNDLED_MODEL
 from storage.artifacts import ArtifactRef, ArtifactStore, content_key, read_manifest
@@ -22,60 +20,15 @@ from storage.releases import (
     record_promotion,
     release_named,
 )
-from tasks.chatbot.safety.settings import GuardSettings, SafetySettings
-from tasks.chatbot.settings import ChatSettings
-from tasks.chatbot.tools.settings import ToolSettings
+from tasks.chatbot.release import Sections, answering_of
 from tasks.errors import MigakiError
-from tasks.models.catalogue import known, weak_languages
 from tasks.prompts.context import bundled_templates, read_templates
-from tasks.settings import StageSettings
-from tasks.text.language import languages
 
-S = TypeVar("S", bound=StageSettings)
 BASE = "base"  # the stage of a base model that is served as it is
-SMALL = 10**9  # parameters; below that a model that nothing tuned writes past what its sources say
 ELSEWHERE = {"server", "server_model", "templates"}  # settings of the chat that have a place of their own in a release
 WAY_OUT = (
     "`migaki promote --rollback` goes back to the release before it, `migaki promote --to ID` takes another (`migaki status` lists them)"
 )
-
-
-@dataclass(frozen=True)
-class Sections:
-    """The settings that a release is made of."""
-
-    chat: ChatSettings
-    tools: ToolSettings
-    safety: GuardSettings
-
-    @classmethod
-    def of(cls, said: Mapping[str, dict[str, Any]], release: Release | None = None) -> "Sections":
-        """What is said, over what a release has, over the defaults. What it has of settings that are gone by now is passed over.
-
-        Raises:
-            MigakiError: what is said has an unknown name or a wrong value.
-        """
-
-        chat = release.chat | {"server": release.server, "server_model": release.server_model} if release else {}
-        tools, safety = (release.tools, release.safety) if release else ({}, {})
-        return cls(
-            _over(chat, "chat", ChatSettings, ChatSettings, said),
-            _over(tools, "tools", ToolSettings, ToolSettings, said),
-            _over(safety, "safety", SafetySettings, GuardSettings, said),
-        )
-
-    @classmethod
-    def given(cls, chat: ChatSettings, tools: ToolSettings, safety: SafetySettings) -> "Sections":
-        """What a run was given."""
-        return cls(chat, tools, GuardSettings.model_validate({name: getattr(safety, name) for name in GuardSettings.model_fields}))
-
-
-def _over(has: dict[str, Any], name: str, section: type[StageSettings], part: type[S], said: Mapping[str, dict[str, Any]]) -> S:
-    """The settings that are this part of a section: what is said of them, over what a release has."""
-    given = section.build(name, said.get(name, {})).model_dump(
-        exclude_unset=True
-    )  # by itself first: a message is about what somebody wrote
-    return part.build(name, {key: value for key, value in (has | given).items() if key in part.model_fields})
 
 
 def release_of(home: Home, sections: Sections, model: ArtifactRef | None, classifier: str, former: Release | None = None) -> Release:
@@ -110,24 +63,19 @@ def release_of(home: Home, sections: Sections, model: ArtifactRef | None, classi
         server_model=chat.server_model,
         templates=(former.templates if former else bundled_templates()) | read_templates(chat.templates),
         chat=chat.model_dump(mode="json", exclude=chat.OPERATIONAL | ELSEWHERE),
-        answering=former.answering if former and stays else answering_of(home, served),
+        answering=former.answering if former and stays else _answering(home, served),
         tools=sections.tools.model_dump(mode="json", exclude=sections.tools.OPERATIONAL),
         safety=sections.safety.model_dump(mode="json"),
         classifier=classifier,
     )
 
 
-def answering_of(home: Home, model: ArtifactRef | None) -> dict[str, Answering]:
-    """How each language is answered: by quoting where the catalogue calls the model's base weak, or where nothing has tuned a small base, else by
-    writing. Of a server nothing is known."""
+def _answering(home: Home, model: ArtifactRef | None) -> dict[str, Answering]:
+    """How each language is answered by a model as long as nothing else is said; of a server nothing is known."""
     if model is None:
-        return dict.fromkeys(languages(), "write")
-    base = base_of(home, model)
-    untuned = (
-        (read_manifest(ArtifactStore(home).path(model)) or {}).get("stage") == BASE and (entry := known(base)) and entry.parameters < SMALL
-    )
-    weak = languages() if untuned else weak_languages(base)
-    return {lang: "quote" if lang in weak else "write" for lang in languages()}
+        return answering_of("", tuned=True)
+    manifest = read_manifest(ArtifactStore(home).path(model)) or {}
+    return answering_of(base_of(home, model), tuned=manifest.get("stage") != BASE)
 
 
 def base_of(home: Home, model: ArtifactRef) -> str:
@@ -155,7 +103,7 @@ def keep_release(home: Home, release: Release, run_id: str | None = None, index_
     return ref
 
 
-def release_with(home: Home, model: ArtifactRef, run_id: str, index_id: str) -> ArtifactRef:
+def release_with(home: Home, model: ArtifactRef, run_id: str | None, index_id: str) -> ArtifactRef:
     """The newest release of a model; where it has none (its stages were run one by one), one with the settings that the chat has by default."""
     known = newest_releases(home, 1, model=model.id)
     if known and not fault(home, known[0].release_id):

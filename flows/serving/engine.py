@@ -14,6 +14,7 @@ from storage.artifacts import ArtifactRef, ArtifactStore, read_manifest
 from storage.home import Home
 from storage.kinds import Model, Release
 from storage.registry import champion_index
+from tasks.chatbot.release import engine_of
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.web.about import About
 from tasks.errors import MigakiError
@@ -66,7 +67,7 @@ def _open(home: Home, want: Wanted) -> Opened:
     if guard is not None and guard.classifier is None:
         print("safety: rules alone; `migaki safety` trains the classifier that the next release has", file=sys.stderr)
     backend, about = open_variant(home, want.release, want.sections.chat)
-    return Opened(engine_of(want, backend, retriever, guard), _served_as(about, want), home, want)
+    return Opened(_engine(want, backend, retriever, guard), _served_as(about, want), home, want)
 
 
 def open_anew(home: Home, engine: "ChatEngine", about: About, former: Wanted) -> Opened:
@@ -80,17 +81,11 @@ def open_anew(home: Home, engine: "ChatEngine", about: About, former: Wanted) ->
     backend = engine.backend
     if _variant(want.release) != _variant(former.release):
         backend, about = open_variant(home, want.release, want.sections.chat)
-    return Opened(engine_of(want, backend, engine.retriever, guard), _served_as(about, want), home, want)  # type: ignore[arg-type]
+    return Opened(_engine(want, backend, engine.retriever, guard), _served_as(about, want), home, want)  # type: ignore[arg-type]
 
 
-def engine_of(want: Wanted, backend: "Backend", retriever: LiveIndex | None, guard: "Guard | None") -> "ChatEngine":
-    """The engine of what is wanted, of its parts."""
-    from tasks.chatbot.engine import ChatEngine
-    from tasks.chatbot.tools.bundled import bundled_tools
-
-    release, chat = want.release, want.sections.chat
-    tools = bundled_tools(want.sections.tools, retriever) if chat.max_calls else None
-    return ChatEngine(backend, retriever, chat, tools, guard, release.answering, release.templates, want.release_id, want.unreleased)
+def _engine(want: Wanted, backend: "Backend", retriever: "LiveIndex | None", guard: "Guard | None") -> "ChatEngine":
+    return engine_of(want.release, want.sections, backend, retriever, guard, want.release_id, want.unreleased)
 
 
 def open_filters(home: Home, want: Wanted, retriever: LiveIndex | None) -> "Guard | None":
@@ -124,31 +119,14 @@ def _served_as(about: About, want: Wanted) -> About:
 
 def load(store: ArtifactStore, ref: ArtifactRef, settings: ChatSettings) -> "tuple[Backend, About]":
     """The model of an artifact, and what there is to say about it."""
-    from flows.serving.packing import pack_checked
-    from tasks.inference.local import LocalModel
-    from tasks.models.loader import load_model, load_tokenizer
+    from tasks.stages.serving import serving_model
 
     manifest = read_manifest(store.path(ref)) or {}
     made = int(datetime.fromisoformat(manifest["created"]).replace(tzinfo=UTC).timestamp()) if "created" in manifest else 0
     record = Model.of(ref.meta, f"the model {ref.id[:12]}")
     about = About(model=short_name(base_of(store.home, ref)), version=ref.id, precision=record.precision, created=made)
-    folder = store.path(ref) / record.model
     where = device(settings.device)
-    dtype = compute_dtype(settings.dtype, where, about.precision in ("int8", "nf4"))
-    model, tokenizer = load_model(folder, dtype, where), load_tokenizer(folder)
-    pack_checked(store.home, ref, model, tokenizer, dtype)
-    return LocalModel(model, tokenizer, ref.id), about
-
-
-def compute_dtype(wanted: str, where: str, quantized: bool) -> str:
-    """What a model computes in, `wanted` or, of "auto", what is fast on that device: bitsandbytes computes in float32 on a CPU."""
-    from tasks.models.packed import multiplies_bfloat16
-
-    if quantized and where == "cpu":
-        return "float32"
-    if wanted != "auto":
-        return wanted
-    return "bfloat16" if where == "cuda" or multiplies_bfloat16() else "float32"
+    return serving_model(store.home, ref.id, store.path(ref) / record.model, record.precision, settings.dtype, where), about
 
 
 def connect(settings: ChatSettings) -> "tuple[Backend, About]":

@@ -6,13 +6,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from flows.running.parameters import RunParams
-from flows.running.releases import Sections, classifier_of, opened_release, reigning_release, release_of
+from flows.running.releases import classifier_of, opened_release, reigning_release, release_of
 from flows.serving.base import base_model
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from storage.kinds import Release
 from storage.registry import champion_index
 from storage.releases import release_named
+from tasks.chatbot.release import Sections
 from tasks.errors import MigakiError
 
 Said = dict[str, dict[str, Any]]

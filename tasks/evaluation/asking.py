@@ -1,7 +1,6 @@
 """The chatbot asked as people meet it: every item through its engine, every turn a row, many at once so that the model answers them together."""
 
 import copy
-import json
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +12,7 @@ from typing import Any, Literal, Protocol
 from tasks.chatbot.engine import ChatEngine
 from tasks.chatbot.events import Ended, Event, Found, Piece, Turn
 from tasks.chatbot.index import Index
+from tasks.data.select import balanced
 from tasks.errors import MigakiError
 from tasks.evaluation.verdict import Verdict, judged
 from tasks.inference.backend import Unavailable
@@ -81,12 +81,16 @@ def ask_all(
         on_done()
         return row
 
-    clocked = [item for item in items if item.suite == "answerable"][:timed]
-    rows = {id(item): ask(item, alone=True) for item in clocked}
+    rows = {id(item): ask(item, alone=True) for item in clocked(items, timed)}
     rest = [item for item in items if id(item) not in rows]
     with ThreadPoolExecutor(at_once) as pool:
         rows |= zip(map(id, rest), pool.map(lambda item: ask(item, alone=False), rest), strict=True)
     return [rows[id(item)] for item in items]
+
+
+def clocked(items: Sequence[Asked], timed: int) -> list[Asked]:
+    """The items that are asked one by one: so many answerable ones, languages in balance."""
+    return balanced([item for item in items if item.suite == "answerable"], timed)[0] if timed else []
 
 
 def _without(engine: ChatEngine, documents: tuple[str, ...]) -> ChatEngine:
@@ -143,20 +147,16 @@ def _row(
         **asdict(verdict),
         "supported": sum(sentence.supported for sentence in turn.sentences),
         "sentences": len(turn.sentences),
-        "called": json.dumps(called),
+        "called": called,
         "right_tool": called[:1] == [item.tool] if item.tool else None,
         "refused": bool(turn.refused),
         "confidence": turn.confidence,
         "tokens": turn.tokens,
         "first_word": first_word if alone else None,
         "seconds": turn.seconds if alone else None,
-        "sources": json.dumps([source.document for source in turn.sources], ensure_ascii=False),
-        "events": json.dumps({"earlier": earlier, "events": [*map(_plain, _told(events))]}, ensure_ascii=False),
+        "sources": [source.document for source in turn.sources],
+        "events": {"earlier": earlier, "events": [_plain(event) for event in events if not isinstance(event, Piece)]},
     }
-
-
-def _told(events: Iterable[Event]) -> Iterable[Event]:
-    return (event for event in events if not isinstance(event, Piece))  # the answer has them
 
 
 def _plain(event: Event) -> dict[str, Any]:

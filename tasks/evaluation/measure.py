@@ -1,6 +1,5 @@
 """One model on all items: every answer and every score as a row."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,13 +12,11 @@ from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.batching import Example
 from tasks.models.likelihood import score_examples
 from tasks.progress import Bar
-from tasks.prompts.context import with_context
 from tasks.prompts.template import decode, encode_example, encode_prompt, end_ids
 from tasks.rag.retrieval import Retriever, document_rank
-from tasks.text.measures import chrf, is_refusal
+from tasks.text.measures import is_refusal
 
 Row = dict[str, Any]
-CONTEXT_CHUNKS = 2
 LEAST_SCORED = 8  # tokens of an answer that is cut: a loss over fewer says nothing of it
 
 
@@ -93,52 +90,6 @@ def choices(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, ite
         values = [next(scores).per_character for _ in item.choices]
         best = values.index(min(values))
         rows.append(row_for(name, item, "choices", answer=item.choices[best], correct=best == 0))
-    return rows
-
-
-def timed_answers(
-    name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], settings: EvaluateSettings, bar: Bar
-) -> list[Row]:
-    """Greedy answers one by one, with the seconds each took."""
-    rows = []
-    for item in items:
-        start = time.perf_counter()
-        answer = sample(
-            model,
-            [encode_prompt(tokenizer, item.messages)],
-            SamplingParams(settings.answer_tokens, end_ids(tokenizer), temperature=0),
-        )[0]
-        seconds = time.perf_counter() - start
-        text = text_of(tokenizer, answer.ids)
-        rows.append(row_for(name, item, "latency", answer=text, tokens=len(answer.ids), seconds=seconds))
-        bar.advance()
-    return rows
-
-
-def context_answers(
-    name: str,
-    model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    retriever: Retriever,
-    items: Sequence[Item],
-    settings: EvaluateSettings,
-    bar: Bar,
-) -> list[Row]:
-    """The same questions with and without what the index finds."""
-    rows = []
-    for item in items:
-        hits = retriever.search(item.messages[-1]["content"], CONTEXT_CHUNKS)
-        for suite, messages, sources in (
-            ("without context", item.messages, []),
-            ("with context", with_context(item.messages, [hit.text for hit in hits]), [hit.document for hit in hits]),
-        ):
-            prompt = encode_prompt(tokenizer, messages)
-            answer = sample(model, [prompt], SamplingParams(settings.answer_tokens, end_ids(tokenizer), temperature=0))[0]
-            text = text_of(tokenizer, answer.ids)
-            rows.append(
-                row_for(name, item, suite, answer=text, tokens=len(answer.ids), similarity=chrf(text, item.reference), sources=sources)
-            )
-        bar.advance()
     return rows
 
 

@@ -37,7 +37,7 @@ class Evidence:
         figures: of the models, as `evaluations` has them.
         rows: every turn of the chatbot, as `evaluation_answers` has them.
         champion: role of what the release is held against: champion or base.
-        cost_wrong: what the release's settings say that a wrong answer costs.
+        cost_wrong: what a wrong answer costs, where a right one is worth 1.
         no_loss: why answer loss tells nothing of these two, "" where it does.
     """
 

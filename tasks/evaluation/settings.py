@@ -16,8 +16,12 @@ class EvaluateSettings(StageSettings):
     temperature: float = Field(0.7, ge=0, description="Sampling temperature of those answers; 0 takes the likeliest token")
     seed: int = Field(0, ge=0, description="Seed of those answers, the same for every model")
     choice_items: int = Field(60, ge=0, description="Multiple-choice questions, answered by likelihood")
-    context_items: int = Field(8, ge=0, description="Questions answered with and without retrieved context")
-    latency_items: int = Field(12, ge=2, description="Answers that are timed one by one")
+    timed_items: int = Field(12, ge=2, description="Questions that the chatbot is asked one by one, to be timed; all others many at once")
+    requests: int = Field(
+        40,
+        ge=0,
+        description="Held-out requests put to the chatbot, harmful and harmless ones that look like them, so many each in each language",
+    )
     max_tokens: int = Field(512, ge=32, description="Items longer than this in tokens are cut at the end of the answer")
     resamples: int = Field(2000, ge=100, description="Bootstrap resamples behind every interval")
 
@@ -26,8 +30,8 @@ class EvaluateSettings(StageSettings):
         "prompts": 64,
         "answer_tokens": 32,
         "choice_items": 16,
-        "context_items": 4,
-        "latency_items": 5,
+        "timed_items": 6,
+        "requests": 10,
     }
 
 

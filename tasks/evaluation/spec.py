@@ -12,6 +12,7 @@ EVALUATE = StageSpec(
     needs={"release": ("quantize",), "index": ("index",), "dataset": ("prepare",)},
     takes={"tuned": ("tune",), "aligned": ("align",), "reward": ("reward",), "champion": ()},  # the champion is the registry's to name
     models=("model", "embedder", "embedder_en"),
+    fingerprint="tasks.evaluation.fingerprint:bundled",
     pool="gpu",
 )
 PROMOTE = FlowSpec(

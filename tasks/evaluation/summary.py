@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from tasks.statistics import Interval, mean_interval, median, percentile, ratio_difference, ratio_interval
+from tasks.statistics import Interval, mean_interval, median, ratio_difference, ratio_interval
 from tasks.text.measures import distinct_n
 
 Row = dict[str, Any]
@@ -55,15 +55,6 @@ def model_figures(model: str, rows: Sequence[Row], resamples: int) -> list[Row]:
         figures.append(figure(model, "distinct_2", lang, distinct_n([r["answer"] for r in own], [r["lang"] for r in own]), len(own)))
     for lang, own in by_language(of(rows, model, "choices")):
         figures.append(figure(model, "choice_accuracy", lang, mean_interval([float(r["correct"]) for r in own], resamples)))
-    for suite, metric in (("without context", "similarity_without_context"), ("with context", "similarity_with_context")):
-        for lang, own in by_language(of(rows, model, suite)):
-            figures.append(figure(model, metric, lang, mean_interval([r["similarity"] for r in own], resamples)))
-    seconds = [r["seconds"] for r in of(rows, model, "latency")]
-    if seconds:
-        figures += [
-            figure(model, "latency_p50", "all", percentile(seconds, 0.5), len(seconds)),
-            figure(model, "latency_p95", "all", percentile(seconds, 0.95), len(seconds)),
-        ]
     return figures
 
 

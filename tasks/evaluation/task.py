@@ -5,12 +5,13 @@ import json
 from typing import Any
 
 from storage.artifacts import ArtifactRef
-from storage.kinds import Evaluation
+from storage.kinds import Evaluation, Release
 from tasks.errors import MigakiError
 from tasks.evaluation import measure
 from tasks.evaluation.items import Items, held_out_items
 from tasks.evaluation.settings import EvaluateSettings
 from tasks.evaluation.summary import comparison_figures, figure, model_figures
+from tasks.evaluation.task_chat import ask_chatbots
 from tasks.models.batching import Example
 from tasks.models.families import stated_context_length
 from tasks.models.loader import load_tokenizer
@@ -43,14 +44,11 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
         )
     index = work.open(require(inputs, "index", "index"))
     retriever = open_index(index, work.embedder, work.companions, work.device, exports=work.home.exports)
-    models: dict[str, ArtifactRef | None] = {
-        "base": None,
-        **{role: inputs[role] for role in ("tuned", "aligned", "release", "champion") if role in inputs},
-    }
+    models = _models(inputs, work)
     rows: list[dict[str, Any]] = []
     sampled: list[tuple[dict[str, Any], Example]] = []
     for name, ref in models.items():
-        found, answers = _measure(name, ref, items, retriever, settings, inputs, work)
+        found, answers = _measure(name, ref, items, settings, inputs, work)
         rows += found
         sampled += answers
     _reward(sampled, inputs, work)
@@ -59,47 +57,66 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
         if name in models and reference in models:
             figures += comparison_figures(name, reference, rows, settings.resamples)
     figures += _retrieval(retriever, items)
+    chatbots = ask_chatbots(settings, inputs, retriever, work)
+    figures += chatbots.figures
     for row in figures:
         model = models.get(row["model"])
         row["model_id"] = model.id if model else None
-        if row["model"] in models or row["model"] == "index":
+        if " - " not in row["model"]:
             work.metric(f"evaluate.{row['model']}.{row['metric']}" + ("" if row["lang"] == "all" else f".{row['lang']}"), row["value"])
     work.table("evaluations", figures)
     work.table("evaluation_answers", rows)
+    work.table("evaluation_answers", chatbots.rows)
     loss = {row["model"]: row["value"] for row in figures if row["metric"] == "answer_loss_per_character" and row["lang"] == "all"}
     work.headline("answer loss per character, base to release", loss["base"], loss.get("release", loss.get("tuned")))
-    return Evaluation(models={name: ref.id if ref else work.model.reference for name, ref in models.items()})
+    _say_of_chatbot(figures, work)
+    return Evaluation(
+        models={name: ref.id if ref else work.model.reference for name, ref in models.items()},
+        releases={role: inputs[role].id for role in ("release", "champion") if role in inputs},
+        chats=chatbots.chats,
+    )
+
+
+def _models(inputs: dict[str, ArtifactRef], work: Work) -> dict[str, ArtifactRef | None]:
+    """The models whose losses are compared, by role, None for the base: those of releases that a server does not answer for, the champion's where it is
+    another than the release's.
+
+    Raises:
+        MigakiError, StorageError: a release is missing, or its model is gone.
+    """
+    found: dict[str, ArtifactRef | None] = {"base": None} | {role: inputs[role] for role in ("tuned", "aligned") if role in inputs}
+    named = {"release": work.record(require(inputs, "release", "quantize"), Release).model}
+    if "champion" in inputs and (champion := work.record(inputs["champion"], Release).model) != named["release"]:
+        named["champion"] = champion
+    return found | {role: work.artifact(model) for role, model in named.items() if model}
+
+
+def _say_of_chatbot(figures: list[dict[str, Any]], work: Work) -> None:
+    for lang in sorted({row["lang"] for row in figures if row["metric"] == "chat.correct"} - {"all"}):
+        correct = {row["model"]: row["value"] for row in figures if row["metric"] == "chat.correct" and row["lang"] == lang}
+        work.headline(f"chatbot: questions answered correctly ({lang}), base to release", correct["base"], correct["release"])
 
 
 def _measure(
     name: str,
     ref: ArtifactRef | None,
     items: Items,
-    retriever: Retriever,
     settings: EvaluateSettings,
     inputs: dict[str, ArtifactRef],
     work: Work,
 ) -> tuple[list[dict[str, Any]], list[tuple[dict[str, Any], Example]]]:
-    """All rows of one model, and its sampled answers as tokens; the model is in memory only meanwhile.
-
-    Time and context cost most and are asked of the models that may serve.
-    """
+    """All rows of one model, and its sampled answers as tokens; the model is in memory only meanwhile."""
     chat = (
         parts_of(work.model.path, work.trained(inputs.get("tuned")), work.adapter).chat if ref is None else None
     )  # models are compared in the same chat
     model, tokenizer = open_checked(work, ref, chat=chat, today=work.today(inputs))
-    serves = name in ("base", "release", "champion")
-    timed = items.prompts[: settings.latency_items] if serves else []
-    questions = items.choices[: settings.context_items] if name == "release" else []
-    total = len(items.loss) + len(items.prompts) + sum(len(item.choices) for item in items.choices) + len(timed) + len(questions)
+    total = len(items.loss) + len(items.prompts) + sum(len(item.choices) for item in items.choices)
     with work.progress(f"evaluate: {name}", total) as bar:
         rows = measure.answer_losses(name, model, tokenizer, items.loss, settings.max_tokens, bar)
         _count_passed_over(name, len(items.loss) - len(rows), len(items.loss), settings, work)
         answers, examples = measure.sampled_answers(name, model, tokenizer, items.prompts, settings, bar)
         rows += answers
         rows += measure.choices(name, model, tokenizer, items.choices, bar)
-        rows += measure.timed_answers(name, model, tokenizer, timed, settings, bar)
-        rows += measure.context_answers(name, model, tokenizer, retriever, questions, settings, bar)
     del model
     gc.collect()
     return rows, list(zip(answers, examples, strict=True))

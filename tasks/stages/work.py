@@ -98,9 +98,17 @@ class Work:
         """What an input artifact says of itself."""
         return kind.of(ref.meta, f"the artifact {ref.id[:12]} of kind {ref.kind!r}")
 
+    def artifact(self, artifact_id: str) -> ArtifactRef:
+        """An artifact that another one names.
+
+        Raises:
+            StorageError: it is gone.
+        """
+        return self._store.get(artifact_id)
+
     def adapter(self, artifact_id: str) -> tuple[Path, Adapter]:
         """The folder and the record of an adapter in a chain."""
-        ref = self._store.get(artifact_id)
+        ref = self.artifact(artifact_id)
         return self.open(ref), self.record(ref, Adapter)
 
     def trained(self, ref: ArtifactRef | None) -> tuple[Path, Adapter | Model] | None:

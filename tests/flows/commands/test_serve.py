@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from flows.commands import serve
-from flows.running.releases import Sections, keep_release, promote_to, release_of
+from flows.running.releases import keep_release, promote_to, release_of
 from flows.serving.engine import open_engine
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.catalog import Catalog
@@ -22,6 +22,7 @@ from storage.chat_log import ChatLog
 from storage.home import Home
 from storage.registry import register
 from tasks.chatbot.events import Piece
+from tasks.chatbot.release import Sections
 from tasks.chatbot.safety.settings import ClassifierSettings
 from tasks.chatbot.safety.training import Example, train
 from tasks.chatbot.web.about import About

@@ -7,13 +7,14 @@ import pytest
 from flows.commands import show
 from flows.commands.main import main
 from flows.running.gate import gate
-from flows.running.releases import Sections, fault, keep_release, promote_to, release_of, release_with, roll_back
+from flows.running.releases import fault, keep_release, promote_to, release_of, release_with, roll_back
 from storage.artifacts import MANIFEST, ArtifactStore
 from storage.catalog import Catalog
 from storage.home import Home, StorageError
 from storage.queries.promotions import promotion_of
 from storage.registry import register
 from storage.releases import champion_release
+from tasks.chatbot.release import Sections
 from tasks.chatbot.safety.settings import SafetySettings
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.settings import ToolSettings

@@ -8,7 +8,7 @@ import pytest
 
 from flows.commands.chat import Desk, line_editing, spoken
 from flows.running.parameters import COMMAND_SETTINGS, RunParams
-from flows.serving.engine import compute_dtype, open_engine, short_name
+from flows.serving.engine import open_engine, short_name
 from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog
 from storage.chat_log import ChatLog
@@ -17,6 +17,7 @@ from storage.home import Home, StorageError
 from storage.registry import register
 from tasks.chatbot.events import Ended
 from tasks.errors import MigakiError
+from tasks.stages.serving import compute_dtype
 from tests.helpers.models import save_tiny
 
 SHORT = {"max_new_tokens": 6, "temperature": 0.0, "max_calls": 0}

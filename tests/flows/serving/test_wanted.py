@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.running.releases import Sections, keep_release, promote_to, release_of
+from flows.running.releases import keep_release, promote_to, release_of
 from flows.serving.engine import open_engine
 from flows.serving.wanted import wanted
 from storage.artifacts import ArtifactStore, content_key
@@ -10,6 +10,7 @@ from storage.catalog import Catalog
 from storage.home import Home
 from storage.registry import register
 from storage.releases import champion_release
+from tasks.chatbot.release import Sections
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.errors import MigakiError

@@ -1,0 +1,163 @@
+"""The chatbot in evaluate: base, champion and release asked the same, each through the engine that serves it."""
+
+import gc
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+
+import pyarrow.parquet as pq
+import torch
+
+from storage.artifacts import ArtifactRef, ArtifactStore, content_key, reference
+from storage.kinds import Evaluation, Model, Release
+from tasks.chatbot.release import Sections, answering_of, engine_of
+from tasks.chatbot.safety.guard import Guard
+from tasks.chatbot.safety.opening import guard_of
+from tasks.chatbot.safety.training import load_heldout
+from tasks.data.records import load_followups, load_questions
+from tasks.evaluation.asking import AT_ONCE, Asked, Row, ask_all, clocked
+from tasks.evaluation.chat_figures import chat_differences, chat_figures
+from tasks.evaluation.chat_items import chat_items
+from tasks.evaluation.settings import EvaluateSettings
+from tasks.inference.backend import Backend
+from tasks.inference.server import OpenAIServer
+from tasks.models.reference import resolve
+from tasks.models.word_table import stored_dtype
+from tasks.rag.retrieval import Retriever
+from tasks.stages.keys import code_hash
+from tasks.stages.serving import serving_model
+from tasks.stages.work import Work
+
+BASE = "base"
+COMPARED = (("release", BASE), ("release", "champion"))
+
+
+@dataclass(frozen=True)
+class Chatbot:
+    """What answers in a role: a release, or the base model with the release's settings (then `release_id` is "")."""
+
+    role: str
+    release: Release
+    release_id: str
+    model: str  # id of the artifact, checksum of the base, or address of a server with the name of its model
+
+
+@dataclass(frozen=True)
+class Asking:
+    """The rows of all chatbots, figures of them, and what their answers depend on, by role."""
+
+    rows: list[Row]
+    figures: list[Row]
+    chats: dict[str, str]
+
+
+def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], retriever: Retriever, work: Work) -> Asking:
+    """Ask base, champion and release the same.
+
+    Raises:
+        MigakiError, StorageError: a part of one of them is gone or cannot be opened.
+    """
+    chatbots = _chatbots(inputs, work)
+    items = _items(settings, inputs, retriever, chatbots[-1].release, work)
+    rows, chats = list[Row](), dict[str, str]()
+    for chatbot in chatbots:
+        chats[chatbot.role] = _depends_on(chatbot, items, inputs["index"].id)
+        kept = _kept(chats[chatbot.role], chatbot.role, work)
+        timed = clocked(items, settings.timed_items)
+        asked = timed if kept else items  # how long answers take depends on the moment, so all are timed in the same run
+        with work.progress(f"evaluate: chatbot, {chatbot.role}", len(asked)) as bar:
+            found = _asked(chatbot, asked, len(timed), retriever, work, bar.advance)
+        told = {(row["suite"], row["item_id"]): row for row in [*kept, *found]}
+        rows += told.values()
+    figures = [row for chatbot in chatbots for row in chat_figures(chatbot.role, rows, settings.resamples)]
+    for role, other in COMPARED:
+        figures += chat_differences(role, other, rows, settings.resamples)
+    return Asking(rows, figures, chats)
+
+
+def _chatbots(inputs: Mapping[str, ArtifactRef], work: Work) -> list[Chatbot]:
+    """In the order in which they are asked, the release last."""
+    of_role = {role: (inputs[role].id, work.record(inputs[role], Release)) for role in ("champion", "release") if role in inputs}
+    found = [
+        Chatbot(role, release, release_id, release.model or f"{release.server} {release.server_model}")
+        for role, (release_id, release) in of_role.items()
+    ]
+    _, release = of_role["release"]
+    answering = answering_of(work.model.reference, tuned=False)
+    base = replace(release, model=work.model.checksum, server="", server_model="", answering=answering, headlines=None)
+    return [Chatbot(BASE, base, "", work.model.checksum), *found]
+
+
+def _items(
+    settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], retriever: Retriever, release: Release, work: Work
+) -> list[Asked]:
+    """What all are asked, about documents that everybody may see: answers are kept where others read them."""
+    folder = work.open(inputs["dataset"])
+    requests = load_heldout(work.open(work.artifact(release.classifier))) if release.classifier else []
+    columns = [retriever.chunks[name].to_pylist() for name in ("document", "lang", "allowed")]
+    documents = {name: lang for name, lang, allowed in zip(*columns, strict=True) if not allowed}
+    items, passed_over = chat_items(load_questions(folder), load_followups(folder), requests, documents, settings.requests)
+    work.metric("evaluate.chat.passed_over", passed_over)
+    if passed_over:
+        work.log(f"evaluate: {passed_over} questions are not put to the chatbot: nothing in the index that everybody may see answers them")
+    return items
+
+
+def _asked(
+    chatbot: Chatbot, items: Sequence[Asked], timed: int, retriever: Retriever, work: Work, on_done: Callable[[], object]
+) -> list[Row]:
+    """The chatbot is in memory only meanwhile."""
+    sections = Sections.of({}, chatbot.release)
+    chat = sections.chat
+    # What somebody alone is given; here as many answer together.
+    sections = replace(sections, chat=chat.model_copy(update={"seconds": chat.seconds * AT_ONCE}))
+    backend = _backend(chatbot, sections, work)
+    try:
+        engine = engine_of(chatbot.release, sections, backend, retriever, _guard(chatbot, sections, retriever, work), chatbot.release_id)
+        return ask_all(engine, items, chatbot.role, timed, on_done=on_done)
+    finally:
+        backend.close()
+        gc.collect()
+
+
+def _backend(chatbot: Chatbot, sections: Sections, work: Work) -> Backend:
+    """Raises: MigakiError, StorageError: the model is gone or cannot be opened, or the server does not answer."""
+    if chatbot.release.server:
+        return OpenAIServer.connect(chatbot.release.server, chatbot.release.server_model, os.environ.get("MIGAKI_SERVER_KEY"))
+    if chatbot.role == BASE:
+        precision = "fp16" if stored_dtype(work.model.path) == torch.float16 else "fp32"
+        return serving_model(work.home, chatbot.model, work.model.path, precision, sections.chat.dtype, work.device)
+    ref = work.artifact(chatbot.model)
+    record = work.record(ref, Model)
+    return serving_model(work.home, ref.id, work.open(ref) / record.model, record.precision, sections.chat.dtype, work.device)
+
+
+def _guard(chatbot: Chatbot, sections: Sections, retriever: Retriever, work: Work) -> Guard | None:
+    """Raises: MigakiError, StorageError: the classifier is gone or cannot be opened."""
+    classifier = chatbot.release.classifier
+    if not sections.chat.safety:
+        return None
+    if not classifier:
+        return Guard(sections.safety)
+    folder, find = work.open(work.artifact(classifier)), partial(resolve, home=work.home)
+    return guard_of(sections.safety, classifier, folder, find, work.home.exports, retriever.meaning.embedders)
+
+
+def _depends_on(chatbot: Chatbot, items: Iterable[Asked], index_id: str) -> str:
+    """What the chatbot's answers are made of, as a hash."""
+    asked = [asdict(item) for item in items]
+    return content_key({"release": chatbot.release.meta(), "items": asked, "index": index_id, "code": code_hash(__name__)})
+
+
+def _kept(key: str, role: str, work: Work) -> list[Row]:
+    """The rows of an earlier evaluation in which the same answered the same; [] where there is none."""
+    store = ArtifactStore(work.home)
+    for manifest in reversed([own for own in store.manifests() if own["kind"] == "evaluation"]):
+        chats = Evaluation.of(manifest["meta"], f"the evaluation {manifest['id'][:12]}").chats or {}
+        former = next((name for name, own in chats.items() if own == key), None)
+        if former is not None and store.is_whole("evaluation", manifest["id"]):
+            path = store.path(reference(manifest)) / "tables" / "evaluation_answers.parquet"
+            rows = pq.read_table(path, filters=[("model", "=", former), ("outcome", "!=", "")]).to_pylist()
+            return [row | {"model": role} for row in rows]
+    return []
