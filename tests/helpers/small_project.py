@@ -26,8 +26,7 @@ SETTINGS = {
         "prompts": 8,
         "answer_tokens": 6,
         "choice_items": 4,
-        "context_items": 2,
-        "latency_items": 2,
+        "timed_items": 2,
         "resamples": 200,
     },
 }

@@ -44,7 +44,7 @@ def test_retrieval_figures_by_hand():
 
 def figures(difference, low, high, **guards):
     rows = [{"model": "release - base", "metric": METRIC, "lang": "all", "value": difference, "low": low, "high": high, "items": 50}]
-    standard = {"refusals": (0.1, 0.1), "median_tokens": (20, 20), "distinct_2": (0.8, 0.8), "latency_p50": (1.0, 1.0)} | guards
+    standard = {"refusals": (0.1, 0.1), "median_tokens": (20, 20), "distinct_2": (0.8, 0.8), "chat.whole_p50": (1.0, 1.0)} | guards
     for metric, (new, old) in standard.items():
         rows += [figure("release", metric, "all", new), figure("base", metric, "all", old)]
     return rows
@@ -59,7 +59,7 @@ def figures(difference, low, high, **guards):
         (figures(-0.2, -0.3, -0.1, refusals=(0.5, 0.1)), "keep", "refuses 50%"),
         (figures(-0.2, -0.3, -0.1, median_tokens=(60, 20)), "keep", "60 tokens"),
         (figures(-0.2, -0.3, -0.1, distinct_2=(0.3, 0.8)), "keep", "vary less"),
-        (figures(-0.2, -0.3, -0.1, latency_p50=(5.0, 1.0)), "keep", "5.0 s"),
+        (figures(-0.2, -0.3, -0.1, **{"chat.whole_p50": (5.0, 1.0)}), "keep", "5.0 s"),
     ],
 )
 def test_decisions_and_their_reasons(rows, decision, words):
