@@ -12,6 +12,7 @@ from flows.running.parameters import RunParams, left_out
 from storage.artifacts import ArtifactRef, ArtifactStore, Manifest
 from storage.home import Home
 from storage.kinds import Dataset
+from tasks.chatbot.safety.settings import SafetySettings
 from tasks.data.settings import PrepareSettings
 from tasks.models.reference import ResolvedModel, resolve, resolved
 from tasks.rlhf.settings import AlignSettings
@@ -39,7 +40,8 @@ def plan(home: Home, params: RunParams) -> list[PlanLine]:
     store, settings = ArtifactStore(home), dict(params.stages)
     prepare = with_feedback(cast(PrepareSettings, settings["prepare"]))
     align = cast(AlignSettings, settings["align"])
-    settings["prepare"], without = prepare, left_out(params.run, prepare, align)
+    safety = cast(SafetySettings, settings["safety"])
+    settings["prepare"], without = prepare, left_out(params.run, prepare, align, safety)
     newest = {manifest["stage"]: manifest for manifest in store.manifests()}
     made: dict[str, ArtifactRef] = {}  # of the stages that would be reused
     anew: set[str] = set()
@@ -52,7 +54,7 @@ def plan(home: Home, params: RunParams) -> list[PlanLine]:
             else:
                 made[spec.name] = ref
             if spec.name == "prepare" and ref is not None:  # what it has decides whether there is anything to train reward models on
-                without = left_out(params.run, prepare, align, Dataset.of(ref.meta, ref.id))
+                without = left_out(params.run, prepare, align, safety, Dataset.of(ref.meta, ref.id))
             lines.append(line)
     return lines
 

@@ -36,7 +36,8 @@ BASE = "base"  # the stage of a base model that is served as it is
 SMALL = 10**9  # parameters; below that a model that nothing tuned writes past what its sources say
 ELSEWHERE = {"server", "server_model", "templates"}  # settings of the chat that have a place of their own in a release
 WAY_OUT = (
-    "`migaki promote --rollback` goes back to the release before it, `migaki promote --to ID` takes another (`migaki status` lists them)"
+    "`migaki promote --rollback` goes back to the release before it, `migaki promote --to ID` takes another (`migaki status` lists them), and "
+    "`migaki retrain` makes what is missing anew where settings, data and code are what they were"
 )
 
 
