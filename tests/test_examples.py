@@ -169,7 +169,15 @@ def followup_offences() -> list[str]:
     return found
 
 
-CHECKS = [document_offences, instruction_offences, preference_offences, question_offences, judging_offences, followup_offences, leak_offences]
+CHECKS = [
+    document_offences,
+    instruction_offences,
+    preference_offences,
+    question_offences,
+    judging_offences,
+    followup_offences,
+    leak_offences,
+]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

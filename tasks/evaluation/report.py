@@ -1,7 +1,7 @@
 """The report of a run: one HTML file that needs no network. Every section is one small template over what the catalog says of the run."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.evaluation.charts import curves, smoothed
@@ -205,6 +205,35 @@ def retrieval_section(facts: Facts) -> str:
     return section("Retrieval", table(["language", "questions", "hit@1", "hit@5", "MRR@10"], shown), *told)
 
 
+def safety_section(facts: Facts) -> str:
+    """What rules and classifier refuse, and what the classifier learned from."""
+    meta = facts.meta("safety")
+    rates = {(rate["by"], rate["lang"], rate["harmful"]): rate for rate in meta.get("refused", [])}
+    shown = [
+        [lang, by, *[share_of(rates.get((by, lang, harmful))) for harmful in (True, False)]]
+        for lang, by in sorted({(lang, by) for by, lang, _ in rates})
+    ]
+    if not shown:
+        return ""
+    trained = [
+        note(
+            f"Trained on {own['harmful']} harmful and {own['harmless']} harmless requests ({lang}), {own['look_alike']} of these look-alikes."
+        )
+        for lang, own in meta.get("trained_on", {}).items()
+    ]
+    told = (
+        "In brackets: 95 % intervals (Wilson). Cross-validation leaves whole topics out, and the threshold is set on its harmless requests."
+    )
+    return section("Safety filters", table(["language", "measured by", "harmful refused", "harmless refused"], shown), note(told), *trained)
+
+
+def share_of(rate: Mapping[str, Any] | None) -> str:
+    """A share with its interval and counts; "" where nothing was measured."""
+    if rate is None:
+        return ""
+    return f"{rate['count'] / rate['items']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}), {rate['count']} of {rate['items']}"
+
+
 def example_section(facts: Facts) -> str:
     models = [model for model in ("base", "tuned", "aligned", "release", "champion") if any(row.model == model for row in facts.answers)]
     parts = []
@@ -252,6 +281,7 @@ SECTIONS = (
     example_section,
     size_section,
     retrieval_section,
+    safety_section,
     data_section,
     caveats,
 )

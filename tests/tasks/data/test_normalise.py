@@ -174,7 +174,11 @@ def test_two_questions_in_a_row():
     found = followup(row, "f")
     assert (found.lang, found.accept, found.document, found.also) == ("ja", ["1931"], "a.md", ["b.md"])
     assert followup({"kind": "topic_change", "first": "Who?", "second": "Why?"}, "f").document == ""
-    for fields, says in (({"kind": "other"}, "'other'; accepted are real, topic_change"), ({"second": ""}, "second"), ({"accept": ["。"]}, "accept")):
+    for fields, says in (
+        ({"kind": "other"}, "'other'; accepted are real, topic_change"),
+        ({"second": ""}, "second"),
+        ({"accept": ["。"]}, "accept"),
+    ):
         with pytest.raises(Malformed, match=says):
             followup(row | fields, "f")
 

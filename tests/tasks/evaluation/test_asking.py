@@ -20,6 +20,7 @@ from tasks.evaluation.asking import Asked, ask_all, clocked
 from tasks.evaluation.chat_figures import chat_differences, chat_figures
 from tasks.evaluation.chat_items import bundled_items, chat_items, groups_of
 from tasks.inference.backend import Delta, Unavailable
+from tests import ROOT
 from tests.helpers.indexes import chunk, opened
 
 TEXTS = {
@@ -95,7 +96,9 @@ def test_items_follow_from_the_questions_and_name_what_is_left_out():
     assert asked["answerable", "k1"].group == asked["answerable", "b1"].group == asked["follow_up", "f1"].group  # twins
     assert asked["answerable", "h1"].group == "en/harp.md"
     suites = [item.suite for item in found]
-    assert (suites.count("harmful"), suites.count("look_alike")) == (1, 1)
+    assert (suites.count("harmful"), suites.count("look_alike")) == (11, 11)  # with the bundled ones
+    trained_on = (ROOT / "examples" / "safety.en.jsonl").read_text(encoding="utf-8")
+    assert not [item.question for item in bundled_items() if item.question in trained_on]
     assert {item.lang for item in bundled_items() if item.suite == "tools"} == {"en", "ja"}
 
 
