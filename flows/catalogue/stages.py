@@ -5,6 +5,7 @@ from tasks.stages.spec import FlowSpec, StageSpec, load
 
 DECLARED = (
     "tasks.data.spec:PREPARE",
+    "tasks.chatbot.safety.spec:SAFETY",
     "tasks.training.spec:PRETRAIN",
     "tasks.training.spec:TUNE",
     "tasks.rlhf.spec:REWARD",
@@ -13,7 +14,6 @@ DECLARED = (
     "tasks.rag.spec:INDEX",
     "tasks.evaluation.spec:EVALUATE",
     "tasks.evaluation.spec:PROMOTE",
-    "tasks.chatbot.safety.spec:SAFETY",
 )
 
 SPECS: dict[str, FlowSpec] = {spec.name: spec for spec in map(load, DECLARED)}

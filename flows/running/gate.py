@@ -16,11 +16,13 @@ from tasks.evaluation.settings import PromoteSettings
 
 
 def with_champion(home: Home, release: ArtifactRef) -> dict[str, ArtifactRef]:
-    """The releases as inputs of the evaluation: this one, and the champion where it is another one that can serve."""
-    now = reigning_release(home)
+    """Inputs of the evaluation: this release with its classifier, and the champion where it is another one that can serve."""
+    store, now = ArtifactStore(home), reigning_release(home)
+    classifier = Release.of(release.meta, f"the release {release.id[:12]}").classifier
+    named = {"release": release} | ({"classifier": store.get(classifier)} if classifier else {})
     if now is None or now.release_id == release.id or fault(home, now.release_id):
-        return {"release": release}
-    return {"release": release, "champion": ArtifactStore(home).get(now.release_id)}
+        return named
+    return named | {"champion": store.get(now.release_id)}
 
 
 def releases_for(home: Home, inputs: dict[str, ArtifactRef]) -> dict[str, ArtifactRef]:

@@ -9,7 +9,7 @@ from storage.queries.evaluations import figures_of, sampled_answers
 from storage.queries.metrics import curve
 from storage.queries.promotions import promotion_of
 from storage.queries.runs import run, stages
-from tasks.evaluation.facts import CURVES, Answer, Facts, Figure, RowCount, Stage
+from tasks.evaluation.facts import CURVES, Answer, Facts, Figure, Gate, RowCount, Stage
 
 
 def write_report(home: Home, run_id: str) -> Path:
@@ -43,4 +43,14 @@ def facts_of(home: Home, run_id: str) -> Facts:
             Answer(row.model, row.item_id, row.lang, row.prompt, row.reference, row.answer) for row in sampled_answers(home, evaluation)
         ],
         row_counts=[RowCount(row.kind, row.split, row.lang, row.reason, row.rows) for row in row_counts(home, dataset)],
+        gate=promotion
+        and Gate(
+            promotion.metric,
+            promotion.difference,
+            promotion.low,
+            promotion.high,
+            promotion.items,
+            promotion.smallest,
+            promotion.needed,
+        ),
     )

@@ -83,7 +83,7 @@ def _requests(requests: Iterable[Example], limit: int) -> Iterator[Asked]:
 
 
 def bundled_items() -> list[Asked]:
-    """Small talk, and questions for the tools that come with Migaki."""
+    """Small talk, questions for the tools that come with Migaki, and English requests, of which the example project holds none out."""
     rows = map(json.loads, BUNDLED.read_text(encoding="utf-8").splitlines())
     return [
         Asked(f"bundled-{place}", row["suite"], row["lang"], row["question"], accept=tuple(row.get("accept", ())), tool=row.get("tool", ""))

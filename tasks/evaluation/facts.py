@@ -65,6 +65,20 @@ class RowCount:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """What the gate decided by: the difference of `metric` with its 95 % interval, from `items`. So many can show one of `smallest`, and `needed` would
+    show the margin. What was not compared is None."""
+
+    metric: str | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    items: int | None
+    smallest: float | None
+    needed: int | None
+
+
+@dataclass(frozen=True)
 class Facts:
     """A run of `retrain`: its stages in their order, and what they left."""
 
@@ -78,6 +92,7 @@ class Facts:
     figures: Sequence[Figure] = ()
     answers: Sequence[Answer] = ()  # by item
     row_counts: Sequence[RowCount] = ()
+    gate: Gate | None = None
 
     def meta(self, stage: str) -> Mapping[str, Any]:
         """Of that stage; {} where it did not run."""

@@ -65,9 +65,9 @@ def decide(evidence: Evidence, settings: PromoteSettings) -> Decision:
     found = compare(evidence.rows, "release", evidence.champion, evidence.cost_wrong)
     if found is None or found.questions < settings.min_questions:
         return _by_loss(evidence, broken, questions_of(evidence.rows, "release"), settings)
-    facts = {"difference": found.value, "low": found.low, "high": found.high, "items": found.questions}
     decision, reason = _by_utility(evidence, found, broken, settings)
-    return Decision(decision, reason, UTILITY, **facts, smallest=found.smallest, needed=found.needed(settings.margin))
+    needed = found.needed(settings.margin)
+    return Decision(decision, reason, UTILITY, found.value, found.low, found.high, found.questions, found.smallest, needed)
 
 
 def _by_utility(

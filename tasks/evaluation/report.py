@@ -1,7 +1,7 @@
 """The report of a run: one HTML file that needs no network. Every section is one small template over what the catalog says of the run."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.evaluation.charts import curves, smoothed
@@ -205,6 +205,35 @@ def retrieval_section(facts: Facts) -> str:
     return section("Retrieval", table(["language", "questions", "hit@1", "hit@5", "MRR@10"], shown), *told)
 
 
+def safety_section(facts: Facts) -> str:
+    """What rules and classifier refuse, and what the classifier learned from."""
+    meta = facts.meta("safety")
+    rates = {(rate["by"], rate["lang"], rate["harmful"]): rate for rate in meta.get("refused", [])}
+    shown = [
+        [lang, by, *[share_of(rates.get((by, lang, harmful))) for harmful in (True, False)]]
+        for lang, by in sorted({(lang, by) for by, lang, _ in rates})
+    ]
+    if not shown:
+        return ""
+    trained = [
+        note(
+            f"Trained on {own['harmful']} harmful and {own['harmless']} harmless requests ({lang}), {own['look_alike']} of these look-alikes."
+        )
+        for lang, own in meta.get("trained_on", {}).items()
+    ]
+    told = (
+        "In brackets: 95 % intervals (Wilson). Cross-validation leaves whole topics out, and the threshold is set on its harmless requests."
+    )
+    return section("Safety filters", table(["language", "measured by", "harmful refused", "harmless refused"], shown), note(told), *trained)
+
+
+def share_of(rate: Mapping[str, Any] | None) -> str:
+    """A share with its interval and counts; "" where nothing was measured."""
+    if rate is None:
+        return ""
+    return f"{rate['count'] / rate['items']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}), {rate['count']} of {rate['items']}"
+
+
 def example_section(facts: Facts) -> str:
     models = [model for model in ("base", "tuned", "aligned", "release", "champion") if any(row.model == model for row in facts.answers)]
     parts = []
@@ -231,6 +260,22 @@ def decision_section(facts: Facts) -> str:
     return f"<div class='decision {facts.decision}'><b>{text(facts.decision)}</b><p>{text(facts.reason)}</p></div>"
 
 
+def gate_section(facts: Facts) -> str:
+    """What the decision rests on, and how much it could have seen."""
+    gate = facts.gate
+    if gate is None or gate.difference is None:
+        return ""
+    interval = f"{gate.low:+.3f} to {gate.high:+.3f}"
+    shown = [[gate.metric, gate.difference, interval, gate.items, gate.smallest, gate.needed]]
+    columns = ["decided by", "difference", "95 % interval", "items", "smallest difference they show", "items that the margin needs"]
+    told = (
+        "Utility of a question: right 1, wrong minus chat.cost_wrong, not answered 0, unsure half. Each is asked twice, as it is and with the documents left "
+        "out that answer it (0.3 of the weight); languages count alike; documents are resampled together with their twins. A difference of the smallest size "
+        "is shown 80 % of the time."
+    )
+    return section("The gate", table(columns, shown), *([note(told)] if gate.smallest is not None else []))
+
+
 def caveats(facts: Facts) -> str:
     base = facts.meta("evaluate").get("models", {}).get("base", "")
     lines = ["Every figure comes from the catalog of this run; intervals are percentile bootstraps over items."]
@@ -244,6 +289,7 @@ def caveats(facts: Facts) -> str:
 
 SECTIONS = (
     decision_section,
+    gate_section,
     stage_section,
     chart_section,
     reward_section,
@@ -252,6 +298,7 @@ SECTIONS = (
     example_section,
     size_section,
     retrieval_section,
+    safety_section,
     data_section,
     caveats,
 )

@@ -10,7 +10,8 @@ EVALUATE = StageSpec(
     kind="evaluation",
     body="tasks.evaluation.task:evaluate",
     needs={"release": ("quantize",), "index": ("index",), "dataset": ("prepare",)},
-    takes={"tuned": ("tune",), "aligned": ("align",), "reward": ("reward",), "champion": ()},  # the champion is the registry's to name
+    # The release that a model becomes, and the champion, are those who run it to name.
+    takes={"tuned": ("tune",), "aligned": ("align",), "reward": ("reward",), "classifier": ("safety",), "champion": ()},
     models=("model", "embedder", "embedder_en"),
     fingerprint="tasks.evaluation.fingerprint:bundled",
     pool="gpu",

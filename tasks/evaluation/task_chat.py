@@ -59,7 +59,7 @@ def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], 
         MigakiError, StorageError: a part of one of them is gone or cannot be opened.
     """
     chatbots = _chatbots(inputs, work)
-    items = _items(settings, inputs, retriever, chatbots[-1].release, work)
+    items = _items(settings, inputs, retriever, work)
     rows, chats = list[Row](), dict[str, str]()
     for chatbot in chatbots:
         chats[chatbot.role] = _depends_on(chatbot, items, inputs["index"].id)
@@ -89,12 +89,10 @@ def _chatbots(inputs: Mapping[str, ArtifactRef], work: Work) -> list[Chatbot]:
     return [Chatbot(BASE, base, "", work.model.checksum), *found]
 
 
-def _items(
-    settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], retriever: Retriever, release: Release, work: Work
-) -> list[Asked]:
+def _items(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], retriever: Retriever, work: Work) -> list[Asked]:
     """What all are asked, about documents that everybody may see: answers are kept where others read them."""
     folder = work.open(inputs["dataset"])
-    requests = load_heldout(work.open(work.artifact(release.classifier))) if release.classifier else []
+    requests = load_heldout(work.open(inputs["classifier"])) if "classifier" in inputs else []
     columns = [retriever.chunks[name].to_pylist() for name in ("document", "lang", "allowed")]
     documents = {name: lang for name, lang, allowed in zip(*columns, strict=True) if not allowed}
     items, passed_over = chat_items(load_questions(folder), load_followups(folder), requests, documents, settings.requests)

@@ -19,7 +19,7 @@ from tests import ROOT
 from tests.helpers.command import environment, migaki, still_running
 from tests.helpers.small_project import SETTINGS, tiny_model, write_lines
 
-CHAIN = ["prepare", "tune", "reward", "align", "quantize", "index", "evaluate"]
+CHAIN = ["prepare", "safety", "tune", "reward", "align", "quantize", "index", "evaluate"]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,7 @@ def test_every_stage_runs_and_leaves_its_account(place):
     query = Catalog.of(Home(home)).query
     assert {row["kind"] for row in query("SELECT DISTINCT kind FROM artifacts")} == {
         "dataset",
+        "classifier",
         "adapter",
         "reward_model",
         "model",
@@ -98,6 +99,7 @@ def test_one_changed_setting_runs_only_what_depends_on_it(place):
     changed = migaki(home, "retrain", *options, "--set", "align.kl_coef=0.2")
     assert {stage["stage"]: stage["status"] for stage in changed["stages"]} == {
         "prepare": "reused",
+        "safety": "reused",
         "tune": "reused",
         "reward": "reused",
         "align": "completed",
@@ -117,6 +119,7 @@ def test_other_settings_of_the_chat_make_another_release_of_the_same_model(place
     row = Catalog.of(Home(home)).query("SELECT * FROM releases WHERE release_id = ?", [release.id])[0]
     made = {stage["stage"]: stage["artifact_id"] for stage in other["stages"]}
     assert (row["artifact_id"], row["index_id"], row["run_id"]) == (made["quantize"], made["index"], other["run_id"])
+    assert release.meta["classifier"] == made["safety"]
     assert migaki(home, "promote", "--to", release.id[:9])["release"] == release.id
     again = migaki(home, "retrain", *options, "--set", "chat.top_k=7", "--set", "tools.timezone=UTC", "--set", "safety.personal=block")
     assert again["decision"] == "unchanged"
@@ -149,8 +152,12 @@ def test_a_damaged_artifact_is_made_again(place):
     store = ArtifactStore(Home(home))
     index = next(manifest for manifest in store.manifests() if manifest["kind"] == "index")
     (home / index["uri"] / "bm25.npz").write_bytes(b"damage")
+    classifier = next(manifest["id"] for manifest in store.manifests() if manifest["kind"] == "classifier")
+    store.discard("classifier", classifier)  # which the champion names
+    assert f"its classifier {classifier[:12]} is gone" in migaki(home, "chat", check=False)["message"]
     again = migaki(home, "retrain", *options)
-    assert {stage["stage"]: stage["status"] for stage in again["stages"]}["index"] == "completed"
+    remade = [stage["stage"] for stage in again["stages"] if stage["status"] == "completed"]
+    assert remade[:2] == ["safety", "index"] and store.is_whole("classifier", classifier)
 
 
 @pytest.mark.slow

@@ -1,11 +1,13 @@
 """Figures and intervals, against values worked out by hand."""
 
+import re
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 import pytest
 
-from tasks.evaluation.facts import Facts, Stage
+from tasks.evaluation.facts import Facts, Gate, Stage
 from tasks.evaluation.report import build_report, table
 from tasks.evaluation.summary import comparison_figures, model_figures
 from tasks.rag.retrieval import retrieval_figures
@@ -73,3 +75,13 @@ def test_report_shows_how_a_policy_without_reward_models_went():
     stages, curves = [Stage("align", "done", 1.0, {"ending": ending})], {"align.kl": [(1, 0.0), (2, 4.5)], "align.score": []}
     page = build_report(Facts("r", datetime(2026, 1, 1), "quick", "keep", "unchanged", stages, curves))
     assert ending in page and "RLHF: KL" in page and "Reward models" not in page
+
+
+def test_report_says_by_what_the_gate_decided_and_how_much_it_could_see():
+    gate = Gate("utility", 0.125, -0.01, 0.26, 138, 0.19, 779)
+    page = build_report(Facts("r", datetime(2026, 1, 1), "quick", "inconclusive", "the interval holds zero", gate=gate))
+    row = "".join(f"<td[^>]*>{re.escape(cell)}</td>" for cell in ("utility", "0.125", "-0.010 to +0.260", "138", "0.190", "779"))
+    assert re.search(row, page) and "minus chat.cost_wrong" in page
+    other = replace(gate, metric="answer_loss_per_character", smallest=None, needed=None)
+    assert "minus chat.cost_wrong" not in build_report(Facts("r", datetime(2026, 1, 1), "quick", "keep", "worse", gate=other))
+    assert "The gate" not in build_report(Facts("r", datetime(2026, 1, 1), "quick", "keep", "unchanged"))
