@@ -2,6 +2,7 @@
 
 import pytest
 
+from flows.commands import show
 from flows.running.gate import gate
 from flows.running.releases import promote_to
 from storage.artifacts import ArtifactStore
@@ -34,7 +35,7 @@ def evaluation(home: Home, rows=(), loss=None, **releases):
         (SERVER, {}, "a server answers, whose loss is not known"),
     ],
 )
-def test_what_answer_loss_cannot_tell_utility_does(home, champion, candidate, reason):
+def test_what_answer_loss_cannot_tell_utility_does(home, champion, candidate, reason, capsys):
     before, release = made(home, "model001", **champion), made(home, "model001", **candidate)
     promote_to(home, before.id)
     without = gate(PromoteSettings(), home, release, evaluation(home, release=release, champion=before), "first")
@@ -48,6 +49,8 @@ def test_what_answer_loss_cannot_tell_utility_does(home, champion, candidate, re
     assert (kept.release_id, kept.champion_release_id, kept.metric, kept.items) == (release.id, before.id, UTILITY, 40)
     assert (kept.difference, kept.smallest, kept.needed) == (decision.difference, decision.smallest, decision.needed)
     assert gate(PromoteSettings(), home, release, asked, "again").decision == "unchanged"
+    assert show.status_tables(home)["decision"]["smallest"] == decision.smallest
+    assert f"last decision, on the release {release.id[:12]}: promote: {decision.reason}" in capsys.readouterr().err
 
 
 def test_wrong_answers_cost_what_the_champion_says(home):
