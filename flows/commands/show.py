@@ -103,6 +103,7 @@ def run_table(home: Home, run_id: str) -> dict[str, Any]:
 def stage_lines(home: Home, name: str, answer: str, params: "RunParams") -> dict[str, Any]:
     """What one stage came to."""
     if name == "promote":
+        console.print(f"promote: {answer}")
         return {"decision": answer} | (decision_line(home) if answer != "unchanged" else {})
     ref = ArtifactStore(home).get(answer)
     record = RECORDS[ref.kind].of(ref.meta, ref.id)

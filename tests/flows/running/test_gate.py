@@ -20,11 +20,11 @@ SERVER = {"server": "http://s", "server_model": "m"}
 BETTER = [*questions("champion", 20, 20), *questions("release", 36, 4)]
 
 
-def evaluation(home: Home, rows=(), loss=None, **releases):
+def evaluation(home: Home, rows=(), loss=None, name="eval0001", **releases):
     figures = [{"model": "release - champion", "metric": LOSS, "lang": "all"} | loss] if loss else []
     tables = {name: own for name, own in {"evaluation_answers": list(rows), "evaluations": figures}.items() if own}
     releases = {role: release.id for role, release in releases.items()}
-    return part(home, "eval0001", "evaluation", {"models": {"base": "hub:a/b"}, "releases": releases}, **tables)
+    return part(home, name, "evaluation", {"models": {"base": "hub:a/b"}, "releases": releases}, **tables)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,7 @@ def test_what_answer_loss_cannot_tell_utility_does(home, champion, candidate, re
     without = gate(PromoteSettings(), home, release, evaluation(home, release=release, champion=before), "first")
     assert without.decision == "inconclusive" and reason in without.reason and "migaki promote --to ID" in without.reason
     assert champion_release(home).release_id == before.id
-    ArtifactStore(home).discard("evaluation", "eval0001")
-    asked = evaluation(home, BETTER, release=release, champion=before)
+    asked = evaluation(home, BETTER, name="eval0002", release=release, champion=before)
     decision = gate(PromoteSettings(), home, release, asked, "run")
     assert decision.decision == "promote" and champion_release(home).release_id == release.id
     kept = promotion_of(home, "run")
