@@ -1,8 +1,8 @@
 """What evaluations measured, and the answers that they sampled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from storage.catalog import Catalog
+from storage.catalog import JSON, Catalog
 from storage.home import Home
 
 
@@ -41,11 +41,17 @@ class AskedTurn:
     item_id: str
     lang: str
     document: str  # what is resampled as one
+    prompt: str  # the question, and those before it
+    reference: str | None
     answer: str
     outcome: str
     correct: bool | None
     wrong: bool | None
     accepted: bool | None
+    turned_away: bool
+    right_source: bool | None
+    confidence: float | None
+    sources: list[str] = field(metadata=JSON)  # names of documents
     supported: int
     sentences: int
     right_tool: bool | None
@@ -68,5 +74,6 @@ def sampled_answers(home: Home, evaluation_id: str) -> list[SampledAnswer]:
 
 def turns_of(home: Home, evaluation_id: str) -> list[AskedTurn]:
     """All turns of the chatbot in an evaluation, of base, champion and release."""
-    source = "FROM evaluation_answers WHERE artifact_id = ? AND outcome IS NOT NULL ORDER BY model, suite, item_id"
+    source = """FROM (SELECT * REPLACE (coalesce(sources::VARCHAR, '[]') AS sources) FROM evaluation_answers)
+                WHERE artifact_id = ? AND outcome IS NOT NULL ORDER BY model, suite, item_id"""
     return Catalog.of(home).select(AskedTurn, source, [evaluation_id])

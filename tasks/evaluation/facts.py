@@ -54,6 +54,26 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class ChatTurn:
+    """How the chatbot answered an item in one role. `correct` and `wrong` are None where nothing says what a right answer contains."""
+
+    model: str
+    suite: str
+    item_id: str
+    lang: str
+    prompt: str
+    reference: str | None
+    answer: str
+    outcome: str
+    correct: bool | None
+    wrong: bool | None
+    right_source: bool | None
+    refused: bool
+    confidence: float | None
+    sources: Sequence[str]
+
+
+@dataclass(frozen=True)
 class RowCount:
     """Rows of the dataset that were kept (reason "") or dropped for that reason."""
 
@@ -92,6 +112,7 @@ class Facts:
     figures: Sequence[Figure] = ()
     answers: Sequence[Answer] = ()  # by item
     row_counts: Sequence[RowCount] = ()
+    turns: Sequence[ChatTurn] = ()
     gate: Gate | None = None
 
     def meta(self, stage: str) -> Mapping[str, Any]:

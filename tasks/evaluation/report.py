@@ -1,12 +1,12 @@
 """The report of a run: one HTML file that needs no network. Every section is one small template over what the catalog says of the run."""
 
-import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tasks.evaluation.charts import curves, smoothed
 from tasks.evaluation.facts import Facts, Figure
-from tasks.shown import shown
+from tasks.evaluation.page import note, section, table, text
+from tasks.evaluation.report_chat import METRICS, chat_section
 
 STYLE = """
 :root { color-scheme: light dark; --line: #d8dbe0; --soft: #f4f5f7; --text: #1d2127; --dim: #5c6370; --good: #1a7f4b; --bad: #b3261e; --page: #fff; }
@@ -21,34 +21,6 @@ th { font-weight: 600; background: var(--soft); } td.n, th.n { text-align: right
 .charts svg { width: 100%; height: auto; } .pair { border: 1px solid var(--line); border-radius: 6px; margin: 12px 0; padding: 10px 14px; }
 .pair > div { display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); gap: 12px; } .pair h3 { margin: 0 0 8px; font-size: 15px; } .pair b { display: block; font-size: 12px; color: var(--dim); }
 """
-
-
-def text(value: Any) -> str:
-    """A value as HTML text; numbers get three decimals."""
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return "" if value is None else html.escape(shown(value))
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """An HTML table; a column whose values are all numbers is set right."""
-    numeric = [
-        bool(rows)
-        and all(isinstance(row[i], int | float | None) or (str(row[i])[:1].isdigit() and str(row[i])[-1:] in "0123456789%") for row in rows)
-        for i in range(len(columns))
-    ]
-    mark = [' class="n"' if right else "" for right in numeric]
-    head = "".join(f"<th{mark[i]}>{text(name)}</th>" for i, name in enumerate(columns))
-    body = "".join("<tr>" + "".join(f"<td{mark[i]}>{text(value)}</td>" for i, value in enumerate(row)) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def section(title: str, *parts: str) -> str:
-    return f"<h2>{text(title)}</h2>{''.join(parts)}" if any(parts) else ""
-
-
-def note(words: str) -> str:
-    return f'<p class="dim">{text(words)}</p>'
 
 
 def stage_section(facts: Facts) -> str:
@@ -131,7 +103,7 @@ def reward_section(facts: Facts) -> str:
 
 
 def figure_section(facts: Facts) -> str:
-    figures = [figure for figure in facts.figures if not figure.is_difference and figure.model != "index"]
+    figures = [figure for figure in facts.figures if not figure.is_difference and figure.model != "index" and figure.metric not in METRICS]
     models = list(dict.fromkeys(figure.model for figure in figures))
     cells = {(figure.metric, figure.lang, figure.model): figure for figure in figures}
     shown = []
@@ -164,7 +136,7 @@ def difference_section(facts: Facts) -> str:
             "yes" if figure.excludes_zero else "inconclusive",
         ]
         for figure in facts.figures
-        if figure.is_difference
+        if figure.is_difference and figure.metric not in METRICS
     ]
     return section(
         "Differences, item by item", table(["models", "figure", "language", "difference", "95 % interval", "items", "excludes zero"], shown)
@@ -290,6 +262,7 @@ def caveats(facts: Facts) -> str:
 SECTIONS = (
     decision_section,
     gate_section,
+    chat_section,
     stage_section,
     chart_section,
     reward_section,
