@@ -316,7 +316,7 @@ def ask_page(client: httpx.Client, question: str, conversation: str) -> tuple[As
                     found.first, found.text = found.first or time.perf_counter() - start, found.text + data["text"]
                 if event in ("begun", "ended"):
                     told |= data
-    found.whole, found.tokens, found.reason = time.perf_counter() - start, told["turn"]["tokens"], told["turn"]["reason"]
+    found.whole, found.tokens, found.reason = time.perf_counter() - start, told["turn"]["tokens"], told["turn"]["finish"]
     return found, told
 
 

@@ -133,9 +133,10 @@ class Terminal:
                 self.end(turn)
 
     def end(self, turn: Turn) -> None:
-        """What is said below an answer: how it was cut, what no source supports, and where it comes from."""
-        cut = self.cut.get(turn.finish)
-        self.say(f" [{cut}]" if cut else "")
+        """What is said below an answer: how it ended, what no source supports, and where it comes from."""
+        words = [self.words[turn.reason]] if turn.reason in ("unsure", "unanswered") else []
+        words += [self.cut[turn.finish]] if turn.finish in self.cut else []
+        self.say("".join(f" [{word}]" for word in words))
         for sentence in turn.sentences:
             if not sentence.supported:
                 self.say(f"  ? {sentence.text.strip()} ({self.words['unsupported']})")

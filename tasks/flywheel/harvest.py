@@ -144,7 +144,7 @@ def collect(
                 if barred.startswith("held"):
                     found.held.append({"turn": turn["turn_id"], "reason": barred} | {name: turn[name] for name in ("rating", *SAID)})
             kept = [*messages, {"role": "assistant", "content": turn["answer"]}]
-            history = kept[-2 * settings.history :] if settings.history and not barred else []
+            history = kept[-2 * settings.history :] if settings.history and not barred and is_own(turn) else []
     return list(questions.values())
 
 
@@ -177,10 +177,15 @@ def reason_against(turn: Row) -> str:
     return "refused" if turn["flags"] or turn["refused"] or turn["reason"] == "refused" else ""
 
 
+def is_own(turn: Row) -> bool:
+    """Whether the model wrote the answer itself, and was not stopped. Nothing else is learnt, not even as what came before a later question."""
+    return bool(turn["answer"]) and not turn["quoted"] and turn["reason"] == "answered" and turn["finish"] in FINISHED
+
+
 def count_votes(question: Asked, turn: Row, min_support: float, unsafe: Callable[[str], bool]) -> str:
     """Add what was said of a turn to the votes; returns why it could not count, or ""."""
     answer, correction = turn["answer"], turn["correction"]
-    own = bool(answer) and not turn["quoted"] and turn["reason"] == "answered" and turn["finish"] in FINISHED
+    own = is_own(turn)
     if correction and normalised(correction) != normalised(answer):
         if unsafe(correction):
             return "unsafe correction"

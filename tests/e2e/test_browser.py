@@ -210,6 +210,25 @@ def test_japanese_and_dark_on_a_phone(serving, visit):
     page.get_by_role("button", name="Good answer").wait_for()
 
 
+@pytest.mark.parametrize(
+    ("locale", "box", "unsure", "unanswered"),
+    [("en-US", "Ask a question", "Unsure:", "Unanswered:"), ("ja-JP", "質問を入力してください", "確信のない回答です。", "未回答です。")],
+)
+def test_how_an_answer_ended_is_said_below_it_and_after_a_reload(serving, visit, locale, box, unsure, unanswered):
+    page = visit(serving().url, locale)
+    for number, question in enumerate(("perhaps", "unknown", "hello")):
+        page.get_by_role("textbox", name=box).fill(question)
+        page.keyboard.press("Enter")
+        page.locator(".verdict").nth(number).wait_for()
+    for _ in range(2):
+        perhaps, unknown, hello = page.locator(".answer").all()
+        assert unsure in perhaps.locator(".notes").inner_text() and perhaps.locator(".source").count() == 2
+        assert unanswered in unknown.locator(".notes").inner_text() and unknown.locator(".source").count() == 0
+        assert unsure not in hello.inner_text() and unanswered not in hello.inner_text()
+        page.reload()
+        page.locator(".verdict").nth(2).wait_for()
+
+
 def test_a_token_is_asked_for_where_one_is_needed(serving, visit, tmp_path):
     (tmp_path / "tokens").write_text(f"{TOKEN}::Anna\n")
     site = serving(tokens=TokenFile(tmp_path / "tokens").tokens)

@@ -40,6 +40,9 @@ class Scripted:
                 os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(0.01)
             yield Piece("never")
+        elif question == "unknown":
+            turn.answer, turn.reason = "The documents do not answer this.", "unanswered"
+            yield Piece(turn.answer)
         elif question == "bomb":
             turn.refused, turn.reason, turn.answer = "harm.weapons", "refused", "I can't."
             yield Refused("harm.weapons", "input")

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from tasks.chatbot.conversation import Conversation
 from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Source, Turn
+from tasks.chatbot.language import languages
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.web.about import About
@@ -62,7 +63,13 @@ class ScriptedEngine:
             yield from self._refuse(turn)
             return
         turn.calls = list(made)
+        if "unknown" in question:
+            turn.reason, turn.answer, turn.confidence = "unanswered", "The documents do not answer this.", 0.04
+            yield from (Found((), 0.04), Piece(turn.answer), Ended(turn))
+            return
         turn.sources, turn.confidence = [SOURCE, JA_SOURCE], 0.87
+        if "perhaps" in question:
+            turn.reason, turn.quoted, turn.confidence = "unsure", True, 0.25
         yield Found(tuple(turn.sources), turn.confidence)
         if "reckon" in question:
             call = Called("calculate", {"expression": "6 * 7"}), Returned("calculate", True, "42")
@@ -81,6 +88,8 @@ class ScriptedEngine:
             return [f"{called.name}: {returned.content}" for called, returned in turn.calls]
         if "echo" in turn.question:
             return [turn.question]
+        if turn.reason == "unsure":
+            return [f"{languages()[turn.lang].UNSURE}\n", f"From “{SOURCE.title}”: {SOURCE.text}"]
         return JA if turn.lang == "ja" else EN
 
     def _write(self, turn, pieces, stop):

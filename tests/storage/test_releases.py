@@ -164,12 +164,17 @@ def before(home):
     )
     insert(connection, "promotions", [{"promotion_id": "p", "model_id": "model1", "decision": "promote", "reason": "better", "ts": day}])
     insert(connection, "conversations", [{"conversation_id": "c", "model_id": "model1", "index_id": "i", "started": day, "owner": ""}])
+    answer = {"role": "assistant", "content": "y", "ts": day}
+    kept = ("stop", "timeout", "unanswered", "refused")
+    insert(
+        connection, "messages", [answer | {"message_id": r, "conversation_id": "c", "ordinal": i, "reason": r} for i, r in enumerate(kept)]
+    )
     connection.close()
     journal = Journal(home)
     said = {"conversation_id": "c", "turn_id": "t", "ts": day}
     rows = [
-        said | {"message_id": role, "role": role, "content": "x", "sources": [], "sentences": [], "calls": []}
-        for role in ("user", "assistant")
+        said | {"message_id": role, "role": role, "content": "x", "sources": [], "sentences": [], "calls": []} | ended
+        for role, ended in (("user", {}), ("assistant", {"reason": "length"}))
     ]
     journal.sync(journal.write({"conversations": [], "messages": rows, "decisions": []}))
     journal.close()
@@ -178,13 +183,20 @@ def before(home):
 
 def test_an_old_home_has_the_new_tables_for_whoever_reads_first(before):
     assert champion_release(before) is None and champion(before).model_id == "model1" and before_champion(before) is None
-    assert Catalog.of(before).query("SELECT release_id FROM messages") == []
+    rows = Catalog.of(before).query("SELECT reason, finish, release_id FROM messages ORDER BY ordinal")
+    assert [tuple(row.values()) for row in rows] == [
+        ("answered", "stop", None),
+        ("answered", "timeout", None),
+        ("unanswered", "stop", None),
+        ("refused", "stop", None),
+    ]
 
 
 def test_an_old_home_opens_with_what_it_kept(before):
     assert recover(before) == 2
     with ChatLog(before) as log:
-        answer = log.messages("c", "")[1]
+        question, answer = log.messages("c", "")[-2:]
+        assert (question.reason, question.finish, answer.reason, answer.finish) == (None, None, "answered", "length")
         assert (answer.content, answer.release_id, answer.index_id, answer.unreleased) == ("x", None, None, None)
         assert log.conversations("")[0].release_id is None
     assert Catalog.of(before).query("SELECT max(version) AS v FROM schema_version")[0]["v"] == newest_migration() >= 7

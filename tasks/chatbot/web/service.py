@@ -89,7 +89,8 @@ class Chats(Protocol):
         ...
 
     def messages(self, conversation_id: str, owner: str) -> list[dict[str, Any]]:
-        """In order: `role` and `content`; of answers also `turn_id`, `lang`, `reason`, `refused`, `sources`, `sentences`, `calls`, `rating` and `correction`.
+        """In order: `role` and `content`; of answers also `turn_id`, `lang`, `reason`, `finish`, `refused`, `sources`, `sentences`, `calls`, `rating`
+        and `correction`.
 
         Raises:
             LookupError: the owner has no such conversation.

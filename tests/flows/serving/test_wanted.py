@@ -1,8 +1,10 @@
 """What serves: the champion release, or something else and then in words what; in a home from before there were releases too."""
 
+from dataclasses import replace
+
 import pytest
 
-from flows.running.releases import keep_release, promote_to, release_of
+from flows.running.releases import keep_release, opened_release, promote_to, release_of
 from flows.serving.engine import open_engine
 from flows.serving.wanted import wanted
 from storage.artifacts import ArtifactStore, content_key
@@ -54,6 +56,16 @@ def test_the_champion_release_serves_and_nothing_else(released):
     assert (want.release_id, want.unreleased, want.fixed) == (release, "", False)
     assert (want.release.model, want.release.classifier, want.sections.chat.temperature) == ("model001", "class001", 0.7)
     assert want.release.answering == {"en": "write", "ja": "quote"} and want.release.templates == bundled_templates()
+
+
+def test_a_setting_that_is_gone_is_passed_over_in_an_old_release(released):
+    home, release = released
+    record = opened_release(home, release)
+    old = keep_release(home, replace(record, chat=record.chat | {"min_confidence": 0.9})).id
+    promote_to(home, old)
+    want = wanted(home, None, {})
+    assert (want.release_id, want.unreleased, want.sections.chat.temperature) == (old, "", 0.7) and old != release
+    assert wanted(home, None, {"chat": {"cost_wrong": 3}}).unreleased == "unreleased: chat.cost_wrong = 3.0"
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,10 @@ def test_it_speaks_japanese_where_the_user_does():
     assert "出典で確かめられません" in said and "4 ページ" in said and "/sources ですか?" in said and "ありがとうございます" in said
 
 
+def test_how_an_answer_ended_is_said_below_it():
+    assert "do not answer this. [unanswered]" in Talk("unknown").said and "[未回答]" in Talk("unknown", lang="ja").said
+
+
 def test_both_languages_have_the_same_words():
     english, japanese = languages()["en"], languages()["ja"]
     assert english.TERMINAL.keys() == japanese.TERMINAL.keys() and english.CUT.keys() == japanese.CUT.keys()

@@ -222,12 +222,19 @@ def test_only_what_the_model_wrote_to_the_end_is_preferred_or_rejected(talk):
         ("引用?", "資料より引用します。", 1, None, {"quoted": True, "lang": "ja"}),
         ("引用2?", "資料より引用します。", -1, "自分の言葉です。", {"quoted": True, "lang": "ja"}),
         ("Unknown?", "The documents do not answer this.", -1, "It is 42.", {"reason": "unanswered"}),
+        ("Perhaps?", "I am not sure; From “A”: B.", 1, None, {"reason": "unsure", "quoted": True}),
         ("Cut?", "It goes on and", 1, None, {"finish": "length"}),
         ("Stopped?", "It", -1, None, {"finish": "stopped"}),
     )
     found = talk.harvest(history=0)
     assert found.pairs == [] and instructions(found) == [("引用2?", "自分の言葉です。"), ("Unknown?", "It is 42.")]
-    assert found.left_out == {("not a whole answer of the model's own", lang): n for lang, n in (("ja", 1), ("en", 2))}
+    assert found.left_out == {("not a whole answer of the model's own", lang): n for lang, n in (("ja", 1), ("en", 3))}
+
+
+@pytest.mark.parametrize("facts", [{"quoted": True}, {"reason": "unsure", "quoted": True}, {"reason": "unanswered"}, {"finish": "stopped"}])
+def test_what_the_model_did_not_write_to_the_end_is_no_history(talk, facts):
+    talk.hold(("Sky?", "It is blue.", 0, None), ("Perhaps?", "From “A”: B.", 0, None, facts), ("Why?", "It is the air.", 1, None))
+    assert [message["content"] for message in talk.harvest().instructions[0]["messages"]] == ["Why?", "It is the air."]
 
 
 def test_the_quotation_below_an_unsupported_answer_is_not_learnt_or_rejected(talk):

@@ -185,8 +185,8 @@ function marksOf(answer, sentences) {
 function notesOf(turn, unsupported) {
   const notes = [];
   if (unsupported) notes.push(t("unsupportedNote"));
-  if (turn.reason === "refused" || turn.refused) notes.push(t("refused", { code: turn.refused }));
-  else if (["length", "timeout", "stopped"].includes(turn.reason)) notes.push(t(turn.reason));
+  if (turn.reason === "refused" || turn.refused) notes.push(t("refused", { code: turn.refused || "content_filter" }));
+  else notes.push(...[turn.reason, turn.finish].filter((name) => ["unsure", "unanswered", "length", "timeout", "stopped"].includes(name)).map((name) => t(name)));
   return notes;
 }
 

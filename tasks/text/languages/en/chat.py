@@ -96,7 +96,14 @@ A line that ends with \\ goes on in the next one; lines between two lines of \"\
     "saved": "{} answers written to {}",
     "talking": "now talking with {}",
     "unsupported": "no source says this",
+    "unsure": "unsure",
+    "unanswered": "unanswered",
     "refused": "refused ({})",
     "page": "p. {}",
 }
-CUT = {"length": "cut at its greatest length", "timeout": "cut at its time limit", "stopped": "stopped"}
+CUT = {
+    "length": "cut at its greatest length",
+    "timeout": "cut at its time limit",
+    "stopped": "stopped",
+    "refused": "ended by the server's content filter",
+}

@@ -81,7 +81,14 @@ TERMINAL = {
     "saved": "{} 件の回答を {} に保存しました",
     "talking": "{} に切り替えました",
     "unsupported": "出典で確かめられません",
+    "unsure": "確信なし",
+    "unanswered": "未回答",
     "refused": "お断りしました ({})",
     "page": "{} ページ",
 }
-CUT = {"length": "長さの上限で切れました", "timeout": "時間切れで止めました", "stopped": "停止しました"}
+CUT = {
+    "length": "長さの上限で切れました",
+    "timeout": "時間切れで止めました",
+    "stopped": "停止しました",
+    "refused": "サーバーのコンテンツフィルターにより終わりました",
+}

@@ -27,6 +27,7 @@ NGRAM = 3
 SENTENCE_ENDS = ".;"
 WORD_ENDS = ""
 TERMINAL = dict.fromkeys(
-    "hint help again forgotten thanks nothing no_sources unknown near no_text no_file saved talking unsupported refused".split(), "λέξεις"
+    "hint help again forgotten thanks nothing no_sources unknown near no_text no_file saved talking unsupported unsure unanswered refused".split(),
+    "λέξεις",
 ) | {"no_source": "όχι {}, αλλά {}", "page": "σελ. {}", "hint": "/help: εντολές"}
-CUT = {"length": "κόπηκε", "timeout": "αργά", "stopped": "τέλος"}
+CUT = {"length": "κόπηκε", "timeout": "αργά", "stopped": "τέλος", "refused": "φίλτρο"}

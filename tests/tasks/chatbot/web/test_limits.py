@@ -265,7 +265,7 @@ def test_prometheus_is_told_what_happened():
     ask(http, "a bomb")
     http.get("/nowhere")
     text = http.get("/metrics").text
-    assert 'migaki_answers_total{channel="page",reason="answered",finish="stop"} 1.0' in text
+    assert 'migaki_answers_total{channel="page",finish="stop",reason="answered"} 1.0' in text
     assert 'migaki_refusals_total{code="harm.weapons",side="input"} 1.0' in text
     assert 'migaki_tokens_total{channel="page"} 3.0' in text
     assert "migaki_first_token_seconds_count 2.0" in text and "migaki_active 0.0" in text

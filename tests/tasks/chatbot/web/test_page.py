@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import tasks.chatbot.web
-from tests.helpers.web import ABOUT, EN, MemoryChats, ScriptedEngine, app, ask, client
+from tests.helpers.web import ABOUT, EN, SOURCE, MemoryChats, ScriptedEngine, app, ask, client
 
 WEB = Path(tasks.chatbot.web.__file__).parent
 
@@ -32,12 +32,14 @@ def test_a_conversation_goes_on_where_it_was_and_can_be_listed_and_deleted():
     engine, chats = ScriptedEngine(), MemoryChats()
     http = client(engine, chats)
     conversation = ask(http, "What is\n LoRA?")[0][1]["conversation"]
-    ask(http, "And then?", conversation)
+    ask(http, "And perhaps?", conversation)
     heard = engine.heard[1][0]
     assert [m["content"] for m in heard.turns] == ["What is\n LoRA?", "".join(EN)] and heard.system == "Be brief."
+    ask(http, "And then?", conversation)
+    assert engine.heard[2][0].turns[-1]["content"] == f"From “{SOURCE.title}”: {SOURCE.text}"  # without "I am not sure"
     assert http.get("/api/conversations").json()["conversations"][0]["title"] == "What is LoRA?"
     messages = http.get(f"/api/conversations/{conversation}").json()["messages"]
-    assert [m["role"] for m in messages] == ["user", "assistant"] * 2
+    assert [m["role"] for m in messages] == ["user", "assistant"] * 3
     assert http.delete(f"/api/conversations/{conversation}").status_code == 204
     gone = http.get(f"/api/conversations/{conversation}")
     assert gone.status_code == 404 and conversation in gone.json()["error"]["message"]

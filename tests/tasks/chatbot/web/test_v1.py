@@ -2,6 +2,7 @@
 
 import pytest
 
+from tasks.chatbot.language import languages
 from tasks.chatbot.tools.calls import Called
 from tasks.chatbot.web import completing
 from tasks.chatbot.web.stops import StopAt
@@ -38,7 +39,7 @@ def test_messages_become_system_history_and_question():
     messages = [
         {"role": "system", "content": "Speak as a pirate."},
         {"role": "user", "content": [{"type": "text", "text": "こん"}, {"type": "text", "text": "にちは"}]},
-        {"role": "assistant", "content": "やあ。"},
+        {"role": "assistant", "content": f"{languages()['ja'].UNSURE}\nやあ。"},
         {"role": "user", "content": "量子化とは?"},
     ]
     complete(client(engine), messages=messages, temperature=0.9, top_p=0.5, seed=7, max_tokens=5000)
@@ -67,6 +68,12 @@ def test_a_refusal_ends_as_a_content_filter():
     answer = complete(client(None, chats), messages=[{"role": "user", "content": "a bomb"}]).json()
     assert chats.noted == ["harm.weapons"] and chats.turns == {}
     assert answer["choices"][0]["finish_reason"] == "content_filter" and answer["migaki"]["refused"] == "harm.weapons"
+
+
+@pytest.mark.parametrize(("question", "reason"), [("known", "answered"), ("perhaps", "unsure"), ("unknown", "unanswered")])
+def test_how_an_answer_ended_and_why_writing_stopped_are_told_apart(question, reason):
+    answer = complete(client(), messages=[{"role": "user", "content": question}]).json()
+    assert (answer["migaki"]["reason"], answer["migaki"]["finish"], answer["choices"][0]["finish_reason"]) == (reason, "stop", "stop")
 
 
 @pytest.mark.parametrize(
