@@ -73,9 +73,10 @@ def decide(evidence: Evidence, settings: PromoteSettings) -> Decision:
 def _by_utility(
     evidence: Evidence, found: Comparison, broken: Sequence[str], settings: PromoteSettings
 ) -> tuple[Literal["promote", "keep", "inconclusive"], str]:
+    by_language = ", ".join(f"{lang} {value:+.3f}" for lang, value in found.languages.items())
     words = (
-        f"utility {found.value:+.3f} against {evidence.who} (95 % interval {found.low:+.3f} to {found.high:+.3f}; {found.questions} questions "
-        f"about {found.documents} documents, each asked with and without them; {_shown(found, settings)})"
+        f"utility {found.value:+.3f} against {evidence.who} (95 % interval {found.low:+.3f} to {found.high:+.3f}; {by_language}; {found.questions} "
+        f"questions about {found.documents} documents, each asked with and without them; {_shown(found, settings)})"
     )
     if broken:
         return "keep", f"a guard speaks against it: {'; '.join(broken)}; {words}"

@@ -41,7 +41,7 @@ BETTER_LOSS, WORSE_LOSS, NO_LOSS = (-0.3, -0.1), (0.1, 0.3), (-0.1, 0.1)
             BETTER,
             WORSE_LOSS,
             "promote",
-            r"better: utility \+0\.280 against the base model \(95 % interval \+0\..*40 questions about 40 documents",
+            r"better: utility \+0\.280 against the base model \(95 % interval \+0\..*; en \+0\.280; 40 questions about 40 documents",
         ),
         (WORSE, BETTER_LOSS, "keep", r"worse: utility -0\."),
         (SAME, BETTER_LOSS, "promote", r"as useful, within a margin of 0\.08, and its answer loss per character -0\.200"),
