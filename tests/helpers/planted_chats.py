@@ -34,6 +34,23 @@ def gate_rows(rng: np.random.Generator, documents: int, english: float | None, a
     return rows
 
 
+def resampled(rng: np.random.Generator, samples: list[list[Row]]) -> list[Row]:
+    """Rows of a gate of a release against itself: documents drawn with replacement, and of each item the answers of two different samples.
+
+    Args:
+        samples: rows of one and the same release, asked again and again with other seeds.
+    """
+    documents = sorted({row["document"] for row in samples[0]})
+    by_document = {name: [place for place, row in enumerate(samples[0]) if row["document"] == name] for name in documents}
+    rows = []
+    for number, name in enumerate(rng.choice(documents, len(documents))):
+        for place in by_document[name]:
+            for model, sample in zip(("release", "champion"), rng.permutation(len(samples))[:2], strict=True):
+                row = samples[sample][place]
+                rows.append(row | {"model": model, "item_id": f"{number} {samples[0][place]['item_id']}", "document": str(number)})
+    return rows
+
+
 def _ending(suite: str, ease: float, rng: np.random.Generator) -> str:
     if suite == "left_out":
         return "unanswered" if rng.random() < 0.7 else "wrong"
