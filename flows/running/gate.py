@@ -16,18 +16,19 @@ from tasks.evaluation.settings import PromoteSettings
 
 
 def with_champion(home: Home, release: ArtifactRef) -> dict[str, ArtifactRef]:
-    """Inputs of the evaluation: this release with its classifier, and the champion where it is another one that can serve."""
-    store, now = ArtifactStore(home), reigning_release(home)
-    classifier = Release.of(release.meta, f"the release {release.id[:12]}").classifier
-    named = {"release": release} | ({"classifier": store.get(classifier)} if classifier else {})
+    """The releases as inputs of the evaluation: this one, and the champion where it is another one that can serve."""
+    now = reigning_release(home)
     if now is None or now.release_id == release.id or fault(home, now.release_id):
-        return named
-    return named | {"champion": store.get(now.release_id)}
+        return {"release": release}
+    return {"release": release, "champion": ArtifactStore(home).get(now.release_id)}
 
 
 def releases_for(home: Home, inputs: dict[str, ArtifactRef]) -> dict[str, ArtifactRef]:
-    """The inputs of an evaluation that somebody runs by itself: in place of the newest model its release, and the champion."""
-    return inputs | with_champion(home, release_with(home, inputs["release"], None, inputs["index"].id))
+    """The inputs of an evaluation that somebody runs by itself: in place of the newest model its release, with its classifier, and the champion."""
+    release = release_with(home, inputs["release"], None, inputs["index"].id)
+    classifier = Release.of(release.meta, f"the release {release.id[:12]}").classifier
+    named = {"classifier": ArtifactStore(home).get(classifier)} if classifier else {}
+    return inputs | named | with_champion(home, release)
 
 
 def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation: ArtifactRef, run_id: str) -> Decision:

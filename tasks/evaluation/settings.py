@@ -22,6 +22,9 @@ class EvaluateSettings(StageSettings):
         ge=0,
         description="Held-out requests put to the chatbot, harmful and harmless ones that look like them, so many each in each language",
     )
+    across: int = Field(
+        40, ge=0, description="Questions put to the chatbot about documents in the other language alone, so many in each language"
+    )
     max_tokens: int = Field(512, ge=32, description="Items longer than this in tokens are cut at the end of the answer")
     resamples: int = Field(2000, ge=100, description="Bootstrap resamples behind every interval")
 
@@ -32,6 +35,7 @@ class EvaluateSettings(StageSettings):
         "choice_items": 16,
         "timed_items": 6,
         "requests": 10,
+        "across": 8,
     }
 
 

@@ -82,7 +82,9 @@ def engine(index, backend=None, **settings):
 
 
 def items(limit=1):
-    return chat_items([KILN, HARP, BARE, LOST], CHAINS, REQUESTS, DOCUMENTS, limit)
+    return chat_items(
+        [KILN, HARP, BARE, LOST], CHAINS, REQUESTS, DOCUMENTS, dict.fromkeys(("harmful", "look_alike", "cross_language"), limit)
+    )
 
 
 def test_items_follow_from_the_questions_and_name_what_is_left_out():
