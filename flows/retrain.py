@@ -10,7 +10,7 @@ from flows.running.dispatch import recorded
 from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
 from flows.running.parameters import RunSettings, left_out
-from flows.running.releases import classifier_of, keep_release, release_of
+from flows.running.releases import keep_release, release_of
 from flows.running.report import write_report
 from flows.running.roots import hold
 from storage.kinds import Dataset
@@ -31,6 +31,7 @@ from tasks.training.settings import PretrainSettings, TuneSettings
 def retrain(
     run: RunSettings = RunSettings(),
     prepare: PrepareSettings = PrepareSettings(),
+    safety: SafetySettings = SafetySettings(),
     pretrain: PretrainSettings = PretrainSettings(),
     tune: TuneSettings = TuneSettings(),
     align: AlignSettings = AlignSettings(),
@@ -41,18 +42,27 @@ def retrain(
     promote: PromoteSettings = PromoteSettings(),
     chat: ChatSettings = ChatSettings(),
     tools: ToolSettings = ToolSettings(),
-    safety: SafetySettings = SafetySettings(),
 ) -> str:
-    """Prepare, tune, align, quantize, index, calibrate, evaluate, promote. Returns the id of the run in the catalog.
+    """Prepare, train the safety classifier, tune, align, quantize, index, calibrate, evaluate, promote. Returns the id of the run in the catalog.
 
-    Its model, with the settings of `chat` and `tools` and what `safety` says of the filters, is the release that is decided on."""
-    sections = {"prepare": prepare, "pretrain": pretrain, "tune": tune, "align": align, "quantize": quantize, "index": index}
+    Its model and classifier, with the settings of `chat` and `tools` and what `safety` says of the filters, are the release that is decided on."""
+    sections = {
+        "prepare": prepare,
+        "safety": safety,
+        "pretrain": pretrain,
+        "tune": tune,
+        "align": align,
+        "quantize": quantize,
+        "index": index,
+    }
     hold(
         run, sections | {"evaluate": evaluate, "promote": promote, "chat": chat, "tools": tools}
     )  # before anything runs: index would say so hours later
     with recorded("retrain", run, {}) as this:
         dataset = this.stage("prepare", with_feedback(prepare))
-        without = left_out(run, prepare, cast(AlignSettings, run.applied_to(align)), Dataset.of(dataset.meta, dataset.id))
+        without = left_out(run, prepare, cast(AlignSettings, run.applied_to(align)), safety, Dataset.of(dataset.meta, dataset.id))
+        if "safety" not in without:
+            this.stage("safety", safety)
         if "pretrain" not in without:
             this.stage("pretrain", pretrain)
         this.stage("tune", tune)
@@ -62,7 +72,8 @@ def retrain(
         this.stage("quantize", quantize)
         this.stage("index", index)
         this.stage("calibrate", calibrate)
-        made = release_of(this.home, Sections.given(chat, tools, safety), this.artifacts["quantize"], classifier_of(this.home))
+        classifier = this.artifacts["safety"].id if "safety" in this.artifacts else ""
+        made = release_of(this.home, Sections.given(chat, tools, safety), this.artifacts["quantize"], classifier)
         release = keep_release(this.home, made, this.run_id, this.artifacts["index"].id)
         this.stage("evaluate", evaluate, with_champion(this.home, release))
         decide(promote, release, this.artifacts["evaluate"], this)

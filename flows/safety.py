@@ -17,5 +17,6 @@ def safety(
     inputs: Annotated[dict[str, str], Field(description="Left empty: the stage reads files alone")] = {},
     parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
 ) -> str:
-    """Train the classifier of harmful requests. Returns the artifact's id; releases that are made from then on have it."""
+    """Train the classifier of harmful requests. Returns the artifact's id; what `promote` makes a release of from then on has it, while
+    `retrain` trains its own."""
     return stage_flow("safety", safety, run, inputs, parent_run)

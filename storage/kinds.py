@@ -261,12 +261,30 @@ class Evaluation(Record):
     chats: dict[str, str] | None = None
 
 
+@dataclass(frozen=True)
+class Refused:
+    """How many requests of a language rules and classifier refuse, the harmful or the harmless, with the 95 % interval of the share.
+
+    `by` says on which: those that were held out, or those of the training, each judged by a classifier that has not seen it.
+    """
+
+    lang: str
+    harmful: bool
+    by: Literal["held out", "cross-validation"]
+    count: int
+    items: int
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Classifier(Record):
-    """Shares of held-out requests that the whole filter refuses: `refused.LANG` of the harmful, `over_refused.LANG` of the harmless."""
+    """What the safety filters refuse with it, and the requests that it was trained on: by language those that are `harmful`, `harmless`, and of these
+    the `look_alike`."""
 
     KIND = "classifier"
-    rates: dict[str, float] | None = None
+    refused: list[Refused] | None = None
+    trained_on: dict[str, dict[str, int]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,8 @@ class KeptRelease:
 @dataclass(frozen=True)
 class Promotion:
     """A row of `promotions`: what was decided on a release (promote, keep, inconclusive, rollback), and why. The difference of `metric` has its
-    95 % interval. The ids of both models are filled in when it is recorded."""
+    95 % interval; it is of so many items, which can show one of `smallest`, and `needed` would show the margin. The ids of both models are filled in
+    when it is recorded."""
 
     promotion_id: str
     release_id: str
@@ -46,6 +47,9 @@ class Promotion:
     difference: float | None = None
     low: float | None = None
     high: float | None = None
+    items: int | None = None
+    smallest: float | None = None
+    needed: int | None = None
     model_id: str | None = None
     champion_id: str | None = None
 

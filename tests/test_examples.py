@@ -156,7 +156,28 @@ def leak_offences() -> list[str]:
     ]
 
 
-CHECKS = [document_offences, instruction_offences, preference_offences, question_offences, judging_offences, leak_offences]
+def followup_offences() -> list[str]:
+    rows, texts = read_rows("followups"), documents()
+    found = [] if len(rows) >= 20 else [f"followups: {len(rows)}, at least 20 expected"]
+    for r in rows:
+        if r["kind"] not in ("real", "topic_change") or not r["first"].strip() or not r["second"].strip():
+            found.append(f"{r['where']}: fields")
+        named = [r["document"], *r.get("also", [])]
+        found += [f"{r['where']}: accept stands nowhere in {name}" for name in named if not accepts(texts.get(name, ""), r["accept"])]
+        if accepts(f"{r['first']} {r['second']}", r["accept"]):
+            found.append(f"{r['where']}: an answer that repeats the questions would be right")
+    return found
+
+
+CHECKS = [
+    document_offences,
+    instruction_offences,
+    preference_offences,
+    question_offences,
+    judging_offences,
+    followup_offences,
+    leak_offences,
+]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -5,6 +5,7 @@ from tasks.stages.spec import FlowSpec, StageSpec, load
 
 DECLARED = (
     "tasks.data.spec:PREPARE",
+    "tasks.chatbot.safety.spec:SAFETY",
     "tasks.training.spec:PRETRAIN",
     "tasks.training.spec:TUNE",
     "tasks.rlhf.spec:REWARD",
@@ -14,7 +15,6 @@ DECLARED = (
     "tasks.calibration.spec:CALIBRATE",
     "tasks.evaluation.spec:EVALUATE",
     "tasks.evaluation.spec:PROMOTE",
-    "tasks.chatbot.safety.spec:SAFETY",
 )
 
 SPECS: dict[str, FlowSpec] = {spec.name: spec for spec in map(load, DECLARED)}

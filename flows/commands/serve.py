@@ -31,11 +31,12 @@ from tasks.errors import MigakiError
 if TYPE_CHECKING:
     import uvicorn
 
+    from flows.serving.live_index import LiveIndex
     from tasks.chatbot.engine import ChatEngine
     from tasks.chatbot.events import Turn
     from tasks.chatbot.web.service import Service
 
-LOOK = 2.0  # seconds between looks for other champions
+LOOK = 1.0  # seconds between looks for other champions
 TOKENS_LOOK = 1.0  # seconds between looks at the token file
 
 
@@ -238,12 +239,22 @@ class Following:
                     console.print(f"another champion cannot be opened, what served before goes on: {error}")
 
     def look_for_index(self) -> None:
-        """The index changes by itself (`LiveIndex`), unless it is the first: this says which it is."""
+        """Have the index taken up, nobody having asked, and say which it is once questions are answered from it.
+
+        Raises:
+            MigakiError, StorageError: it cannot be opened.
+        """
         row = champion_index(self.home)
         if row is None or row.artifact_id == self.index:
             return
+        live = cast("LiveIndex | None", self.service.engine.retriever)
+        if live is not None and live.serving.id != row.artifact_id:
+            if live.failed != row.artifact_id:
+                return  # it is being opened
+            self.index = row.artifact_id
+            raise MigakiError(live.error)
         self.index = row.artifact_id
-        if self.service.engine.retriever is None:
+        if live is None:
             self.service.engine.retriever = open_champion_index(self.home)
         self._tell(replace(self.service.about, index=row.artifact_id, documents=row.documents))
         console.print(f"answering from index {row.artifact_id[:12]} now, {row.documents} documents")

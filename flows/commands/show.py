@@ -19,7 +19,7 @@ from storage.prune import prune, unneeded
 from storage.queries import runs
 from storage.queries.indexes import newest_indexes
 from storage.queries.models import newest_models
-from storage.queries.promotions import promotion_of
+from storage.queries.promotions import newest_promotion, promotion_of
 from storage.queries.sandbox import ask
 from storage.registry import champion, champion_index, rebuild
 from storage.releases import KeptRelease, Promotion, newest_releases
@@ -104,7 +104,7 @@ def stage_lines(home: Home, name: str, answer: str, params: "RunParams") -> dict
     """What one stage came to."""
     if name == "promote":
         console.print(f"promote: {answer}")
-        return {"decision": answer}
+        return {"decision": answer} | (decision_line(home) if answer != "unchanged" else {})
     ref = ArtifactStore(home).get(answer)
     record = RECORDS[ref.kind].of(ref.meta, ref.id)
     files: dict[str, Any] = {}
@@ -152,7 +152,7 @@ def status_tables(home: Home, *, rebuild_first: bool = False) -> dict[str, Any]:
         console.print(f"{rebuild(home)} artifacts entered into the catalog")
     now, models, indexes, last = champion(home), newest_models(home, 10), newest_indexes(home, 5), runs.newest_runs(home, 10)
     console.print(f"home: {home.root}", soft_wrap=True)
-    serving = release_lines(home)
+    serving, decided = release_lines(home), decision_line(home)
     releases = newest_releases(home, 10)
     table(
         "releases",
@@ -190,6 +190,7 @@ def status_tables(home: Home, *, rebuild_first: bool = False) -> dict[str, Any]:
     )
     return {
         "release": serving,
+        "decision": decided,
         "champion": now and asdict(now),
         "releases": [asdict(release) for release in releases],
         "models": [fields_of(model, "model_id", "stage", "base", "precision", "bytes", "created") for model in models],
@@ -237,6 +238,17 @@ def named_by(home: Home, release: KeptRelease) -> dict[str, str]:
         "classifier": record.classifier[:12] or "none: rules alone",
         "index": (release.index_id or "")[:12] or "none that it was decided on with",
         **{name: ", ".join(f"{key} = {value}" for key, value in values.items() if value != "") for name, values in settings.items()},
+    }
+
+
+def decision_line(home: Home) -> dict[str, Any]:
+    """What was decided last, and why; with how much the gate could see."""
+    last = newest_promotion(home)
+    if last is None:
+        return {}
+    console.print(f"last decision, on the release {last.release_id[:12]}: {last.decision}: {last.reason}", soft_wrap=True)
+    return fields_of(last, "decision", "reason", "metric", "difference", "low", "high", "items", "smallest", "needed") | {
+        "release": last.release_id
     }
 
 

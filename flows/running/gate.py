@@ -7,10 +7,11 @@ from flows.running.releases import fault, reigning_release, release_with
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from storage.kinds import Evaluation, Release
-from storage.queries.evaluations import figures_of
-from storage.releases import KeptRelease, Promotion, record_promotion
+from storage.queries.evaluations import figures_of, turns_of
+from storage.releases import Promotion, record_promotion
+from tasks.chatbot.release import Sections
 from tasks.errors import MigakiError
-from tasks.evaluation.promotion import METRIC, Decision, decide
+from tasks.evaluation.promotion import Decision, Evidence, decide
 from tasks.evaluation.settings import PromoteSettings
 
 
@@ -23,47 +24,57 @@ def with_champion(home: Home, release: ArtifactRef) -> dict[str, ArtifactRef]:
 
 
 def releases_for(home: Home, inputs: dict[str, ArtifactRef]) -> dict[str, ArtifactRef]:
-    """The inputs of an evaluation that somebody runs by itself: in place of the newest model its release, and the champion."""
-    return inputs | with_champion(home, release_with(home, inputs["release"], None, inputs["index"].id))
+    """The inputs of an evaluation that somebody runs by itself: in place of the newest model its release, with its classifier, and the champion."""
+    release = release_with(home, inputs["release"], None, inputs["index"].id)
+    classifier = Release.of(release.meta, f"the release {release.id[:12]}").classifier
+    named = {"classifier": ArtifactStore(home).get(classifier)} if classifier else {}
+    return inputs | named | with_champion(home, release)
 
 
 def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation: ArtifactRef, run_id: str) -> Decision:
     """Decide on the release, record it and move the stages of releases and models, in one transaction.
 
     Raises:
-        MigakiError: the evaluation is not of this release's model, or lacks the champion's.
+        MigakiError: the evaluation is not of this release and this champion.
         StorageError: another champion serves by the time it is decided.
     """
-    now, record = reigning_release(home), Release.of(release.meta, f"the release {release.id[:12]}")
+    now = reigning_release(home)
     if now and now.release_id == release.id:
         return Decision("unchanged", "keep: unchanged, the release is the champion already")
-    decision = _cannot_tell(record, now) or _measured(settings, home, release.id, now, evaluation)
+    decision = decide(_evidence(home, release, evaluation), settings)
     promotion = Promotion(
         promotion_id=str(uuid.uuid4()),
         release_id=release.id,
         run_id=run_id,
         champion_release_id=now.release_id if now else None,
         evaluation_id=evaluation.id,
-        metric=METRIC,
         **asdict(decision),
     )
     record_promotion(home, promotion)
     return decision
 
 
-def _cannot_tell(release: Release, now: KeptRelease | None) -> Decision | None:
-    """The decision where the loss of a model's answers says nothing about two releases."""
-    by_hand = "the champion stays, and `migaki promote --to ID` puts the release in its place"
-    if release.server or (now and now.artifact_id is None):
-        return Decision("inconclusive", f"inconclusive: a server answers, whose loss is not known; {by_hand}")
-    if now and now.artifact_id == release.model:
-        return Decision("inconclusive", f"inconclusive: the champion has the same model, and only settings differ; {by_hand}")
-    return None
+def _evidence(home: Home, release: ArtifactRef, evaluation: ArtifactRef) -> Evidence:
+    """What the evaluation says of the release and of the champion, or of the base where no champion can serve.
 
-
-def _measured(settings: PromoteSettings, home: Home, release_id: str, now: KeptRelease | None, evaluation: ArtifactRef) -> Decision:
+    Wrong answers cost what the champion's settings say: a release that takes them lightly, or never dares to answer, is not to be judged by its own.
+    """
+    roles = with_champion(home, release)
     asked = Evaluation.of(evaluation.meta, f"the evaluation {evaluation.id[:12]}").releases or {}
-    against = "champion" if now and "champion" in asked else "base"
-    if asked.get("release") != release_id or (now and asked.get("champion") not in (None, now.release_id)):
+    if asked != {role: ref.id for role, ref in roles.items()}:
         raise MigakiError("the newest evaluation is not of this release and this champion: run `migaki evaluate` first")
-    return decide([asdict(figure) for figure in figures_of(home, evaluation.id)], against, settings)
+    new, old = (Release.of(ref.meta, f"the release {ref.id[:12]}") for ref in (release, roles.get("champion", release)))
+    return Evidence(
+        figures=[asdict(figure) for figure in figures_of(home, evaluation.id)],
+        rows=[asdict(turn) for turn in turns_of(home, evaluation.id)],
+        champion="champion" if "champion" in roles else "base",
+        cost_wrong=Sections.of({}, old).chat.cost_wrong,
+        no_loss=_no_loss(new, old if "champion" in roles else None),
+    )
+
+
+def _no_loss(new: Release, old: Release | None) -> str:
+    """Why the loss of the models' answers tells nothing of two releases; "" where it does."""
+    if new.server or (old and old.server):
+        return "a server answers, whose loss is not known"
+    return "the champion has the same model, and only settings differ" if old and new.model == old.model else ""

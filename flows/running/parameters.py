@@ -149,7 +149,9 @@ def merge(*layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return merged
 
 
-def left_out(run: RunSettings, prepare: PrepareSettings, align: AlignSettings, dataset: Dataset | None = None) -> set[str]:
+def left_out(
+    run: RunSettings, prepare: PrepareSettings, align: AlignSettings, safety: SafetySettings, dataset: Dataset | None = None
+) -> set[str]:
     """Stages that a retraining run with these settings has nothing to do for.
 
     Args:
@@ -159,6 +161,8 @@ def left_out(run: RunSettings, prepare: PrepareSettings, align: AlignSettings, d
         MigakiError: the algorithm cannot learn from what the dataset has: told here before hours of tuning.
     """
     without = set() if prepare.text else {"pretrain"}
+    if not (safety.examples or safety.harmful):  # rules alone
+        without |= {"safety"}
     if not (run.align and prepare.preferences):
         return without | {"reward", "align"}
     counts = Counts.of(dataset.rows if dataset else None)

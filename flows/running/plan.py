@@ -9,11 +9,12 @@ from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
 from flows.running.inputs import inputs_from
 from flows.running.parameters import RunParams, left_out
-from flows.running.releases import classifier_of, release_of
+from flows.running.releases import release_of
 from storage.artifacts import ArtifactRef, ArtifactStore, Manifest, content_key
 from storage.home import Home
 from storage.kinds import Dataset
 from tasks.chatbot.release import Sections
+from tasks.chatbot.safety.settings import SafetySettings
 from tasks.data.settings import PrepareSettings
 from tasks.models.reference import ResolvedModel, resolve, resolved
 from tasks.rlhf.settings import AlignSettings
@@ -41,7 +42,8 @@ def plan(home: Home, params: RunParams) -> list[PlanLine]:
     store, settings = ArtifactStore(home), dict(params.stages)
     prepare = with_feedback(cast(PrepareSettings, settings["prepare"]))
     align = cast(AlignSettings, settings["align"])
-    settings["prepare"], without = prepare, left_out(params.run, prepare, align)
+    safety = cast(SafetySettings, settings["safety"])
+    settings["prepare"], without = prepare, left_out(params.run, prepare, align, safety)
     newest = {manifest["stage"]: manifest for manifest in store.manifests()}
     made: dict[str, ArtifactRef] = {}  # of the stages that would be reused
     anew: set[str] = set()
@@ -54,7 +56,7 @@ def plan(home: Home, params: RunParams) -> list[PlanLine]:
             else:
                 made[spec.name] = ref
             if spec.name == "prepare" and ref is not None:  # what it has decides whether there is anything to train reward models on
-                without = left_out(params.run, prepare, align, Dataset.of(ref.meta, ref.id))
+                without = left_out(params.run, prepare, align, safety, Dataset.of(ref.meta, ref.id))
             lines.append(line)
     return lines
 
@@ -83,7 +85,7 @@ def _planned(
         models[role] = resolve(named, home)
     inputs = inputs_from(spec, made)
     if "champion" in spec.inputs:
-        inputs |= with_champion(home, _release(home, params, inputs["release"]))
+        inputs |= with_champion(home, _release(home, params, inputs))
     made_of = Ingredients.of(spec, spec.counting(settings), inputs, models)
     store = ArtifactStore(home)
     if store.is_whole(spec.kind, made_of.key):
@@ -92,11 +94,12 @@ def _planned(
     return PlanLine(spec.name, "run", reason(spec, made_of, newest, {role: params.run.model_in(role) for role in spec.models})), None
 
 
-def _release(home: Home, params: RunParams, model: ArtifactRef) -> ArtifactRef:
+def _release(home: Home, params: RunParams, inputs: Mapping[str, ArtifactRef]) -> ArtifactRef:
     """The release that the run would make of a model, which may not be kept yet."""
+    classifier = inputs["classifier"].id if "classifier" in inputs else ""
     said = params.flow_parameters()
     sections = Sections.given(*(cast(Any, said[name]) for name in ("chat", "tools", "safety")))
-    meta = release_of(home, sections, model, classifier_of(home)).meta()
+    meta = release_of(home, sections, inputs["release"], classifier).meta()
     return ArtifactRef(id=content_key(meta), kind="release", uri="", meta=meta)
 
 

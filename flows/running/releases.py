@@ -27,7 +27,8 @@ from tasks.prompts.context import bundled_templates, read_templates
 BASE = "base"  # the stage of a base model that is served as it is
 ELSEWHERE = {"server", "server_model", "templates"}  # settings of the chat that have a place of their own in a release
 WAY_OUT = (
-    "`migaki promote --rollback` goes back to the release before it, `migaki promote --to ID` takes another (`migaki status` lists them)"
+    "`migaki promote --rollback` goes back to the release before it, `migaki promote --to ID` takes another (`migaki status` lists them), and "
+    "`migaki retrain` makes what is missing anew where settings, data and code are what they were"
 )
 
 

@@ -1,15 +1,16 @@
 """The report of a run: one file that opens without a network."""
 
+from dataclasses import fields
 from pathlib import Path
 
 from storage.files import replacing
 from storage.home import Home
 from storage.queries.datasets import row_counts
-from storage.queries.evaluations import figures_of, sampled_answers
+from storage.queries.evaluations import figures_of, sampled_answers, turns_of
 from storage.queries.metrics import curve
 from storage.queries.promotions import promotion_of
 from storage.queries.runs import run, stages
-from tasks.evaluation.facts import CURVES, Answer, Facts, Figure, RowCount, Stage
+from tasks.evaluation.facts import CURVES, Answer, ChatTurn, Facts, Figure, Gate, RowCount, Stage
 
 
 def write_report(home: Home, run_id: str) -> Path:
@@ -30,6 +31,7 @@ def facts_of(home: Home, run_id: str) -> Facts:
     made = {stage.stage: stage.artifact_id for stage in ran if stage.artifact_id}
     makers = {stage.stage: stage.made_by for stage in ran if stage.made_by}
     dataset, evaluation = made.get("prepare", ""), made.get("evaluate", "")
+    shown = [column.name for column in fields(ChatTurn)]
     return Facts(
         run_id,
         this.started,
@@ -43,4 +45,16 @@ def facts_of(home: Home, run_id: str) -> Facts:
             Answer(row.model, row.item_id, row.lang, row.prompt, row.reference, row.answer) for row in sampled_answers(home, evaluation)
         ],
         row_counts=[RowCount(row.kind, row.split, row.lang, row.reason, row.rows) for row in row_counts(home, dataset)],
+        turns=[ChatTurn(**{name: getattr(row, name) for name in shown}) for row in turns_of(home, evaluation)],
+        gate=Gate(
+            promotion.metric,
+            promotion.difference,
+            promotion.low,
+            promotion.high,
+            promotion.items,
+            promotion.smallest,
+            promotion.needed,
+        )
+        if promotion
+        else None,
     )

@@ -14,6 +14,7 @@ from prefect.context import FlowRunContext
 from flows.running.feedback import COMPARED, HARVESTED
 from flows.running.parameters import RunSettings
 from storage.home import Home
+from tasks.chatbot.safety.files import located
 from tasks.data.sources import split_format
 from tasks.documents.finding import find_documents, split_columns
 from tasks.errors import MigakiError
@@ -44,7 +45,11 @@ def hold(run: RunSettings, sections: Mapping[str, StageSettings]) -> None:
             roots = (narrowed if field == "documents" else []) or given
             fed = section == "prepare" and field in ("instructions", "preferences")
             links = field == "documents" and getattr(settings, "follow_links", False)
-            if roots and not all(lies_below(path, roots, fed) for path in places(field, value, links)):
+            if (
+                roots
+                and not bundled(section, settings, field, value)
+                and not all(lies_below(path, roots, fed) for path in places(field, value, links))
+            ):
                 raise MigakiError(
                     f"{section}.{field} = {value!r} lies outside of {', '.join(map(str, roots))}, or is hidden there: this run reads nothing else. "
                     f"The owner of a platform's workers may allow more folders ({ROOTS} in their environment)"
@@ -88,6 +93,17 @@ def named(settings: StageSettings) -> Iterator[tuple[str, str]]:
     for field in sorted((settings.PATHS - {"roots"}) | ({CODE} & type(settings).model_fields.keys())):
         values = getattr(settings, field)
         yield from ((field, value) for value in ([values] if isinstance(values, str) else values) if value)
+
+
+def bundled(section: str, settings: StageSettings, field: str, value: str) -> bool:
+    """Whether it is a file that comes with Migaki and that `safety` learns from by default: every retraining run has it, and none chose it.
+
+    Raises:
+        MigakiError: it is gone.
+    """
+    if section != "safety" or value not in type(settings).model_fields[field].get_default(call_default_factory=True):
+        return False
+    return located(value).resolve().is_relative_to(PROJECT)
 
 
 def places(field: str, value: str, links: bool) -> Iterator[Path]:

@@ -65,7 +65,10 @@ def _open(home: Home, want: Wanted) -> Opened:
     retriever = open_champion_index(home)
     guard = open_filters(home, want, retriever)
     if guard is not None and guard.classifier is None:
-        print("safety: rules alone; `migaki safety` trains the classifier that the next release has", file=sys.stderr)
+        print(
+            "safety: rules alone; `migaki retrain` makes a release with a classifier (before the first one, `migaki safety` trains it)",
+            file=sys.stderr,
+        )
     backend, about = open_variant(home, want.release, want.sections.chat)
     return Opened(_engine(want, backend, retriever, guard), _served_as(about, want), home, want)
 

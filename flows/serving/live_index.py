@@ -85,13 +85,13 @@ def calibration_record(store: ArtifactStore, now: Index) -> Calibration | None:
 class LiveIndex:
     """Searches whatever index serves at the moment. A search takes the index once, so it never sees two of them or half of one.
 
-    The catalog's file is looked at no more than once in `every` seconds, when somebody searches; a new champion is opened by a thread in
-    the background while the former one goes on answering, also if the new one cannot be opened (`error` then says why).
+    The catalog's file is looked at no more than once in `every` seconds, when somebody searches or reads `serving`; a new champion is opened by a
+    thread in the background while the former one goes on answering, also if the new one cannot be opened (`failed` and `error` then say which, and why).
     """
 
     def __init__(self, home: Home, every: float = EVERY):
         """Raises what `open_champion` raises."""
-        self.home, self.every, self.error = home, every, ""
+        self.home, self.every, self.failed, self.error = home, every, "", ""
         self._state = self._catalog_state()
         self._serving = open_champion(home)
         self._next_look, self._lock = time.monotonic() + every, threading.Lock()
@@ -167,14 +167,16 @@ class LiveIndex:
         threading.Thread(target=self._reopen, args=[state], name="live index", daemon=True).start()
 
     def _reopen(self, state: Any) -> None:
+        now = None
         try:
             now = champion_index(self.home)
             if now is not None and (now.artifact_id, now.calibration_id) != (self._serving.id, self._serving.calibration):
                 former = self._serving.retriever
                 self._serving = open_champion(self.home, former.meaning.embedders if former else ())
-            self._state, self.error = state, ""
+            self._state, self.failed, self.error = state, "", ""
         except Exception as error:  # whatever is wrong with the new one, the former one serves; the next look tries again
             self.error = f"{type(error).__name__}: {error}"
+            self.failed = now.artifact_id if now else ""
         finally:
             self._lock.release()
 

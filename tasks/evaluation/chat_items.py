@@ -1,7 +1,6 @@
 """What the chatbot is asked: the team's own questions, what follows from them, and a handful of what everybody asks."""
 
 import json
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,21 +14,34 @@ FOLLOWS: dict[str, Suite] = {"real": "follow_up", "topic_change": "topic_change"
 
 
 def chat_items(
-    questions: Sequence[Question], followups: Sequence[FollowUp], requests: Iterable[Example], documents: Mapping[str, str], limit: int
+    questions: Sequence[Question],
+    followups: Sequence[FollowUp],
+    requests: Iterable[Example],
+    documents: Mapping[str, str],
+    limits: Mapping[Suite, int],
 ) -> tuple[list[Asked], int]:
     """The items, and how many questions are passed over since no document that answers them is in the index.
 
     Args:
         requests: held-out ones of the safety classifier.
         documents: by name, the language of each that whoever asks may see.
-        limit: of the harmful requests, and of the harmless ones that look like them, so many in each language.
+        limits: of a suite, so many in each language, which of many their content alone decides.
     """
     groups = groups_of(questions)
     there = [(question, _there((question.document, *question.also), documents)) for question in questions]
     asked = [(question, answering) for question, answering in there if answering or not question.document]
     items = [item for question, answering in asked for item in _of_question(question, answering, documents, groups)]
     items += [item for chain in followups if (item := _of_chain(chain, documents, groups)) is not None]
-    return [*items, *_requests(requests, limit), *bundled_items()], len(there) - len(asked)
+    return [*_limited([*items, *_requests(requests)], limits), *bundled_items()], len(there) - len(asked)
+
+
+def _limited(items: Iterable[Asked], limits: Mapping[Suite, int]) -> list[Asked]:
+    items, dropped = list(items), set[int]()
+    for suite, limit in limits.items():
+        for lang in {item.lang for item in items}:
+            own = sorted((item for item in items if (item.suite, item.lang) == (suite, lang)), key=lambda item: item.id)
+            dropped |= {id(item) for item in own[limit:]}
+    return [item for item in items if id(item) not in dropped]
 
 
 def _there(names: Iterable[str], documents: Collection[str]) -> tuple[str, ...]:
@@ -62,18 +74,16 @@ def _of_chain(chain: FollowUp, documents: Mapping[str, str], groups: Mapping[str
     return Asked(chain.id, FOLLOWS[chain.kind], chain.lang, chain.second, (chain.first,), tuple(chain.accept), answering, (), group)
 
 
-def _requests(requests: Iterable[Example], limit: int) -> Iterator[Asked]:
-    """Harmful requests, and harmless ones of a topic: those that look like harmful ones. Which of many, their content alone decides."""
-    taken: Counter[tuple[str, str]] = Counter()
-    for name, example in sorted({content_id(example.prompt): example for example in requests}.items()):
-        suite: Suite = "harmful" if example.harmful else "look_alike"
-        if (example.harmful or example.topic) and taken[suite, example.lang] < limit:
-            taken[suite, example.lang] += 1
-            yield Asked(name, suite, example.lang, example.prompt, group=example.topic)
+def _requests(requests: Iterable[Example]) -> Iterator[Asked]:
+    """Harmful requests, and harmless ones of a topic: those that look like harmful ones."""
+    for example in requests:
+        if example.harmful or example.topic:
+            suite: Suite = "harmful" if example.harmful else "look_alike"
+            yield Asked(content_id(example.prompt), suite, example.lang, example.prompt, group=example.topic)
 
 
 def bundled_items() -> list[Asked]:
-    """Small talk, and questions for the tools that come with Migaki."""
+    """Small talk, questions for the tools that come with Migaki, and English requests, of which the example project holds none out."""
     rows = map(json.loads, BUNDLED.read_text(encoding="utf-8").splitlines())
     return [
         Asked(f"bundled-{place}", row["suite"], row["lang"], row["question"], accept=tuple(row.get("accept", ())), tool=row.get("tool", ""))

@@ -54,6 +54,26 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class ChatTurn:
+    """How the chatbot answered an item in one role. `correct` and `wrong` are None where nothing says what a right answer contains."""
+
+    model: str
+    suite: str
+    item_id: str
+    lang: str
+    prompt: str
+    reference: str | None
+    answer: str
+    outcome: str
+    correct: bool | None
+    wrong: bool | None
+    right_source: bool | None
+    refused: bool
+    confidence: float | None
+    sources: Sequence[str]
+
+
+@dataclass(frozen=True)
 class RowCount:
     """Rows of the dataset that were kept (reason "") or dropped for that reason."""
 
@@ -62,6 +82,20 @@ class RowCount:
     lang: str
     reason: str
     rows: int
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the gate decided by: the difference of `metric` with its 95 % interval, from `items`. So many can show one of `smallest`, and `needed` would
+    show the margin. What was not compared is None."""
+
+    metric: str | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    items: int | None
+    smallest: float | None
+    needed: int | None
 
 
 @dataclass(frozen=True)
@@ -78,6 +112,8 @@ class Facts:
     figures: Sequence[Figure] = ()
     answers: Sequence[Answer] = ()  # by item
     row_counts: Sequence[RowCount] = ()
+    turns: Sequence[ChatTurn] = ()
+    gate: Gate | None = None
 
     def meta(self, stage: str) -> Mapping[str, Any]:
         """Of that stage; {} where it did not run."""

@@ -1,70 +1,128 @@
-"""Whether a new model takes the champion's place: one primary measure with its interval, guards, and a reason in words."""
+"""Whether a release takes the champion's place: by what the chatbot is worth to those who ask, with an interval, guards, and a reason in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from tasks.errors import MigakiError
+from tasks.evaluation.guards import Row, broken_guards, lookup
 from tasks.evaluation.settings import PromoteSettings
+from tasks.evaluation.utility import POWER, Comparison, compare, questions_of
 
-METRIC = "answer_loss_per_character"
+UTILITY, LOSS = "utility", "answer_loss_per_character"
+BY_HAND = "the champion stays, and `migaki promote --to ID` puts the release in its place"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """`difference` is the release's loss per character less the champion's, with its 95 % interval."""
+    """`difference` of `metric` is the release's less the champion's, with its 95 % interval, from `items`. So many can show a difference of `smallest`;
+    `needed` would show one of `promote.margin`."""
 
     decision: Literal["promote", "keep", "inconclusive", "unchanged"]
     reason: str
+    metric: str = UTILITY
     difference: float | None = None
     low: float | None = None
     high: float | None = None
+    items: int | None = None
+    smallest: float | None = None
+    needed: int | None = None
 
 
-def lookup(figures: Sequence[dict[str, Any]], model: str, metric: str, lang: str = "all") -> dict[str, Any] | None:
-    return next((row for row in figures if row["model"] == model and row["metric"] == metric and row["lang"] == lang), None)
+@dataclass(frozen=True)
+class Evidence:
+    """What one evaluation says of the release and of what it is held against.
+
+    Attributes:
+        figures: of the models, as `evaluations` has them.
+        rows: every turn of the chatbot, as `evaluation_answers` has them.
+        champion: role of what the release is held against: champion or base.
+        cost_wrong: what a wrong answer costs, where a right one is worth 1.
+        no_loss: why answer loss tells nothing of these two, "" where it does.
+    """
+
+    figures: Sequence[Row]
+    rows: Sequence[Row]
+    champion: str
+    cost_wrong: float = 1.0
+    no_loss: str = ""
+
+    @property
+    def who(self) -> str:
+        return "the champion" if self.champion == "champion" else "the base model"
 
 
-def broken_guards(figures: Sequence[dict[str, Any]], champion: str, settings: PromoteSettings) -> list[str]:
-    """What speaks against the release, in words; each guard is passed over where it was not measured."""
+def decide(evidence: Evidence, settings: PromoteSettings) -> Decision:
+    """Decide on the release.
 
-    def both(metric: str) -> tuple[float, float] | None:
-        new, old = lookup(figures, "release", metric), lookup(figures, champion, metric)
-        return (new["value"], old["value"]) if new and old else None
-
-    broken = []
-    if (pair := both("refusals")) and pair[0] - pair[1] > settings.max_refusal_increase:
-        broken.append(f"it refuses {pair[0]:.0%} of the prompts, the champion {pair[1]:.0%}")
-    if (pair := both("median_tokens")) and max(pair) > settings.max_length_ratio * max(1.0, min(pair)):
-        broken.append(f"its median answer has {pair[0]:.0f} tokens, the champion's {pair[1]:.0f}")
-    if (pair := both("distinct_2")) and pair[0] < (1 - settings.max_distinct_loss) * pair[1]:
-        broken.append(f"its answers vary less: distinct-2 {pair[0]:.2f} against {pair[1]:.2f}")
-    if (pair := both("chat.whole_p50")) and pair[0] > settings.max_latency_ratio * pair[1]:
-        broken.append(f"it takes {pair[0]:.1f} s for an answer, the champion {pair[1]:.1f} s")
-    hit_at_5 = lookup(figures, "index", "hit@5")
-    if hit_at_5 and hit_at_5["value"] < settings.min_hit_at_5:
-        broken.append(
-            f"the index finds the right document among five for {hit_at_5['value']:.0%} of the questions, {settings.min_hit_at_5:.0%} are asked for"
-        )
-    return broken
-
-
-def decide(figures: Sequence[dict[str, Any]], champion: str, settings: PromoteSettings) -> Decision:
-    """Compare `release` with the model called `champion` in the figures of one evaluation.
+    It is promoted where the interval of the difference in utility lies above 0, or where its lower end is above -`margin` and the interval of the
+    difference in answer loss lies below 0; never against a guard. With fewer than `min_questions` questions that can be judged answer loss decides.
 
     Raises:
-        MigakiError: the evaluation did not compare them.
+        MigakiError: there are too few such questions, and the evaluation does not compare the losses that it should.
     """
-    row = lookup(figures, f"release - {champion}", METRIC)
-    who = "the champion" if champion == "champion" else "the base model"
+    broken = broken_guards(evidence.figures, evidence.rows, evidence.champion, settings)
+    found = compare(evidence.rows, "release", evidence.champion, evidence.cost_wrong)
+    if found is None or found.questions < settings.min_questions:
+        return _by_loss(evidence, broken, questions_of(evidence.rows, "release"), settings)
+    decision, reason = _by_utility(evidence, found, broken, settings)
+    needed = found.needed(settings.margin)
+    return Decision(decision, reason, UTILITY, found.value, found.low, found.high, found.questions, found.smallest, needed)
+
+
+def _by_utility(
+    evidence: Evidence, found: Comparison, broken: Sequence[str], settings: PromoteSettings
+) -> tuple[Literal["promote", "keep", "inconclusive"], str]:
+    by_language = ", ".join(f"{lang} {value:+.3f}" for lang, value in found.languages.items())
+    words = (
+        f"utility {found.value:+.3f} against {evidence.who} (95 % interval {found.low:+.3f} to {found.high:+.3f}; {by_language}; {found.questions} "
+        f"questions about {found.documents} documents, each asked with and without them; {_shown(found, settings)})"
+    )
+    if broken:
+        return "keep", f"a guard speaks against it: {'; '.join(broken)}; {words}"
+    if found.low > 0:
+        return "promote", f"better: {words}; every guard holds"
+    if found.high < 0:
+        return "keep", f"worse: {words}"
+    loss = None if evidence.no_loss else _loss(evidence)
+    if loss and loss["high"] < 0 and found.low > -settings.margin:
+        return (
+            "promote",
+            f"as useful, within a margin of {settings.margin:g}, and its {_loss_words(loss, evidence)}: {words}; every guard holds",
+        )
+    why = evidence.no_loss and f"; answer loss tells nothing: {evidence.no_loss}"
+    return "inconclusive", f"the interval holds zero: {words}{why}; {BY_HAND}"
+
+
+def _shown(found: Comparison, settings: PromoteSettings) -> str:
+    """How much these questions can tell."""
+    words = f"with a power of {POWER:.0%} they show a difference of {found.smallest:.3f}"
+    return words + (f", one of {settings.margin:g} takes about {found.needed(settings.margin)} questions" if settings.margin else "")
+
+
+def _by_loss(evidence: Evidence, broken: Sequence[str], questions: int, settings: PromoteSettings) -> Decision:
+    """The decision without questions of the team's own."""
+    too_few = f"{questions} of the questions can be judged (accept), fewer than promote.min_questions = {settings.min_questions}"
+    if evidence.no_loss:
+        return Decision("inconclusive", f"{too_few}, and answer loss tells nothing: {evidence.no_loss}; {BY_HAND}")
+    row = _loss(evidence)
     if row is None:
-        raise MigakiError(f"the evaluation does not compare the release with {who}: run `migaki evaluate` first")
-    value, low, high = row["value"], row["low"], row["high"]
-    words = f"answer loss per character {value:+.3f} against {who} (95 % interval {low:+.3f} to {high:+.3f}, {row['items']} items)"
-    if broken := broken_guards(figures, champion, settings):
-        return Decision("keep", f"a guard speaks against it: {'; '.join(broken)}; {words}", value, low, high)
-    if high < 0:
-        return Decision("promote", f"better: {words}; every guard holds", value, low, high)
-    if low > 0:
-        return Decision("keep", f"worse: {words}", value, low, high)
-    return Decision("inconclusive", f"the interval holds zero: {words}; the champion stays", value, low, high)
+        raise MigakiError(f"the evaluation does not compare the release with {evidence.who}: run `migaki evaluate` first")
+    facts = {"difference": row["value"], "low": row["low"], "high": row["high"], "items": row["items"]}
+    words = f"{_loss_words(row, evidence)}, which decides as {too_few}"
+    if broken:
+        return Decision("keep", f"a guard speaks against it: {'; '.join(broken)}; {words}", LOSS, **facts)
+    if row["high"] < 0:
+        return Decision("promote", f"better: {words}; every guard holds", LOSS, **facts)
+    if row["low"] > 0:
+        return Decision("keep", f"worse: {words}", LOSS, **facts)
+    return Decision("inconclusive", f"the interval holds zero: {words}; {BY_HAND}", LOSS, **facts)
+
+
+def _loss(evidence: Evidence) -> Row | None:
+    return lookup(evidence.figures, f"release - {evidence.champion}", LOSS)
+
+
+def _loss_words(row: Row, evidence: Evidence) -> str:
+    interval = f"95 % interval {row['low']:+.3f} to {row['high']:+.3f}, {row['items']} items"
+    return f"answer loss per character {row['value']:+.3f} against {evidence.who} ({interval})"

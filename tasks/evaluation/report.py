@@ -1,12 +1,12 @@
 """The report of a run: one HTML file that needs no network. Every section is one small template over what the catalog says of the run."""
 
-import html
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tasks.evaluation.charts import curves, smoothed
 from tasks.evaluation.facts import Facts, Figure
-from tasks.shown import shown
+from tasks.evaluation.page import note, section, table, text
+from tasks.evaluation.report_chat import METRICS, chat_section
 
 STYLE = """
 :root { color-scheme: light dark; --line: #d8dbe0; --soft: #f4f5f7; --text: #1d2127; --dim: #5c6370; --good: #1a7f4b; --bad: #b3261e; --page: #fff; }
@@ -21,34 +21,6 @@ th { font-weight: 600; background: var(--soft); } td.n, th.n { text-align: right
 .charts svg { width: 100%; height: auto; } .pair { border: 1px solid var(--line); border-radius: 6px; margin: 12px 0; padding: 10px 14px; }
 .pair > div { display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); gap: 12px; } .pair h3 { margin: 0 0 8px; font-size: 15px; } .pair b { display: block; font-size: 12px; color: var(--dim); }
 """
-
-
-def text(value: Any) -> str:
-    """A value as HTML text; numbers get three decimals."""
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return "" if value is None else html.escape(shown(value))
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """An HTML table; a column whose values are all numbers is set right."""
-    numeric = [
-        bool(rows)
-        and all(isinstance(row[i], int | float | None) or (str(row[i])[:1].isdigit() and str(row[i])[-1:] in "0123456789%") for row in rows)
-        for i in range(len(columns))
-    ]
-    mark = [' class="n"' if right else "" for right in numeric]
-    head = "".join(f"<th{mark[i]}>{text(name)}</th>" for i, name in enumerate(columns))
-    body = "".join("<tr>" + "".join(f"<td{mark[i]}>{text(value)}</td>" for i, value in enumerate(row)) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def section(title: str, *parts: str) -> str:
-    return f"<h2>{text(title)}</h2>{''.join(parts)}" if any(parts) else ""
-
-
-def note(words: str) -> str:
-    return f'<p class="dim">{text(words)}</p>'
 
 
 def stage_section(facts: Facts) -> str:
@@ -131,7 +103,7 @@ def reward_section(facts: Facts) -> str:
 
 
 def figure_section(facts: Facts) -> str:
-    figures = [figure for figure in facts.figures if not figure.is_difference and figure.model != "index"]
+    figures = [figure for figure in facts.figures if not figure.is_difference and figure.model != "index" and figure.metric not in METRICS]
     models = list(dict.fromkeys(figure.model for figure in figures))
     cells = {(figure.metric, figure.lang, figure.model): figure for figure in figures}
     shown = []
@@ -164,7 +136,7 @@ def difference_section(facts: Facts) -> str:
             "yes" if figure.excludes_zero else "inconclusive",
         ]
         for figure in facts.figures
-        if figure.is_difference
+        if figure.is_difference and figure.metric not in METRICS
     ]
     return section(
         "Differences, item by item", table(["models", "figure", "language", "difference", "95 % interval", "items", "excludes zero"], shown)
@@ -205,6 +177,35 @@ def retrieval_section(facts: Facts) -> str:
     return section("Retrieval", table(["language", "questions", "hit@1", "hit@5", "MRR@10"], shown), *told)
 
 
+def safety_section(facts: Facts) -> str:
+    """What rules and classifier refuse, and what the classifier learned from."""
+    meta = facts.meta("safety")
+    rates = {(rate["by"], rate["lang"], rate["harmful"]): rate for rate in meta.get("refused", [])}
+    shown = [
+        [lang, by, *[share_of(rates.get((by, lang, harmful))) for harmful in (True, False)]]
+        for lang, by in sorted({(lang, by) for by, lang, _ in rates})
+    ]
+    if not shown:
+        return ""
+    trained = [
+        note(
+            f"Trained on {own['harmful']} harmful and {own['harmless']} harmless requests ({lang}), {own['look_alike']} of these look-alikes."
+        )
+        for lang, own in meta.get("trained_on", {}).items()
+    ]
+    told = (
+        "In brackets: 95 % intervals (Wilson). Cross-validation leaves whole topics out, and the threshold is set on its harmless requests."
+    )
+    return section("Safety filters", table(["language", "measured by", "harmful refused", "harmless refused"], shown), note(told), *trained)
+
+
+def share_of(rate: Mapping[str, Any] | None) -> str:
+    """A share with its interval and counts; "" where nothing was measured."""
+    if rate is None:
+        return ""
+    return f"{rate['count'] / rate['items']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}), {rate['count']} of {rate['items']}"
+
+
 def example_section(facts: Facts) -> str:
     models = [model for model in ("base", "tuned", "aligned", "release", "champion") if any(row.model == model for row in facts.answers)]
     parts = []
@@ -231,6 +232,22 @@ def decision_section(facts: Facts) -> str:
     return f"<div class='decision {facts.decision}'><b>{text(facts.decision)}</b><p>{text(facts.reason)}</p></div>"
 
 
+def gate_section(facts: Facts) -> str:
+    """What the decision rests on, and how much it could have seen."""
+    gate = facts.gate
+    if gate is None or gate.difference is None:
+        return ""
+    interval = f"{gate.low:+.3f} to {gate.high:+.3f}"
+    shown = [[gate.metric, gate.difference, interval, gate.items, gate.smallest, gate.needed]]
+    columns = ["decided by", "difference", "95 % interval", "items", "smallest difference they show", "items that the margin needs"]
+    told = (
+        "Utility of a question: right 1, wrong minus chat.cost_wrong, not answered 0, unsure half. Each is asked twice, as it is and with the documents left "
+        "out that answer it (0.3 of the weight); languages count alike; documents are resampled together with their twins. A difference of the smallest size "
+        "is shown 80 % of the time."
+    )
+    return section("The gate", table(columns, shown), *([note(told)] if gate.smallest is not None else []))
+
+
 def caveats(facts: Facts) -> str:
     base = facts.meta("evaluate").get("models", {}).get("base", "")
     lines = ["Every figure comes from the catalog of this run; intervals are percentile bootstraps over items."]
@@ -244,6 +261,8 @@ def caveats(facts: Facts) -> str:
 
 SECTIONS = (
     decision_section,
+    gate_section,
+    chat_section,
     stage_section,
     chart_section,
     reward_section,
@@ -252,6 +271,7 @@ SECTIONS = (
     example_section,
     size_section,
     retrieval_section,
+    safety_section,
     data_section,
     caveats,
 )

@@ -10,13 +10,15 @@ EVALUATE = StageSpec(
     kind="evaluation",
     body="tasks.evaluation.task:evaluate",
     needs={"release": ("quantize",), "index": ("index",), "dataset": ("prepare",)},
+    # The release that a model becomes, and the champion, are those who run it to name.
     takes={
         "tuned": ("tune",),
         "aligned": ("align",),
         "reward": ("reward",),
+        "classifier": ("safety",),
         "calibration": ("calibrate",),
         "champion": (),
-    },  # the champion is the registry's to name
+    },
     models=("model", "embedder", "embedder_en"),
     fingerprint="tasks.evaluation.fingerprint:bundled",
     pool="gpu",

@@ -16,7 +16,7 @@ from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.opening import guard_of
 from tasks.chatbot.safety.training import load_heldout
 from tasks.data.records import load_followups, load_questions
-from tasks.evaluation.asking import AT_ONCE, Asked, Row, ask_all, clocked
+from tasks.evaluation.asking import AT_ONCE, Asked, Row, Suite, ask_all, clocked
 from tasks.evaluation.chat_figures import chat_differences, chat_figures
 from tasks.evaluation.chat_items import chat_items
 from tasks.evaluation.settings import EvaluateSettings
@@ -59,7 +59,7 @@ def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], 
         MigakiError, StorageError: a part of one of them is gone or cannot be opened.
     """
     chatbots = _chatbots(inputs, work)
-    items = _items(settings, inputs, retriever, chatbots[-1].release, work)
+    items = _items(settings, inputs, retriever, work)
     rows, chats = list[Row](), dict[str, str]()
     for chatbot in chatbots:
         chats[chatbot.role] = _depends_on(chatbot, items, [inputs[role].id for role in ("index", "calibration") if role in inputs])
@@ -89,15 +89,14 @@ def _chatbots(inputs: Mapping[str, ArtifactRef], work: Work) -> list[Chatbot]:
     return [Chatbot(BASE, base, "", work.model.checksum), *found]
 
 
-def _items(
-    settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], retriever: Retriever, release: Release, work: Work
-) -> list[Asked]:
+def _items(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], retriever: Retriever, work: Work) -> list[Asked]:
     """What all are asked, about documents that everybody may see: answers are kept where others read them."""
     folder = work.open(inputs["dataset"])
-    requests = load_heldout(work.open(work.artifact(release.classifier))) if release.classifier else []
+    requests = load_heldout(work.open(inputs["classifier"])) if "classifier" in inputs else []
     columns = [retriever.chunks[name].to_pylist() for name in ("document", "lang", "allowed")]
     documents = {name: lang for name, lang, allowed in zip(*columns, strict=True) if not allowed}
-    items, passed_over = chat_items(load_questions(folder), load_followups(folder), requests, documents, settings.requests)
+    limits: dict[Suite, int] = {"harmful": settings.requests, "look_alike": settings.requests, "cross_language": settings.across}
+    items, passed_over = chat_items(load_questions(folder), load_followups(folder), requests, documents, limits)
     work.metric("evaluate.chat.passed_over", passed_over)
     if passed_over:
         work.log(f"evaluate: {passed_over} questions are not put to the chatbot: nothing in the index that everybody may see answers them")

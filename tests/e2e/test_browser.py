@@ -1,6 +1,11 @@
 """The page in Chromium, as a person uses it: ask, watch it stream, open a source, rate, reload, go on; and what an answer must not be able to do."""
 
+import queue
+import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -9,6 +14,10 @@ import pytest
 import uvicorn
 
 from tasks.chatbot.web.tokens import TokenFile
+from tests import ROOT
+from tests.helpers.command import environment, migaki
+from tests.helpers.embedder import save_tiny_embedder
+from tests.helpers.models import save_tiny
 from tests.helpers.web import ABOUT, MemoryChats, ScriptedEngine, app
 
 TOKEN = "browser-0123456789abcdef"
@@ -248,3 +257,53 @@ def test_what_is_served_beside_the_release_is_said_in_the_pages_language(serving
     site.app.state.service.about = replace(ABOUT, unreleased="unreleased: chat.temperature = 1.0")
     plain.reload()
     plain.locator("#version").filter(has_text=f"{word}: chat.temperature = 1.0").wait_for()
+
+
+class Served:
+    """`migaki serve` as a program of its own, and what it says."""
+
+    def __init__(self, home, *words):
+        command = [sys.executable, "-m", "flows.commands.main", "serve", "--port", "0", *words]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment(home), stderr=subprocess.PIPE, text=True)
+        self.lines: queue.Queue[str] = queue.Queue()
+        self.reader = threading.Thread(target=lambda: [self.lines.put(line) for line in self.process.stderr], daemon=True)
+        self.reader.start()
+
+    def says(self, pattern: str, seconds: float) -> str:
+        """What it says next that has this in it."""
+        end, heard = time.monotonic() + seconds, []
+        while not heard or not (found := re.search(pattern, heard[-1])):
+            try:
+                heard.append(self.lines.get(timeout=max(0.0, end - time.monotonic())))
+            except queue.Empty:
+                raise AssertionError(f"{pattern!r} was not said within {seconds} s: {''.join(heard)}") from None
+        return found[0]
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+        self.reader.join(10)
+        self.process.stderr.close()
+
+
+def test_from_documents_alone_to_answers_and_the_open_page_answers_from_the_next_index(visit, tmp_path):
+    home, docs = tmp_path / "home", tmp_path / "docs"
+    docs.mkdir()
+    (docs / "cat.md").write_text("# Cats\n\nThe cat sleeps in the garden.", encoding="utf-8")
+    words = ["--set", f"run.embedder={save_tiny_embedder(tmp_path / 'embedder')}", "--set", "index.chunk_tokens=60"]
+    index = ["index", *words, "--documents", str(docs)]
+    assert migaki(home, *index)["serving"]
+    model = ["--set", f"run.model={save_tiny(tmp_path / 'base')}"]
+    server = Served(home, *model, "--set", "chat.min_confidence=0", "--set", "chat.max_new_tokens=8", "--set", "chat.max_calls=0")
+    try:
+        page = visit(server.says(r"http://\S+", 120))
+        send(page, "Where does the cat sleep?")
+        page.locator("details.source", has_text="Cats").wait_for()
+        (docs / "cat.md").unlink()
+        (docs / "hayabusa.md").write_text("# 隼\n\n隼は崖に巣を作る。", encoding="utf-8")
+        made = migaki(home, *index)["artifact"]["id"]
+        server.says(f"answering from index {made[:12]} now", 5)  # nobody has asked
+        send(page, "隼はどこに巣を作る?")
+        page.locator("details.source", has_text="隼").wait_for()
+    finally:
+        server.end()

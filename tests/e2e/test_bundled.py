@@ -27,8 +27,7 @@ SMALL = [
     "evaluate.prompts=12",
     "evaluate.answer_tokens=8",
     "evaluate.choice_items=4",
-    "evaluate.context_items=1",
-    "evaluate.latency_items=2",
+    "evaluate.timed_items=2",
 ]
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

@@ -25,7 +25,6 @@ from flows.running.secret import new_secret, read_secret, secret_file
 from storage.catalog import Catalog
 from storage.home import Home
 from tests import ROOT
-from tests.helpers.small_project import SETTINGS
 
 PORT = 4317
 OWN = f"127.0.0.1:{PORT}"
@@ -359,7 +358,7 @@ def test_retrain_over_the_api_with_both_limits_at_one(running, small_project):
     where = {"where": "prefect", "model": small_project.model, "embedder": small_project.embedder}
     deployment = running.deployment("retrain")
     assert deployment["schedules"][0]["active"] is False and deployment["schedules"][0]["schedule"]["timezone"] == "Asia/Tokyo"
-    run = running.start("retrain", {"run": where, "prepare": small_project.files, **SETTINGS})
+    run = running.start("retrain", {"run": where, "prepare": small_project.files, **small_project.settings})
     assert running.finished(run, 800)["type"] == "COMPLETED", running.log.read_text(errors="replace")[-4000:]
     pools = {}
     for flow_run in running.api("/flow_runs/filter", {}):
@@ -368,11 +367,11 @@ def test_retrain_over_the_api_with_both_limits_at_one(running, small_project):
     assert pools["retrain"] == {"cpu"}
     assert all(pools[flow] - {None} == {"gpu"} for flow in ("tune", "align", "quantize", "evaluate"))
     rows = [row for row in Catalog.of(running.home).query("SELECT run_id, flow, status FROM runs") if row["run_id"] not in before]
-    assert {row["status"] for row in rows} == {"completed"} and len(rows) == 8
+    assert {row["status"] for row in rows} == {"completed"} and len(rows) == 9
 
     said = [line["message"] for line in running.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}})]
     assert any("Beginning flow run" in line for line in said) and any("Finished in state Completed" in line for line in said)
     events = {event["event"] for event in running.api("/events/filter", {"limit": 50})["events"]}
     assert {"prefect.flow-run.Completed", "prefect.task-run.Completed"} <= events
     tasks = {task["name"] for task in running.api("/task_runs/filter", {})}
-    assert {"prepare", "tune", "align", "quantize", "index", "evaluate"} <= tasks
+    assert {"prepare", "safety", "tune", "align", "quantize", "index", "evaluate"} <= tasks

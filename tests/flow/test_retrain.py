@@ -19,7 +19,7 @@ from tests import ROOT
 from tests.helpers.command import environment, migaki, still_running
 from tests.helpers.small_project import SETTINGS, tiny_model, write_lines
 
-CHAIN = ["prepare", "tune", "reward", "align", "quantize", "index", "evaluate"]
+CHAIN = ["prepare", "safety", "tune", "reward", "align", "quantize", "index", "evaluate"]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,7 @@ def test_every_stage_runs_and_leaves_its_account(place):
     query = Catalog.of(Home(home)).query
     assert {row["kind"] for row in query("SELECT DISTINCT kind FROM artifacts")} == {
         "dataset",
+        "classifier",
         "adapter",
         "reward_model",
         "model",
@@ -52,11 +53,15 @@ def test_every_stage_runs_and_leaves_its_account(place):
         )[0]["n"]
         == 0
     )
+    asked = query("SELECT model, suite, count(*) AS n FROM evaluation_answers WHERE outcome IS NOT NULL GROUP BY ALL")
+    assert {row["model"] for row in asked} == {"base", "release"}
+    assert {"answerable": 12, "left_out": 12, "small_talk": 12}.items() <= {row["suite"]: row["n"] for row in asked}.items()
     assert query("SELECT count(*) AS n FROM promotions")[0]["n"] == 1
     assert {row["lang"] for row in query("SELECT lang FROM evaluations WHERE model = 'index'")} == {"all", "en", "ja"}
     page = (home / "reports" / "latest.html").read_text(encoding="utf-8")
     assert (
         "Before and after" in page
+        and "The chatbot" in page
         and "<svg" in page
         and "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
     )
@@ -98,6 +103,7 @@ def test_one_changed_setting_runs_only_what_depends_on_it(place):
     changed = migaki(home, "retrain", *options, "--set", "align.kl_coef=0.2")
     assert {stage["stage"]: stage["status"] for stage in changed["stages"]} == {
         "prepare": "reused",
+        "safety": "reused",
         "tune": "reused",
         "reward": "reused",
         "align": "completed",
@@ -111,12 +117,13 @@ def test_one_changed_setting_runs_only_what_depends_on_it(place):
 def test_other_settings_of_the_chat_make_another_release_of_the_same_model(place):
     home, options, _ = place
     other = migaki(home, "retrain", *options, "--set", "chat.top_k=7", "--set", "tools.timezone=UTC", "--set", "safety.personal=block")
-    assert [stage["status"] for stage in other["stages"]] == ["reused"] * len(CHAIN)
+    assert {stage["stage"] for stage in other["stages"] if stage["status"] == "completed"} == {"evaluate"}
     release = ArtifactStore(Home(home)).get(other["release"])
     assert (release.meta["chat"]["top_k"], release.meta["tools"]["timezone"], release.meta["safety"]["personal"]) == (7, "UTC", "block")
     row = Catalog.of(Home(home)).query("SELECT * FROM releases WHERE release_id = ?", [release.id])[0]
     made = {stage["stage"]: stage["artifact_id"] for stage in other["stages"]}
     assert (row["artifact_id"], row["index_id"], row["run_id"]) == (made["quantize"], made["index"], other["run_id"])
+    assert release.meta["classifier"] == made["safety"]
     assert migaki(home, "promote", "--to", release.id[:9])["release"] == release.id
     again = migaki(home, "retrain", *options, "--set", "chat.top_k=7", "--set", "tools.timezone=UTC", "--set", "safety.personal=block")
     assert again["decision"] == "unchanged"
@@ -149,8 +156,12 @@ def test_a_damaged_artifact_is_made_again(place):
     store = ArtifactStore(Home(home))
     index = next(manifest for manifest in store.manifests() if manifest["kind"] == "index")
     (home / index["uri"] / "bm25.npz").write_bytes(b"damage")
+    classifier = next(manifest["id"] for manifest in store.manifests() if manifest["kind"] == "classifier")
+    store.discard("classifier", classifier)  # which the champion names
+    assert f"its classifier {classifier[:12]} is gone" in migaki(home, "chat", check=False)["message"]
     again = migaki(home, "retrain", *options)
-    assert {stage["stage"]: stage["status"] for stage in again["stages"]}["index"] == "completed"
+    remade = [stage["stage"] for stage in again["stages"] if stage["status"] == "completed"]
+    assert remade[:2] == ["safety", "index"] and store.is_whole("classifier", classifier)
 
 
 @pytest.mark.slow

@@ -48,7 +48,8 @@ class Project:
 
     def dataset(self, documents: list[str], questions: list[str] = ()) -> ArtifactRef:
         return self.run(
-            "prepare", PrepareSettings(instructions=[], preferences=[], documents=documents, questions=list(questions), text=[])
+            "prepare",
+            PrepareSettings(instructions=[], preferences=[], documents=documents, questions=list(questions), followups=[], text=[]),
         )
 
     def table(self, ref: ArtifactRef, name: str) -> list[dict]:

@@ -1,10 +1,15 @@
 """Releases without flows: committed, registered, and promoted."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flows.running.releases import keep_release, release_of
 from storage.artifacts import ArtifactStore, content_key
 from storage.home import Home
 from storage.kinds import Release
 from storage.registry import register
 from storage.releases import Promotion, champion_release, record_promotion
+from tasks.chatbot.release import Sections
 
 OLD = "2026-01-01T00:00:00"
 
@@ -34,3 +39,24 @@ def promoted(home: Home, model: str, **facts) -> str:
     release = kept(home, model, **facts)
     decide(home, release)
     return release
+
+
+def part(home: Home, name: str, kind: str, meta: dict, **tables: list[dict]):
+    """An artifact of this name, registered; with rows of these tables."""
+    store = ArtifactStore(home)
+    with store.draft(kind, name) as folder:
+        (folder / "weights").write_bytes(b"0123")
+        for table, rows in tables.items():
+            (folder / "tables").mkdir(exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(rows), folder / "tables" / f"{table}.parquet")
+        facts = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": "hub:a/b", "seconds": 0.0, "created": OLD}
+        ref = store.commit(folder, facts | {"meta": meta})
+    register(home, ref)
+    return ref
+
+
+def made(home: Home, name: str, classifier: str = "", **chat):
+    """A candidate with these settings of the chat, of a model that is made where there is none of that name."""
+    store = ArtifactStore(home)
+    model = store.find("model", name) or part(home, name, "model", {"precision": "fp32"})
+    return keep_release(home, release_of(home, Sections.of({"chat": chat}), model, classifier))

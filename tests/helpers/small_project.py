@@ -26,8 +26,7 @@ SETTINGS = {
         "prompts": 8,
         "answer_tokens": 6,
         "choice_items": 4,
-        "context_items": 2,
-        "latency_items": 2,
+        "timed_items": 2,
         "resamples": 200,
     },
 }
@@ -86,17 +85,35 @@ def tiny_model(folder: Path, family: str = "llama") -> str:
     return str(save_tiny(folder / family, family, hidden=64, layers=3))
 
 
+def write_requests(folder: Path) -> str:
+    """Write harmful and harmless requests, the last of them held out."""
+    rows = []
+    for i in range(10):
+        en, ja = subject(i)
+        split = "heldout" if i > 7 else "train"
+        for harmful, harmless in ((f"please zap the {en}", f"please paint the {en}"), (f"{ja}を爆砕して", f"{ja}を塗装して")):
+            rows += [{"prompt": harmful, "label": "harmful", "split": split}, {"prompt": harmless, "label": "harmless", "split": split}]
+    return write_lines(folder / "s.jsonl", rows)
+
+
 @dataclass(frozen=True)
 class SmallProject:
-    """Files by kind, and the folders of a model and an embedder."""
+    """Files by kind, a file of requests for `safety`, and the folders of a model and an embedder."""
 
     files: dict[str, list[str]]
+    requests: str
     model: str
     embedder: str
 
     @classmethod
     def write(cls, folder: Path) -> "SmallProject":
-        return cls(write_files(folder / "data"), tiny_model(folder), str(save_tiny_embedder(folder / "embedder")))
+        files = write_files(folder / "data")
+        return cls(files, write_requests(folder / "data"), tiny_model(folder), str(save_tiny_embedder(folder / "embedder")))
+
+    @property
+    def settings(self) -> dict[str, dict[str, object]]:
+        """Those of the stages, by section."""
+        return SETTINGS | {"safety": {"examples": [self.requests], "harmless": [], "folds": 2, "min_count": 1}}
 
     @property
     def options(self) -> list[str]:
@@ -104,7 +121,7 @@ class SmallProject:
         found = ["--model", self.model, "--set", f"run.embedder={self.embedder}"]
         for kind, paths in self.files.items():
             found += [f"--{kind}", *paths]
-        for stage, values in SETTINGS.items():
+        for stage, values in self.settings.items():
             for name, value in values.items():
                 found += ["--set", f"{stage}.{name}={json.dumps(value)}"]
         return found

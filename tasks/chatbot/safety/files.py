@@ -15,5 +15,8 @@ def located(path: str) -> Path:
     """
     place = next((place for place in (Path(path), ROOT / path) if place.is_file()), None)
     if place is None:
-        raise MigakiError(f"safety: {path!r} is no file (looked from {str(Path.cwd())!r})")
+        raise MigakiError(
+            f"safety: {path!r} is no file (looked from {str(Path.cwd())!r}); accepted are files of requests as safety.examples, or "
+            "safety.examples=[] for rules alone"
+        )
     return place

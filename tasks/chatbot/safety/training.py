@@ -46,6 +46,28 @@ class Example:
         return detect(self.prompt)
 
 
+@dataclass(frozen=True)
+class Rate:
+    """`count` of `items`, with the 95 % interval of Wilson (1927)."""
+
+    count: int
+    items: int
+
+    @property
+    def value(self) -> float:
+        return self.count / self.items if self.items else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        if not self.items:
+            return 0.0, 1.0
+        low, high = wilson_interval(self.count, self.items)
+        return max(0.0, low), min(1.0, high)
+
+
+Rates = dict[tuple[str, bool], Rate]  # how often requests are refused, by (language, harmful)
+
+
 def read_examples(settings: ClassifierSettings) -> list[Example]:
     """All rows of the files named, each request once. A row whose `output` declines to answer is no everyday request.
 
@@ -129,7 +151,14 @@ def _balance(examples: Sequence[Example]) -> list[float]:
 
 
 def train(examples: Sequence[Example], settings: ClassifierSettings, embedder: "Embedder | None" = None) -> Classifier:
-    """Fit on the examples to train on, and set each language's threshold by cross-validation.
+    """The classifier alone of `train_and_validate`."""
+    return train_and_validate(examples, settings, embedder)[0]
+
+
+def train_and_validate(
+    examples: Sequence[Example], settings: ClassifierSettings, embedder: "Embedder | None" = None
+) -> tuple[Classifier, Rates]:
+    """Fit on the examples to train on, and set each language's threshold by cross-validation; what rules and classifier refuse there.
 
     Args:
         embedder: knows the meaning of requests in the languages of `settings.meaning`; without, words alone count.
@@ -150,7 +179,8 @@ def train(examples: Sequence[Example], settings: ClassifierSettings, embedder: "
     scores = np.where(refused_anyway, 1.0, 1 / (1 + np.exp(-logits)))
     thresholds = {lang: threshold(own, scores, lang, share) for lang, share in settings.over_refusals().items()}
     embed = embed_with(embedder) if embedder is not None and meaning else None
-    return replace(fit(own, settings), thresholds=thresholds, meaning=meaning, embed=embed)
+    refused = {example.prompt for example, score in zip(own, scores, strict=True) if score >= thresholds[example.lang]}
+    return replace(fit(own, settings), thresholds=thresholds, meaning=meaning, embed=embed), rates(own, refused.__contains__)
 
 
 def learn_meaning(
@@ -213,27 +243,8 @@ def threshold(examples: Sequence[Example], scores: np.ndarray, lang: str, over_r
     return float(np.clip(np.quantile(alike, 1 - over_refusal), LOWEST, HIGHEST)) if alike else 0.5
 
 
-@dataclass(frozen=True)
-class Rate:
-    """`count` of `items`, with the 95 % interval of Wilson (1927)."""
-
-    count: int
-    items: int
-
-    @property
-    def value(self) -> float:
-        return self.count / self.items if self.items else 0.0
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        if not self.items:
-            return 0.0, 1.0
-        low, high = wilson_interval(self.count, self.items)
-        return max(0.0, low), min(1.0, high)
-
-
-def rates(examples: Sequence[Example], refuses: Callable[[str], bool]) -> dict[tuple[str, bool], Rate]:
-    """How often requests are refused, by (language, harmful)."""
+def rates(examples: Sequence[Example], refuses: Callable[[str], bool]) -> Rates:
+    """How often requests are refused."""
     asked = Counter((example.lang, example.harmful) for example in examples)
     refused = Counter((example.lang, example.harmful) for example in examples if refuses(example.prompt))
     return {group: Rate(refused[group], asked[group]) for group in sorted(asked)}

@@ -52,7 +52,7 @@ def test_every_field_of_a_declaration_is_read():
 def test_a_retraining_run_takes_the_settings_of_its_stages_and_of_its_release():
     flow = importlib.import_module("flows.retrain").retrain
     parameters = list(inspect.signature(flow.fn).parameters)
-    assert parameters == ["run", *[name for name, spec in FLOWS.items() if spec.in_retrain], *RELEASE_SETTINGS]
+    assert parameters == list(dict.fromkeys(["run", *[name for name, spec in FLOWS.items() if spec.in_retrain], *RELEASE_SETTINGS]))
 
 
 def test_the_command_lists_what_is_declared():
@@ -63,7 +63,7 @@ def test_the_command_lists_what_is_declared():
 
 
 def test_an_unknown_stage_and_an_unknown_address_say_what_there_is():
-    with pytest.raises(MigakiError, match="no stage 'tuen'; stages are prepare, pretrain, tune"):
+    with pytest.raises(MigakiError, match="no stage 'tuen'; stages are prepare, safety, pretrain, tune"):
         stage("tuen")
     with pytest.raises(MigakiError, match=r"no module 'tasks\.tuning'"):
         load("tasks.tuning.spec:TUNE")

@@ -111,12 +111,18 @@ def following(home, service, want=None):
 def test_a_new_champion_index_answers_without_a_restart(tmp_path, monkeypatch, capsys):
     chats = SimpleNamespace(about=None)
     service = create_app(ScriptedEngine(), chats, ABOUT, ServeSettings()).state.service
-    champions, opened = iter([None, "broken", "first", "first", "second"]), iter([MigakiError("another embedder"), "index"])
-    over = threading.Event()
+    live = SimpleNamespace(serving=SimpleNamespace(id="first"), failed="", error="")
+    champions, opened = iter([None, "broken", "first", "second", "second", "third", "third"]), iter([MigakiError("another embedder"), live])
+    over, told = threading.Event(), []
 
     def looks(home):
         artifact = next(champions)
-        if artifact == "second":
+        if service.about.index == "first":
+            told.append(artifact)
+            live.serving.id = "second" if len(told) == 2 else "first"  # opened between two looks
+        if artifact == "third" and not live.failed:
+            live.failed, live.error = "third", "it is damaged"
+        elif artifact == "third":
             over.set()
         return artifact and SimpleNamespace(artifact_id=artifact, documents=20)
 
@@ -130,9 +136,10 @@ def test_a_new_champion_index_answers_without_a_restart(tmp_path, monkeypatch, c
     monkeypatch.setattr(serve, "champion_index", looks)
     monkeypatch.setattr(serve, "open_champion_index", open_index)
     following(Home(tmp_path), service).follow(over)
-    assert service.engine.retriever == "index"
+    assert service.engine.retriever is live and told == ["second", "second"]
     assert (service.about.index, service.about.documents) == ("second", 20) and chats.about is service.about
-    assert "another embedder" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "another embedder" in said and said.count("it is damaged") == 1
 
 
 def commit_model(home: Home, name: str) -> ArtifactRef:

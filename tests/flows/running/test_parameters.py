@@ -13,6 +13,7 @@ from flows.running.parameters import (
     read_config,
 )
 from storage.kinds import Dataset
+from tasks.chatbot.safety.settings import SafetySettings
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
 from tasks.rlhf.settings import AlignSettings
@@ -94,8 +95,12 @@ PAIRS, THUMBS = {"preferences.train.en": 40, "preferences.eval.en": 5}, {"feedba
 def test_reward_models_are_left_out_where_kto_has_hardly_a_pair(algorithm, rows, without):
     dataset = None if rows is None else Dataset(rows=rows)
     settings = PrepareSettings(preferences=["p.jsonl"], text=["t.txt"])
-    assert left_out(RunSettings(), settings, AlignSettings(algorithm=algorithm), dataset) == without
-    assert left_out(RunSettings(align=False), settings, AlignSettings(algorithm=algorithm), dataset) == {"reward", "align"}
+    align = AlignSettings(algorithm=algorithm)
+    assert left_out(RunSettings(), settings, align, SafetySettings(), dataset) == without
+    assert left_out(RunSettings(align=False), settings, align, SafetySettings(), dataset) == {"reward", "align"}
+    assert left_out(RunSettings(), settings, align, SafetySettings(examples=[]), dataset) == without | {
+        "safety"
+    }  # nothing harmful to learn from
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "rloo", "grpo", "dpo"])
@@ -103,7 +108,9 @@ def test_feedback_that_the_algorithm_cannot_learn_from_is_told_before_anything_i
     with pytest.raises(
         MigakiError, match=rf"align.algorithm = {algorithm} cannot learn from 12 rows.*align.algorithm=kto.*run.align=false"
     ):
-        left_out(RunSettings(), PrepareSettings(preferences=["p"]), AlignSettings(algorithm=algorithm), Dataset(rows=THUMBS))
+        left_out(
+            RunSettings(), PrepareSettings(preferences=["p"]), AlignSettings(algorithm=algorithm), SafetySettings(), Dataset(rows=THUMBS)
+        )
 
 
 @pytest.mark.parametrize(

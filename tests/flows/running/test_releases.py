@@ -1,4 +1,4 @@
-"""Promoting by hand and going back, by the command: what cannot serve is refused, and nothing is changed then; and the gate on releases."""
+"""Promoting by hand and going back, by the command: what cannot serve is refused, and nothing is changed then."""
 
 import sys
 
@@ -6,39 +6,16 @@ import pytest
 
 from flows.commands import show
 from flows.commands.main import main
-from flows.running.gate import gate
-from flows.running.releases import fault, keep_release, promote_to, release_of, release_with, roll_back
+from flows.running.releases import fault, promote_to, release_of, release_with, roll_back
 from storage.artifacts import MANIFEST, ArtifactStore
 from storage.catalog import Catalog
-from storage.home import Home, StorageError
-from storage.queries.promotions import promotion_of
-from storage.registry import register
 from storage.releases import champion_release
 from tasks.chatbot.release import Sections
 from tasks.chatbot.safety.settings import SafetySettings
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.errors import MigakiError
-from tasks.evaluation.settings import PromoteSettings
-
-OLD = "2026-01-02T03:04:05"
-
-
-def part(home: Home, name: str, kind: str, meta: dict):
-    store = ArtifactStore(home)
-    with store.draft(kind, name) as folder:
-        (folder / "weights").write_bytes(b"0123")
-        facts = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": "hub:a/b", "seconds": 0.0, "created": OLD}
-        ref = store.commit(folder, facts | {"meta": meta})
-    register(home, ref)
-    return ref
-
-
-def made(home: Home, name: str, classifier: str = "", **chat):
-    """A candidate of a model of its own."""
-    store = ArtifactStore(home)
-    model = store.find("model", name) or part(home, name, "model", {"precision": "fp32"})
-    return keep_release(home, release_of(home, Sections.of({"chat": chat}), model, classifier))
+from tests.helpers.releases import made, part
 
 
 @pytest.fixture
@@ -154,53 +131,6 @@ def test_a_runs_settings_are_the_releases(home):
     for chat, complaint in (({"server": "http://s"}, "needs chat.server_model"), ({"server_model": "m"}, "needs chat.server:")):
         with pytest.raises(MigakiError, match=complaint):
             release_of(home, Sections.of({"chat": chat}), model, "")
-
-
-def evaluation(home: Home, models: dict[str, str]):
-    return part(home, "eval0001", "evaluation", {"models": models})
-
-
-@pytest.mark.parametrize(
-    ("champion", "candidate", "reason"),
-    [
-        ({}, {"top_k": 7}, "the champion has the same model, and only settings differ"),
-        ({}, {"server": "http://s", "server_model": "m"}, "a server answers, whose loss is not known"),
-        ({"server": "http://s", "server_model": "m"}, {}, "a server answers, whose loss is not known"),
-    ],
-)
-def test_what_answer_loss_cannot_tell_is_left_to_people(home, champion, candidate, reason):
-    promote_to(home, made(home, "model001", **champion).id)
-    before, release = champion_release(home), made(home, "model001", **candidate)
-    decision = gate(PromoteSettings(), home, release, evaluation(home, {"base": "hub:a/b", "release": "model001"}), "run")
-    assert decision.decision == "inconclusive" and reason in decision.reason and "migaki promote --to ID" in decision.reason
-    kept = promotion_of(home, "run")
-    assert (kept.release_id, kept.champion_release_id) == (release.id, before.release_id) and champion_release(home) == before
-    assert gate(PromoteSettings(), home, ArtifactStore(home).get(before.release_id), release, "again").decision == "unchanged"
-
-
-def test_the_gate_decides_on_the_releases_model_against_the_champions(home):
-    promote_to(home, made(home, "model001").id)
-    release = made(home, "model002")
-    for models in ({"release": "model001"}, {"release": "model002", "champion": "model009"}):
-        with pytest.raises(MigakiError, match="run `migaki evaluate` first"):
-            gate(PromoteSettings(), home, release, evaluation(home, models | {"base": "b"}), "run")
-        ArtifactStore(home).discard("evaluation", "eval0001")
-
-
-def test_a_gate_that_was_overtaken_is_told(home, monkeypatch):
-    first, second, third = (made(home, f"model00{i}") for i in (1, 2, 3))
-    promote_to(home, first.id)
-
-    def overtaken(*_):
-        promote_to(home, third.id)
-        from tasks.evaluation.promotion import Decision
-
-        return Decision("promote", "better")
-
-    monkeypatch.setattr("flows.running.gate._measured", overtaken)
-    with pytest.raises(StorageError, match=f"{third.id[:12]} serves, and this was decided against the release {first.id[:12]}"):
-        gate(PromoteSettings(), home, second, evaluation(home, {"base": "b"}), "run")
-    assert champion_release(home).release_id == third.id and promotion_of(home, "run") is None
 
 
 def test_promote_by_itself_takes_the_models_newest_release(home):

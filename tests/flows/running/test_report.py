@@ -16,6 +16,7 @@ FIGURE = {"metric": "answer_loss_per_character", "lang": "all", "low": -0.3, "hi
 SAID = {"suite": "answers", "item_id": "1", "lang": "ja", "prompt": "量子化とは?", "reference": "重みを小さくする。"}
 ROWS = {
     "prepare": {"datasets": [{"kind": "instructions", "split": "train", "lang": "ja", "reason": "", "rows": 12}]},
+    "safety": {},
     "tune": {"metrics": [{"name": "tune.loss", "step": step, "value": 3.0 - step, "ts": NOON} for step in (1, 0)]},
     "evaluate": {
         "evaluations": [
@@ -25,12 +26,18 @@ ROWS = {
         "evaluation_answers": [SAID | {"model": model, "answer": f"<b>{model}"} for model in ("base", "tuned")],
     },
 }
-KINDS = {"prepare": "dataset", "tune": "adapter", "evaluate": "evaluation"}
-META = {"prepare": {}, "tune": {"adapters": ["tune-artifact"]}, "evaluate": {"models": {"base": "hub:base"}}}
+KINDS = {"prepare": "dataset", "safety": "classifier", "tune": "adapter", "evaluate": "evaluation"}
+REFUSED = {"lang": "ja", "harmful": True, "by": "held out", "count": 3, "items": 4, "low": 0.3, "high": 0.95}
+META = {
+    "prepare": {},
+    "safety": {"refused": [REFUSED], "trained_on": {"ja": {"harmful": 17, "harmless": 19, "look_alike": 11}}},
+    "tune": {"adapters": ["tune-artifact"]},
+    "evaluate": {"models": {"base": "hub:base"}},
+}
 
 
 def finished(home: Home) -> None:
-    """A run with three stages, of which `tune` reuses what another run made."""
+    """A run with four stages, of which `tune` reuses what another run made."""
     begin_run(home, "whole", "retrain", profile="quick")
     for stage, rows in ROWS.items():
         store = ArtifactStore(home)
@@ -55,7 +62,17 @@ def test_a_report_shows_what_the_catalog_says_of_the_run(tmp_path):
     path = write_report(home, "whole")
     page = path.read_text(encoding="utf-8")
     assert path.name == "whole.html" and page == (home.reports / "latest.html").read_text(encoding="utf-8")
-    for words in ("figure of tune", "reused", "Instruction tuning", "1.250 (-0.30 to -0.10)", "-0.300 to -0.100", "0.875", "instructions"):
+    for words in (
+        "figure of tune",
+        "reused",
+        "Instruction tuning",
+        "1.250 (-0.30 to -0.10)",
+        "-0.300 to -0.100",
+        "0.875",
+        "instructions",
+        "75.0% (30.0% to 95.0%), 3 of 4",
+        "17 harmful and 19",
+    ):
         assert words in page
     assert (
         "better &lt;script&gt;" in page and "&lt;b&gt;tuned" in page and '<div class="pair" lang="ja">' in page and "<script>" not in page

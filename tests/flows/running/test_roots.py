@@ -16,6 +16,7 @@ from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
 from tasks.rag.settings import IndexSettings
 from tasks.rlhf.settings import AlignSettings
+from tests import ROOT
 
 AFAR = RunSettings(where="prefect")
 
@@ -141,6 +142,17 @@ def test_what_a_run_chooses_by_itself_is_no_file(place, monkeypatch):
     monkeypatch.setenv("MIGAKI_ROOTS", str(place / "project2"))
     hold(AFAR.model_copy(update={"embedder_en": "auto"}), {})
     hold(AFAR.model_copy(update={"embedder_en": ""}), {"chat": ChatSettings(), "tools": ToolSettings()})
+
+
+def test_what_safety_learns_from_by_default_comes_with_migaki(place, monkeypatch):
+    """Who allows only folders of their own has retraining runs all the same, which say nothing of it."""
+    monkeypatch.setenv("MIGAKI_ROOTS", str(place / "project2"))
+    with pytest.raises(MigakiError, match=r"safety\.examples = 'examples/safety\.en\.jsonl' lies outside"):  # a file of that name elsewhere
+        hold(AFAR, {"safety": SafetySettings()})
+    monkeypatch.setattr(flows.running.roots, "PROJECT", ROOT)
+    hold(AFAR, {"safety": SafetySettings()})
+    with pytest.raises(MigakiError, match=r"safety\.harmful = 'examples/safety\.en\.jsonl' lies outside"):
+        hold(AFAR, {"safety": SafetySettings(harmful=["examples/safety.en.jsonl"])})
 
 
 def test_no_setting_that_names_a_file_is_forgotten():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tasks.data.normalise import instruction, preference, questions
+from tasks.data.normalise import followup, instruction, preference, questions
 from tasks.data.records import Document, Question
 from tasks.data.rows import Malformed
 
@@ -167,6 +167,20 @@ def test_question_with_what_judges_its_answers():
 def test_malformed_questions(fields, says):
     with pytest.raises(Malformed, match=says):
         next(questions({"question": "Who?", "answer": "Me."} | fields, "f"))
+
+
+def test_two_questions_in_a_row():
+    row = {"kind": "real", "first": "窯とは?", "second": "いつ?", "accept": ["1931"], "document": "a.md", "also": ["b.md"]}
+    found = followup(row, "f")
+    assert (found.lang, found.accept, found.document, found.also) == ("ja", ["1931"], "a.md", ["b.md"])
+    assert followup({"kind": "topic_change", "first": "Who?", "second": "Why?"}, "f").document == ""
+    for fields, says in (
+        ({"kind": "other"}, "'other'; accepted are real, topic_change"),
+        ({"second": ""}, "second"),
+        ({"accept": ["。"]}, "accept"),
+    ):
+        with pytest.raises(Malformed, match=says):
+            followup(row | fields, "f")
 
 
 def test_short_answers_of_squad_are_accepted():

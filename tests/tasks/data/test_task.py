@@ -20,7 +20,7 @@ from tasks.stages.spec import function
 from tasks.stages.work import Context, Work
 from tests.helpers.shared import SHARED, needs_shared
 
-NOTHING = {"instructions": [], "preferences": [], "documents": [], "questions": [], "text": []}
+NOTHING = {"instructions": [], "preferences": [], "documents": [], "questions": [], "followups": [], "text": []}
 
 
 class Prepared:

@@ -1,15 +1,15 @@
-"""Figures, intervals and decisions, against values worked out by hand."""
+"""Figures and intervals, against values worked out by hand."""
 
+import re
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 import pytest
 
-from tasks.evaluation.facts import Facts, Stage
-from tasks.evaluation.promotion import METRIC, decide
+from tasks.evaluation.facts import Facts, Gate, Stage
 from tasks.evaluation.report import build_report, table
-from tasks.evaluation.settings import PromoteSettings
-from tasks.evaluation.summary import comparison_figures, figure, model_figures
+from tasks.evaluation.summary import comparison_figures, model_figures
 from tasks.rag.figures import retrieval_figures
 from tasks.statistics import bootstrap, mean_interval, ratio_difference, ratio_interval
 
@@ -40,31 +40,6 @@ def test_bootstrap_is_repeatable():
 
 def test_retrieval_figures_by_hand():
     assert retrieval_figures([1, 2, 0, 6]) == {"hit@1": 0.25, "hit@5": 0.5, "mrr@10": pytest.approx((1 + 1 / 2 + 1 / 6) / 4)}
-
-
-def figures(difference, low, high, **guards):
-    rows = [{"model": "release - base", "metric": METRIC, "lang": "all", "value": difference, "low": low, "high": high, "items": 50}]
-    standard = {"refusals": (0.1, 0.1), "median_tokens": (20, 20), "distinct_2": (0.8, 0.8), "latency_p50": (1.0, 1.0)} | guards
-    for metric, (new, old) in standard.items():
-        rows += [figure("release", metric, "all", new), figure("base", metric, "all", old)]
-    return rows
-
-
-@pytest.mark.parametrize(
-    ("rows", "decision", "words"),
-    [
-        (figures(-0.2, -0.3, -0.1), "promote", "better"),
-        (figures(0.2, 0.1, 0.3), "keep", "worse"),
-        (figures(-0.1, -0.3, 0.1), "inconclusive", "holds zero"),
-        (figures(-0.2, -0.3, -0.1, refusals=(0.5, 0.1)), "keep", "refuses 50%"),
-        (figures(-0.2, -0.3, -0.1, median_tokens=(60, 20)), "keep", "60 tokens"),
-        (figures(-0.2, -0.3, -0.1, distinct_2=(0.3, 0.8)), "keep", "vary less"),
-        (figures(-0.2, -0.3, -0.1, latency_p50=(5.0, 1.0)), "keep", "5.0 s"),
-    ],
-)
-def test_decisions_and_their_reasons(rows, decision, words):
-    found = decide(rows, "base", PromoteSettings())
-    assert found.decision == decision and words in found.reason
 
 
 def test_summary_of_rows():
@@ -100,3 +75,13 @@ def test_report_shows_how_a_policy_without_reward_models_went():
     stages, curves = [Stage("align", "done", 1.0, {"ending": ending})], {"align.kl": [(1, 0.0), (2, 4.5)], "align.score": []}
     page = build_report(Facts("r", datetime(2026, 1, 1), "quick", "keep", "unchanged", stages, curves))
     assert ending in page and "RLHF: KL" in page and "Reward models" not in page
+
+
+def test_report_says_by_what_the_gate_decided_and_how_much_it_could_see():
+    gate = Gate("utility", 0.125, -0.01, 0.26, 138, 0.19, 779)
+    page = build_report(Facts("r", datetime(2026, 1, 1), "quick", "inconclusive", "the interval holds zero", gate=gate))
+    row = "".join(f"<td[^>]*>{re.escape(cell)}</td>" for cell in ("utility", "0.125", "-0.010 to +0.260", "138", "0.190", "779"))
+    assert re.search(row, page) and "minus chat.cost_wrong" in page
+    other = replace(gate, metric="answer_loss_per_character", smallest=None, needed=None)
+    assert "minus chat.cost_wrong" not in build_report(Facts("r", datetime(2026, 1, 1), "quick", "keep", "worse", gate=other))
+    assert "The gate" not in build_report(Facts("r", datetime(2026, 1, 1), "quick", "keep", "unchanged"))

@@ -299,6 +299,11 @@ def test_ranks_are_those_of_each_side_alone(tmp_path, flat_up_to):
         order = sorted((rank.sparse, -hit.sparse) for hit, rank in zip(hits, ranks, strict=True) if rank.sparse)
         assert [score for _, score in order] == sorted(score for _, score in order)
     assert retriever.ranks("like 2 cat", []) == []
+    rest = {"document": [f"d{i}" for i in range(100) if i not in (3, 57)]}
+    left = retriever.without(["d3", "d57", "none"])
+    assert left.search("like 2 cat", 40) == retriever.search("like 2 cat", 40, where=rest) != retriever.search("like 2 cat", 40)
+    assert left.search("like 2 cat", 5, where={"lang": "en"}) == retriever.search("like 2 cat", 5, where=rest | {"lang": "en"})
+    assert left.size() == retriever.size(where=rest) == (98, 294) and len(left.without(rest["document"]).search("cat")) == 0
     best = retriever.search("cat", 300)
     assert min(rank.sparse for rank in retriever.ranks("cat", best) if rank.sparse) == 1
 

@@ -252,7 +252,19 @@ def test_the_stage_leaves_a_classifier_that_the_chat_opens(trained):
     assert open_guard(home, GuardSettings(), "").classifier is None  # rules alone
     guard = open_guard(home, GuardSettings(), ref.id)
     assert guard.classifier.score("please zap the candle") > guard.classifier.score("please paint the candle")
-    assert ref.kind == "classifier" and "refused.en" in ref.meta["rates"] and guard.version == ref.id
+    assert ref.kind == "classifier" and guard.version == ref.id
+    assert ref.meta["trained_on"]["en"] == {"harmful": 10, "harmless": 10, "look_alike": 0}
+    refused = {(one["by"], one["lang"], one["harmful"]): one for one in ref.meta["refused"]}
+    assert refused["held out", "en", True] | {"low": 0, "high": 1} == {
+        "lang": "en",
+        "harmful": True,
+        "by": "held out",
+        "count": 1,
+        "items": 1,
+        "low": 0,
+        "high": 1,
+    }
+    assert refused["cross-validation", "en", True]["items"] == 10 and refused["cross-validation", "ja", False]["items"] == 5
     assert any("1 held-out harmful" in line for line in log)
 
 
