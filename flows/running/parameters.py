@@ -160,7 +160,7 @@ def left_out(run: RunSettings, prepare: PrepareSettings, align: AlignSettings, d
     """
     without = set() if prepare.text else {"pretrain"}
     if not (run.align and prepare.preferences):
-        return without | {"reward", "align"}
+        return without | {"reward", "align", "choose"}
     counts = Counts.of(dataset.rows if dataset else None)
     if align.algorithm != READER:
         require_pairs(f"align.algorithm = {align.algorithm}", counts)
