@@ -94,9 +94,9 @@ class RewardDifference:
     reward: str
     lang: str
     value: float
-    low: float | None
-    high: float | None
     prompts: int
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)

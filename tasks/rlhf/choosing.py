@@ -44,14 +44,8 @@ def _differences(gains: Gains) -> list[RewardDifference]:
     found = [(reward, lang, values) for reward in (FIRST, SECOND) for lang, values in sorted(gains.get(reward, {}).items()) if values]
     enough = [place for place, (_, _, values) in enumerate(found) if len(values) >= FEWEST]
     intervals = dict(zip(enough, holm_intervals([found[place][2] for place in enough]), strict=True))
-    return [
-        RewardDifference(
-            reward,
-            lang,
-            fmean(values),
-            intervals[place].low if place in intervals else None,
-            intervals[place].high if place in intervals else None,
-            len(values),
-        )
-        for place, (reward, lang, values) in enumerate(found)
-    ]
+    differences = []
+    for place, (reward, lang, values) in enumerate(found):
+        bounds = {"low": intervals[place].low, "high": intervals[place].high} if place in intervals else {}
+        differences.append(RewardDifference(reward, lang, fmean(values), len(values), **bounds))
+    return differences
