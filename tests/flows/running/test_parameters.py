@@ -95,7 +95,7 @@ def test_reward_models_are_left_out_where_kto_has_hardly_a_pair(algorithm, rows,
     dataset = None if rows is None else Dataset(rows=rows)
     settings = PrepareSettings(preferences=["p.jsonl"], text=["t.txt"])
     assert left_out(RunSettings(), settings, AlignSettings(algorithm=algorithm), dataset) == without
-    assert left_out(RunSettings(align=False), settings, AlignSettings(algorithm=algorithm), dataset) == {"reward", "align"}
+    assert left_out(RunSettings(align=False), settings, AlignSettings(algorithm=algorithm), dataset) == {"reward", "align", "choose"}
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "rloo", "grpo", "dpo"])

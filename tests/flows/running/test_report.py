@@ -17,6 +17,7 @@ SAID = {"suite": "answers", "item_id": "1", "lang": "ja", "prompt": "量子化�
 ROWS = {
     "prepare": {"datasets": [{"kind": "instructions", "split": "train", "lang": "ja", "reason": "", "rows": 12}]},
     "tune": {"metrics": [{"name": "tune.loss", "step": step, "value": 3.0 - step, "ts": NOON} for step in (1, 0)]},
+    "choose": {},
     "evaluate": {
         "evaluations": [
             *[FIGURE | {"model": model, "value": value} for model, value in (("base", 1.25), ("tuned", 1.0), ("tuned - base", -0.25))],
@@ -25,12 +26,25 @@ ROWS = {
         "evaluation_answers": [SAID | {"model": model, "answer": f"<b>{model}"} for model in ("base", "tuned")],
     },
 }
-KINDS = {"prepare": "dataset", "tune": "adapter", "evaluate": "evaluation"}
-META = {"prepare": {}, "tune": {"adapters": ["tune-artifact"]}, "evaluate": {"models": {"base": "hub:base"}}}
+KINDS = {"prepare": "dataset", "tune": "adapter", "choose": "adapter", "evaluate": "evaluation"}
+CHOICE = {
+    "goes_on": "tuned",
+    "because": "the tuned model goes on: the second reward fell in <ja>",
+    "differences": [
+        {"reward": "second", "lang": "ja", "value": -0.4, "prompts": 24, "low": -0.625, "high": -0.25},
+        {"reward": "second", "lang": "en", "value": 0.5, "prompts": 3},
+    ],
+}
+META = {
+    "prepare": {},
+    "tune": {"adapters": ["tune-artifact"]},
+    "choose": {"adapters": ["tune-artifact"], "choice": CHOICE},
+    "evaluate": {"models": {"base": "hub:base"}},
+}
 
 
 def finished(home: Home) -> None:
-    """A run with three stages, of which `tune` reuses what another run made."""
+    """A run with four stages, of which `tune` reuses what another run made."""
     begin_run(home, "whole", "retrain", profile="quick")
     for stage, rows in ROWS.items():
         store = ArtifactStore(home)
@@ -55,7 +69,18 @@ def test_a_report_shows_what_the_catalog_says_of_the_run(tmp_path):
     path = write_report(home, "whole")
     page = path.read_text(encoding="utf-8")
     assert path.name == "whole.html" and page == (home.reports / "latest.html").read_text(encoding="utf-8")
-    for words in ("figure of tune", "reused", "Instruction tuning", "1.250 (-0.30 to -0.10)", "-0.300 to -0.100", "0.875", "instructions"):
+    for words in (
+        "figure of tune",
+        "reused",
+        "Instruction tuning",
+        "1.250 (-0.30 to -0.10)",
+        "-0.300 to -0.100",
+        "0.875",
+        "instructions",
+        "fell in &lt;ja&gt;",
+        "-0.625 to -0.250",
+        "too few prompts",
+    ):
         assert words in page
     assert (
         "better &lt;script&gt;" in page and "&lt;b&gt;tuned" in page and '<div class="pair" lang="ja">' in page and "<script>" not in page

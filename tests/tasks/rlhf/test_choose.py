@@ -7,13 +7,11 @@ import pytest
 import torch
 
 from flows.catalogue.stages import STAGES
-from storage.kinds import Adapter
 from tasks.data.records import Preference, Question, save
 from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.batching import Example, collate
 from tasks.models.opening import open_model
 from tasks.prompts.template import end_ids
-from tasks.quantization.settings import QuantizeSettings
 from tasks.rlhf.choosing import choose
 from tasks.rlhf.prompts import held_out_prompts, training_prompts
 from tasks.rlhf.reward import FACTS, MODELS, RewardModel
@@ -112,16 +110,20 @@ def reward_models(project: AlignProject, *opinions: float):
 
 @pytest.fixture(scope="module")
 def project(new_align_project) -> AlignProject:
-    """A policy that has learnt to exclaim, and prompts that it has not seen, eight of them in Japanese."""
+    """A policy that exclaims and says nothing else, and prompts that it has not seen, eight of them in Japanese."""
     project = new_align_project()
     held_out = [Preference(f"h{i}", question(100 + i), "!", "?", "ja" if i % 3 == 0 else "en", "t") for i in range(24)]
     seen = [replace(held_out[0], id="seen", messages=question(1))]
     asked = [Question(f"q{i}", f"question {i}", "a", "", [], "en", "t") for i in range(4)]
     project.dataset = project.with_rows(preferences=[], held_out={"preferences": [*held_out, *seen]})
     save(project.path(project.dataset) / "questions.parquet", asked)
-    project.aligned = project.align(
-        rule_rewards=["tests.helpers.rules:exclaims"], learned_reward_weight=0.0, updates=8, learning_rate=5e-2, kl_coef=0.0
-    )
+    with project.draft("adapter") as folder:
+        model, tokenizer = speaker(), tiny_tokenizer()
+        loved = model.lm_head.weight[tokenizer.convert_tokens_to_ids("!")]
+        model.model.embed_tokens.weight.add_(20 * loved / loved.norm())  # every state points to it
+        for part in (model, tokenizer):
+            part.save_pretrained(folder / "model")
+        project.aligned = project.commit(folder, {"adapters": [folder.name.partition(".tmp-")[0]], "model": "model"})
     return project
 
 
@@ -161,10 +163,11 @@ def test_a_hacked_reward_is_kept_out_and_a_better_policy_goes_on(project):
 
 
 def test_the_first_reward_is_what_the_policy_was_trained_to_please(project):
-    """A rule in place of the learned reward: the policy gained by it, whatever the first reward model says of exclaiming."""
+    """A rule in place of the learned reward: the policy gained by it, whatever the first reward model says."""
     minding = reward_models(project, MINDS, LIKES)
     by_rule, _ = run(project, minding, rule_rewards=["tests.helpers.rules:exclaims"], learned_reward_weight=0.0)
     assert run(project, minding)[0].choice.goes_on == "tuned" and by_rule.choice.goes_on == "aligned"
+    assert min(one.value for one in by_rule.choice.differences if one.reward == "first") > 5  # of six tokens
 
 
 def test_nothing_is_asked_where_there_is_nothing_to_tell_by(project):
@@ -179,15 +182,6 @@ def test_nothing_is_asked_where_there_is_nothing_to_tell_by(project):
             record.adapters == project.aligned.meta["adapters"]
             and not (project.path(artifact) / "tables/evaluation_answers.parquet").exists()
         )
-
-
-def test_the_model_that_is_released_says_which_one_it_is(project):
-    _, artifact = run(project, None)
-    settings = QuantizeSettings(pick="fp16", eval_tokens=100)
-    with project.draft("model") as folder:
-        work = project.work(folder)
-        made = function(STAGES["quantize"].body)(settings, {"dataset": project.dataset, "aligned": artifact}, work)
-    assert made.choice == Adapter.of(artifact.meta).choice and made.choice.goes_on == "aligned"
 
 
 def test_prompts_are_held_out_each_once_and_none_that_was_learnt_from(project):

@@ -182,6 +182,7 @@ CASES = {
     "align, grpo": ("tasks.rlhf.spec:ALIGN", ALIGN | {"algorithm": "grpo"}),
     "align, dpo": ("tasks.rlhf.spec:ALIGN", ALIGN | {"algorithm": "dpo"}),
     "align, kto": ("tasks.rlhf.spec:ALIGN", ALIGN | {"algorithm": "kto"}),
+    "choose": ("tasks.rlhf.spec:CHOOSE", {"answer_tokens": 4, "choose_prompts": 4}),
     "quantize": ("tasks.quantization.spec:QUANTIZE", {"eval_tokens": 400}),
 }
 
