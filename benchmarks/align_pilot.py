@@ -31,13 +31,13 @@ from tasks.rlhf.critic import CriticStart
 from tasks.rlhf.guards import Guards, alarm
 from tasks.rlhf.participants import Participants
 from tasks.rlhf.ppo import PPOTrainer, run_ppo
+from tasks.rlhf.prompts import training_prompts
 from tasks.rlhf.reward import FACTS, open_reward_model
 from tasks.rlhf.reward import score_examples as score_rewards
 from tasks.rlhf.roles import POLICY, Roles
 from tasks.rlhf.rounds import Progress
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
-from tasks.rlhf.task_align import prompts_for
 from tasks.stages.work import Context, Work
 from tasks.statistics import Interval, mean_interval
 from tasks.training.examples import Limit, encode_instructions
@@ -82,7 +82,7 @@ def main() -> None:
     facts = json.loads((rewards / FACTS).read_text(encoding="utf-8"))
     roles = Roles(model, facts["layer"])
     first, second = (open_reward_model(rewards, roles, name, which) for name, which in (("reward", "first"), ("second", "second")))
-    prompts, _ = prompts_for(folder, tokenizer, settings.prompt_tokens, settings.episodes)
+    prompts, _ = training_prompts(folder, tokenizer, settings.prompt_tokens, settings.episodes)
     participants = Participants(roles, Scorer(first), end_ids(tokenizer), second)
     trainer = PPOTrainer(participants, CriticStart(first, facts["r"], facts["targets"]), settings)
     held_out = encode_instructions(tokenizer, load_instructions(folder, "eval"), Limit(256, setting="pilot")).examples

@@ -1,4 +1,5 @@
-"""RLHF in its order: reward models from preference pairs on the tuned model, then PPO against the first of them, or another algorithm.
+"""RLHF in its order: reward models from preference pairs on the tuned model, then PPO against the first of them, or another algorithm; then
+which model goes on, the aligned or the tuned one.
 
 KTO on unpaired feedback does without the first part."""
 
@@ -11,7 +12,7 @@ from flows.catalogue.stages import STAGES
 from flows.running.dispatch import stage_flow
 from flows.running.inputs import newest_inputs
 from flows.running.parameters import RunSettings
-from storage.artifacts import ArtifactStore
+from storage.artifacts import ArtifactStore, read_manifest
 from storage.home import Home
 from storage.kinds import Dataset
 from tasks.rlhf.settings import AlignSettings
@@ -23,19 +24,30 @@ def align(
     align: AlignSettings = AlignSettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
-    part: Annotated[Literal["all", "reward", "policy"], Field(description="Only the reward models, only the policy, or both")] = "all",
+    part: Annotated[
+        Literal["all", "reward", "policy", "choose"],
+        Field(description="Only the reward models, only the policy, only which model goes on, or all of it"),
+    ] = "all",
     parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
 ) -> str:
-    """RLHF: reward models, then the policy. Returns the id of the last artifact made."""
-    if not parent_run and part != "reward":
+    """RLHF: reward models, then the policy, then which model goes on. Returns the id of the last artifact made."""
+    made, spared = "", {}
+    if not parent_run and part in ("all", "policy"):
         spared = _inputs_without_reward(cast(AlignSettings, run.applied_to(align)), inputs)
-        if spared:
-            return stage_flow("align", align, run, spared, parent_run)
-    made = ""
-    for name, wanted in (("reward", part != "policy"), ("align", part != "reward")):
-        if wanted:
-            made = stage_flow(name, align, run, inputs | ({"reward": made} if made and inputs else {}), parent_run)
+    if part in ("all", "reward") and not spared:
+        made = stage_flow("reward", align, run, inputs, parent_run)
+    if part in ("all", "policy"):
+        made = stage_flow("align", align, run, spared or inputs | ({"reward": made} if made and inputs else {}), parent_run)
+    if part in ("all", "choose"):
+        made = stage_flow("choose", align, run, _made_from(made) if made else inputs, parent_run)
     return made
+
+
+def _made_from(aligned: str) -> dict[str, str]:
+    """An aligned model and what it was made from, by role."""
+    store = ArtifactStore(Home.current())
+    made_from: dict[str, str] = (read_manifest(store.path(store.get(aligned))) or {})["inputs"]
+    return made_from | {"aligned": aligned}
 
 
 def _inputs_without_reward(settings: AlignSettings, inputs: dict[str, str]) -> dict[str, str]:

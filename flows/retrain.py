@@ -66,7 +66,7 @@ def retrain(
         if "pretrain" not in without:
             this.stage("pretrain", pretrain)
         this.stage("tune", tune)
-        for name in ("reward", "align"):
+        for name in ("reward", "align", "choose"):
             if name not in without:
                 this.stage(name, align)
         this.stage("quantize", quantize)

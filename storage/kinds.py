@@ -88,12 +88,35 @@ class Scale:
     std: float
 
 
+@dataclass(frozen=True)
+class RewardDifference:
+    """By how much the mean of a reward, `first` or `second`, is higher over the aligned model's answers than over the tuned one's, in standard
+    deviations; `low` and `high` are Holm's interval, None where the prompts are too few for one."""
+
+    reward: str
+    lang: str
+    value: float
+    prompts: int
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of two models goes on after align, and why, as a sentence."""
+
+    goes_on: Literal["aligned", "tuned"]
+    because: str
+    differences: list[RewardDifference]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Adapter(Record):
     """A step of training: an adapter on a chain of adapters, or a whole model with which a chain begins anew.
 
     `adapters` are ids of `adapter` artifacts from the first on the base to this one. `model` is the folder of a whole model inside the
-    artifact. What else is there says how the training went; each stage fills in what it has.
+    artifact. What else is there says how the training went; each stage fills in what it has. With a `choice` the artifact holds nothing of its own:
+    its chain is that of the model that goes on.
     """
 
     KIND = "adapter"
@@ -125,6 +148,7 @@ class Adapter(Record):
     feedback_left_out: int | None = None
     estimated_mib: int | None = None
     reward_model: Scale | None = None
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +201,8 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Record):
-    """A model that can serve: `model` is its folder inside the artifact, `precision` what its weights are in."""
+    """A model that can serve: `model` is its folder inside the artifact, `precision` what its weights are in, `choice` which model it was made of
+    where there were two."""
 
     KIND = "model"
     precision: str
@@ -186,6 +211,7 @@ class Model(Record):
     asked_for: str | None = None
     passed_over: list[str] | None = None
     variants: list[Variant] | None = None
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

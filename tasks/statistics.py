@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,29 @@ def bootstrap(statistic: Callable[[np.ndarray], np.ndarray], items: int, resampl
 def mean_interval(values: Sequence[float], resamples: int) -> Interval:
     array = np.asarray(values, dtype=float)
     return bootstrap(lambda rows: array[rows].mean(-1), len(array), resamples)
+
+
+def holm_intervals(samples: Sequence[Sequence[float]], error: float = 0.05) -> list[Interval]:
+    """Intervals of the samples' means of which, where all true means are zero, any misses zero with a probability of `error` (Holm 1979).
+
+    The mean that is surest not to be zero gets its interval at 1 - error / m, the next one at 1 - error / (m - 1), and so on while they miss zero;
+    those after the first that holds it share its level. By Student's t: of 24 items and a tail below 1 %, percentile bootstraps are too narrow.
+    """
+    from scipy.special import stdtrit  # not above: commands read intervals, and need no scipy
+
+    means, errors = (
+        [statistics.fmean(sample) for sample in samples],
+        [statistics.stdev(sample) / math.sqrt(len(sample)) for sample in samples],
+    )
+    sure = sorted(range(len(samples)), key=lambda place: -abs(means[place]) / errors[place] if errors[place] else -math.inf)
+    intervals = [Interval(mean, mean, mean, len(sample)) for mean, sample in zip(means, samples, strict=True)]
+    left, going = len(samples), True
+    for place in sure:
+        half = float(stdtrit(len(samples[place]) - 1, 1 - error / 2 / left)) * errors[place]
+        intervals[place] = replace(intervals[place], low=means[place] - half, high=means[place] + half)
+        going = going and abs(means[place]) > half
+        left -= going
+    return intervals
 
 
 def ratio_difference(a: Sequence[float], b: Sequence[float], sizes: Sequence[float], resamples: int) -> Interval:

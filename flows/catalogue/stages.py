@@ -10,6 +10,7 @@ DECLARED = (
     "tasks.training.spec:TUNE",
     "tasks.rlhf.spec:REWARD",
     "tasks.rlhf.spec:ALIGN",
+    "tasks.rlhf.spec:CHOOSE",
     "tasks.quantization.spec:QUANTIZE",
     "tasks.rag.spec:INDEX",
     "tasks.calibration.spec:CALIBRATE",

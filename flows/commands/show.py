@@ -14,7 +14,7 @@ from rich.text import Text
 
 from storage.artifacts import ArtifactStore, read_manifest
 from storage.home import Home, StorageError
-from storage.kinds import RECORDS, Dataset, Release
+from storage.kinds import RECORDS, Adapter, Dataset, Model, Release
 from storage.prune import prune, unneeded
 from storage.queries import runs
 from storage.queries.indexes import newest_indexes
@@ -67,7 +67,8 @@ def stages_of(home: Home, run_id: str) -> list[dict[str, Any]]:
     rows = []
     for stage in runs.stages(home, run_id):
         headlines = stage.meta.get("headlines") or [{"label": "", "before": None, "after": None}]
-        rows.append(fields_of(stage, "stage", "status", "seconds", "artifact_id", "body_seconds") | headlines[0])
+        choice = {"choice": stage.meta["choice"]} if stage.stage == "choose" else {}
+        rows.append(fields_of(stage, "stage", "status", "seconds", "artifact_id", "body_seconds") | headlines[0] | choice)
     return rows
 
 
@@ -95,6 +96,9 @@ def run_table(home: Home, run_id: str) -> dict[str, Any]:
         right=("seconds", "before", "after"),
     )
     report = home.reports / f"{run_id}.html"
+    for stage in stages:
+        if "choice" in stage:
+            console.print(f"{stage['stage']}: {stage['choice']['because']}")
     console.print(Text.assemble((shown(decided["decision"]), "bold"), shown(f": {decided['reason']}")))
     console.print(f"report: {report}", soft_wrap=True)
     return {"run_id": run_id, "seconds": run.seconds, "stages": stages, "report": str(report), **decided}
@@ -113,6 +117,8 @@ def stage_lines(home: Home, name: str, answer: str, params: "RunParams") -> dict
 
         cells = cut_shares(home, params, ArtifactStore(home).path(ref), record.files or [], record.today)
         files = file_table(record.files or [], COLUMN if any(cells) else "", cells)
+    if isinstance(record, Adapter | Model) and record.choice:
+        console.print(record.choice.because)
     for line in record.headlines or ():
         console.print(f"{line.label}: {number(line.before)} -> {number(line.after)}")
     console.print(f"{ref.kind} {ref.id[:12]}")
@@ -228,12 +234,15 @@ def named_by(home: Home, release: KeptRelease) -> dict[str, str]:
     manifest = read_manifest(home.objects / "release" / release.release_id)
     try:
         record = Release.of(manifest["meta"] if manifest else {}, "a release")
+        made = read_manifest(home.objects / "model" / record.model) if record.model else None
+        choice = Model.of(made["meta"], "a model").choice if made else None
     except StorageError:
         return {}
     server = f"{record.server_model} on a server (chat.server)"
     settings = {"chat": record.chat, "tools": record.tools, "safety": record.safety}
     return {
         "model": f"{record.model[:12]} ({record.precision})" if record.model else server,
+        **({"made of": choice.because} if choice else {}),
         "answers": ", ".join(f"{lang}: {how}" for lang, how in record.answering.items()),
         "classifier": record.classifier[:12] or "none: rules alone",
         "index": (release.index_id or "")[:12] or "none that it was decided on with",

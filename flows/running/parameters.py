@@ -164,7 +164,7 @@ def left_out(
     if not (safety.examples or safety.harmful):  # rules alone
         without |= {"safety"}
     if not (run.align and prepare.preferences):
-        return without | {"reward", "align"}
+        return without | {"reward", "align", "choose"}
     counts = Counts.of(dataset.rows if dataset else None)
     if align.algorithm != READER:
         require_pairs(f"align.algorithm = {align.algorithm}", counts)

@@ -102,6 +102,25 @@ def reward_section(facts: Facts) -> str:
     return section("Reward models and the policy", alarm, table(columns, rows), charts, *[note(line) for line in lines])
 
 
+def choice_section(facts: Facts) -> str:
+    """Which model went on after align, and what it was told by."""
+    choice = facts.meta("choose").get("choice")
+    if not choice:
+        return ""
+    shown = [
+        [
+            one["reward"],
+            one["lang"],
+            one["value"],
+            f"{one['low']:+.3f} to {one['high']:+.3f}" if one.get("low") is not None else "too few prompts",
+            one["prompts"],
+        ]
+        for one in choice["differences"]
+    ]
+    differences = table(["reward", "language", "aligned - tuned", "interval (Holm)", "prompts"], shown) if shown else ""
+    return section("Aligned or tuned", f"<p>{text(choice['because'])}</p>", differences)
+
+
 def figure_section(facts: Facts) -> str:
     figures = [figure for figure in facts.figures if not figure.is_difference and figure.model != "index" and figure.metric not in METRICS]
     models = list(dict.fromkeys(figure.model for figure in figures))
@@ -266,6 +285,7 @@ SECTIONS = (
     stage_section,
     chart_section,
     reward_section,
+    choice_section,
     difference_section,
     figure_section,
     example_section,

@@ -9,6 +9,6 @@ QUANTIZE = StageSpec(
     settings=QuantizeSettings,
     kind="model",
     body="tasks.quantization.task:quantize",
-    needs={"aligned": ("align", "tune"), "dataset": ("prepare",)},
+    needs={"aligned": ("choose", "align", "tune"), "dataset": ("prepare",)},
     pool="gpu",
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.artifacts import ArtifactRef
-from storage.kinds import Model, Variant
+from storage.kinds import Adapter, Model, Variant
 from tasks.data.records import Instruction, load_instructions, load_questions
 from tasks.errors import MigakiError
 from tasks.models.batching import Example
@@ -41,6 +41,7 @@ def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: W
         asked_for=settings.pick,
         passed_over=passed_over,
         variants=list(measurements.values()),
+        choice=work.record(aligned, Adapter).choice,
     )
 
 

@@ -10,10 +10,10 @@ from storage.files import sha256_of
 from storage.home import Home
 from tasks.models.reference import resolve
 from tasks.rlhf.rules import find_module
-from tasks.rlhf.settings import PPOSettings
+from tasks.rlhf.settings import AnswerSettings
 
 
-def named_rewards(settings: PPOSettings) -> dict[str, Any]:
+def named_rewards(settings: AnswerSettings) -> dict[str, Any]:
     """The sources of the rule rewards' modules, and the checksum of the separate reward model."""
     separate = {"reward_model": resolve(settings.reward_model, Home.current()).checksum} if settings.reward_model else {}
     return rule_sources(settings.rule_rewards) | separate

@@ -7,6 +7,7 @@ reason to please the second. Scores are normalised to mean 0 and standard deviat
 import json
 import math
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import cast
 
@@ -140,20 +141,29 @@ def open_reward_model(folder: Path, roles: Roles, role: str, which: str) -> Rewa
     return RewardModel(roles, role, head, scale["mean"], scale["std"])
 
 
+Score = Callable[[Batch, Tensor], Tensor]  # (B,) of a batch and its trunk states
+
+
 def score_with_both(
-    folder: Path, model: PreTrainedModel, examples: Sequence[Example], on_batch: Callable[[int], object]
+    folder: Path,
+    model: PreTrainedModel,
+    examples: Sequence[Example],
+    on_batch: Callable[[int], object],
+    steering: Callable[[RewardModel], Score] = attrgetter("score"),
 ) -> list[tuple[float, float]]:
     """Normalised scores of the first and the second reward model, in the order of the examples.
 
-    `model` is the tuned model that both were trained on; its trunk runs once over each answer for the two.
+    `model` is the tuned model that both were trained on; its trunk runs once over each answer for the two. `steering` makes of the first what scores
+    in its place.
     """
     roles = Roles(model, json.loads((folder / FACTS).read_text(encoding="utf-8"))["layer"])
-    rewards = [open_reward_model(folder, roles, which, which) for which in MODELS]
+    steers, watches = (open_reward_model(folder, roles, which, which) for which in MODELS)
+    scoring = (steering(steers), watches.score)
     scores: list[tuple[float, float]] = [(0.0, 0.0)] * len(examples)
     for rows in by_length(examples, 16):
         batch = collate(examples, rows, 0, str(roles.device))
         states = roles.states(batch)
-        for row, first, second in zip(rows, *[reward.score(batch, states).tolist() for reward in rewards], strict=True):
+        for row, first, second in zip(rows, *[score(batch, states).tolist() for score in scoring], strict=True):
             scores[row] = first, second
         on_batch(len(rows))
     return scores

@@ -1,4 +1,4 @@
-"""Settings of the stage align, in two parts that are cached apart: the reward models, and the policy."""
+"""Settings of the stage align, in three parts that are cached apart: the reward models, the policy, and which model goes on."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -52,14 +52,9 @@ class RewardSettings(TrunkSettings):
 Rule = Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*(\.\w+)*:[^\W\d]\w*(\*-?\d+(\.\d+)?)?$")]
 
 
-class PPOSettings(TrunkSettings):
-    """How the policy learns: PPO against the first reward model, or another algorithm in its place."""
+class AnswerSettings(StageSettings):
+    """What steers the policy, and the answers that are asked of it: to learn from, and to be chosen by."""
 
-    algorithm: Literal["ppo", "rloo", "grpo", "dpo", "kto"] = Field(
-        "ppo",
-        description="ppo is Migaki's own; rloo and grpo (by TRL) compare answers in groups and need no critic; dpo and kto (by TRL) learn from the "
-        "preference pairs alone, kto from unpaired feedback too. Settings of critic, value, GAE, KL control and reward whitening are ppo's",
-    )
     rule_rewards: list[Rule] = Field(
         [],
         description="Rewards by rule, each module:function or module:function*weight, looked for in the working folder, then among installed "
@@ -71,11 +66,24 @@ class PPOSettings(TrunkSettings):
         "sequence classifier of one label on the policy's tokenizer",
     )
     learned_reward_weight: float = Field(1.0, ge=0, description="Weight of the reward model's score beside the rules")
+    answer_tokens: int = Field(48, ge=1, description="Longest answer in tokens")
+    prompt_tokens: int = Field(256, ge=8, description="Prompts longer than this are left out")
+    seed: int = Field(0, ge=0, description="Seed of sampling, order and adapters")
+
+    PATHS: ClassVar[set[str]] = {"reward_model"}
+
+
+class PPOSettings(TrunkSettings, AnswerSettings):
+    """How the policy learns: PPO against the first reward model, or another algorithm in its place."""
+
+    algorithm: Literal["ppo", "rloo", "grpo", "dpo", "kto"] = Field(
+        "ppo",
+        description="ppo is Migaki's own; rloo and grpo (by TRL) compare answers in groups and need no critic; dpo and kto (by TRL) learn from the "
+        "preference pairs alone, kto from unpaired feedback too. Settings of critic, value, GAE, KL control and reward whitening are ppo's",
+    )
     group_size: int = Field(4, ge=2, description="Answers to one prompt that rloo and grpo compare with each other")
     updates: int = Field(40, ge=1, description="Rounds of sampling and learning")
     episodes: int = Field(16, ge=2, description="Answers sampled in a round")
-    answer_tokens: int = Field(48, ge=1, description="Longest answer in tokens")
-    prompt_tokens: int = Field(256, ge=8, description="Prompts longer than this are left out")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature; policy and reference are both scored at it")
     epochs: int = Field(2, ge=1, description="Passes over the answers of a round")
     minibatches: int = Field(2, ge=1, description="Optimizer steps of a pass")
@@ -117,20 +125,28 @@ class PPOSettings(TrunkSettings):
     missing_end_penalty: float = Field(1.0, ge=0, description="Taken from the score of an answer that did not end by itself")
     whiten_rewards: bool = Field(False, description="Divide the rewards of a round by their standard deviation")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm")
-    seed: int = Field(0, ge=0, description="Seed of sampling, order and adapters")
-
-    PATHS: ClassVar[set[str]] = {"reward_model"}
     QUICK: ClassVar[dict[str, Any]] = {"updates": 8, "answer_tokens": 32}
 
 
-class AlignSettings(RewardSettings, PPOSettings):
-    """RLHF: reward models, then the policy."""
+class ChooseSettings(AnswerSettings):
+    """Which model goes on, the aligned or the tuned one, told by its answers to held-out prompts."""
 
-    PATHS: ClassVar[set[str]] = PPOSettings.PATHS
+    choose_prompts: int = Field(
+        128,
+        ge=0,
+        description="Held-out prompts that both models answer, languages in balance, to tell which of them goes on; 0 lets the aligned one go on unasked",
+    )
+    choose_temperature: float = Field(0.7, ge=0, description="Sampling temperature of those answers; 0 takes the likeliest token")
+
+
+class AlignSettings(RewardSettings, PPOSettings, ChooseSettings):
+    """RLHF: reward models, then the policy, then which model goes on."""
+
     QUICK: ClassVar[dict[str, Any]] = PPOSettings.QUICK | {
         "reward_max_pairs": 160,
         "reward_epochs": 2.0,
         "reward_max_tokens": 160,
         "reward_normalise_prompts": 32,
         "reward_answer_tokens": 32,
+        "choose_prompts": 48,
     }

@@ -13,19 +13,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.artifacts import ArtifactRef
 from storage.kinds import Adapter, Scale
-from tasks.data.records import Feedback, Instruction, Preference, load_feedback, load_instructions, load_preferences
+from tasks.data.records import load_feedback, load_preferences
 from tasks.errors import MigakiError
 from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.batching import Example, prompts_and_answers
 from tasks.models.data_parallel import world_size
-from tasks.models.families import stated_context_length
 from tasks.models.lora import save_adapter
 from tasks.models.memory import MIB, free_memory, model_of_shapes
 from tasks.models.opening import open_tokenizer
 from tasks.models.reference import resolve
 from tasks.models.trunk import layer_count, split_layer
 from tasks.progress import Bar
-from tasks.prompts.template import decode, encode_prompt, end_ids
+from tasks.prompts.template import decode, end_ids
 from tasks.rlhf.critic import CriticStart
 from tasks.rlhf.estimate import require_memory, separate_bytes
 from tasks.rlhf.examples import Examples, margin, training_examples
@@ -33,6 +32,7 @@ from tasks.rlhf.guards import Guards, alarm
 from tasks.rlhf.learner import Learner
 from tasks.rlhf.participants import Participants
 from tasks.rlhf.ppo import PPOTrainer, run_ppo
+from tasks.rlhf.prompts import room, training_prompts
 from tasks.rlhf.reward import FACTS, RewardModel, SequenceRewardModel, normalise, open_reward_model
 from tasks.rlhf.roles import POLICY, Roles
 from tasks.rlhf.rounds import Progress, Round, ScoredRound
@@ -74,7 +74,7 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     reward_folder = None if without_reward else work.open(require(inputs, "reward", "align"))
     facts: dict[str, Any] = json.loads((reward_folder / FACTS).read_text(encoding="utf-8")) if reward_folder else {"trunk": settings.trunk}
     tokenizer = open_tokenizer(work.model.path, work.trained(tuned), work.adapter, work.today(inputs))
-    prompts, languages = prompts_for(folder, tokenizer, _room(settings, work) - settings.answer_tokens, settings.episodes)
+    prompts, languages = training_prompts(folder, tokenizer, room(settings, work.model.path) - settings.answer_tokens, settings.episodes)
     made: dict[str, Any] = {}  # fields of the record
     if settings.algorithm == "ppo":
         made["estimated_mib"] = _check_memory(settings, facts, max(map(len, prompts)), work)
@@ -118,12 +118,6 @@ def _heed_feedback(settings: PPOSettings, folder: Path, work: Work) -> None:
             work.log(f"align: {passed_over}")
 
 
-def _room(settings: PPOSettings, work: Work) -> int:
-    """Tokens of the longest prompt and answer together."""
-    wanted = settings.prompt_tokens + settings.answer_tokens
-    return min(wanted, stated_context_length(work.model.path) or wanted)
-
-
 def _alarm(rounds: list[Round]) -> str | None:
     first, second = _noted(figures.score for figures in rounds), _noted(figures.second_score for figures in rounds)
     return alarm(first, second) if first and second else None
@@ -149,7 +143,7 @@ def _report_held_out(learning: Learning, folder: Path, work: Work) -> None:
     settings = learning.guards.settings
     if settings.algorithm != READER:
         return
-    held_out = Examples.of(folder, "eval", READER, learning.tokenizer, _room(settings, work)).answers
+    held_out = Examples.of(folder, "eval", READER, learning.tokenizer, room(settings, work.model.path)).answers
     told_apart = margin(learning.participants.roles, held_out, settings.kl_coef, settings.micro_batch)
     if told_apart is not None:
         work.metric("align.held_out_margin", told_apart)
@@ -210,7 +204,7 @@ def _by_trl(learning: Learning, folder: Path, made: dict[str, Any], work: Work) 
     with work.progress(f"align: {name}", settings.updates + 1) as bar, TemporaryDirectory(dir=work.path) as scratch:
         learner = Learner(learning.participants, learning.guards, _recorder(rounds, learning.languages, tokenizer, work, bar))
         if settings.algorithm in FROM_PAIRS:
-            found = training_examples(folder, settings.algorithm, tokenizer, _room(settings, work), work.log)
+            found = training_examples(folder, settings.algorithm, tokenizer, room(settings, work.model.path), work.log)
             made |= {"pairs": len(found.pairs), "pairs_left_out": found.pairs_left_out}
             if settings.algorithm == "dpo":
                 return *run_dpo(learner, learning.prompts, found.pairs, scratch), rounds
@@ -231,22 +225,6 @@ def _recorder(
         bar.advance(**shown)
 
     return on_round
-
-
-def prompts_for(folder: Path, tokenizer: PreTrainedTokenizerBase, room: int, episodes: int) -> tuple[list[list[int]], list[str]]:
-    """What the policy is asked: the training prompts of instructions, preferences and feedback of at most `room` tokens, each once, and their languages."""
-    every: list[Instruction | Preference | Feedback] = [
-        *load_instructions(folder, "train"),
-        *load_preferences(folder, "train"),
-        *load_feedback(folder, "train"),
-    ]
-    rows = {json.dumps(row.messages, ensure_ascii=False): row for row in every}
-    asked = [(prompt, row.lang) for row in rows.values() if len(prompt := encode_prompt(tokenizer, row.messages)) <= room]
-    if len(asked) < episodes:
-        raise MigakiError(
-            f"{len(asked)} prompts of at most {room} tokens (align.prompt_tokens, and the model's context) are fewer than align.episodes = {episodes}"
-        )
-    return [prompt for prompt, _ in asked], [lang for _, lang in asked]
 
 
 def _record(figures: Round, experience: ScoredRound, languages: list[str], tokenizer: PreTrainedTokenizerBase, work: Work) -> None:

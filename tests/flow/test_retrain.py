@@ -19,7 +19,7 @@ from tests import ROOT
 from tests.helpers.command import environment, migaki, still_running
 from tests.helpers.small_project import SETTINGS, tiny_model, write_lines
 
-CHAIN = ["prepare", "safety", "tune", "reward", "align", "quantize", "index", "evaluate"]
+CHAIN = ["prepare", "safety", "tune", "reward", "align", "choose", "quantize", "index", "calibrate", "evaluate"]
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +56,19 @@ def test_every_stage_runs_and_leaves_its_account(place):
     asked = query("SELECT model, suite, count(*) AS n FROM evaluation_answers WHERE outcome IS NOT NULL GROUP BY ALL")
     assert {row["model"] for row in asked} == {"base", "release"}
     assert {"answerable": 12, "left_out": 12, "small_talk": 12}.items() <= {row["suite"]: row["n"] for row in asked}.items()
+    chosen = next(stage for stage in answer["stages"] if stage["stage"] == "choose")["choice"]
+    assert chosen["because"] in answer["stderr"] and chosen["because"] in migaki(home, "status")["release"]["names"]["made of"]
+    assert query("SELECT DISTINCT model FROM evaluation_answers WHERE suite = 'choose' ORDER BY 1") == [
+        {"model": "aligned"},
+        {"model": "tuned"},
+    ]
     assert query("SELECT count(*) AS n FROM promotions")[0]["n"] == 1
     assert {row["lang"] for row in query("SELECT lang FROM evaluations WHERE model = 'index'")} == {"all", "en", "ja"}
     page = (home / "reports" / "latest.html").read_text(encoding="utf-8")
     assert (
         "Before and after" in page
         and "The chatbot" in page
+        and "Aligned or tuned" in page
         and "<svg" in page
         and "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
     )
@@ -107,6 +114,7 @@ def test_one_changed_setting_runs_only_what_depends_on_it(place):
         "tune": "reused",
         "reward": "reused",
         "align": "completed",
+        "choose": "completed",
         "quantize": "completed",
         "index": "reused",
         "evaluate": "completed",
@@ -165,7 +173,7 @@ def test_a_damaged_artifact_is_made_again(place):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["tune", "reward", "align", "quantize", "evaluate"])
+@pytest.mark.parametrize("stage", ["tune", "reward", "align", "choose", "quantize", "evaluate"])
 def test_ctrl_c_in_a_stage_costs_that_stage_alone(place, tmp_path, stage):
     _, options, _ = place
     home = tmp_path / "home"
@@ -208,7 +216,7 @@ def test_every_algorithm_goes_through_the_chain(place, algorithm):
     home, options, _ = place
     answer = migaki(home, "retrain", *options, "--set", f"align.algorithm={algorithm}")
     fresh = {row["stage"] for row in answer["stages"] if row["status"] == "completed"}
-    assert fresh == {"align", "quantize", "evaluate"}
+    assert fresh == {"align", "choose", "quantize", "evaluate"}
     query = Catalog.of(Home(home)).query
     newest = query("SELECT artifact_id FROM artifacts WHERE stage = 'align' ORDER BY created DESC LIMIT 1")[0]["artifact_id"]
     rounds = query("SELECT step, count(*) AS n FROM rollouts WHERE artifact_id = ? GROUP BY step ORDER BY step", [newest])
@@ -237,5 +245,6 @@ def test_kto_on_unpaired_feedback_goes_through_the_chain_without_reward_models(s
     again = [option for option in options if option.startswith(("align.", "run."))]
     alone = migaki(home, "align", "--model", small_project.model, *kto, *[part for option in again for part in ("--set", option)])
     query = Catalog.of(Home(home)).query
-    assert query("SELECT status FROM runs WHERE flow = 'align' ORDER BY started DESC LIMIT 1") == [{"status": "reused"}]
-    assert not query("SELECT * FROM runs WHERE flow = 'reward'") and alone["artifact"]["id"] == headline["artifact_id"]
+    for stage in ("align", "choose"):
+        assert query("SELECT status FROM runs WHERE flow = ? ORDER BY started DESC LIMIT 1", [stage]) == [{"status": "reused"}]
+    assert not query("SELECT * FROM runs WHERE flow = 'reward'") and alone["artifact"]["meta"]["adapters"][-1] == headline["artifact_id"]

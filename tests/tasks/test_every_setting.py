@@ -1,4 +1,4 @@
-"""Every setting of tune, reward and PPO matters: changing it, where its description says that it counts, changes what comes out.
+"""Every setting of tune, reward, PPO and choose matters: changing it, where its description says that it counts, changes what comes out.
 
 The tables name every field of the settings, so a new one fails here until it is shown to do something.
 """
@@ -12,10 +12,10 @@ import pytest
 from flows.catalogue.stages import STAGES
 from tasks.data.records import save
 from tasks.rlhf.guards import WINDOW, Guards
-from tasks.rlhf.settings import PPOSettings, RewardSettings, TrunkSettings
+from tasks.rlhf.settings import ChooseSettings, PPOSettings, RewardSettings, TrunkSettings
 from tasks.stages.spec import function
 from tasks.training.settings import TuneSettings
-from tests.helpers.align_project import FREE, PAIRS, SMALL, AlignProject
+from tests.helpers.align_project import FREE, PAIRS, SMALL, AlignProject, question
 
 FAST = {"updates": 2, "learning_rate": 0.05}
 LONG = {"updates": 9, "learning_rate": 0.05}
@@ -73,6 +73,15 @@ REWARD = {
     "reward_answer_tokens": (3, {}),
     "reward_seed": (1, {}),
 }
+CHOOSE = {
+    "rule_rewards": (["tests.helpers.rules:keeps_to_ascii"], {}),
+    "learned_reward_weight": (0.5, {}),
+    "answer_tokens": (4, {}),
+    "prompt_tokens": (8, {}),
+    "seed": (1, {}),
+    "choose_prompts": (2, {}),
+    "choose_temperature": (0.0, {}),
+}
 TUNE = {
     "method": ("full", {}),
     "top_fraction": (0.7, {}),
@@ -106,10 +115,11 @@ GUARDED = {"distinct_limit": ("distinct_2", 0.7, 0.5), "refusal_limit": ("refuse
 BASES = {
     "align": SMALL | FREE,
     "reward": {"reward_batch_pairs": 4, "reward_epochs": 1.0, "reward_normalise_prompts": 8, "reward_answer_tokens": 6},
+    "choose": {"answer_tokens": 6, "choose_prompts": 4},
     "tune": {"epochs": 1.0, "batch_size": 8},
 }
-CASES = [(stage, name) for stage, table in (("align", PPO), ("reward", REWARD), ("tune", TUNE)) for name in table]
-TABLES = {"align": PPO, "reward": REWARD, "tune": TUNE}
+TABLES = {"align": PPO, "reward": REWARD, "choose": CHOOSE, "tune": TUNE}
+CASES = [(stage, name) for stage, table in TABLES.items() for name in table]
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +129,15 @@ def outcome(new_align_project):
     with align_project.draft("dataset") as folder:
         for kind in ("instructions", "preferences"):
             save(folder / kind / "train.parquet", rows(align_project, kind, "train"))
-            save(folder / kind / "eval.parquet", rows(align_project, kind, "train")[:4])
+            held_out = [replace(row, messages=question(100 + i)) for i, row in enumerate(rows(align_project, kind, "train")[:4])]
+            save(folder / kind / "eval.parquet", held_out)
         align_project.dataset = align_project.commit(folder, {})
+    aligned = align_project.align(updates=1)
 
     @cache
     def run(stage: str, items: tuple) -> str:
         settings = STAGES[stage].own_settings(**{name: list(value) if isinstance(value, tuple) else value for name, value in items})
-        inputs = {"dataset": align_project.dataset, "tuned": align_project.tuned, "reward": align_project.reward}
+        inputs = {"dataset": align_project.dataset, "tuned": align_project.tuned, "aligned": aligned, "reward": align_project.reward}
         with align_project.draft(STAGES[stage].kind) as folder:
             work = align_project.work(folder)
             record = function(STAGES[stage].body)(settings, inputs, work)
@@ -155,6 +167,7 @@ def rows(align_project: AlignProject, kind: str, split: str) -> list:
 def test_no_setting_is_left_out():
     assert set(PPO) | set(GUARDED) | MEMORY | DEEP | TRUNK >= set(PPOSettings.model_fields) and set(PPO) <= set(PPOSettings.model_fields)
     assert set(REWARD) | MEMORY >= set(RewardSettings.model_fields) and set(REWARD) <= set(RewardSettings.model_fields)
+    assert set(CHOOSE) | DEEP >= set(ChooseSettings.model_fields) and set(CHOOSE) <= set(ChooseSettings.model_fields)
     assert set(TUNE) | MEMORY | CHAT >= set(TuneSettings.model_fields) and set(TUNE) <= set(TuneSettings.model_fields)
 
 

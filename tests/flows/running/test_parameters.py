@@ -97,7 +97,7 @@ def test_reward_models_are_left_out_where_kto_has_hardly_a_pair(algorithm, rows,
     settings = PrepareSettings(preferences=["p.jsonl"], text=["t.txt"])
     align = AlignSettings(algorithm=algorithm)
     assert left_out(RunSettings(), settings, align, SafetySettings(), dataset) == without
-    assert left_out(RunSettings(align=False), settings, align, SafetySettings(), dataset) == {"reward", "align"}
+    assert left_out(RunSettings(align=False), settings, align, SafetySettings(), dataset) == {"reward", "align", "choose"}
     assert left_out(RunSettings(), settings, align, SafetySettings(examples=[]), dataset) == without | {
         "safety"
     }  # nothing harmful to learn from

@@ -18,6 +18,7 @@ ROWS = {
     "prepare": {"datasets": [{"kind": "instructions", "split": "train", "lang": "ja", "reason": "", "rows": 12}]},
     "safety": {},
     "tune": {"metrics": [{"name": "tune.loss", "step": step, "value": 3.0 - step, "ts": NOON} for step in (1, 0)]},
+    "choose": {},
     "evaluate": {
         "evaluations": [
             *[FIGURE | {"model": model, "value": value} for model, value in (("base", 1.25), ("tuned", 1.0), ("tuned - base", -0.25))],
@@ -26,12 +27,21 @@ ROWS = {
         "evaluation_answers": [SAID | {"model": model, "answer": f"<b>{model}"} for model in ("base", "tuned")],
     },
 }
-KINDS = {"prepare": "dataset", "safety": "classifier", "tune": "adapter", "evaluate": "evaluation"}
+KINDS = {"prepare": "dataset", "safety": "classifier", "tune": "adapter", "choose": "adapter", "evaluate": "evaluation"}
 REFUSED = {"lang": "ja", "harmful": True, "by": "held out", "count": 3, "items": 4, "low": 0.3, "high": 0.95}
+CHOICE = {
+    "goes_on": "tuned",
+    "because": "the tuned model goes on: the second reward fell in <ja>",
+    "differences": [
+        {"reward": "second", "lang": "ja", "value": -0.4, "prompts": 24, "low": -0.625, "high": -0.25},
+        {"reward": "second", "lang": "en", "value": 0.5, "prompts": 3},
+    ],
+}
 META = {
     "prepare": {},
     "safety": {"refused": [REFUSED], "trained_on": {"ja": {"harmful": 17, "harmless": 19, "look_alike": 11}}},
     "tune": {"adapters": ["tune-artifact"]},
+    "choose": {"adapters": ["tune-artifact"], "choice": CHOICE},
     "evaluate": {"models": {"base": "hub:base"}},
 }
 
@@ -72,6 +82,9 @@ def test_a_report_shows_what_the_catalog_says_of_the_run(tmp_path):
         "instructions",
         "75.0% (30.0% to 95.0%), 3 of 4",
         "17 harmful and 19",
+        "fell in &lt;ja&gt;",
+        "-0.625 to -0.250",
+        "too few prompts",
     ):
         assert words in page
     assert (

@@ -16,7 +16,7 @@ from tests import ROOT
 from tests.helpers.align_project import FREE, SMALL
 from tests.helpers.models import tiny_llama, tiny_tokenizer
 
-TRAINING = {"tune", "pretrain", "reward", "align", "quantize", "evaluate"}
+TRAINING = {"tune", "pretrain", "reward", "align", "choose", "quantize", "evaluate"}
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_an_edit_of_each_hashed_file_changes_the_key(copy):
         ("tasks/models/batching.py", TRAINING),
         ("tasks/prompts/template.py", TRAINING),
         ("tasks/rlhf/ppo.py", {"align"}),
-        ("tasks/rlhf/reward.py", {"reward", "align", "evaluate"}),
+        ("tasks/rlhf/reward.py", {"reward", "align", "choose", "evaluate"}),
         ("tasks/training/task_tune.py", {"tune"}),
         ("tasks/rag/chunking.py", {"index"}),
         ("tasks/evaluation/summary.py", {"evaluate"}),
@@ -182,6 +182,7 @@ CASES = {
     "align, grpo": ("tasks.rlhf.spec:ALIGN", ALIGN | {"algorithm": "grpo"}),
     "align, dpo": ("tasks.rlhf.spec:ALIGN", ALIGN | {"algorithm": "dpo"}),
     "align, kto": ("tasks.rlhf.spec:ALIGN", ALIGN | {"algorithm": "kto"}),
+    "choose": ("tasks.rlhf.spec:CHOOSE", {"answer_tokens": 4, "choose_prompts": 4}),
     "quantize": ("tasks.quantization.spec:QUANTIZE", {"eval_tokens": 400}),
 }
 
