@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from storage.kinds import Ends
 from tasks.rag.confidence import Calibration
 
 STRENGTH = 16.0  # of the prior, in (coefficient times deviation of its sign) squared
@@ -94,20 +95,20 @@ def with_least(fitted: Calibration, scores: np.ndarray, unsure: float) -> Calibr
     return replace(fitted, least=min(max(least, LEAST), fitted.sure))
 
 
-def ended(cases: Sequence[Case], scores: np.ndarray, fitted: Calibration) -> dict[str, float | None]:
-    """The fields of `storage.kinds.Ends` where the cases have these probabilities."""
+def ended(cases: Sequence[Case], scores: np.ndarray, fitted: Calibration) -> Ends:
+    """How the questions end where the cases have these probabilities."""
     answered = np.array([case.answered for case in cases], bool)
     judged = np.array([case.right is not None for case in cases], bool)
     right = np.array([bool(case.right) for case in cases], bool)
     sure, shown = scores >= fitted.sure, scores >= fitted.least
-    return {
-        "right": float((sure & right)[judged].mean()) if judged.any() else None,
-        "wrong": float((sure & ~right)[judged].mean()) if judged.any() else None,
-        "turned_away": float((~shown)[answered].mean()),
-        "told": float((~sure)[~answered].mean()),
-        "unsure": float((shown & ~sure).mean()),
-        "auroc": auroc(scores[answered], scores[~answered]),
-    }
+    return Ends(
+        right=float((sure & right)[judged].mean()) if judged.any() else None,
+        wrong=float((sure & ~right)[judged].mean()) if judged.any() else None,
+        turned_away=float((~shown)[answered].mean()),
+        told=float((~sure)[~answered].mean()),
+        unsure=float((shown & ~sure).mean()),
+        auroc=auroc(scores[answered], scores[~answered]),
+    )
 
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:

@@ -51,7 +51,7 @@ def _calibrated(own: Sequence[Case], bundled: Fitted, settings: CalibrateSetting
     held_out = out_of_fold(own, bundled, settings.folds, settings.strength)
     fitted = with_least(fitted, held_out, settings.unsure)
     before = probabilities(np.array([case.signs for case in own]), bundled)
-    ends = Ends(**ended(own, before, bundled)), Ends(**ended(own, held_out, fitted))
+    ends = ended(own, before, bundled), ended(own, held_out, fitted)
     return _record(fitted, questions, *ends, (curve(own, before), curve(own, held_out)))
 
 
