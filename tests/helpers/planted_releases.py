@@ -145,7 +145,7 @@ def kiln_items() -> list[Asked]:
         for place, (words, accept) in enumerate(zip(ASKED[lang], (degrees, potters), strict=True)):
             about = {"document": document, "choices": [], "lang": lang, "source": "kilns", "accept": [str(accept)], "also": [twin]}
             questions.append(Question(f"{document} {place}", words.format(name), str(accept), **about))
-    items, _ = chat_items(questions, [], [], {kiln[0]: kiln[1] for kiln in _kilns()}, 0)
+    items, _ = chat_items(questions, [], [], {kiln[0]: kiln[1] for kiln in _kilns()}, {})
     return [item for item in items if item.suite in SUITES]
 
 
