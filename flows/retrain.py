@@ -54,10 +54,12 @@ def retrain(
         "align": align,
         "quantize": quantize,
         "index": index,
+        "evaluate": evaluate,
+        "promote": promote,
+        "chat": chat,
+        "tools": tools,
     }
-    hold(
-        run, sections | {"evaluate": evaluate, "promote": promote, "chat": chat, "tools": tools}
-    )  # before anything runs: index would say so hours later
+    hold(run, sections)  # before anything runs: index would say so hours later
     with recorded("retrain", run, {}) as this:
         dataset = this.stage("prepare", with_feedback(prepare))
         without = left_out(run, prepare, cast(AlignSettings, run.applied_to(align)), safety, Dataset.of(dataset.meta, dataset.id))
