@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tasks.evaluation.utility import compare
+from tasks.asking.utility import compare
 from tests.helpers.chat_rows import Row
 from tests.helpers.planted_chats import gate_rows
 

@@ -1,13 +1,15 @@
 """What the chatbot is asked: the team's own questions, what follows from them, and a handful of what everybody asks."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from tasks.asking.asking import Asked, Suite
+from tasks.asking.questions import among, as_they_are
 from tasks.chatbot.safety.training import Example
 from tasks.data.records import FollowUp, Question, content_id
 from tasks.data.twins import groups_of
-from tasks.evaluation.asking import Asked, Suite
 
 BUNDLED = Path(__file__).with_name("bundled.jsonl")
 FOLLOWS: dict[str, Suite] = {"real": "follow_up", "topic_change": "topic_change"}
@@ -27,12 +29,10 @@ def chat_items(
         documents: by name, the language of each that whoever asks may see.
         limits: of a suite, so many in each language, which of many their content alone decides.
     """
-    groups = groups_of(questions)
-    there = [(question, _there((question.document, *question.also), documents)) for question in questions]
-    asked = [(question, answering) for question, answering in there if answering or not question.document]
-    items = [item for question, answering in asked for item in _of_question(question, answering, documents, groups)]
+    groups, asked = groups_of(questions), as_they_are(questions, documents)
+    items = [item for question in asked for item in (question, *_left_out(question, documents))]
     items += [item for chain in followups if (item := _of_chain(chain, documents, groups)) is not None]
-    return [*_limited([*items, *_requests(requests)], limits), *bundled_items()], len(there) - len(asked)
+    return [*_limited([*items, *_requests(requests)], limits), *bundled_items()], len(questions) - len(asked)
 
 
 def _limited(items: Iterable[Asked], limits: Mapping[Suite, int]) -> list[Asked]:
@@ -44,30 +44,18 @@ def _limited(items: Iterable[Asked], limits: Mapping[Suite, int]) -> list[Asked]
     return [item for item in items if id(item) not in dropped]
 
 
-def _there(names: Iterable[str], documents: Collection[str]) -> tuple[str, ...]:
-    return tuple(name for name in names if name in documents)
-
-
-def _of_question(
-    question: Question, answering: tuple[str, ...], documents: Mapping[str, str], groups: Mapping[str, str]
-) -> Iterator[Asked]:
-    """The question as it is; with every document left out that answers it; and with those of its own language left out, where others answer it."""
-    accept, group = tuple(question.accept), groups.get(question.document, question.id)
-
-    def item(suite: Suite, left: tuple[str, ...], left_out: tuple[str, ...]) -> Asked:
-        return Asked(question.id, suite, question.lang, question.question, (), accept, left, left_out, group)
-
-    yield item("answerable", answering, ())
-    if answering:
-        yield item("left_out", (), answering)
-    own = tuple(name for name in answering if documents[name] == question.lang)
-    others = tuple(name for name in answering if name not in own)
+def _left_out(asked: Asked, documents: Mapping[str, str]) -> Iterator[Asked]:
+    """The question with every document left out that answers it; and with those of its own language left out, where others answer it."""
+    if asked.documents:
+        yield replace(asked, suite="left_out", documents=(), left_out=asked.documents)
+    own = tuple(name for name in asked.documents if documents[name] == asked.lang)
+    others = tuple(name for name in asked.documents if name not in own)
     if own and others:
-        yield item("cross_language", others, own)
+        yield replace(asked, suite="cross_language", documents=others, left_out=own)
 
 
 def _of_chain(chain: FollowUp, documents: Mapping[str, str], groups: Mapping[str, str]) -> Asked | None:
-    answering = _there((chain.document, *chain.also), documents)
+    answering = among((chain.document, *chain.also), documents)
     if chain.document and not answering:
         return None
     group = groups.get(chain.document, chain.document or chain.id)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tasks.asking.utility import POWER, Comparison, compare, questions_of
 from tasks.errors import MigakiError
 from tasks.evaluation.guards import Row, broken_guards, lookup
 from tasks.evaluation.settings import PromoteSettings
-from tasks.evaluation.utility import POWER, Comparison, compare, questions_of
 
 UTILITY, LOSS = "utility", "answer_loss_per_character"
 BY_HAND = "the champion stays, and `migaki promote --to ID` puts the release in its place"

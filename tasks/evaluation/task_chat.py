@@ -1,32 +1,23 @@
 """The chatbot in evaluate: base, champion and release asked the same, each through the engine that serves it."""
 
-import gc
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 
 import pyarrow.parquet as pq
-import torch
 
 from storage.artifacts import ArtifactRef, ArtifactStore, content_key, reference
-from storage.kinds import Evaluation, Model, Release
-from tasks.chatbot.release import Sections, answering_of, engine_of
-from tasks.chatbot.safety.guard import Guard
-from tasks.chatbot.safety.opening import guard_of
+from storage.kinds import Evaluation, Release
+from tasks.asking.asking import Asked, Suite, clocked
+from tasks.asking.task_opening import open_documents, opened_engine
+from tasks.chatbot.release import answering_of
 from tasks.chatbot.safety.training import load_heldout
 from tasks.data.records import load_followups, load_questions
-from tasks.evaluation.asking import AT_ONCE, Asked, Row, Suite, ask_all, clocked
+from tasks.evaluation.asking import Row, ask_all
 from tasks.evaluation.chat_figures import chat_differences, chat_figures
 from tasks.evaluation.chat_items import chat_items
 from tasks.evaluation.settings import EvaluateSettings
-from tasks.inference.backend import Backend
-from tasks.inference.server import OpenAIServer
-from tasks.models.reference import resolve
-from tasks.models.word_table import stored_dtype
 from tasks.rag.retrieval import Retriever
 from tasks.stages.keys import code_hash
-from tasks.stages.serving import serving_model
 from tasks.stages.work import Work
 
 BASE = "base"
@@ -93,10 +84,8 @@ def _items(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], retrie
     """What all are asked, about documents that everybody may see: answers are kept where others read them."""
     folder = work.open(inputs["dataset"])
     requests = load_heldout(work.open(inputs["classifier"])) if "classifier" in inputs else []
-    columns = [retriever.chunks[name].to_pylist() for name in ("document", "lang", "allowed")]
-    documents = {name: lang for name, lang, allowed in zip(*columns, strict=True) if not allowed}
     limits: dict[Suite, int] = {"harmful": settings.requests, "look_alike": settings.requests, "cross_language": settings.across}
-    items, passed_over = chat_items(load_questions(folder), load_followups(folder), requests, documents, limits)
+    items, passed_over = chat_items(load_questions(folder), load_followups(folder), requests, open_documents(retriever), limits)
     work.metric("evaluate.chat.passed_over", passed_over)
     if passed_over:
         work.log(f"evaluate: {passed_over} questions are not put to the chatbot: nothing in the index that everybody may see answers them")
@@ -106,41 +95,8 @@ def _items(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], retrie
 def _asked(
     chatbot: Chatbot, items: Sequence[Asked], timed: int, retriever: Retriever, work: Work, on_done: Callable[[], object]
 ) -> list[Row]:
-    """The chatbot is in memory only meanwhile."""
-    sections = Sections.of({}, chatbot.release)
-    chat = sections.chat
-    # What somebody alone is given; here as many answer together.
-    sections = replace(sections, chat=chat.model_copy(update={"seconds": chat.seconds * AT_ONCE}))
-    backend = _backend(chatbot, sections, work)
-    try:
-        engine = engine_of(chatbot.release, sections, backend, retriever, _guard(chatbot, sections, retriever, work), chatbot.release_id)
+    with opened_engine(chatbot.release, retriever, work, chatbot.release_id, base=chatbot.role == BASE) as engine:
         return ask_all(engine, items, chatbot.role, timed, on_done=on_done)
-    finally:
-        backend.close()
-        gc.collect()
-
-
-def _backend(chatbot: Chatbot, sections: Sections, work: Work) -> Backend:
-    """Raises: MigakiError, StorageError: the model is gone or cannot be opened, or the server does not answer."""
-    if chatbot.release.server:
-        return OpenAIServer.connect(chatbot.release.server, chatbot.release.server_model, os.environ.get("MIGAKI_SERVER_KEY"))
-    if chatbot.role == BASE:
-        precision = "fp16" if stored_dtype(work.model.path) == torch.float16 else "fp32"
-        return serving_model(work.home, chatbot.model, work.model.path, precision, sections.chat.dtype, work.device)
-    ref = work.artifact(chatbot.model)
-    record = work.record(ref, Model)
-    return serving_model(work.home, ref.id, work.open(ref) / record.model, record.precision, sections.chat.dtype, work.device)
-
-
-def _guard(chatbot: Chatbot, sections: Sections, retriever: Retriever, work: Work) -> Guard | None:
-    """Raises: MigakiError, StorageError: the classifier is gone or cannot be opened."""
-    classifier = chatbot.release.classifier
-    if not sections.chat.safety:
-        return None
-    if not classifier:
-        return Guard(sections.safety)
-    folder, find = work.open(work.artifact(classifier)), partial(resolve, home=work.home)
-    return guard_of(sections.safety, classifier, folder, find, work.home.exports, retriever.meaning.embedders)
 
 
 def _depends_on(chatbot: Chatbot, items: Iterable[Asked], searched: Sequence[str]) -> str:

@@ -5,12 +5,12 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from tasks.asking.asking import Asked
+from tasks.asking.utility import SUITES
 from tasks.chatbot.engine import ChatEngine
 from tasks.chatbot.settings import ChatSettings
 from tasks.data.records import Question
-from tasks.evaluation.asking import Asked
 from tasks.evaluation.chat_items import chat_items
-from tasks.evaluation.utility import SUITES
 from tasks.inference.backend import Delta
 from tasks.rag.confidence import Calibration, Thresholds
 from tasks.rag.retrieval import Hit
@@ -80,7 +80,7 @@ class KilnIndex:
         return hits[0].score
 
     def thresholds(self, query: str, cost_wrong: float) -> Thresholds:
-        return Thresholds(1.0, 1.0) if self.never else Calibration(0.0, ()).thresholds(cost_wrong)
+        return Thresholds(1.0, 1.0) if self.never else Calibration(0.0, (), least=0.21, sure=0.3).thresholds(cost_wrong)
 
     def rarity(self, term: str, groups: frozenset[str] = frozenset()) -> float:
         return 1.0

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from storage.rows import check_rows
+from tasks.asking.asking import Asked, clocked
 from tasks.chatbot.engine import ChatEngine
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.settings import GuardSettings
@@ -16,7 +17,7 @@ from tasks.chatbot.tools.bundled import bundled_tools
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.data.records import FollowUp, Question
 from tasks.errors import MigakiError
-from tasks.evaluation.asking import Asked, ask_all, clocked
+from tasks.evaluation.asking import ask_all
 from tasks.evaluation.chat_figures import chat_differences, chat_figures
 from tasks.evaluation.chat_items import bundled_items, chat_items, groups_of
 from tasks.inference.backend import Delta, Unavailable

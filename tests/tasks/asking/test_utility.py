@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.evaluation.utility import LEFT_OUT, compare, item_utility, questions_of
+from tasks.asking.utility import LEFT_OUT, compare, item_utility, questions_of
 from tests.helpers.chat_rows import asked, questions
 from tests.helpers.planted_chats import gate_rows
 

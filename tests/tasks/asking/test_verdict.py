@@ -2,10 +2,10 @@
 
 import pytest
 
+from tasks.asking.verdict import judged, shown
 from tasks.chatbot.events import Sentence, Source, Turn
 from tasks.chatbot.language import languages
 from tasks.chatbot.quoting import Quote, quoted
-from tasks.evaluation.verdict import judged, shown
 
 WORDS = {"en": ("The kiln burns at 1,280 degrees.", "1280"), "ja": ("窯は1,280度で焼きます。", "1280度")}
 
