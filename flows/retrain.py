@@ -10,10 +10,11 @@ from flows.running.dispatch import recorded
 from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
 from flows.running.parameters import RunSettings, left_out
-from flows.running.releases import keep_release, release_of
+from flows.running.releases import commit_release, keep_release, measured, release_of
 from flows.running.report import write_report
 from flows.running.roots import hold
 from storage.kinds import Dataset
+from tasks.answering.settings import AnsweringSettings
 from tasks.calibration.settings import CalibrateSettings
 from tasks.chatbot.release import Sections
 from tasks.chatbot.safety.settings import SafetySettings
@@ -38,12 +39,13 @@ def retrain(
     quantize: QuantizeSettings = QuantizeSettings(),
     index: IndexSettings = IndexSettings(),
     calibrate: CalibrateSettings = CalibrateSettings(),
+    answering: AnsweringSettings = AnsweringSettings(),
     evaluate: EvaluateSettings = EvaluateSettings(),
     promote: PromoteSettings = PromoteSettings(),
     chat: ChatSettings = ChatSettings(),
     tools: ToolSettings = ToolSettings(),
 ) -> str:
-    """Prepare, train the safety classifier, tune, align, quantize, index, calibrate, evaluate, promote. Returns the id of the run in the catalog.
+    """Prepare, train the safety classifier, tune, align, quantize, index, calibrate, measure how to answer, evaluate, promote. Returns the id of the run in the catalog.
 
     Its model and classifier, with the settings of `chat` and `tools` and what `safety` says of the filters, are the release that is decided on."""
     sections = {
@@ -76,7 +78,8 @@ def retrain(
         this.stage("calibrate", calibrate)
         classifier = this.artifacts["safety"].id if "safety" in this.artifacts else ""
         made = release_of(this.home, Sections.given(chat, tools, safety), this.artifacts["quantize"], classifier)
-        release = keep_release(this.home, made, this.run_id, this.artifacts["index"].id)
+        ways = this.stage("answering", answering, {"release": commit_release(this.home, made, this.run_id)})
+        release = keep_release(this.home, measured(made, ways, chat), this.run_id, this.artifacts["index"].id)
         this.stage("evaluate", evaluate, with_champion(this.home, release))
         decide(promote, release, this.artifacts["evaluate"], this)
         go_live(this.home, this.artifacts["index"], this.artifacts["calibrate"].id)

@@ -13,7 +13,18 @@ from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 from storage.home import StorageError
 
 Kind = Literal[
-    "dataset", "model", "adapter", "reward_model", "rollouts", "index", "evaluation", "report", "classifier", "release", "calibration"
+    "dataset",
+    "model",
+    "adapter",
+    "reward_model",
+    "rollouts",
+    "index",
+    "evaluation",
+    "report",
+    "classifier",
+    "release",
+    "calibration",
+    "answering",
 ]
 Answering = Literal["write", "quote", "write and quote"]
 
@@ -272,6 +283,25 @@ class Calibration(Record):
     languages: dict[str, Calibrated]
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a language is to be answered, and why, as a sentence. `utility` is of each way on as many `questions`; None where too few could be judged."""
+
+    way: Answering
+    questions: int
+    because: str
+    utility: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ways(Record):
+    """How each language is best answered by a release, measured: by language, of this release alone (artifact id)."""
+
+    KIND = "answering"
+    release: str
+    languages: dict[str, Way]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Record):
     """The models that were asked, by role; of the base its reference, of the others their artifact's id.
@@ -344,5 +374,5 @@ class Release(Record):
 
 
 RECORDS: dict[str, type[Record]] = {
-    record.KIND: record for record in (Dataset, Adapter, RewardModels, Model, Index, Calibration, Evaluation, Classifier, Release)
+    record.KIND: record for record in (Dataset, Adapter, RewardModels, Model, Index, Calibration, Ways, Evaluation, Classifier, Release)
 }

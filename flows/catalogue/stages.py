@@ -14,6 +14,7 @@ DECLARED = (
     "tasks.quantization.spec:QUANTIZE",
     "tasks.rag.spec:INDEX",
     "tasks.calibration.spec:CALIBRATE",
+    "tasks.answering.spec:ANSWERING",
     "tasks.evaluation.spec:EVALUATE",
     "tasks.evaluation.spec:PROMOTE",
 )

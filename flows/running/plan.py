@@ -9,7 +9,7 @@ from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
 from flows.running.inputs import inputs_from
 from flows.running.parameters import RunParams, left_out
-from flows.running.releases import release_of
+from flows.running.releases import measured, release_of
 from storage.artifacts import ArtifactRef, ArtifactStore, Manifest, content_key
 from storage.home import Home
 from storage.kinds import Dataset
@@ -71,7 +71,8 @@ def _planned(
     newest: Manifest | None,
 ) -> tuple[PlanLine, ArtifactRef | None]:
     """The stage's line, and its artifact where it would be reused."""
-    for role, stages in spec.inputs.items():
+    final = "champion" in spec.inputs  # it takes the release that is decided on, how each language is answered included
+    for role, stages in [*spec.inputs.items(), *([("release", ("answering",))] if final else [])]:
         first = next((stage for stage in stages if stage in made or stage in anew), None)
         if first in anew:
             return PlanLine(spec.name, "run", f"its input {role!r} would be new: {first} would run"), None
@@ -84,8 +85,10 @@ def _planned(
             return PlanLine(spec.name, "run", f"its {role} {named} is not here yet: the run fetches it"), None
         models[role] = resolve(named, home)
     inputs = inputs_from(spec, made)
-    if "champion" in spec.inputs:
-        inputs |= with_champion(home, _release(home, params, inputs))
+    if final:
+        inputs |= with_champion(home, _release(home, params, made))
+    elif "release" in spec.inputs:
+        inputs["release"] = _release(home, params, made)
     made_of = Ingredients.of(spec, spec.counting(settings), inputs, models)
     store = ArtifactStore(home)
     if store.is_whole(spec.kind, made_of.key):
@@ -94,12 +97,13 @@ def _planned(
     return PlanLine(spec.name, "run", reason(spec, made_of, newest, {role: params.run.model_in(role) for role in spec.models})), None
 
 
-def _release(home: Home, params: RunParams, inputs: Mapping[str, ArtifactRef]) -> ArtifactRef:
-    """The release that the run would make of a model, which may not be kept yet."""
-    classifier = inputs["classifier"].id if "classifier" in inputs else ""
+def _release(home: Home, params: RunParams, made: Mapping[str, ArtifactRef]) -> ArtifactRef:
+    """The release that the run would make of what its stages made, which may not be kept yet; before `answering`, the one that is measured."""
+    classifier = made["safety"].id if "safety" in made else ""
     said = params.flow_parameters()
     sections = Sections.given(*(cast(Any, said[name]) for name in ("chat", "tools", "safety")))
-    meta = release_of(home, sections, inputs["release"], classifier).meta()
+    release = release_of(home, sections, made["quantize"], classifier)
+    meta = (measured(release, made["answering"], sections.chat) if "answering" in made else release).meta()
     return ArtifactRef(id=content_key(meta), kind="release", uri="", meta=meta)
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from flows.running.parameters import BUNDLED_MODEL
-from storage.artifacts import ArtifactRef, ArtifactStore, content_key, read_manifest
+from storage.artifacts import ArtifactRef, ArtifactStore, content_key, read_manifest, reference
 from storage.home import Home
-from storage.kinds import Answering, Kind, Model, Release
+from storage.kinds import Answering, Kind, Model, Release, Ways
 from storage.registry import champion, newest_classifier, register
 from storage.releases import (
     KeptRelease,
@@ -21,11 +21,12 @@ from storage.releases import (
     release_named,
 )
 from tasks.chatbot.release import Sections, answering_of
+from tasks.chatbot.settings import ChatSettings
 from tasks.errors import MigakiError
 from tasks.prompts.context import bundled_templates, read_templates
 
 BASE = "base"  # the stage of a base model that is served as it is
-ELSEWHERE = {"server", "server_model", "templates"}  # settings of the chat that have a place of their own in a release
+ELSEWHERE = {"server", "server_model", "templates", "answering"}  # settings of the chat that have a place of their own in a release
 WAY_OUT = (
     "`migaki promote --rollback` goes back to the release before it, `migaki promote --to ID` takes another (`migaki status` lists them), and "
     "`migaki retrain` makes what is missing anew where settings, data and code are what they were"
@@ -64,7 +65,7 @@ def release_of(home: Home, sections: Sections, model: ArtifactRef | None, classi
         server_model=chat.server_model,
         templates=(former.templates if former else bundled_templates()) | read_templates(chat.templates),
         chat=chat.model_dump(mode="json", exclude=chat.OPERATIONAL | ELSEWHERE),
-        answering=former.answering if former and stays else _answering(home, served),
+        answering=(former.answering if former and stays else _answering(home, served)) | chat.answering,
         tools=sections.tools.model_dump(mode="json", exclude=sections.tools.OPERATIONAL),
         safety=sections.safety.model_dump(mode="json"),
         classifier=classifier,
@@ -90,6 +91,14 @@ def keep_release(home: Home, release: Release, run_id: str | None = None, index_
     Args:
         index_id: of the index that it is decided on with.
     """
+    ref = commit_release(home, release, run_id)
+    register(home, ref)
+    note_release(home, ref.id, run_id, index_id)
+    return ref
+
+
+def commit_release(home: Home, release: Release, run_id: str | None = None) -> ArtifactRef:
+    """Keep a release among the artifacts alone: one that is measured before there is anything to decide on is in no list of releases."""
     store, meta = ArtifactStore(home), release.meta()
     key = content_key(meta)
     if (ref := store.find("release", key)) is None or fault(home, key):
@@ -99,9 +108,26 @@ def keep_release(home: Home, release: Release, run_id: str | None = None, index_
             facts = {"stage": "release", "run_id": run_id, "settings": {}, "inputs": {role: id for role, id in named.items() if id}}
             made = {"model": None, "meta": meta, "seconds": 0.0, "created": datetime.now(UTC).replace(tzinfo=None).isoformat()}
             ref = store.commit(folder, facts | made)
-    register(home, ref)
-    note_release(home, key, run_id, index_id)
     return ref
+
+
+def measured(release: Release, ways: ArtifactRef, chat: ChatSettings) -> Release:
+    """The release, each language answered as was measured, or as `chat.answering` says."""
+    found = Ways.of(ways.meta, f"the ways of answering {ways.id[:12]}").languages
+    return replace(release, answering=release.answering | {lang: own.way for lang, own in found.items()} | chat.answering)
+
+
+def unmeasured(home: Home, inputs: dict[str, ArtifactRef]) -> dict[str, ArtifactRef]:
+    """The inputs of a measurement that somebody runs by itself: in place of the newest model what it becomes as long as nothing is measured."""
+    return inputs | {"release": commit_release(home, _unmeasured(home, inputs["release"]))}
+
+
+def _unmeasured(home: Home, model: ArtifactRef) -> Release:
+    """The newest release of a model, its languages answered as the catalogue says; one with the settings that the chat has by default where there is none."""
+    known = newest_releases(home, 1, model=model.id)
+    if known and not fault(home, known[0].release_id):
+        return replace(opened_release(home, known[0].release_id), answering=_answering(home, model), headlines=None)
+    return release_of(home, Sections.of({}), model, classifier_of(home))
 
 
 def release_with(home: Home, model: ArtifactRef, run_id: str | None, index_id: str) -> ArtifactRef:
@@ -109,7 +135,10 @@ def release_with(home: Home, model: ArtifactRef, run_id: str | None, index_id: s
     known = newest_releases(home, 1, model=model.id)
     if known and not fault(home, known[0].release_id):
         return ArtifactStore(home).get(known[0].release_id)
-    return keep_release(home, release_of(home, Sections.of({}), model, classifier_of(home)), run_id, index_id)
+    release = release_of(home, sections := Sections.of({}), model, classifier_of(home))
+    of_it = {"stage": "answering", "release": content_key(release.meta())}
+    ways = [one for one in ArtifactStore(home).manifests() if {"stage": one["stage"], "release": one["inputs"].get("release")} == of_it]
+    return keep_release(home, measured(release, reference(ways[-1]), sections.chat) if ways else release, run_id, index_id)
 
 
 def classifier_of(home: Home) -> str:

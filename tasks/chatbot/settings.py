@@ -42,6 +42,9 @@ class ChatSettings(StageSettings):
         description="Files of how a question is put with its context, each named by its language, such as templates/en.txt, and holding {context} and "
         "{question} once; a language without one has its bundled template",
     )
+    answering: dict[str, Literal["write", "quote", "write and quote"]] = Field(
+        {}, description='How a language is answered whatever was measured, such as {"ja": "quote"}'
+    )
     system: str = Field("", description="System message, kept through the whole conversation")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model answers; auto takes a GPU when there is one")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(

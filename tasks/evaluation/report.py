@@ -1,13 +1,15 @@
 """The report of a run: one HTML file that needs no network. Every section is one small template over what the catalog says of the run."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
+from storage.kinds import Answering
 from tasks.evaluation.charts import curves, smoothed
 from tasks.evaluation.facts import Facts, Figure
 from tasks.evaluation.page import note, section, table, text
 from tasks.evaluation.report_chat import METRICS, chat_section
 
+WAYS: tuple[Answering, ...] = get_args(Answering)
 STYLE = """
 :root { color-scheme: light dark; --line: #d8dbe0; --soft: #f4f5f7; --text: #1d2127; --dim: #5c6370; --good: #1a7f4b; --bad: #b3261e; --page: #fff; }
 @media (prefers-color-scheme: dark) { :root { --line: #3a3f47; --soft: #22262c; --text: #e6e8eb; --dim: #a0a7b3; --good: #5cc98f; --bad: #ff8a80; --page: #16191d; } }
@@ -225,6 +227,22 @@ def share_of(rate: Mapping[str, Any] | None) -> str:
     return f"{rate['count'] / rate['items']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}), {rate['count']} of {rate['items']}"
 
 
+def answering_section(facts: Facts) -> str:
+    """How the release answers each language, and what each way was worth."""
+    shown = [
+        [lang, own["way"], own["questions"], *[own.get("utility", {}).get(way) for way in WAYS], own["because"]]
+        for lang, own in facts.meta("answering").get("languages", {}).items()
+    ]
+    if not shown:
+        return ""
+    told = (
+        "Utility on a part of the team's own questions as they are, chosen by a hash. The evaluation asks them too, among all others, so what it says "
+        "of the release is a little too good. Where `chat.answering` names a language, the release does as that says."
+    )
+    columns = ["language", "is answered by", "questions", *WAYS, "because"]
+    return section("How each language is answered", table(columns, shown), note(told))
+
+
 def example_section(facts: Facts) -> str:
     models = [model for model in ("base", "tuned", "aligned", "release", "champion") if any(row.model == model for row in facts.answers)]
     parts = []
@@ -282,6 +300,7 @@ SECTIONS = (
     decision_section,
     gate_section,
     chat_section,
+    answering_section,
     stage_section,
     chart_section,
     reward_section,

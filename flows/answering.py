@@ -1,0 +1,23 @@
+"""Measure how each language is best answered by the newest model: written, quoted, or both."""
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from flows.running.dispatch import stage_flow
+from flows.running.parameters import RunSettings
+from flows.running.releases import unmeasured
+from tasks.answering.settings import AnsweringSettings
+
+
+@flow(name="answering")
+def answering(
+    answering: AnsweringSettings = AnsweringSettings(),
+    run: RunSettings = RunSettings(),
+    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+) -> str:
+    """Measure how each language is best answered by the newest model: written, quoted, or both. The release that is made of the model next is answered
+    so. Returns the artifact's id."""
+    return stage_flow("answering", answering, run, inputs, parent_run, unmeasured)
