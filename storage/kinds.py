@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
+from storage.calibrated import Calibrated
 from storage.home import StorageError
 
 Kind = Literal[
@@ -242,36 +243,6 @@ class Index(Record):
     hit_at_1: Annotated[float | None, Field(validation_alias=AliasChoices("hit_at_1", "hit@1"))] = None
     hit_at_5: Annotated[float | None, Field(validation_alias=AliasChoices("hit_at_5", "hit@5"))] = None
     mrr_at_10: Annotated[float | None, Field(validation_alias=AliasChoices("mrr_at_10", "mrr@10"))] = None
-
-
-@dataclass(frozen=True)
-class Ends:
-    """How the team's questions would end, each told by what the questions about other documents say. Shares of those whose documents are searched:
-    `right` and `wrong` (quoted with and without what any right answer contains, of those that say what that is), `turned_away`; of those whose
-    documents are left out: `told` (or not sure); of all: `unsure`. `auroc` is of telling one kind from the other."""
-
-    right: float | None
-    wrong: float | None
-    turned_away: float
-    told: float
-    unsure: float
-    auroc: float
-
-
-@dataclass(frozen=True)
-class Calibrated:
-    """The confidence of questions in one language: coefficients by sign, and the probabilities from which passages are shown and questions answered
-    where a wrong answer costs as much as a right one is worth. `curve` has (share of the questions that is answered, share of those whose documents
-    are left out that is answered too) from the strictest threshold on: (before, after)."""
-
-    bias: float
-    weights: dict[str, float]
-    least: float
-    sure: float
-    questions: int
-    before: Ends | None = None
-    after: Ends | None = None
-    curve: tuple[list[tuple[float, float]], list[tuple[float, float]]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

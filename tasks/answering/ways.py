@@ -88,7 +88,9 @@ def _decided(rows: Sequence[Row], cost_wrong: float, margin: float, otherwise: A
     if questions < FEWEST:
         return Way(otherwise, questions, f"only {questions} questions in it can be judged: as the catalogue of models says")
     utility = {way: fmean(item_utility(row, cost_wrong) for row in worth(rows, way).values()) for way in WAYS}
-    against: dict[Answering, Comparison] = {way: compared for way in WAYS if (compared := compare(rows, way, "quote", cost_wrong)) and way != "quote"}
+    against: dict[Answering, Comparison] = {
+        way: compared for way in WAYS if (compared := compare(rows, way, "quote", cost_wrong)) and way != "quote"
+    }
     better = [way for way, compared in against.items() if compared.value > 0 and compared.low >= -margin]
     way: Answering = max(better, key=utility.__getitem__, default="quote")
     nearest = way if better else max(against, key=utility.__getitem__)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from storage.kinds import Ends
+from storage.calibrated import Ends
 from tasks.rag.confidence import Calibration
 
 STRENGTH = 16.0  # of the prior, in (coefficient times deviation of its sign) squared

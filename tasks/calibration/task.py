@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from storage.artifacts import ArtifactRef
-from storage.kinds import Calibrated, Calibration, Ends
+from storage.calibrated import Calibrated, Ends
+from storage.kinds import Calibration
 from tasks.calibration.asking import cases
 from tasks.calibration.fitting import Case, by_language, curve, ended, fit, out_of_fold, probabilities, with_least
 from tasks.calibration.settings import CalibrateSettings

@@ -19,7 +19,7 @@ from tests import ROOT
 from tests.helpers.command import environment, migaki, still_running
 from tests.helpers.small_project import SETTINGS, tiny_model, write_lines
 
-CHAIN = ["prepare", "safety", "tune", "reward", "align", "choose", "quantize", "index", "calibrate", "evaluate"]
+CHAIN = ["prepare", "safety", "tune", "reward", "align", "choose", "quantize", "index", "calibrate", "answering", "evaluate"]
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from tests.helpers.command import migaki
 from tests.helpers.models import save_tiny, tiny_llama
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300), pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
-CHAIN = ["prepare", "safety", "tune", "reward", "align", "choose", "quantize", "index", "calibrate", "evaluate"]
+CHAIN = ["prepare", "safety", "tune", "reward", "align", "choose", "quantize", "index", "calibrate", "answering", "evaluate"]
 
 
 @pytest.fixture(scope="module")
