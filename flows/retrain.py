@@ -54,10 +54,8 @@ def retrain(
         "pretrain": pretrain,
         "tune": tune,
         "align": align,
-        "quantize": quantize,
         "index": index,
         "evaluate": evaluate,
-        "promote": promote,
         "chat": chat,
         "tools": tools,
     }

@@ -15,7 +15,11 @@ from tests import ROOT
 LAYERS = ("flows", "tasks", "storage")
 # Of tasks/, these alone may know Prefect and the store, besides each stage's `task*.py` and `fingerprint.py`, and the kernel.
 KNOW_THE_STORE = {"tasks/models/reference.py", "tasks/training/fitting.py"}
-LIGHT = {"storage.files", "storage.kinds", "storage.calibrated"}  # of storage, what anybody may use: what is done to files, and the records of artifacts
+LIGHT = {
+    "storage.files",
+    "storage.kinds",
+    "storage.calibrated",
+}  # of storage, what anybody may use: what is done to files, and the records of artifacts
 
 
 def files(folder: str) -> list[Path]:

@@ -7,6 +7,7 @@ from storage.kinds import Answering
 from tasks.evaluation.charts import curves, smoothed
 from tasks.evaluation.facts import Facts, Figure
 from tasks.evaluation.page import note, section, table, text
+from tasks.evaluation.report_calibration import calibration_section
 from tasks.evaluation.report_chat import METRICS, chat_section
 
 WAYS: tuple[Answering, ...] = get_args(Answering)
@@ -300,6 +301,7 @@ SECTIONS = (
     decision_section,
     gate_section,
     chat_section,
+    calibration_section,
     answering_section,
     stage_section,
     chart_section,

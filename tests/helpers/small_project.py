@@ -63,12 +63,14 @@ def write_files(folder: Path) -> dict[str, list[str]]:
             {
                 "question": f"How heavy is the {en}?",
                 "answer": f"It weighs {i + 3} kilos.",
+                "accept": [f"{i + 3} kilos"],
                 "document": f"en{i}.md",
                 "distractors": ["It is light.", "It is red."],
             },
             {
                 "question": f"{ja}の重さは?",
                 "answer": f"{i + 3}キロです。",
+                "accept": [f"{i + 3}キロ"],
                 "document": f"ja{i}.md",
                 "distractors": ["軽いです。", "赤いです。"],
             },
