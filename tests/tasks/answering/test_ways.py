@@ -22,8 +22,8 @@ class Hiding(KilnIndex):
         hits = super().search(query, k, groups)
         if any(word in query for word in self.asked):
             lang, said = hits[0].lang, query.strip("?")
-            pad, end = (" and so on", ".") if lang == "en" else ("等々", "。")
-            hits = [replace(hit, text=f"{hit.text} {said}{pad * LENGTH[lang]}"[: len(hit.text) + LENGTH[lang]] + end) for hit in hits]
+            pad, end = (" and so on", ". ") if lang == "en" else ("等々", "。")
+            hits = [replace(hit, text=f"{said}{pad * LENGTH[lang]}"[: LENGTH[lang]] + end + hit.text) for hit in hits]
         return hits
 
 
