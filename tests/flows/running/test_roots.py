@@ -115,6 +115,7 @@ SIBLINGS = [
     (PrepareSettings, "prepare", "preferences", ["pairs:../user/private.md"]),
     (PrepareSettings, "prepare", "questions", ["~/.ssh/id_rsa"]),
     (PrepareSettings, "prepare", "text", ["/proc/self/environ"]),
+    (PrepareSettings, "prepare", "followups", ["/proc/self/environ"]),
     (SafetySettings, "safety", "examples", ["/etc/passwd"]),
     (SafetySettings, "safety", "harmful", ["/etc/passwd"]),
     (SafetySettings, "safety", "harmless", ["/etc/passwd"]),
