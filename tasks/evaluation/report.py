@@ -5,8 +5,9 @@ from typing import Any
 
 from tasks.evaluation.charts import curves, smoothed
 from tasks.evaluation.facts import Facts, Figure
+from tasks.evaluation.own_metrics import PREFIX
 from tasks.evaluation.page import note, section, table, text
-from tasks.evaluation.report_chat import METRICS, chat_section
+from tasks.evaluation.report_chat import chat_section
 
 STYLE = """
 :root { color-scheme: light dark; --line: #d8dbe0; --soft: #f4f5f7; --text: #1d2127; --dim: #5c6370; --good: #1a7f4b; --bad: #b3261e; --page: #fff; }
@@ -122,7 +123,9 @@ def choice_section(facts: Facts) -> str:
 
 
 def figure_section(facts: Facts) -> str:
-    figures = [figure for figure in facts.figures if not figure.is_difference and figure.model != "index" and figure.metric not in METRICS]
+    figures = [
+        figure for figure in facts.figures if not figure.is_difference and figure.model != "index" and not figure.metric.startswith(PREFIX)
+    ]
     models = list(dict.fromkeys(figure.model for figure in figures))
     cells = {(figure.metric, figure.lang, figure.model): figure for figure in figures}
     shown = []
@@ -155,7 +158,7 @@ def difference_section(facts: Facts) -> str:
             "yes" if figure.excludes_zero else "inconclusive",
         ]
         for figure in facts.figures
-        if figure.is_difference and figure.metric not in METRICS
+        if figure.is_difference and not figure.metric.startswith(PREFIX)
     ]
     return section(
         "Differences, item by item", table(["models", "figure", "language", "difference", "95 % interval", "items", "excludes zero"], shown)

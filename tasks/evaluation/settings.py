@@ -1,10 +1,12 @@
 """Settings of the stages evaluate and promote."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from tasks.settings import StageSettings
+
+Address = Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*(\.\w+)*:[^\W\d]\w*$")]
 
 
 class EvaluateSettings(StageSettings):
@@ -24,6 +26,11 @@ class EvaluateSettings(StageSettings):
     )
     across: int = Field(
         40, ge=0, description="Questions put to the chatbot about documents in the other language alone, so many in each language"
+    )
+    metrics: list[Address] = Field(
+        [],
+        description="Metrics of your own, each module:function, looked for in the working folder, then among installed packages; function(row) gives a "
+        "number or None for each question put to the chatbot (docs/adding-a-metric.md)",
     )
     max_tokens: int = Field(512, ge=32, description="Items longer than this in tokens are cut at the end of the answer")
     resamples: int = Field(2000, ge=100, description="Bootstrap resamples behind every interval")

@@ -17,8 +17,9 @@ from tasks.chatbot.safety.opening import guard_of
 from tasks.chatbot.safety.training import load_heldout
 from tasks.data.records import load_followups, load_questions
 from tasks.evaluation.asking import AT_ONCE, Asked, Row, Suite, ask_all, clocked
-from tasks.evaluation.chat_figures import chat_differences, chat_figures
+from tasks.evaluation.chat_figures import chat_differences, chat_figures, own_measure, utility_figures
 from tasks.evaluation.chat_items import chat_items
+from tasks.evaluation.own_metrics import Metric, load_metrics, values_of
 from tasks.evaluation.settings import EvaluateSettings
 from tasks.inference.backend import Backend
 from tasks.inference.server import OpenAIServer
@@ -61,6 +62,8 @@ def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], 
     chatbots = _chatbots(inputs, work)
     items = _items(settings, inputs, retriever, work)
     rows, chats = list[Row](), dict[str, str]()
+    accept = {item.id: item.accept for item in items if item.suite == "answerable"}
+    said: dict[Metric, dict[tuple[str, str], float]] = {metric: {} for metric in load_metrics(settings.metrics)}
     for chatbot in chatbots:
         chats[chatbot.role] = _depends_on(chatbot, items, [inputs[role].id for role in ("index", "calibration") if role in inputs])
         kept = _kept(chats[chatbot.role], chatbot.role, work)
@@ -70,9 +73,15 @@ def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], 
             found = _asked(chatbot, asked, len(timed), retriever, work, bar.advance)
         told = {(row["suite"], row["item_id"]): row for row in [*kept, *found]}
         rows += told.values()
-    figures = [row for chatbot in chatbots for row in chat_figures(chatbot.role, rows, settings.resamples)]
+        for metric, values in said.items():  # of each when it has answered: what is wrong with a metric shows before the next one is asked
+            values |= values_of(metric, told.values(), accept)
+    own = {metric.name: own_measure(values) for metric, values in said.items()}
+    figures = [row for chatbot in chatbots for row in chat_figures(chatbot.role, rows, settings.resamples, own)]
     for role, other in COMPARED:
-        figures += chat_differences(role, other, rows, settings.resamples)
+        figures += chat_differences(role, other, rows, settings.resamples, own)
+    old = next((chatbot.release for chatbot in chatbots if chatbot.role == "champion"), chatbots[-1].release)
+    cost_wrong = Sections.of({}, old).chat.cost_wrong  # as the gate has it
+    figures += utility_figures(rows, [chatbot.role for chatbot in chatbots], COMPARED, cost_wrong)
     return Asking(rows, figures, chats)
 
 

@@ -48,4 +48,10 @@ def test_without_a_champion_the_base_is_beside_it_and_without_turns_nothing_is_s
 
 
 def test_every_figure_of_the_chatbot_has_a_line():
-    assert {*MEASURES, *(f"chat.{name}_{p}" for name in TIMES for p in QUANTILES), "chat.characters", "chat.distinct_2"} == set(METRICS)
+    assert {
+        *MEASURES,
+        *(f"chat.{name}_{p}" for name in TIMES for p in QUANTILES),
+        "chat.utility",
+        "chat.characters",
+        "chat.distinct_2",
+    } == set(METRICS)
