@@ -26,6 +26,9 @@ METRICS = {
     "chat.right_tool": "right tool called",
     "chat.refused": "harmful refused",
     "chat.over_refused": "look-alike refused",
+    "chat.judge_wins": "judge: wins of the release",
+    "chat.judge_consistent": "judge: the same in both orders",
+    "chat.judge_agrees": "judge: agrees with what is accepted",
     "chat.first_word_p50": "first word, median (s)",
     "chat.first_word_p95": "first word, 95 % (s)",
     "chat.whole_p50": "whole answer, median (s)",
@@ -51,8 +54,10 @@ def chat_section(facts: Facts) -> str:
         "In brackets: 95 % intervals, bootstrapped over documents with their twins. Correct: answered, holds what a right answer contains, short, every "
         "sentence supported. Wrong: answered without it. Seconds are of questions asked one by one, on this machine."
     )
+    judge = facts.meta("evaluate").get("judge")
+    notes = [note(words) for words in (told, judge) if words]
     return section(
-        "The chatbot", table(columns, list(_rows(figures, roles, against))), note(told), _changes(facts.turns, against), _worst(facts.turns)
+        "The chatbot", table(columns, list(_rows(figures, roles, against))), *notes, _changes(facts.turns, against), _worst(facts.turns)
     )
 
 

@@ -17,8 +17,9 @@ from tasks.chatbot.safety.opening import guard_of
 from tasks.chatbot.safety.training import load_heldout
 from tasks.data.records import load_followups, load_questions
 from tasks.evaluation.asking import AT_ONCE, Asked, Row, Suite, ask_all, clocked
-from tasks.evaluation.chat_figures import chat_differences, chat_figures, own_measure, utility_figures
+from tasks.evaluation.chat_figures import chat_differences, chat_figures, own_measure, paired_rows, utility_figures
 from tasks.evaluation.chat_items import chat_items
+from tasks.evaluation.judge import Judging, judge
 from tasks.evaluation.own_metrics import Metric, load_metrics, values_of
 from tasks.evaluation.settings import EvaluateSettings
 from tasks.inference.backend import Backend
@@ -46,11 +47,12 @@ class Chatbot:
 
 @dataclass(frozen=True)
 class Asking:
-    """The rows of all chatbots, figures of them, and what their answers depend on, by role."""
+    """The rows of all chatbots, figures of them, what their answers depend on, by role, and how it went with the judge, in words."""
 
     rows: list[Row]
     figures: list[Row]
     chats: dict[str, str]
+    judge: str
 
 
 def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], retriever: Retriever, work: Work) -> Asking:
@@ -75,14 +77,29 @@ def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], 
         rows += told.values()
         for metric, values in said.items():  # of each when it has answered: what is wrong with a metric shows before the next one is asked
             values |= values_of(metric, told.values(), accept)
-    own = {metric.name: own_measure(values) for metric, values in said.items()}
+    judging = _judged(settings, rows, chatbots, work)
+    own = {
+        name: own_measure(values) for name, values in [*((metric.name, values) for metric, values in said.items()), *judging.values.items()]
+    }
     figures = [row for chatbot in chatbots for row in chat_figures(chatbot.role, rows, settings.resamples, own)]
     for role, other in COMPARED:
         figures += chat_differences(role, other, rows, settings.resamples, own)
     old = next((chatbot.release for chatbot in chatbots if chatbot.role == "champion"), chatbots[-1].release)
     cost_wrong = Sections.of({}, old).chat.cost_wrong  # as the gate has it
     figures += utility_figures(rows, [chatbot.role for chatbot in chatbots], COMPARED, cost_wrong)
-    return Asking(rows, figures, chats)
+    return Asking([*rows, *judging.rows], figures, chats, judging.told)
+
+
+def _judged(settings: EvaluateSettings, rows: Sequence[Row], chatbots: Sequence[Chatbot], work: Work) -> Judging:
+    """What the judge says of the release's answers beside the champion's, or where there is none the base's."""
+    if not settings.judge:
+        return Judging()
+    against = chatbots[-2].role
+    pairs = paired_rows(rows, "release", against, "answerable")
+    key = os.environ.get("MIGAKI_JUDGE_KEY")
+    judging = judge(settings.judge, settings.judge_model, key, pairs, settings.judge_items, settings.judge_seconds)
+    work.log(f"evaluate: {judging.told}")
+    return judging
 
 
 def _chatbots(inputs: Mapping[str, ArtifactRef], work: Work) -> list[Chatbot]:
