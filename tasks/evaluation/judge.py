@@ -139,10 +139,10 @@ def _judging(pairs: Sequence[Pair], said: Sequence[tuple[str | None, str | None]
         figures["chat.judge_consistent"][name] = float(wins[0] == wins[1])
         if None not in (pair.own["accepted"], pair.other["accepted"]) and pair.own["accepted"] != pair.other["accepted"]:
             figures["chat.judge_agrees"][name] = float(wins == (pair.own["accepted"], pair.own["accepted"]))
-    replies = [reply for own in said for reply in own]
-    silent, prose = replies.count(None), sum(reply is not None and verdict(reply) is None for reply in replies)
+    every = [reply for own in said for reply in own]
+    silent, prose = every.count(None), sum(reply is not None and verdict(reply) is None for reply in every)
     told = f"{who} compared {len(figures['chat.judge_wins'])} of {len(pairs)} pairs of answers, each in both orders"
-    told += f"; {prose} of {len(replies)} replies were no verdict (A, B or tie alone)" if prose else ""
+    told += f"; {prose} of {len(every)} replies were no verdict (A, B or tie alone)" if prose else ""
     told += f"; {silent} replies did not come: {fault}" if silent else ""
     return Judging(figures, rows, f"{told}. {same} pairs say the same and were not shown to it.")
 

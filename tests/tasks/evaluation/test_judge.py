@@ -37,11 +37,18 @@ class Server(BaseHTTPRequestHandler):
         pass
 
 
+class Quiet(ThreadingHTTPServer):
+    """Says nothing of those who left before they were answered."""
+
+    def handle_error(self, *_):
+        pass
+
+
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setattr("tasks.inference.server.PAUSE", 0.01)
     handler = type("Judging", (Server,), {"seen": []})
-    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    http = Quiet(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     handler.url = f"http://127.0.0.1:{http.server_address[1]}"
