@@ -7,6 +7,7 @@ from tasks.evaluation.charts import curves, smoothed
 from tasks.evaluation.facts import Facts, Figure
 from tasks.evaluation.own_metrics import PREFIX
 from tasks.evaluation.page import note, section, table, text
+from tasks.evaluation.report_calibration import calibration_section
 from tasks.evaluation.report_chat import chat_section
 
 STYLE = """
@@ -285,6 +286,7 @@ SECTIONS = (
     decision_section,
     gate_section,
     chat_section,
+    calibration_section,
     stage_section,
     chart_section,
     reward_section,
