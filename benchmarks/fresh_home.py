@@ -25,9 +25,9 @@ from typing import Any
 
 from flows.serving.engine import open_engine
 from storage.home import Home
+from tasks.asking.verdict import Verdict, judged
 from tasks.chatbot.engine import ChatEngine
 from tasks.chatbot.events import Ended, Piece
-from tasks.evaluation.verdict import Verdict, judged
 from tasks.statistics import wilson_interval
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -280,12 +280,14 @@ class Evaluation(Record):
     Attributes:
         releases: ids of the releases that were asked as the chatbot, by role.
         chats: what the chatbot's answers depend on, by role: with the same, they are not asked for again.
+        judge: how it went with the judge, as a sentence; "" without one.
     """
 
     KIND = "evaluation"
     models: dict[str, str]
     releases: dict[str, str] | None = None
     chats: dict[str, str] | None = None
+    judge: str = ""
 
 
 @dataclass(frozen=True)

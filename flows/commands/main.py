@@ -124,9 +124,18 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     doctor.add_argument("--for", choices=("align", "tune"), dest="stage", help=help_text)
     known = add("models", "known models with parameters, context, licence and memory; or what one is, and whether it can be tuned")
     known.add_argument("--check", metavar="REF", help="look at this model (what --model takes) and say what a run would refuse")
-    asked = add("questions", "say which questions of a file have answers that can be judged, and what is wrong with others", epilog=ACCEPT)
-    asked.add_argument("action", choices=("check",), help="check: say what is wrong, a line each; the exit code is 1 where anything is")
+    asked = add(
+        "questions", "say which questions of a file have answers that can be judged, or add a rated answer of a chat to one", epilog=ACCEPT
+    )
+    help_text = "check: say what is wrong, a line each; the exit code is 1 where anything is. add: make an item of a rated answer"
+    asked.add_argument("action", choices=("check", "add"), help=help_text)
     asked.add_argument("files", nargs="+", metavar="FILE", help="question files, as retrain --questions takes them")
+    asked.add_argument("--conversation", metavar="ID", help="add: the conversation in which the answer was rated or corrected")
+    asked.add_argument("--turn", type=int, metavar="N", help="add: which turn of it, from 1 (default: the one that was rated)")
+    help_text = "add: a short string of which any right answer contains one; may be given several times"
+    asked.add_argument("--accept", action="append", default=[], metavar="TEXT", help=help_text)
+    help_text = "add: the document that answers (default: the first one shown with the answer that holds an accepted string)"
+    asked.add_argument("--document", default="", metavar="NAME", help=help_text)
     help_text = "the files and folders that they are about (default: prepare.documents, where --config or --set says it)"
     asked.add_argument("--documents", nargs="+", metavar="DIR", help=help_text)
     sql = add("sql", "ask the catalog")
@@ -292,8 +301,16 @@ def models(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
 def questions(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.commands.questions import check
+    from tasks.errors import MigakiError
 
-    return check(arguments.files, said_in(arguments).get("prepare", {}).get("documents"), sys.stderr if arguments.json else sys.stdout)
+    out = sys.stderr if arguments.json else sys.stdout
+    if arguments.action == "check":
+        return check(arguments.files, said_in(arguments).get("prepare", {}).get("documents"), out)
+    if not (arguments.conversation and arguments.accept and len(arguments.files) == 1):
+        raise MigakiError("questions add takes --conversation ID, --accept TEXT (once or more) and one FILE")
+    from flows.commands.rated import add
+
+    return add(home, Path(arguments.files[0]), arguments.conversation, arguments.turn, arguments.accept, arguments.document, out)
 
 
 def sql(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:

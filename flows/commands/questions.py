@@ -75,6 +75,11 @@ def check(files: list[str], documents: list[str] | None, out: TextIO) -> dict[st
     }
 
 
+def known(file: str) -> list[Question]:
+    """The questions of a file, those passed over that cannot be read."""
+    return [one.question for one in _read(file) if isinstance(one, Read)]
+
+
 def _read(spec: str) -> Iterator[Fault | Document | Read]:
     """What the rows of a file are. A question that its file marks as unanswerable is none that `prepare` keeps."""
     format = split_format(spec, "questions")[0]

@@ -6,7 +6,7 @@ own `index.roots` narrows them for documents. Commands at a terminal are free: t
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from prefect.context import FlowRunContext
@@ -18,24 +18,27 @@ from tasks.chatbot.safety.files import located
 from tasks.data.sources import split_format
 from tasks.documents.finding import find_documents, split_columns
 from tasks.errors import MigakiError
+from tasks.evaluation.own_metrics import load_metrics
 from tasks.rag.fingerprint import TABLE
 from tasks.rag.settings import IndexSettings
-from tasks.rlhf.rules import find_module
+from tasks.rlhf.rules import load_rules
 from tasks.settings import StageSettings
+from tasks.stages.own_code import find_module
 
 ROOTS = "MIGAKI_ROOTS"  # folders, separated as in PATH
 PROJECT = Path(__file__).resolve().parents[2]
 FETCHED = ("wheel:", "hub:", TABLE)  # what is no file here
 CHOSEN = ("embedder_en", "auto")  # nor is this
-CODE = "rule_rewards"
+CODE: dict[str, Callable[[list[str]], object]] = {"rule_rewards": load_rules, "metrics": load_metrics}  # fields that name functions
 PATTERN = set("*?[")
 
 
 def hold(run: RunSettings, sections: Mapping[str, StageSettings]) -> None:
-    """Nothing, where all that the settings name lies below the roots, or where nobody holds them to any.
+    """Nothing, where all that the settings name lies below the roots, or where nobody holds them to any, and functions that they name are there.
 
     Raises:
         MigakiError: something does not, through links and `..` too, lies in MIGAKI_HOME, or is hidden there; names the setting and the value.
+            A function is missing, or its module cannot be imported.
     """
     given = allowed() if on_platform(run) else []
     index = sections.get("index")
@@ -54,6 +57,9 @@ def hold(run: RunSettings, sections: Mapping[str, StageSettings]) -> None:
                     f"{section}.{field} = {value!r} lies outside of {', '.join(map(str, roots))}, or is hidden there: this run reads nothing else. "
                     f"The owner of a platform's workers may allow more folders ({ROOTS} in their environment)"
                 )
+    for settings in sections.values():
+        for field in CODE.keys() & type(settings).model_fields.keys():
+            CODE[field](getattr(settings, field))
 
 
 def on_platform(run: RunSettings) -> bool:
@@ -90,7 +96,7 @@ def narrower(wanted: list[str], given: list[Path]) -> list[Path]:
 
 def named(settings: StageSettings) -> Iterator[tuple[str, str]]:
     """(field, value) of all that names a file, a folder, or a module."""
-    for field in sorted((settings.PATHS - {"roots"}) | ({CODE} & type(settings).model_fields.keys())):
+    for field in sorted((settings.PATHS - {"roots"}) | (CODE.keys() & type(settings).model_fields.keys())):
         values = getattr(settings, field)
         yield from ((field, value) for value in ([values] if isinstance(values, str) else values) if value)
 
@@ -114,8 +120,8 @@ def places(field: str, value: str, links: bool) -> Iterator[Path]:
     """
     if value.startswith(FETCHED) or (field, value) == CHOSEN:
         return
-    if field == CODE:
-        yield find_module(value.partition(":")[0])[0]
+    if field in CODE:
+        yield find_module(value.partition(":")[0], field)[0]
         return
     path = split_format(split_columns(value)[0], field)[1].expanduser()
     yield path

@@ -108,7 +108,7 @@ def clocked(items: Sequence[Asked], timed: int) -> list[Asked]:
 
 
 def _without(engine: ChatEngine, documents: tuple[str, ...]) -> ChatEngine:
-    """The engine, whose search does not see these documents."""
+    """The engine, whose search does not see these documents, and whose tools do not either."""
     if not documents:
         return engine
     if engine.retriever is None:
@@ -116,6 +116,7 @@ def _without(engine: ChatEngine, documents: tuple[str, ...]) -> ChatEngine:
     searched: Searched = engine.retriever  # type: ignore[assignment]
     other = copy.copy(engine)
     other.retriever = searched.without(frozenset(documents))
+    other.tools = engine.tools and engine.tools.over(other.retriever)
     return other
 
 

@@ -77,6 +77,12 @@ def questions_of(rows: Iterable[Row], model: str) -> int:
     return len({item for _, item in worth(rows, model)})
 
 
+def utility(rows: Sequence[Row], model: str, cost_wrong: float, seed: int = 0) -> Comparison | None:
+    """What a model is worth, over the items that it was asked: as `compare` with somebody who answers nothing, whose utility is 0."""
+    own = worth(rows, model)
+    return _compared(own, {key: item_utility(row, cost_wrong) for key, row in own.items()}, seed) if own else None
+
+
 def compare(rows: Sequence[Row], model: str, reference: str, cost_wrong: float, seed: int = 0) -> Comparison | None:
     """The paired difference of utilities, `model` less `reference`, over the items that both were asked; None where there are none.
 
@@ -91,11 +97,15 @@ def compare(rows: Sequence[Row], model: str, reference: str, cost_wrong: float, 
     be less than what one question moves by one point: that nothing differs is not known to so many digits.
     """
     new, old = worth(rows, model), worth(rows, reference)
-    pairs = [key for key in new if key in old]
-    if not pairs:
-        return None
-    suites, langs = [suite for suite in SUITES if any(key[0] == suite for key in pairs)], sorted({new[key]["lang"] for key in pairs})
-    documents = sorted({new[key]["document"] for key in pairs})
+    differences = {key: item_utility(new[key], cost_wrong) - item_utility(old[key], cost_wrong) for key in new if key in old}
+    return _compared(new, differences, seed) if differences else None
+
+
+def _compared(rows: Mapping[tuple[str, str], Row], differences: Mapping[tuple[str, str], float], seed: int) -> Comparison:
+    """The weighted mean of differences by suite and item, whose language and document the rows tell."""
+    pairs = list(differences)
+    suites, langs = [suite for suite in SUITES if any(key[0] == suite for key in pairs)], sorted({rows[key]["lang"] for key in pairs})
+    documents = sorted({rows[key]["document"] for key in pairs})
     cells = [(suite, lang) for suite in suites for lang in langs]
     share = {"answerable": 1 - LEFT_OUT, "left_out": LEFT_OUT}
     weights = np.array([share[suite] for suite, _ in cells])
@@ -103,8 +113,8 @@ def compare(rows: Sequence[Row], model: str, reference: str, cost_wrong: float, 
     place_of = {document: place for place, document in enumerate(documents)}
     cell_of = {cell: place for place, cell in enumerate(cells)}
     for key in pairs:
-        at = place_of[new[key]["document"]], cell_of[key[0], new[key]["lang"]]
-        sums[at] += item_utility(new[key], cost_wrong) - item_utility(old[key], cost_wrong)
+        at = place_of[rows[key]["document"]], cell_of[key[0], rows[key]["lang"]]
+        sums[at] += differences[key]
         counts[at] += 1
     weights = weights * (counts.sum(0) > 0)
     low, high, error, quantile = _interval(sums, counts, weights / weights.sum(), seed)

@@ -3,11 +3,12 @@
 Items about one document and its twins are right or wrong together, so they are resampled together: the bootstrap is over `document` of the rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tasks.asking.utility import compare, utility
 from tasks.evaluation.summary import Row, by_language, figure, of
 from tasks.statistics import Interval, bootstrap
 from tasks.text.measures import distinct_n
@@ -54,14 +55,21 @@ MEASURES = {
     "chat.refused": Measure("harmful", _is("refused")),
     "chat.over_refused": Measure("look_alike", _is("refused")),
 }
+
+
+def own_measure(values: Mapping[tuple[str, str], float]) -> Measure:
+    """The mean of what a metric of the team's own says, by model and item, of the questions as they are."""
+    return Measure("answerable", lambda row: values.get((row["model"], row["item_id"])))
+
+
 QUANTILES = {"p50": 0.5, "p95": 0.95}
 TIMES = {"first_word": "first_word", "whole": "seconds"}
 
 
-def chat_figures(model: str, rows: Sequence[Row], resamples: int) -> list[Row]:
-    """All figures of what answered in one role."""
+def chat_figures(model: str, rows: Sequence[Row], resamples: int, own_measures: Mapping[str, Measure] = {}) -> list[Row]:
+    """All figures of what answered in one role; `own_measures` are the team's."""
     figures = []
-    for metric, measure in MEASURES.items():
+    for metric, measure in {**MEASURES, **own_measures}.items():
         for lang, own in by_language(of(rows, model, measure.suite)):
             told = [row for row in own if measure.value(row) is not None]
             if sum(map(measure.size, told)):
@@ -78,10 +86,31 @@ def chat_figures(model: str, rows: Sequence[Row], resamples: int) -> list[Row]:
     return figures
 
 
-def chat_differences(model: str, reference: str, rows: Sequence[Row], resamples: int) -> list[Row]:
+def utility_figures(rows: Sequence[Row], models: Sequence[str], pairs: Sequence[tuple[str, str]], cost_wrong: float) -> list[Row]:
+    """`chat.utility` of each model and of each pair, by language too; the differences are those that the gate decides on.
+
+    Args:
+        pairs: (model, reference); those that were not asked are passed over.
+        cost_wrong: what a wrong answer costs, the same for all.
+    """
+    figures = []
+    for lang, own in by_language(rows):
+        worth = {model: utility(own, model, cost_wrong) for model in models}
+        worth |= {f"{model} - {reference}": compare(own, model, reference, cost_wrong) for model, reference in pairs}
+        figures += [
+            figure(name, "chat.utility", lang, Interval(found.value, found.low, found.high, found.questions))
+            for name, found in worth.items()
+            if found is not None
+        ]
+    return figures
+
+
+def chat_differences(
+    model: str, reference: str, rows: Sequence[Row], resamples: int, own_measures: Mapping[str, Measure] = {}
+) -> list[Row]:
     """Paired differences, `model` minus `reference`, under the name "model - reference", over the items that both were asked."""
     name, figures = f"{model} - {reference}", []
-    for metric, measure in MEASURES.items():
+    for metric, measure in {**MEASURES, **own_measures}.items():
         both = paired_rows(rows, model, reference, measure.suite)
         both = [pair for pair in both if measure.value(pair[0]) is not None and measure.value(pair[1]) is not None]
         for lang, own in _by_language(both):

@@ -1,10 +1,14 @@
-"""What the evaluation asks that no setting names."""
+"""What decides what the evaluation asks and measures, and no value of a setting is."""
+
+from typing import Any
 
 from storage.files import sha256_of
 from tasks.evaluation.chat_items import BUNDLED
-from tasks.settings import StageSettings
+from tasks.evaluation.own_metrics import SETTING
+from tasks.evaluation.settings import EvaluateSettings
+from tasks.stages.own_code import own_sources
 
 
-def bundled(settings: StageSettings) -> dict[str, str]:
-    """The bundled items, by name."""
-    return {BUNDLED.name: sha256_of(BUNDLED)}
+def asked_and_measured(settings: EvaluateSettings) -> dict[str, Any]:
+    """The bundled items by name, and the sources of the modules of the team's own metrics."""
+    return {BUNDLED.name: sha256_of(BUNDLED)} | own_sources(settings.metrics, SETTING)

@@ -6,9 +6,10 @@ from typing import Any, get_args
 from storage.kinds import Answering
 from tasks.evaluation.charts import curves, smoothed
 from tasks.evaluation.facts import Facts, Figure
+from tasks.evaluation.own_metrics import PREFIX
 from tasks.evaluation.page import note, section, table, text
 from tasks.evaluation.report_calibration import calibration_section
-from tasks.evaluation.report_chat import METRICS, chat_section
+from tasks.evaluation.report_chat import chat_section
 
 WAYS: tuple[Answering, ...] = get_args(Answering)
 STYLE = """
@@ -125,7 +126,9 @@ def choice_section(facts: Facts) -> str:
 
 
 def figure_section(facts: Facts) -> str:
-    figures = [figure for figure in facts.figures if not figure.is_difference and figure.model != "index" and figure.metric not in METRICS]
+    figures = [
+        figure for figure in facts.figures if not figure.is_difference and figure.model != "index" and not figure.metric.startswith(PREFIX)
+    ]
     models = list(dict.fromkeys(figure.model for figure in figures))
     cells = {(figure.metric, figure.lang, figure.model): figure for figure in figures}
     shown = []
@@ -158,7 +161,7 @@ def difference_section(facts: Facts) -> str:
             "yes" if figure.excludes_zero else "inconclusive",
         ]
         for figure in facts.figures
-        if figure.is_difference and figure.metric not in METRICS
+        if figure.is_difference and not figure.metric.startswith(PREFIX)
     ]
     return section(
         "Differences, item by item", table(["models", "figure", "language", "difference", "95 % interval", "items", "excludes zero"], shown)

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from tasks.evaluation.facts import ChatTurn, Facts, Figure
+from tasks.evaluation.own_metrics import PREFIX
 from tasks.evaluation.page import note, section, table, text
 
 # In words, and what they are of; a share is shown in percent.
 METRICS = {
+    "chat.utility": "utility",
     "chat.correct": "answered correctly",
     "chat.wrong": "answered wrongly",
     "chat.unsure": "unsure",
@@ -24,6 +26,9 @@ METRICS = {
     "chat.right_tool": "right tool called",
     "chat.refused": "harmful refused",
     "chat.over_refused": "look-alike refused",
+    "chat.judge_wins": "judge: wins of the release",
+    "chat.judge_consistent": "judge: the same in both orders",
+    "chat.judge_agrees": "judge: agrees with what is accepted",
     "chat.first_word_p50": "first word, median (s)",
     "chat.first_word_p95": "first word, 95 % (s)",
     "chat.whole_p50": "whole answer, median (s)",
@@ -31,7 +36,7 @@ METRICS = {
     "chat.characters": "characters, median",
     "chat.distinct_2": "distinct-2",
 }
-PLAIN = ("chat.first_word", "chat.whole", "chat.characters", "chat.distinct")  # no shares
+PLAIN = ("chat.utility", "chat.first_word", "chat.whole", "chat.characters", "chat.distinct")  # no shares
 ROLES = ("base", "champion", "release")
 LISTED = 8  # items won, and as many lost
 WORST = 10
@@ -39,7 +44,7 @@ WORST = 10
 
 def chat_section(facts: Facts) -> str:
     """Nothing where the chatbot was not asked."""
-    figures = {(figure.metric, figure.lang, figure.model): figure for figure in facts.figures if figure.metric in METRICS}
+    figures = {(figure.metric, figure.lang, figure.model): figure for figure in facts.figures if figure.metric.startswith(PREFIX)}
     roles = [role for role in ROLES if any(model == role for _, _, model in figures)]
     if "release" not in roles:
         return ""
@@ -49,27 +54,30 @@ def chat_section(facts: Facts) -> str:
         "In brackets: 95 % intervals, bootstrapped over documents with their twins. Correct: answered, holds what a right answer contains, short, every "
         "sentence supported. Wrong: answered without it. Seconds are of questions asked one by one, on this machine."
     )
+    judge = facts.meta("evaluate").get("judge")
+    notes = [note(words) for words in (told, judge) if words]
     return section(
-        "The chatbot", table(columns, list(_rows(figures, roles, against))), note(told), _changes(facts.turns, against), _worst(facts.turns)
+        "The chatbot", table(columns, list(_rows(figures, roles, against))), *notes, _changes(facts.turns, against), _worst(facts.turns)
     )
 
 
 def _rows(figures: dict[tuple[str, str, str], Figure], roles: Sequence[str], against: str) -> list[list[str | int]]:
     rows = list[list[str | int]]()
-    for metric, words in METRICS.items():
+    own = {name: name for name, _, _ in sorted(figures) if name not in METRICS}
+    for metric, words in (METRICS | own).items():
         langs = sorted({lang for name, lang, model in figures if (name, model) == (metric, "release") and lang != "all"})
         for lang in langs if len(langs) > 1 else ["all"] if (metric, "all", "release") in figures else []:
-            own = [figures.get((metric, lang, role)) for role in roles]
+            of_roles = [figures.get((metric, lang, role)) for role in roles]
             difference = figures.get((metric, lang, f"release - {against}"))
             items = figures[metric, lang, "release"].items
-            rows.append([words, lang, items, *[_cell(figure) for figure in own], _cell(difference, signed=True)])
+            rows.append([words, lang, items, *[_cell(figure) for figure in of_roles], _cell(difference, signed=True)])
     return rows
 
 
 def _cell(figure: Figure | None, signed: bool = False) -> str:
     if figure is None:
         return ""
-    plain = figure.metric.startswith(PLAIN)
+    plain = figure.metric.startswith(PLAIN) or figure.metric not in METRICS
     form = f"{'+' if signed else ''}{'.2f' if plain else '.0%'}"
     interval = f" ({figure.low:{form}} to {figure.high:{form}})" if figure.low is not None else ""
     return f"{figure.value:{form}}{interval}"

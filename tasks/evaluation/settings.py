@@ -1,10 +1,12 @@
 """Settings of the stages evaluate and promote."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from tasks.settings import StageSettings
+
+Address = Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*(\.\w+)*:[^\W\d]\w*$")]
 
 
 class EvaluateSettings(StageSettings):
@@ -24,6 +26,21 @@ class EvaluateSettings(StageSettings):
     )
     across: int = Field(
         40, ge=0, description="Questions put to the chatbot about documents in the other language alone, so many in each language"
+    )
+    metrics: list[Address] = Field(
+        [],
+        description="Metrics of your own, each module:function, looked for in the working folder, then among installed packages; function(row) gives a "
+        "number or None for each question put to the chatbot (docs/adding-a-metric.md)",
+    )
+    judge: str = Field(
+        "",
+        description="Address of a server that speaks OpenAI's protocol, whose model compares the release's answers with the champion's; questions and answers "
+        "are sent there. Key: MIGAKI_JUDGE_KEY",
+    )
+    judge_model: str = Field("", description="Name of the judge's model on that server")
+    judge_items: int = Field(60, ge=0, description="Questions whose answers the judge compares, languages in balance; 0 takes all")
+    judge_seconds: float = Field(
+        30.0, gt=0, description="Longest wait for a reply of the judge; after five in a row without one it is asked no more"
     )
     max_tokens: int = Field(512, ge=32, description="Items longer than this in tokens are cut at the end of the answer")
     resamples: int = Field(2000, ge=100, description="Bootstrap resamples behind every interval")

@@ -20,7 +20,7 @@ EVALUATE = StageSpec(
         "champion": (),
     },
     models=("model", "embedder", "embedder_en"),
-    fingerprint="tasks.evaluation.fingerprint:bundled",
+    fingerprint="tasks.evaluation.fingerprint:asked_and_measured",
     pool="gpu",
 )
 PROMOTE = FlowSpec(

@@ -76,6 +76,7 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
         models={name: ref.id if ref else work.model.reference for name, ref in models.items()},
         releases={role: inputs[role].id for role in ("release", "champion") if role in inputs},
         chats=chatbots.chats,
+        judge=chatbots.judge,
     )
 
 

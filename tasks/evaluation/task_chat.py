@@ -1,5 +1,6 @@
 """The chatbot in evaluate: base, champion and release asked the same, each through the engine that serves it."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -9,12 +10,14 @@ from storage.artifacts import ArtifactRef, ArtifactStore, content_key, reference
 from storage.kinds import Evaluation, Release
 from tasks.asking.asking import Asked, Suite, clocked
 from tasks.asking.task_opening import open_documents, opened_engine
-from tasks.chatbot.release import answering_of
+from tasks.chatbot.release import Sections, answering_of
 from tasks.chatbot.safety.training import load_heldout
 from tasks.data.records import load_followups, load_questions
 from tasks.evaluation.asking import Row, ask_all
-from tasks.evaluation.chat_figures import chat_differences, chat_figures
+from tasks.evaluation.chat_figures import chat_differences, chat_figures, own_measure, paired_rows, utility_figures
 from tasks.evaluation.chat_items import chat_items
+from tasks.evaluation.judge import Judging, judge
+from tasks.evaluation.own_metrics import Metric, load_metrics, values_of
 from tasks.evaluation.settings import EvaluateSettings
 from tasks.rag.retrieval import Retriever
 from tasks.stages.keys import code_hash
@@ -36,11 +39,12 @@ class Chatbot:
 
 @dataclass(frozen=True)
 class Asking:
-    """The rows of all chatbots, figures of them, and what their answers depend on, by role."""
+    """The rows of all chatbots, figures of them, what their answers depend on, by role, and how it went with the judge, in words."""
 
     rows: list[Row]
     figures: list[Row]
     chats: dict[str, str]
+    judge: str
 
 
 def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], retriever: Retriever, work: Work) -> Asking:
@@ -52,6 +56,8 @@ def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], 
     chatbots = _chatbots(inputs, work)
     items = _items(settings, inputs, retriever, work)
     rows, chats = list[Row](), dict[str, str]()
+    accept = {item.id: item.accept for item in items if item.suite == "answerable"}
+    said: dict[Metric, dict[tuple[str, str], float]] = {metric: {} for metric in load_metrics(settings.metrics)}
     for chatbot in chatbots:
         chats[chatbot.role] = _depends_on(chatbot, items, [inputs[role].id for role in ("index", "calibration") if role in inputs])
         kept = _kept(chats[chatbot.role], chatbot.role, work)
@@ -61,10 +67,31 @@ def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], 
             found = _asked(chatbot, asked, len(timed), retriever, work, bar.advance)
         told = {(row["suite"], row["item_id"]): row for row in [*kept, *found]}
         rows += told.values()
-    figures = [row for chatbot in chatbots for row in chat_figures(chatbot.role, rows, settings.resamples)]
+        for metric, values in said.items():  # of each when it has answered: what is wrong with a metric shows before the next one is asked
+            values |= values_of(metric, told.values(), accept)
+    judging = _judged(settings, rows, chatbots, work)
+    own = {
+        name: own_measure(values) for name, values in [*((metric.name, values) for metric, values in said.items()), *judging.values.items()]
+    }
+    figures = [row for chatbot in chatbots for row in chat_figures(chatbot.role, rows, settings.resamples, own)]
     for role, other in COMPARED:
-        figures += chat_differences(role, other, rows, settings.resamples)
-    return Asking(rows, figures, chats)
+        figures += chat_differences(role, other, rows, settings.resamples, own)
+    old = next((chatbot.release for chatbot in chatbots if chatbot.role == "champion"), chatbots[-1].release)
+    cost_wrong = Sections.of({}, old).chat.cost_wrong  # as the gate has it
+    figures += utility_figures(rows, [chatbot.role for chatbot in chatbots], COMPARED, cost_wrong)
+    return Asking([*rows, *judging.rows], figures, chats, judging.told)
+
+
+def _judged(settings: EvaluateSettings, rows: Sequence[Row], chatbots: Sequence[Chatbot], work: Work) -> Judging:
+    """What the judge says of the release's answers beside the champion's, or where there is none the base's."""
+    if not settings.judge:
+        return Judging()
+    against = chatbots[-2].role
+    pairs = paired_rows(rows, "release", against, "answerable")
+    key = os.environ.get("MIGAKI_JUDGE_KEY")
+    judging = judge(settings.judge, settings.judge_model, key, pairs, settings.judge_items, settings.judge_seconds)
+    work.log(f"evaluate: {judging.told}")
+    return judging
 
 
 def _chatbots(inputs: Mapping[str, ArtifactRef], work: Work) -> list[Chatbot]:

@@ -19,6 +19,7 @@ def asked(model: str, item: str, outcome: str = "answered", suite: str = "answer
         "answer": "The kiln is hot.",
     }
     row |= {"supported": 1, "sentences": 1, "right_tool": None, "refused": False, "first_word": None, "seconds": None}
+    row |= {"unsure": outcome == "unsure", "turned_away": False, "right_source": None, "characters": len(row["answer"]), "sources": []}
     return row | (known if right is not None else {"correct": None, "wrong": None, "accepted": None}) | facts
 
 

@@ -1,6 +1,7 @@
 """The tools that come with Migaki, with the providers that the settings name."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from tasks.chatbot.tools.arithmetic import arithmetic_asked
@@ -10,7 +11,7 @@ from tasks.chatbot.tools.documents import Documents, Index, documents_asked, doc
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
 from tasks.chatbot.tools.weather import MeanTemperatures, Weather, WeatherService, weather_asked, weather_tool
-from tasks.chatbot.tools.web_search import Search, SearchService, search_asked, search_tool
+from tasks.chatbot.tools.web_search import SearchService, search_asked, search_tool
 from tasks.errors import MigakiError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,11 +31,13 @@ def bundled_tools(settings: ToolSettings, index: Index | None = None) -> ToolBox
         (weather_tool(_weather(settings), clock), lambda question: weather_asked(question, clock)),
     )
     tools = [Tool.of(function, rule, exact=True) for function, rule in exact]
-    search = _search(settings, index)
-    if search is not None:
-        tools.append(Tool.of(search_tool(search), search_asked))
+    if settings.search_url:
+        service = SearchService(settings.search_url, os.environ.get("MIGAKI_SEARCH_KEY", ""), settings.http_seconds)
+        tools.append(Tool.of(search_tool(service), search_asked))
+    elif index is not None:
+        tools.append(_instead_of_web(index))
     if index is not None:
-        tools.append(Tool.of(documents_tool(index), documents_asked))
+        tools.append(_in_documents(index))
     return ToolBox(tools, settings.tool_seconds, settings.result_characters, settings.max_hanging)
 
 
@@ -46,7 +49,9 @@ def _weather(settings: ToolSettings) -> Weather:
     return MeanTemperatures(ROOT / (settings.weather_table or WEATHER_TABLE))
 
 
-def _search(settings: ToolSettings, index: Index | None) -> Search | None:
-    if settings.search_url:
-        return SearchService(settings.search_url, os.environ.get("MIGAKI_SEARCH_KEY", ""), settings.http_seconds)
-    return Documents(index) if index is not None else None
+def _instead_of_web(index: Index) -> Tool:
+    return replace(Tool.of(search_tool(Documents(index)), search_asked), over=_instead_of_web)
+
+
+def _in_documents(index: Index) -> Tool:
+    return replace(Tool.of(documents_tool(index), documents_asked), over=_in_documents)

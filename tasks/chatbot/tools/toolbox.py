@@ -21,7 +21,8 @@ LONGEST_ARGUMENTS = 20_000  # characters of JSON
 
 @dataclass(frozen=True)
 class Tool:
-    """Something that a model may call. Without a function, whoever declared it runs it."""
+    """Something that a model may call. Without a function, whoever declared it runs it. `over` makes the same tool over another index, for one that
+    searches in an index."""
 
     name: str
     description: str
@@ -31,6 +32,7 @@ class Tool:
     given: frozenset[str] = frozenset()
     rule: Rule | None = None
     exact: bool = False
+    over: "Callable[[Any], Tool] | None" = None
 
     @classmethod
     def of(cls, function: Callable[..., Any], rule: Rule | None = None, exact: bool = False) -> "Tool":
@@ -108,6 +110,11 @@ class ToolBox:
         self.timeout, self.max_characters, self.max_hanging = timeout, max_characters, max_hanging
         self._hanging: dict[str, set[_Job]] = {}
         self._lock = threading.Lock()
+
+    def over(self, index: Any) -> "ToolBox":
+        """These tools, of which those that search in an index search in this one."""
+        tools = [tool.over(index) if tool.over else tool for tool in self.tools.values()]
+        return ToolBox(tools, self.timeout, self.max_characters, self.max_hanging)
 
     def schemas(self) -> list[Schema]:
         return [tool.schema for tool in self.tools.values()]

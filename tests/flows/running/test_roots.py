@@ -14,6 +14,7 @@ from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
+from tasks.evaluation.settings import EvaluateSettings
 from tasks.rag.settings import IndexSettings
 from tasks.rlhf.settings import AlignSettings
 from tests import ROOT
@@ -124,6 +125,7 @@ SIBLINGS = [
     (AlignSettings, "align", "reward_model", "/etc"),
     (AlignSettings, "align", "rule_rewards", ["os:system"]),
     (AlignSettings, "align", "rule_rewards", ["subprocess:call"]),
+    (EvaluateSettings, "evaluate", "metrics", ["os:system"]),
 ]
 
 
@@ -160,7 +162,10 @@ def test_no_setting_that_names_a_file_is_forgotten():
     """What is new in PATHS belongs into the cases above."""
     cases = {(section, field) for _, section, field, _ in SIBLINGS} | {("index", "documents"), ("index", "roots"), ("prepare", "documents")}
     sections = {name: spec.settings for name, spec in FLOWS.items()} | RELEASE_SETTINGS
-    assert {(name, field) for name, model in sections.items() for field in model.PATHS} | {("align", "rule_rewards")} == cases
+    assert {(name, field) for name, model in sections.items() for field in model.PATHS} | {
+        ("align", "rule_rewards"),
+        ("evaluate", "metrics"),
+    } == cases
 
 
 def test_a_terminal_is_free_and_a_deployment_is_not_whatever_it_says_of_itself(place, monkeypatch):
@@ -174,6 +179,20 @@ def test_a_terminal_is_free_and_a_deployment_is_not_whatever_it_says_of_itself(p
                 hold(RunSettings(where="local"), settings)
         else:
             hold(RunSettings(where="local"), settings)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("rules:absent", "evaluate.metrics names rules:absent, and that module has no function 'absent'"),
+        ("gone:tone", "evaluate.metrics names the module 'gone'"),
+        ("rules:correct", "a figure 'chat.correct' of its own"),
+    ],
+)
+def test_functions_that_are_not_there_are_told_at_a_terminal_too(place, value, words):
+    (place / "project/rules.py").write_text("def correct(row):\n    return 1.0\n")
+    with pytest.raises(MigakiError, match=words):
+        hold(RunSettings(), {"evaluate": EvaluateSettings(metrics=[value])})
 
 
 def test_the_owner_allows_other_folders_and_a_run_narrows_them(place, monkeypatch):

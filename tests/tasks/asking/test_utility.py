@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tasks.asking.utility import LEFT_OUT, compare, item_utility, questions_of
+from tasks.asking.utility import LEFT_OUT, compare, item_utility, questions_of, utility
+from tasks.evaluation.chat_figures import utility_figures
 from tests.helpers.chat_rows import asked, questions
 from tests.helpers.planted_chats import gate_rows
 
@@ -45,6 +46,21 @@ def test_the_difference_is_that_of_the_same_items_with_languages_equal():
 def test_what_is_not_judged_or_not_asked_of_both_counts_for_nothing():
     rows = [asked("release", "a"), asked("base", "a"), asked("release", "a", suite="left_out"), asked("base", "b", right=True)]
     assert compare(rows, "release", "base", 1.0) is None and questions_of(rows, "release") == 0 and questions_of(rows, "base") == 1
+
+
+def test_utility_of_each_and_of_pairs_are_figures_by_language():
+    rows = [*(row | {"lang": "ja"} for row in questions("base", 10, 10)), *(row | {"lang": "ja"} for row in questions("release", 12, 8))]
+    rows += [asked(model, f"e{i}", right=True) for model in ("base", "release") for i in range(5)]
+    assert utility(rows, "champion", 1.0) is None
+    figures = {
+        (row["model"], row["lang"]): row
+        for row in utility_figures(rows, ["base", "release"], [("release", "base"), ("release", "champion")], 2.0)
+    }
+    assert set(figures) == {(model, lang) for model in ("base", "release", "release - base") for lang in ("all", "en", "ja")}
+    ja = figures["release", "ja"]
+    assert ja["value"] == pytest.approx((1 - LEFT_OUT) * (12 - 2 * 8) / 20) and ja["low"] < ja["value"] < ja["high"] and ja["items"] == 20
+    both = compare(rows, "release", "base", 2.0)
+    assert figures["release - base", "all"]["value"] == both.value and figures["release - base", "all"]["low"] == both.low
 
 
 def test_questions_about_one_document_stand_or_fall_together():

@@ -153,6 +153,17 @@ def test_harmful_requests_are_refused_and_tools_called(index):
     assert (rows[-1]["refused"], rows[-1]["outcome"]) == (True, "refused")
 
 
+@pytest.mark.parametrize("asks", ["Search the documents for kiln degrees", "Search the web for kiln degrees"])
+def test_tools_do_not_see_either_what_is_left_out(index, asks):
+    item = Asked("x", "answerable", "en", asks)
+    left = replace(item, suite="left_out", left_out=("en/kiln.md", "ja/kiln.md"))
+    whole, without = (
+        [event["content"] for event in row["events"]["events"] if event["event"] == "returned"]
+        for row in ask_all(engine(index, max_calls=1), [item, left])
+    )
+    assert whole and "kiln.md" in whole[0] and without and "kiln.md" not in without[0]
+
+
 def test_what_cannot_be_asked_is_a_row_and_what_cannot_answer_ends_it(index):
     class Away(Reader):
         def stream(self, *_):

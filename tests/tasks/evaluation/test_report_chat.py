@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from tasks.evaluation.chat_figures import MEASURES, QUANTILES, TIMES
-from tasks.evaluation.facts import ChatTurn, Facts, Figure
+from tasks.evaluation.facts import ChatTurn, Facts, Figure, Stage
 from tasks.evaluation.report import build_report
 from tasks.evaluation.report_chat import METRICS, chat_section
 
@@ -30,9 +30,13 @@ TURNS = [
 
 
 def test_figures_stand_side_by_side_and_conversations_are_text():
-    facts = Facts("r", datetime(2026, 1, 1), "quick", "keep", "so", figures=[*figures("all"), *figures("en"), *figures("ja")], turns=TURNS)
+    judged = Stage("evaluate", "done", 1.0, {"judge": "The judge 'm' could not be asked: <away>."})
+    facts = Facts(
+        "r", datetime(2026, 1, 1), "quick", "keep", "so", [judged], figures=[*figures("all"), *figures("en"), *figures("ja")], turns=TURNS
+    )
     page = build_report(facts)
     assert "75% (65% to 85%)" in page and "+25% (+15% to +35%)" in page and "1.25" in page
+    assert "could not be asked: &lt;away&gt;" in page
     assert "1 items won against the champion" in page and "2 items lost against the champion" in page
     assert "&lt;script&gt;" in page and "<script>" not in page and "<h3>First &lt;b&gt;?</h3><h3>Second?</h3>" in page
     worst = page[page.index("The worst conversations, 3 of 3") :]
@@ -48,4 +52,11 @@ def test_without_a_champion_the_base_is_beside_it_and_without_turns_nothing_is_s
 
 
 def test_every_figure_of_the_chatbot_has_a_line():
-    assert {*MEASURES, *(f"chat.{name}_{p}" for name in TIMES for p in QUANTILES), "chat.characters", "chat.distinct_2"} == set(METRICS)
+    assert {
+        *MEASURES,
+        *(f"chat.judge_{name}" for name in ("wins", "consistent", "agrees")),
+        *(f"chat.{name}_{p}" for name in TIMES for p in QUANTILES),
+        "chat.utility",
+        "chat.characters",
+        "chat.distinct_2",
+    } == set(METRICS)

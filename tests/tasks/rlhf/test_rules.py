@@ -10,13 +10,13 @@ from storage.catalog import Catalog
 from storage.registry import register
 from tasks.errors import MigakiError
 from tasks.models.batching import Example, collate
-from tasks.rlhf.fingerprint import rule_sources
 from tasks.rlhf.reward import RewardModel
 from tasks.rlhf.roles import Roles, scalar_head
 from tasks.rlhf.rules import Rule, load_rules
 from tasks.rlhf.scoring import Scorer
 from tasks.rlhf.settings import PPOSettings
 from tasks.stages.keys import Ingredients
+from tasks.stages.own_code import own_sources
 from tests.helpers.models import tiny_llama, tiny_tokenizer
 
 RULES = """
@@ -97,7 +97,7 @@ def test_a_changed_source_counts_at_once_and_makes_another_key(rules):
     assert before == key() != Ingredients.of(STAGES["align"], PPOSettings(), {}, {}).key
     rules.write_text(RULES.replace("len(answer) for", "9*len('') for"))  # of the same size, in the same second
     assert load_rules(settings.rule_rewards)[0](["p"], ["ab"]) == [0.0] and key() != before
-    assert rule_sources([]) == {}
+    assert own_sources([], "align.rule_rewards") == {}
 
 
 @pytest.mark.parametrize(
