@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from storage.kinds import Ends
-from tasks.rag.confidence import Calibration
+from tasks.rag.confidence import FAR, Calibration
 
 STRENGTH = 16.0  # of the prior, in (coefficient times deviation of its sign) squared
 FEWEST = 5  # questions of a language with which its coefficients are moved at all
@@ -41,7 +41,11 @@ class Case:
 
 def probabilities(rows: np.ndarray, fitted: Calibration) -> np.ndarray:
     """(cases,) probabilities of (cases, len(FEATURES)) signs."""
-    return 1 / (1 + np.exp(-(fitted.bias + rows @ np.array(fitted.weights))))
+    return _logistic(fitted.bias + rows @ np.array(fitted.weights))
+
+
+def _logistic(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(logits, -FAR, FAR)))
 
 
 def fit(cases: Sequence[Case], prior: Calibration, strength: float = STRENGTH) -> Calibration:
@@ -59,7 +63,7 @@ def fit(cases: Sequence[Case], prior: Calibration, strength: float = STRENGTH) -
     penalty = np.diag([0.01 * strength, *[strength] * rows.shape[1]])
     found = start.copy()
     for _ in range(STEPS):
-        p = 1 / (1 + np.exp(-design @ found))
+        p = _logistic(design @ found)
         gradient = design.T @ (weight * (answered - p)) - penalty @ (found - start)
         curvature = (design.T * (weight * p * (1 - p))) @ design + penalty
         step = np.linalg.solve(curvature, gradient)

@@ -6,6 +6,7 @@ from typing import Any
 from tasks.evaluation.charts import curves, smoothed
 from tasks.evaluation.facts import Facts, Figure
 from tasks.evaluation.page import note, section, table, text
+from tasks.evaluation.report_calibration import calibration_section
 from tasks.evaluation.report_chat import METRICS, chat_section
 
 STYLE = """
@@ -282,6 +283,7 @@ SECTIONS = (
     decision_section,
     gate_section,
     chat_section,
+    calibration_section,
     stage_section,
     chart_section,
     reward_section,

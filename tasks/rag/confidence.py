@@ -30,6 +30,7 @@ READ = 2
 LOOKED_AT = 7
 WIDEST_GAP = 0.5  # of two scores, as a share of the first
 USUAL_CONTRAST = 0.1  # of an answer in people's own words: what is taken where there is nothing behind the first hits
+FAR = 30.0  # a logit beyond which a probability is 0 or 1
 FEATURES = (
     "subject",  # mean cosine of the question with all that is searched
     "sentence",  # cosine of the best sentence
@@ -111,7 +112,8 @@ def confidence_of(index: Index, query: str, hits: Sequence[Hit], calibrations: M
 
 def confidence(values: np.ndarray, fitted: Calibration) -> float:
     """Probability from the values of `FEATURES`."""
-    return 1 / (1 + math.exp(-(fitted.bias + float(np.dot(fitted.weights, values)))))
+    logit = fitted.bias + float(np.dot(fitted.weights, values))
+    return 1 / (1 + math.exp(-min(max(logit, -FAR), FAR)))
 
 
 def features(query: str, index: Index, hits: Sequence[Hit]) -> np.ndarray:

@@ -11,6 +11,7 @@ from flows.commands import show
 from flows.commands.main import main
 from flows.serving.live_index import open_champion
 from storage.registry import champion_index
+from tasks.rag.confidence import BUNDLED
 from tests.helpers import project
 from tests.helpers.command import migaki
 
@@ -220,7 +221,7 @@ def test_a_damaged_index(documents, ask):
 
 
 def test_from_which_confidence_on_the_chat_answers_is_said(documents, ask):
-    line = "the chat answers from 0.30 on, and is unsure from 0.21 on"
+    line = f"the chat answers from {BUNDLED['en'].sure:.2f} on, and is unsure from {BUNDLED['en'].least:.2f} on"
     assert line in ask(documents.home, "dog")[1]
     free, dear = (found(ask(documents.home, "dog", "--set", f"chat.cost_wrong={cost}", "--json")[1]) for cost in (0, 9))
     assert free["answered_from"] == free["unsure_from"] == 0 < dear["unsure_from"] < dear["answered_from"] < 1

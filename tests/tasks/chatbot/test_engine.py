@@ -192,7 +192,7 @@ def test_what_the_documents_do_not_answer_is_admitted_and_nothing_guessed(questi
 @pytest.mark.parametrize(("lang", "question"), [("en", "How high is the tower?"), ("ja", "塔の高さは?")])
 def test_where_it_is_not_sure_the_nearest_passages_are_quoted_and_the_model_is_not_asked(lang, question):
     text = {"en": "The tower is 90 metres high.", "ja": "塔の高さは90メートルです。"}[lang]
-    backend, index = Script(text), Index(hit(text, lang), confidence=0.25)
+    backend, index = Script(text), Index(hit(text, lang), confidence=0.4)
     talk, language = engine(backend, index), languages()[lang]
     conversation = talk.conversation()
     events, turn = ask(talk, question, conversation)
