@@ -9,12 +9,12 @@ class Ends:
     `right` and `wrong` (quoted with and without what any right answer contains, of those that say what that is), `turned_away`; of those whose
     documents are left out: `told` (or not sure); of all: `unsure`. `auroc` is of telling one kind from the other."""
 
-    right: float | None
-    wrong: float | None
     turned_away: float
     told: float
     unsure: float
     auroc: float
+    right: float | None = None
+    wrong: float | None = None
 
 
 @dataclass(frozen=True)

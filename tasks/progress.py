@@ -10,8 +10,9 @@ from tasks.shown import shown
 Emit = Callable[[str, bool], None]  # (text, last one of this bar?)
 
 
-def terminal(stream: TextIO = sys.stderr) -> Emit:
-    """Overwrite one line on a terminal; elsewhere write a line every five seconds."""
+def terminal(stream: TextIO | None = None) -> Emit:
+    """Overwrite one line on a terminal, standard error if none is given; elsewhere write a line every five seconds."""
+    stream = stream or sys.stderr
     live = stream.isatty()
     every = 0.2 if live else 5.0
     last = [0.0]

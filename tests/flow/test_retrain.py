@@ -29,9 +29,10 @@ def place(small_project, tmp_path_factory):
     return home, small_project.options, migaki(home, "retrain", *small_project.options)
 
 
-def test_every_stage_runs_and_leaves_its_account(place):
+def test_every_stage_runs_and_leaves_its_account(place, migaki_here):
     home, _, answer = place
     assert [stage["stage"] for stage in answer["stages"]] == CHAIN
+    assert "EventsWorker" not in answer["stderr"]  # Prefect's last words are heard before its server ends
     assert all(stage["status"] == "completed" for stage in answer["stages"])
     query = Catalog.of(Home(home)).query
     assert {row["kind"] for row in query("SELECT DISTINCT kind FROM artifacts")} == {
@@ -41,6 +42,7 @@ def test_every_stage_runs_and_leaves_its_account(place):
         "reward_model",
         "model",
         "index",
+        "calibration",
         "evaluation",
         "release",
     }
@@ -57,7 +59,7 @@ def test_every_stage_runs_and_leaves_its_account(place):
     assert {row["model"] for row in asked} == {"base", "release"}
     assert {"answerable": 12, "left_out": 12, "small_talk": 12}.items() <= {row["suite"]: row["n"] for row in asked}.items()
     chosen = next(stage for stage in answer["stages"] if stage["stage"] == "choose")["choice"]
-    assert chosen["because"] in answer["stderr"] and chosen["because"] in migaki(home, "status")["release"]["names"]["made of"]
+    assert chosen["because"] in answer["stderr"] and chosen["because"] in migaki_here(home, "status")["release"]["names"]["made of"]
     assert query("SELECT DISTINCT model FROM evaluation_answers WHERE suite = 'choose' ORDER BY 1") == [
         {"model": "aligned"},
         {"model": "tuned"},
@@ -74,10 +76,10 @@ def test_every_stage_runs_and_leaves_its_account(place):
     )
 
 
-def test_prepare_by_itself_ends_with_what_came_of_each_file(small_project, tmp_path):
+def test_prepare_by_itself_ends_with_what_came_of_each_file(small_project, tmp_path, migaki_here):
     rows = small_project.files["instructions"][0]
     other = write_lines(tmp_path / "other.jsonl", [json.loads(Path(rows).read_text(encoding="utf-8").splitlines()[0]), {"output": "So."}])
-    answer = migaki(tmp_path / "home", "prepare", "--instructions", rows, other, "--set", "prepare.max_malformed=0.5")
+    answer = migaki_here(tmp_path / "home", "prepare", "--instructions", rows, other, "--set", "prepare.max_malformed=0.5")
     first, second = answer["files"]
     assert (first["name"], first["read"], sum(first["kept"].values()), first["dropped"]) == ("i.jsonl", 80, 80, {})
     assert (second["read"], second["kept"], second["dropped"]) == (2, {}, {"duplicate": 1, "malformed": 1})
@@ -85,29 +87,17 @@ def test_prepare_by_itself_ends_with_what_came_of_each_file(small_project, tmp_p
     assert answer["artifact"]["meta"]["files"] == answer["files"]
 
 
-@pytest.mark.alone
-def test_overhead_is_small(place):
-    """Orchestration costs at most 5 % of a run of minutes; on this run of seconds, at most a second a stage."""
-    _, _, answer = place
-    bodies = sum(stage["body_seconds"] for stage in answer["stages"])
-    assert sum(stage["seconds"] for stage in answer["stages"]) - bodies < 1.0 * len(CHAIN)
-    assert answer["seconds"] - bodies < 1.5 * len(CHAIN)  # with the gate and the report
-
-
-@pytest.mark.alone
-def test_a_second_run_reuses_everything_but_the_gate(place):
+def test_a_second_run_reuses_everything_but_the_gate(place, migaki_here):
     home, options, first = place
-    again = migaki(home, "retrain", *options)
+    again = migaki_here(home, "retrain", *options)
     assert [stage["status"] for stage in again["stages"]] == ["reused"] * len(CHAIN)
-    assert again["seconds"] < 20
-    assert "EventsWorker" not in again["stderr"]  # Prefect's last words are heard before its server ends
     decided = Catalog.of(Home(home)).query("SELECT * FROM promotions")
     assert len(decided) == (1 if first["decision"] == "promote" else 2)
 
 
-def test_one_changed_setting_runs_only_what_depends_on_it(place):
+def test_one_changed_setting_runs_only_what_depends_on_it(place, migaki_here):
     home, options, _ = place
-    changed = migaki(home, "retrain", *options, "--set", "align.kl_coef=0.2")
+    changed = migaki_here(home, "retrain", *options, "--set", "align.kl_coef=0.2")
     assert {stage["stage"]: stage["status"] for stage in changed["stages"]} == {
         "prepare": "reused",
         "safety": "reused",
@@ -117,14 +107,15 @@ def test_one_changed_setting_runs_only_what_depends_on_it(place):
         "choose": "completed",
         "quantize": "completed",
         "index": "reused",
+        "calibrate": "reused",
         "evaluate": "completed",
     }
     assert "align is made anew: align.kl_coef was 0.1 and is 0.2" in changed["stderr"]
 
 
-def test_other_settings_of_the_chat_make_another_release_of_the_same_model(place):
+def test_other_settings_of_the_chat_make_another_release_of_the_same_model(place, migaki_here):
     home, options, _ = place
-    other = migaki(home, "retrain", *options, "--set", "chat.top_k=7", "--set", "tools.timezone=UTC", "--set", "safety.personal=block")
+    other = migaki_here(home, "retrain", *options, "--set", "chat.top_k=7", "--set", "tools.timezone=UTC", "--set", "safety.personal=block")
     assert {stage["stage"] for stage in other["stages"] if stage["status"] == "completed"} == {"evaluate"}
     release = ArtifactStore(Home(home)).get(other["release"])
     assert (release.meta["chat"]["top_k"], release.meta["tools"]["timezone"], release.meta["safety"]["personal"]) == (7, "UTC", "block")
@@ -132,21 +123,21 @@ def test_other_settings_of_the_chat_make_another_release_of_the_same_model(place
     made = {stage["stage"]: stage["artifact_id"] for stage in other["stages"]}
     assert (row["artifact_id"], row["index_id"], row["run_id"]) == (made["quantize"], made["index"], other["run_id"])
     assert release.meta["classifier"] == made["safety"]
-    assert migaki(home, "promote", "--to", release.id[:9])["release"] == release.id
-    again = migaki(home, "retrain", *options, "--set", "chat.top_k=7", "--set", "tools.timezone=UTC", "--set", "safety.personal=block")
+    assert migaki_here(home, "promote", "--to", release.id[:9])["release"] == release.id
+    again = migaki_here(home, "retrain", *options, "--set", "chat.top_k=7", "--set", "tools.timezone=UTC", "--set", "safety.personal=block")
     assert again["decision"] == "unchanged"
 
 
-def test_stages_run_by_themselves_on_the_newest_artifacts(place):
+def test_stages_run_by_themselves_on_the_newest_artifacts(place, migaki_here):
     home, options, _ = place
     model = options[options.index("--model") + 1]
-    answer = migaki(home, "tune", "--model", model, "--set", "tune.epochs=0.5", "--set", "tune.max_rows=8")
+    answer = migaki_here(home, "tune", "--model", model, "--set", "tune.epochs=0.5", "--set", "tune.max_rows=8")
     assert answer["artifact"]["kind"] == "adapter"
-    assert migaki(home, "status")["runs"][0]["flow"] == "tune"
-    assert migaki(home, "sql", "SELECT count(*) AS n FROM runs")["rows"][0]["n"] > 10
+    assert migaki_here(home, "status")["runs"][0]["flow"] == "tune"
+    assert migaki_here(home, "sql", "SELECT count(*) AS n FROM runs")["rows"][0]["n"] > 10
 
 
-def test_order_is_enforced_with_the_command_to_run(tmp_path):
+def test_order_is_enforced_with_the_command_to_run(tmp_path, migaki_here):
     for command, first in (
         ("align", "prepare"),
         ("tune", "prepare"),
@@ -155,21 +146,34 @@ def test_order_is_enforced_with_the_command_to_run(tmp_path):
         ("promote", "evaluate"),
         ("chat", "retrain"),
     ):
-        answer = migaki(tmp_path / "home", command, check=False)
+        answer = migaki_here(tmp_path / "home", command, check=False)
         assert answer["exit_code"] == 1 and f"migaki {first}" in answer["message"]
 
 
-def test_a_damaged_artifact_is_made_again(place):
+def test_a_damaged_artifact_is_made_again(place, migaki_here):
     home, options, _ = place
     store = ArtifactStore(Home(home))
     index = next(manifest for manifest in store.manifests() if manifest["kind"] == "index")
     (home / index["uri"] / "bm25.npz").write_bytes(b"damage")
     classifier = next(manifest["id"] for manifest in store.manifests() if manifest["kind"] == "classifier")
     store.discard("classifier", classifier)  # which the champion names
-    assert f"its classifier {classifier[:12]} is gone" in migaki(home, "chat", check=False)["message"]
-    again = migaki(home, "retrain", *options)
+    assert f"its classifier {classifier[:12]} is gone" in migaki_here(home, "chat", check=False)["message"]
+    again = migaki_here(home, "retrain", *options)
     remade = [stage["stage"] for stage in again["stages"] if stage["status"] == "completed"]
     assert remade[:2] == ["safety", "index"] and store.is_whole("classifier", classifier)
+
+
+@pytest.mark.alone
+@pytest.mark.slow  # a chain of its own
+def test_overhead_is_small(place):
+    """Orchestration costs at most 5 % of a run of minutes; on this run of seconds, at most a second a stage; and a second run is over at once."""
+    home, options, answer = place
+    bodies = sum(stage["body_seconds"] for stage in answer["stages"])
+    assert sum(stage["seconds"] for stage in answer["stages"]) - bodies < 1.0 * len(CHAIN)
+    assert answer["seconds"] - bodies < 1.5 * len(CHAIN)  # with the gate and the report
+    again = migaki(home, "retrain", *options)
+    assert [stage["status"] for stage in again["stages"]] == ["reused"] * len(CHAIN)
+    assert again["seconds"] < 20 and "EventsWorker" not in again["stderr"]
 
 
 @pytest.mark.slow

@@ -1,15 +1,18 @@
 """The command as a user runs it, in a process of its own."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from unittest import mock
 
 import psutil
+import pytest
 
 from tests import ROOT
 
@@ -27,6 +30,24 @@ def migaki(home: Path, *words: str, check: bool = True, root: Path = ROOT) -> di
     answer = json.loads(done.stdout.strip().splitlines()[-1])
     assert not check or answer["status"] == "ok", done.stderr[-3000:]
     return answer | {"exit_code": done.returncode, "stderr": done.stderr}
+
+
+def migaki_in_process(home: Path, *words: str, check: bool = True) -> dict:
+    """`migaki` without a process of its own, for what is not about how the command starts; tables go where standard error was at the import."""
+    from flows.commands.main import main
+
+    out, told = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, {"MIGAKI_HOME": str(home)}),
+        mock.patch.object(sys, "argv", ["migaki", *words, "--json"]),
+        redirect_stdout(out),
+        redirect_stderr(told),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    answer = json.loads(out.getvalue().strip().splitlines()[-1])
+    assert not check or answer["status"] == "ok", told.getvalue()[-3000:]
+    return answer | {"exit_code": ended.value.code, "stderr": told.getvalue()}
 
 
 def still_running(processes: Iterable[psutil.Process], seconds: float = 30) -> list[psutil.Process]:

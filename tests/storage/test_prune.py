@@ -1,5 +1,6 @@
 """`migaki prune`: what champions and the newest runs need stays, with all it was made from; the rest goes from the disk and the catalog."""
 
+import shutil
 from datetime import UTC, datetime
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from flows.commands.show import prune_table
 from storage.artifacts import MANIFEST, ArtifactStore
 from storage.catalog import Catalog
-from storage.home import StorageError
+from storage.home import Home, StorageError
 from storage.prune import prune, unneeded
 from storage.registry import begin_run, end_run, register, set_champion_index
 from storage.releases import champion_release, note_release
@@ -50,15 +51,22 @@ def there(home, *, but="release"):
     return {manifest["id"] for manifest in ArtifactStore(home).manifests() if manifest["kind"] != but}
 
 
-@pytest.fixture
-def weeks(home):
+@pytest.fixture(scope="module")
+def three_weeks(tmp_path_factory):
     """Three runs, each with data, an adapter and a model; the model of the first is the champion."""
+    home = Home(tmp_path_factory.mktemp("weeks"))
     for week in "abc":
         data = make(home, f"{week}-data", "dataset")
         adapter = make(home, f"{week}-adapter", "adapter", {"dataset": data.id})
         run(home, week, data, adapter, make(home, f"{week}-model", "model", {"adapter": adapter.id}))
     promoted(home, "a-model")
     return home
+
+
+@pytest.fixture
+def weeks(three_weeks, tmp_path):
+    """A copy of that home, which may be changed."""
+    return Home(shutil.copytree(three_weeks.root, tmp_path / "weeks"))
 
 
 def test_the_champion_and_the_newest_runs_stay_with_what_they_were_made_from(weeks):

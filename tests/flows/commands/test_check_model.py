@@ -6,7 +6,7 @@ import pytest
 
 from flows.commands.check_model import check_model
 from flows.running.parameters import RunParams
-from tests.helpers.command import migaki
+from tests.helpers.command import migaki, migaki_in_process
 from tests.helpers.models import FAMILIES, save_tiny
 
 
@@ -27,7 +27,7 @@ def test_a_good_model(tmp_path, model):
         "F32 100%",
     ):
         assert text in answer["stderr"], text
-    same = migaki(tmp_path / "home", "doctor", "--for", "tune", "--model", str(model), "--set", "tune.lora_targets=attention")
+    same = migaki_in_process(tmp_path / "home", "doctor", "--for", "tune", "--model", str(model), "--set", "tune.lora_targets=attention")
     assert same["exit_code"] == 0 and same["facts"]["targets"]["names"] == ["q_proj", "v_proj"] and same["checksum"] == answer["checksum"]
 
 
@@ -49,4 +49,4 @@ def test_what_would_be_refused_ends_with_1(home, model, tmp_path, capsys):
 
 
 def test_the_list_is_still_there(tmp_path):
-    assert any(row["family"] == "GPT-2" for row in migaki(tmp_path, "models")["models"])
+    assert any(row["family"] == "GPT-2" for row in migaki_in_process(tmp_path, "models")["models"])

@@ -169,10 +169,10 @@ def test_a_subject_may_come_from_the_heading(sentence, evidence, heading):
     ],
 )
 def test_degenerate_texts_are_read_in_time(text):
-    start = time.perf_counter()
+    start = time.thread_time()
     for sentence, evidence in ((text, HARBOUR), (text, f"a {text} b. {BAY}"), ("It carries 160,000 vehicles.", text)):
         assert 0.0 <= support(sentence, evidence, text) <= 1.0
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 5
 
 
 def test_the_best_source_comes_first_and_the_models_own_marks_prove_nothing():

@@ -96,11 +96,11 @@ def test_small_talk_is_not_joined(talk):
 
 
 def test_of_a_long_question_before_the_beginning_is_joined_and_no_text_takes_long():
-    begun = time.monotonic()
+    begun = time.thread_time()
     assert searched("Why?", ["word " * 20_000]) == f"{('word ' * 20_000)[:LONGEST]} Why?"
     for text in ("it that " * 2_000, "what is " * 2_000, "それは" * 5_000, "a.b-" * 5_000, "Aa" * 5_000, "とは" * 5_000):
         leaning(text, rarity)
-    assert time.monotonic() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 def test_nothing_found_is_worse_than_anything():
