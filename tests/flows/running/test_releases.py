@@ -150,6 +150,6 @@ def test_a_release_answers_as_was_measured_unless_the_settings_say_otherwise():
     facts = {"model": "m", "templates": {}, "chat": {}, "tools": {}, "safety": {}}
     release = Release.of(facts | {"answering": {"en": "write", "ja": "quote"}})
     ways = {lang: Way(way, 9, "because") for lang, way in (("en", "quote"), ("ja", "write and quote"))}
-    ref = ArtifactRef("w" * 64, "answering", "", Ways(release="r", languages=ways).meta())
+    ref = ArtifactRef(id="w" * 64, kind="answering", uri="", meta=Ways(release="r", languages=ways).meta())
     assert measured(release, ref, ChatSettings()).answering == {"en": "quote", "ja": "write and quote"}
     assert measured(release, ref, ChatSettings(answering={"ja": "write"})).answering == {"en": "quote", "ja": "write"}
