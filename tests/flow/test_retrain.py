@@ -43,6 +43,7 @@ def test_every_stage_runs_and_leaves_its_account(place, migaki_here):
         "model",
         "index",
         "calibration",
+        "answering",
         "evaluation",
         "release",
     }
@@ -108,6 +109,7 @@ def test_one_changed_setting_runs_only_what_depends_on_it(place, migaki_here):
         "quantize": "completed",
         "index": "reused",
         "calibrate": "reused",
+        "answering": "completed",
         "evaluate": "completed",
     }
     assert "align is made anew: align.kl_coef was 0.1 and is 0.2" in changed["stderr"]
@@ -116,7 +118,7 @@ def test_one_changed_setting_runs_only_what_depends_on_it(place, migaki_here):
 def test_other_settings_of_the_chat_make_another_release_of_the_same_model(place, migaki_here):
     home, options, _ = place
     other = migaki_here(home, "retrain", *options, "--set", "chat.top_k=7", "--set", "tools.timezone=UTC", "--set", "safety.personal=block")
-    assert {stage["stage"] for stage in other["stages"] if stage["status"] == "completed"} == {"evaluate"}
+    assert {stage["stage"] for stage in other["stages"] if stage["status"] == "completed"} == {"answering", "evaluate"}
     release = ArtifactStore(Home(home)).get(other["release"])
     assert (release.meta["chat"]["top_k"], release.meta["tools"]["timezone"], release.meta["safety"]["personal"]) == (7, "UTC", "block")
     row = Catalog.of(Home(home)).query("SELECT * FROM releases WHERE release_id = ?", [release.id])[0]
@@ -220,7 +222,7 @@ def test_every_algorithm_goes_through_the_chain(place, algorithm):
     home, options, _ = place
     answer = migaki(home, "retrain", *options, "--set", f"align.algorithm={algorithm}")
     fresh = {row["stage"] for row in answer["stages"] if row["status"] == "completed"}
-    assert fresh == {"align", "choose", "quantize", "evaluate"}
+    assert fresh == {"align", "choose", "quantize", "answering", "evaluate"}
     query = Catalog.of(Home(home)).query
     newest = query("SELECT artifact_id FROM artifacts WHERE stage = 'align' ORDER BY created DESC LIMIT 1")[0]["artifact_id"]
     rounds = query("SELECT step, count(*) AS n FROM rollouts WHERE artifact_id = ? GROUP BY step ORDER BY step", [newest])

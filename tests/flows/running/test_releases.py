@@ -6,9 +6,10 @@ import pytest
 
 from flows.commands import show
 from flows.commands.main import main
-from flows.running.releases import fault, promote_to, release_of, release_with, roll_back
-from storage.artifacts import MANIFEST, ArtifactStore
+from flows.running.releases import fault, measured, promote_to, release_of, release_with, roll_back
+from storage.artifacts import MANIFEST, ArtifactRef, ArtifactStore
 from storage.catalog import Catalog
+from storage.kinds import Release, Way, Ways
 from storage.releases import champion_release
 from tasks.chatbot.release import Sections
 from tasks.chatbot.safety.settings import SafetySettings
@@ -143,3 +144,12 @@ def test_promote_by_itself_takes_the_models_newest_release(home):
     other = part(home, "model002", "model", {"precision": "fp32"})
     fresh = release_with(home, other, "run", "index1")
     assert fresh.meta["model"] == "model002" and fresh.meta["chat"]["top_k"] == 50
+
+
+def test_a_release_answers_as_was_measured_unless_the_settings_say_otherwise():
+    facts = {"model": "m", "templates": {}, "chat": {}, "tools": {}, "safety": {}}
+    release = Release.of(facts | {"answering": {"en": "write", "ja": "quote"}})
+    ways = {lang: Way(way, 9, "because") for lang, way in (("en", "quote"), ("ja", "write and quote"))}
+    ref = ArtifactRef(id="w" * 64, kind="answering", uri="", meta=Ways(release="r", languages=ways).meta())
+    assert measured(release, ref, ChatSettings()).answering == {"en": "quote", "ja": "write and quote"}
+    assert measured(release, ref, ChatSettings(answering={"ja": "write"})).answering == {"en": "quote", "ja": "write"}
