@@ -19,6 +19,7 @@ LIGHT = {
     "storage.files",
     "storage.kinds",
     "storage.calibrated",
+    "storage.choice",
 }  # of storage, what anybody may use: what is done to files, and the records of artifacts
 
 

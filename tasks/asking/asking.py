@@ -52,7 +52,7 @@ class Answered:
 
     Attributes:
         turn: the last one of the item, and `events` what happened in it.
-        first_word: seconds to it.
+        first_word: seconds to it, and `seconds` to the end of all that is shown.
         earlier: the turns before, as (question, answer).
         alone: whether nobody else was answered at the same time.
     """
@@ -60,6 +60,7 @@ class Answered:
     turn: Turn
     events: list[Event]
     first_word: float
+    seconds: float
     earlier: list[tuple[str, str]]
     alone: bool
 
@@ -138,6 +139,7 @@ def _answered(engine: ChatEngine, item: Asked, alone: bool) -> Answered:
             raise
         except MigakiError as error:  # what people see instead of an answer, such as that a question is too long
             events.append(Ended(Turn(item.id, question, item.lang, str(error), reason="unanswered")))
+        seconds = time.perf_counter() - start
         turn = next(event.turn for event in events if isinstance(event, Ended))
         earlier.append((question, turn.answer))
-    return Answered(turn, events, first_word, earlier[:-1], alone)
+    return Answered(turn, events, first_word, seconds, earlier[:-1], alone)

@@ -55,7 +55,7 @@ def _row(model: str, item: Asked, answered: Answered) -> Row:
         "confidence": turn.confidence,
         "tokens": turn.tokens,
         "first_word": answered.first_word if answered.alone else None,
-        "seconds": turn.seconds if answered.alone else None,
+        "seconds": answered.seconds if answered.alone else None,
         "sources": [source.document for source in turn.sources],
         "events": {"earlier": answered.earlier, "events": [_plain(event) for event in answered.events if not isinstance(event, Piece)]},
     }

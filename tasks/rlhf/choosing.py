@@ -7,7 +7,7 @@ is more than an exploit of the first (Gao et al. 2023). The aligned model has to
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from storage.kinds import Choice, RewardDifference
+from storage.choice import Choice, RewardDifference
 from tasks.statistics import holm_intervals
 
 FIRST, SECOND = "first", "second"

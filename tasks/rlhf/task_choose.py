@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.artifacts import ArtifactRef
-from storage.kinds import Adapter, Choice, Scale
+from storage.choice import Choice
+from storage.kinds import Adapter, Scale
 from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.batching import Batch, Example
 from tasks.models.reference import resolve

@@ -97,7 +97,7 @@ TUNE = {
     "max_grad_norm": (0.01, {}),
     "batch_size": (4, {}),
     "seed": (1, {}),
-    "max_tokens": (10, {}),
+    "max_tokens": (11, {}),
     "max_rows": (8, {}),
     "learn": ("last", {}),
     "cuts": ("start", {"max_tokens": 32}),

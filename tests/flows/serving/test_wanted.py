@@ -160,7 +160,9 @@ def test_a_home_of_before_gets_a_release_of_its_champion_once(home):
         "int8",
         "class001",
     )
-    assert want.release.chat == ChatSettings().model_dump(exclude=ChatSettings.OPERATIONAL | {"server", "server_model", "templates"})
+    assert want.release.chat == ChatSettings().model_dump(
+        exclude=ChatSettings.OPERATIONAL | {"server", "server_model", "templates", "answering"}
+    )
     now = champion_release(home)
     assert now.release_id == want.release_id and f"{now.promoted}" == "2026-02-03 04:05:06"  # since when its model served
     part(home, "class002", "classifier")
