@@ -294,7 +294,7 @@ def test_from_documents_alone_to_answers_and_the_open_page_answers_from_the_next
     index = ["index", *words, "--documents", str(docs)]
     assert migaki(home, *index)["serving"]
     model = ["--set", f"run.model={save_tiny(tmp_path / 'base')}"]
-    server = Served(home, *model, "--set", "chat.min_confidence=0", "--set", "chat.max_new_tokens=8", "--set", "chat.max_calls=0")
+    server = Served(home, *model, "--set", "chat.cost_wrong=0", "--set", "chat.max_new_tokens=8", "--set", "chat.max_calls=0")
     try:
         page = visit(server.says(r"http://\S+", 120))
         send(page, "Where does the cat sleep?")

@@ -367,11 +367,11 @@ def test_retrain_over_the_api_with_both_limits_at_one(running, small_project):
     assert pools["retrain"] == {"cpu"}
     assert all(pools[flow] - {None} == {"gpu"} for flow in ("tune", "align", "quantize", "evaluate"))
     rows = [row for row in Catalog.of(running.home).query("SELECT run_id, flow, status FROM runs") if row["run_id"] not in before]
-    assert {row["status"] for row in rows} == {"completed"} and len(rows) == 9
+    assert {row["status"] for row in rows} == {"completed"} and len(rows) == 12
 
     said = [line["message"] for line in running.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}})]
     assert any("Beginning flow run" in line for line in said) and any("Finished in state Completed" in line for line in said)
     events = {event["event"] for event in running.api("/events/filter", {"limit": 50})["events"]}
     assert {"prefect.flow-run.Completed", "prefect.task-run.Completed"} <= events
     tasks = {task["name"] for task in running.api("/task_runs/filter", {})}
-    assert {"prepare", "safety", "tune", "align", "quantize", "index", "evaluate"} <= tasks
+    assert {"prepare", "safety", "tune", "align", "choose", "quantize", "index", "calibrate", "answering", "evaluate"} <= tasks
