@@ -1,8 +1,4 @@
-"""Planted releases on the bundled model: three that do not come to serve, each with an effect clearly beyond what the questions can show.
-
-What a small model samples differs with the answers that are computed beside it: effects of 1.8 to 2.3 times what can be shown were seen. At least twice as
-much is planted in `tests/tasks/evaluation/test_planted_releases.py`, on a scripted model.
-"""
+"""Planted releases on the bundled model: three that do not come to serve, each with an effect of at least twice what the questions can show."""
 
 import pytest
 
@@ -44,4 +40,4 @@ def asked():
 )
 def test_a_bad_release_of_the_bundled_model_is_kept_out(asked, fault):
     found = decide(Evidence([], asked(**fault), "champion", no_loss="the same model"), PromoteSettings())
-    assert found.decision == "keep" and found.high < 0 and -found.difference >= 1.5 * found.smallest, found.reason
+    assert found.decision == "keep" and found.high < 0 and -found.difference >= 2 * found.smallest, found.reason

@@ -19,6 +19,7 @@ from tasks.text.detection import detect
 NAMES = {
     "Alder": "アルダ", "Birch": "バーチ", "Cedar": "シダー", "Dogwood": "ドグウッド", "Elder": "エルダー", "Fir": "ファー", "Gorse": "ゴース", "Hazel": "ヘーゼル",
     "Ivy": "アイビー", "Juniper": "ジュニパー", "Kapok": "カポック", "Larch": "ラーチ", "Maple": "メープル", "Nettle": "ネトル", "Oak": "オーク", "Poplar": "ポプラ",
+    "Quince": "クインス", "Rowan": "ローワン", "Spruce": "スプルース", "Teak": "チーク", "Ulmus": "ウルムス", "Vine": "ヴァイン", "Willow": "ウィロー", "Yew": "ユー",
 }  # fmt: skip
 FACTS = {
     "en": ("The kiln {0} stands behind the old mill.", "The kiln {0} is fired at {1} degrees.", "The kiln {0} was built by {2} potters."),
