@@ -27,6 +27,7 @@ Kind = Literal[
     "release",
     "calibration",
     "answering",
+    "study",
 ]
 Answering = Literal["write", "quote", "write and quote"]
 
@@ -325,6 +326,21 @@ class Release(Record):
             raise ValueError("a release names either a model or a server that answers")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Studied(Record):
+    """A study: its arms, the first of which the others are compared with, on so many items; the best one, why, and the command with which a release
+    takes it up ("" where there is nothing to take up). The page is `report.html` in the artifact."""
+
+    KIND = "study"
+    study: str
+    arms: list[str]
+    items: int
+    winner: str
+    because: str
+    adopting: str = ""
+
+
 RECORDS: dict[str, type[Record]] = {
-    record.KIND: record for record in (Dataset, Adapter, RewardModels, Model, Index, Calibration, Ways, Evaluation, Classifier, Release)
+    record.KIND: record
+    for record in (Dataset, Adapter, RewardModels, Model, Index, Calibration, Ways, Evaluation, Classifier, Release, Studied)
 }

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.running.report import keep_study_page
 from storage.artifacts import ArtifactStore, read_manifest
 from storage.home import Home, StorageError
-from storage.kinds import RECORDS, Adapter, Dataset, Model, Release
+from storage.kinds import RECORDS, Adapter, Dataset, Model, Release, Studied
 from storage.prune import prune, unneeded
 from storage.queries import runs
 from storage.queries.indexes import newest_indexes
@@ -122,6 +123,11 @@ def stage_lines(home: Home, name: str, answer: str, params: "RunParams") -> dict
     for line in record.headlines or ():
         console.print(f"{line.label}: {number(line.before)} -> {number(line.after)}")
     console.print(f"{ref.kind} {ref.id[:12]}")
+    if isinstance(record, Studied):
+        files = {"report": str(page := keep_study_page(home, ref, record.study))}
+        console.print(f"report: {page}")
+        if record.adopting:
+            console.print(f"nothing has changed; a release takes it up where the gate promotes it: {record.adopting}", soft_wrap=True)
     if ref.kind == "index":
         files = {"serving": (now := champion_index(home)) is not None and now.artifact_id == ref.id}
     return {"artifact": ref.model_dump()} | files

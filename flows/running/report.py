@@ -3,6 +3,7 @@
 from dataclasses import fields
 from pathlib import Path
 
+from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.files import replacing
 from storage.home import Home
 from storage.queries.datasets import row_counts
@@ -23,6 +24,15 @@ def write_report(home: Home, run_id: str) -> Path:
         with replacing(home.reports / f"{name}.html") as draft:
             draft.write_text(page, encoding="utf-8")
     return home.reports / f"{run_id}.html"
+
+
+def keep_study_page(home: Home, ref: ArtifactRef, study: str) -> Path:
+    """Copy a study's page out of its artifact to `reports/STUDY.html`, where the newest one of that study lies."""
+    home.reports.mkdir(exist_ok=True)
+    page = home.reports / f"{study}.html"
+    with replacing(page) as draft:
+        draft.write_bytes((ArtifactStore(home).path(ref) / "report.html").read_bytes())
+    return page
 
 
 def facts_of(home: Home, run_id: str) -> Facts:

@@ -4,27 +4,14 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from storage.kinds import Answering
-from tasks.evaluation.charts import curves, smoothed
 from tasks.evaluation.facts import Facts, Figure
 from tasks.evaluation.own_metrics import PREFIX
-from tasks.evaluation.page import note, section, table, text
 from tasks.evaluation.report_calibration import calibration_section
 from tasks.evaluation.report_chat import chat_section
+from tasks.pages.charts import curves, smoothed
+from tasks.pages.page import note, section, table, text, whole_page
 
 WAYS: tuple[Answering, ...] = get_args(Answering)
-STYLE = """
-:root { color-scheme: light dark; --line: #d8dbe0; --soft: #f4f5f7; --text: #1d2127; --dim: #5c6370; --good: #1a7f4b; --bad: #b3261e; --page: #fff; }
-@media (prefers-color-scheme: dark) { :root { --line: #3a3f47; --soft: #22262c; --text: #e6e8eb; --dim: #a0a7b3; --good: #5cc98f; --bad: #ff8a80; --page: #16191d; } }
-body { font: 15px/1.55 system-ui, "Noto Sans JP", "Hiragino Sans", sans-serif; color: var(--text); background: var(--page); margin: 0 auto; padding: 24px 16px 64px; max-width: 1040px; }
-h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 10px; } p { margin: 6px 0; } .dim { color: var(--dim); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: 14px; } th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-th { font-weight: 600; background: var(--soft); } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.decision { border: 1px solid var(--line); border-left: 5px solid var(--dim); border-radius: 6px; padding: 10px 14px; margin: 16px 0; background: var(--soft); }
-.promote { border-left-color: var(--good); } .keep { border-left-color: var(--bad); }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 14px; } .charts > div { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: 4px; }
-.charts svg { width: 100%; height: auto; } .pair { border: 1px solid var(--line); border-radius: 6px; margin: 12px 0; padding: 10px 14px; }
-.pair > div { display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); gap: 12px; } .pair h3 { margin: 0 0 8px; font-size: 15px; } .pair b { display: block; font-size: 12px; color: var(--dim); }
-"""
 
 
 def stage_section(facts: Facts) -> str:
@@ -324,9 +311,9 @@ SECTIONS = (
 def build_report(facts: Facts) -> str:
     """The page of a `retrain` run."""
     started = f"{facts.started:%Y-%m-%d %H:%M} UTC"
-    body = "".join(part(facts) for part in SECTIONS)
-    heading = f"<h1>Migaki: retraining of {started}</h1>" + note(f"run {facts.run_id}, profile {facts.profile}")
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Migaki: {started}</title>'
-        f"<style>{STYLE}</style></head><body>{heading}{body}</body></html>"
+    return whole_page(
+        f"Migaki: {started}",
+        f"Migaki: retraining of {started}",
+        note(f"run {facts.run_id}, profile {facts.profile}"),
+        *(part(facts) for part in SECTIONS),
     )

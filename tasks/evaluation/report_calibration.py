@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.evaluation.charts import curves
 from tasks.evaluation.facts import Facts
-from tasks.evaluation.page import note, section, table
+from tasks.pages.charts import curves
+from tasks.pages.page import note, section, table
 
 SHARES = ("right", "wrong", "unsure", "turned_away", "told", "auroc")
 

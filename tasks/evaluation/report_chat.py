@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tasks.evaluation.facts import ChatTurn, Facts, Figure
 from tasks.evaluation.own_metrics import PREFIX
-from tasks.evaluation.page import note, section, table, text
+from tasks.pages.page import note, section, table, text
 
 # In words, and what they are of; a share is shown in percent.
 METRICS = {

@@ -1,0 +1,113 @@
+"""The page of a study: what came of it, its figures, its plots, and answers side by side."""
+
+from collections.abc import Mapping, Sequence
+
+from tasks.pages.page import note, section, table, text, whole_page
+from tasks.studies.figures import Figure, Winner
+from tasks.studies.study import Results, Study
+
+SHOWN = 6  # items of each language whose answers are shown
+
+
+def study_page(
+    study: Study, results: Results, figures: Sequence[Figure], best: Winner, plots: Sequence[str] = (), notes: Sequence[str] = ()
+) -> str:
+    """One HTML file.
+
+    Args:
+        plots: SVGs, as `tasks.pages.charts` draws them.
+        notes: sentences that whoever reads the figures must know.
+    """
+    kinds = sorted({item.lang for item in study.items})
+    title = f"Migaki: {study.name.replace('_', ' ')}"
+    return whole_page(
+        title,
+        title,
+        note(f"{len(study.arms)} arms on the same {len(study.items)} items ({', '.join(kinds)})"),
+        f"<div class='decision'><b>{text(best.arm)}</b><p>{text(best.because)}</p></div>",
+        _adoption(study, best),
+        section("Figures", _figure_table(study, figures), note("In brackets: 95 % bootstrap intervals over items.")),
+        _facts(results.facts),
+        section(f"Differences from {study.arms[0].name}", _difference_table(study, figures)) if len(study.arms) > 1 else "",
+        section("Plots", f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in plots)}</div>') if plots else "",
+        _answers(study, results),
+        section("What to know when reading this", *map(note, notes)) if notes else "",
+    )
+
+
+def adopting(study: Study, best: Winner) -> str:
+    """The command with which a release takes the best arm up, through the gate; "" where that is the first one, or it is nothing that a release has."""
+    arm = next(arm for arm in study.arms if arm.name == best.arm)
+    if arm is study.arms[0] or not arm.adopt:
+        return ""
+    return "migaki retrain " + " ".join(f"--set {name}={value}" for name, value in arm.adopt.items())
+
+
+def _adoption(study: Study, best: Winner) -> str:
+    command = adopting(study, best)
+    return note(f"Nothing has changed. A release takes it up where the gate promotes it: {command}") if command else ""
+
+
+def _figure_table(study: Study, figures: Sequence[Figure]) -> str:
+    cells = {(one.arm, one.measure, one.lang): one for one in figures if not one.against}
+    asked = list(dict.fromkeys((one.measure, one.lang) for one in figures if not one.against))
+    labels = _labels(study)
+    rows = [[arm.name, *[_cell(cells.get((arm.name, measure, lang))) for measure, lang in asked]] for arm in study.arms]
+    return table(["arm", *[f"{labels[measure]} ({lang})" for measure, lang in asked]], rows)
+
+
+def _labels(study: Study) -> Mapping[str, str]:
+    return {measure.name: measure.label or measure.name for measure in study.measures}
+
+
+def _cell(figure: Figure | None) -> str:
+    if figure is None:
+        return ""
+    one = figure.interval
+    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
+
+
+def _difference_table(study: Study, figures: Sequence[Figure]) -> str:
+    labels = _labels(study)
+    rows = [
+        [
+            one.arm,
+            labels[one.measure],
+            one.lang,
+            one.interval.value,
+            f"{one.interval.low:+.3f} to {one.interval.high:+.3f}",
+            one.interval.items,
+            "yes" if one.interval.low > 0 or one.interval.high < 0 else "inconclusive",
+        ]
+        for one in figures
+        if one.against
+    ]
+    return table(["arm", "figure", "language", "difference", "95 % interval", "items", "excludes zero"], rows)
+
+
+def _facts(facts: Mapping[str, Mapping[str, float]]) -> str:
+    names = list(dict.fromkeys(name for own in facts.values() for name in own))
+    rows = [[arm, *[number(own.get(name)) for name in names]] for arm, own in facts.items()]
+    return section("Arms", table(["arm", *names], rows)) if names else ""
+
+
+def number(value: float | None) -> str:
+    """A figure of an arm for people: whole numbers with commas, small ones with as many digits as say something."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.4g}"
+
+
+def _answers(study: Study, results: Results) -> str:
+    rows = {(row.arm, row.item): row.answer for row in results.rows}
+    parts = []
+    for lang in sorted({item.lang for item in study.items}):
+        for item in [item for item in study.items if item.lang == lang][:SHOWN]:
+            own = [(arm.name, rows[arm.name, item.id]) for arm in study.arms]
+            if not any(answer.text for _, answer in own):
+                continue
+            reference = own[0][1].reference
+            columns = ([("reference", reference)] if reference else []) + [(name, answer.text) for name, answer in own]
+            shown = "".join(f"<p><b>{text(name)}</b>{text(said) or '<i>(nothing)</i>'}</p>" for name, said in columns)
+            parts.append(f'<div class="pair" lang="{text(lang)}"><h3>{text(own[0][1].prompt)}</h3><div>{shown}</div></div>')
+    return section("Answers side by side", *parts)
