@@ -112,6 +112,8 @@ def mark_crashed(connection: duckdb.DuckDBPyConnection) -> None:
 
 def register(home: Home, ref: ArtifactRef) -> None:
     """Enter an artifact, its lineage, metrics and tables into the catalog, once."""
+    if Catalog.of(home).query("SELECT 1 FROM artifacts WHERE artifact_id = ?", [ref.id]):  # as most are: a write takes longer
+        return
     folder = ArtifactStore(home).path(ref)
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     tables = {path.stem: pq.read_table(path) for path in sorted((folder / "tables").glob("*.parquet"))}

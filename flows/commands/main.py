@@ -170,12 +170,15 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
         from flows.running.releases import promote_to, roll_back
 
         return promotion_line(roll_back(home) if arguments.rollback else promote_to(home, arguments.to))
-    flow = getattr(importlib.import_module(f"flows.{name}"), name)
     wanted: dict[str, Any] = params.flow_parameters() if name == "retrain" else {"run": params.run, name: params.stages[name]}
     if getattr(arguments, "serve_anyway", False):
         wanted["serve_anyway"] = True
-    with local_server(home):
-        answer = flow(**wanted)
+
+    def flow() -> Any:
+        return getattr(importlib.import_module(f"flows.{name}"), name)
+
+    with local_server(home, flow):
+        answer = flow()(**wanted)
     from flows.commands.show import run_table, stage_lines
 
     if name == "retrain":

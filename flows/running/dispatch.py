@@ -37,7 +37,11 @@ class Recorder:
         self.reused: dict[str, bool] = {}
 
     def note(self, name: str, outcome: Outcome) -> None:
+        """Enter what a stage gave into the catalog, and take it."""
         register(self.home, outcome.ref)
+        self.take(name, outcome)
+
+    def take(self, name: str, outcome: Outcome) -> None:
         self.artifacts[name], self.reused[name] = outcome.ref, outcome.reused
 
     def stage(self, name: str, settings: StageSettings, others: dict[str, ArtifactRef] | None = None) -> ArtifactRef:
@@ -57,7 +61,7 @@ class Recorder:
             else:
                 outcome = run_here(spec, settings, self.run, inputs, own.run_id)
             own.note(name, outcome)
-        self.note(name, outcome)
+        self.take(name, outcome)
         return outcome.ref
 
 

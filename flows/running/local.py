@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -108,20 +108,25 @@ def free_port() -> int:
 
 
 @contextmanager
-def local_server(home: Home) -> Iterator[None]:
-    """A server for the flows inside, and no heartbeat: a thread of about a second for every flow, of use only where somebody watches for dead runs."""
+def local_server(home: Home, meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """A server for the flows inside, and no heartbeat: a thread of about a second for every flow, of use only where somebody watches for dead runs.
+
+    Args:
+        meanwhile: done while the server starts, which takes seconds.
+    """
     end_orphans(home)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupted)
-    from prefect.events.worker import EventsWorker
-    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
     port, secret, log = free_port(), new_secret(), home.prefect / "server.log"  # a secret of this run alone, and not in its environment
     own = {RUN: str(os.getpid()), "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
     log.unlink(missing_ok=True)
     server = start_server(port, os.environ | server_environment(secret, port) | own, log)
-    known = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_AUTH_STRING: secret}
     try:
+        from prefect.events.worker import EventsWorker
+        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+        known = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_AUTH_STRING: secret}
+        meanwhile()
         wait_for_server(server, port, log)
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} | known):
             yield

@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from storage.calibrated import Ends
+from tasks.asking.utility import LEFT_OUT
 from tasks.rag.confidence import FAR, Calibration
 
 STRENGTH = 16.0  # of the prior, in (coefficient times deviation of its sign) squared
 FEWEST = 5  # questions of a language with which its coefficients are moved at all
 STEPS = 50  # of Newton's method, which needs less than ten
 LEAST = 0.05  # probability below which nothing is ever shown
+REPEATS = 4  # of dealing out folds: one way or another moves thresholds by what chance has
+NEAR = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06)  # so far from the bundled `sure`: what a hundred questions say of it is flat and rough
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,29 @@ def folds(cases: Sequence[Case], count: int, seed: int = 0) -> Iterator[np.ndarr
 
 
 def out_of_fold(cases: Sequence[Case], prior: Calibration, count: int, strength: float = STRENGTH) -> np.ndarray:
-    """(cases,) probability of each by what the other folds say."""
-    rows, found = np.array([case.signs for case in cases]), np.zeros(len(cases))
-    for held in folds(cases, count):
-        fitted = fit([case for case, out in zip(cases, held, strict=True) if not out], prior, strength)
-        found[held] = probabilities(rows[held], fitted)
-    return found
+    """(cases,) probability of each by what the other folds say: the mean over `REPEATS` ways to deal the groups out."""
+    rows, found = np.array([case.signs for case in cases]), np.zeros((REPEATS, len(cases)))
+    for repeat, own in enumerate(found):
+        for held in folds(cases, count, repeat):
+            fitted = fit([case for case, out in zip(cases, held, strict=True) if not out], prior, strength)
+            own[held] = probabilities(rows[held], fitted)
+    return found.mean(axis=0)
+
+
+def with_thresholds(fitted: Calibration, cases: Sequence[Case], scores: np.ndarray, unsure: float) -> Calibration:
+    """With the `sure`, within `NEAR` of its own, that is worth most where the cases have these probabilities, and the `least` that goes with it; the
+    nearest one where several are worth the same."""
+    tried = [with_least(replace(fitted, sure=fitted.sure + step), scores, unsure) for step in sorted(NEAR, key=abs)]
+    return max(tried, key=lambda one: worth(cases, scores, one))
+
+
+def worth(cases: Sequence[Case], scores: np.ndarray, fitted: Calibration) -> float:
+    """The utility (`tasks.asking.utility`) of ending so, at a cost of 1: an unsure end is worth half of what an answer would be."""
+    answered = np.array([case.answered for case in cases], bool)
+    right = np.array([case.right is not False for case in cases], bool)  # where the question does not say, its document was searched
+    weight = np.where(scores >= fitted.sure, 1.0, np.where(scores >= fitted.least, 0.5, 0.0))
+    values = weight * np.where(answered & right, 1, -1)
+    return float((1 - LEFT_OUT) * values[answered].mean() + LEFT_OUT * values[~answered].mean())
 
 
 def with_least(fitted: Calibration, scores: np.ndarray, unsure: float) -> Calibration:

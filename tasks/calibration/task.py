@@ -8,7 +8,7 @@ from storage.artifacts import ArtifactRef
 from storage.calibrated import Calibrated, Ends
 from storage.kinds import Calibration
 from tasks.calibration.asking import cases
-from tasks.calibration.fitting import Case, by_language, curve, ended, fit, out_of_fold, probabilities, with_least
+from tasks.calibration.fitting import Case, by_language, curve, ended, fit, out_of_fold, probabilities, with_thresholds
 from tasks.calibration.settings import CalibrateSettings
 from tasks.data.records import load_questions
 from tasks.data.twins import groups_of
@@ -50,7 +50,7 @@ def _calibrated(own: Sequence[Case], bundled: Fitted, settings: CalibrateSetting
     if fitted is bundled:
         return _record(bundled, questions)
     held_out = out_of_fold(own, bundled, settings.folds, settings.strength)
-    fitted = with_least(fitted, held_out, settings.unsure)
+    fitted = with_thresholds(fitted, own, held_out, settings.unsure)
     before = probabilities(np.array([case.signs for case in own]), bundled)
     ends = ended(own, before, bundled), ended(own, held_out, fitted)
     return _record(fitted, questions, *ends, (curve(own, before), curve(own, held_out)))

@@ -3,15 +3,14 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from tasks.asking.asking import Asked, Suite
 from tasks.asking.questions import among, as_they_are
 from tasks.chatbot.safety.training import Example
 from tasks.data.records import FollowUp, Question, content_id
 from tasks.data.twins import groups_of
+from tasks.evaluation.items import BUNDLED
 
-BUNDLED = Path(__file__).with_name("bundled.jsonl")
 FOLLOWS: dict[str, Suite] = {"real": "follow_up", "topic_change": "topic_change"}
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from storage.files import sha256_of
-from tasks.evaluation.chat_items import BUNDLED
+from tasks.evaluation.items import BUNDLED
 from tasks.evaluation.own_metrics import SETTING
 from tasks.evaluation.settings import EvaluateSettings
 from tasks.stages.own_code import own_sources

@@ -8,6 +8,8 @@ from tasks.data.records import load_instructions, load_preferences, load_questio
 from tasks.data.select import balanced
 from tasks.text.messages import Message
 
+BUNDLED = Path(__file__).with_name("bundled.jsonl")  # what the chatbot is asked besides the team's own
+
 
 @dataclass(frozen=True)
 class Item:

@@ -125,10 +125,16 @@ def reach(module: str) -> set[Path]:
         path = todo.pop()
         if path not in reached:
             reached.add(path)
-            todo += [file for name in _imported(path) for file in _files(name)]
+            todo += _leads_to(path, path.stat().st_mtime_ns)
             todo += [file for use in _languages(path) for file in (ROOT / "tasks/text/languages").glob(f"*/{use}.py")]
-            todo += [package for parent in path.relative_to(ROOT).parents if (package := ROOT / parent / "__init__.py").exists()]
     return reached
+
+
+@cache
+def _leads_to(path: Path, changed: int) -> frozenset[Path]:
+    """The first-party files that a file imports, and the packages that it lies in. A run that reuses every stage asks this of most files for each of them."""
+    files = {file for name in _read(path, changed)[0] for file in _files(name)}
+    return frozenset(files | {package for parent in path.relative_to(ROOT).parents if (package := ROOT / parent / "__init__.py").exists()})
 
 
 def _files(name: str) -> Iterator[Path]:

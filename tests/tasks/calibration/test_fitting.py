@@ -5,7 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks.calibration.fitting import FEWEST, LEAST, Case, auroc, curve, ended, fit, folds, out_of_fold, probabilities, with_least
+from tasks.calibration.fitting import (
+    FEWEST,
+    LEAST,
+    NEAR,
+    Case,
+    auroc,
+    curve,
+    ended,
+    fit,
+    folds,
+    out_of_fold,
+    probabilities,
+    with_least,
+    with_thresholds,
+    worth,
+)
 from tasks.rag.confidence import FEATURES, Calibration
 
 PRIOR = Calibration(-1.0, (2.0,) + (0.0,) * (len(FEATURES) - 1), 0.3, 0.5)
@@ -97,3 +112,25 @@ def test_the_curve_rises_to_everything():
     cases = asked(20, 1)
     points = curve(cases, probabilities(np.array([case.signs for case in cases]), PRIOR))
     assert points[-1] == (1.0, 1.0) and points == sorted(points)
+
+
+def judged(*ends: tuple[bool, bool | None]) -> list[Case]:
+    return [Case(str(n), "en", np.zeros(len(FEATURES)), answered, right, str(n)) for n, (answered, right) in enumerate(ends)]
+
+
+def test_what_an_end_is_worth():
+    cases = judged((True, True), (True, False), (True, None), (False, False), (False, False))
+    scores = np.array([0.9, 0.9, 0.4, 0.4, 0.1])  # answered right and wrong, unsure; unsure and turned away of those without an answer
+    assert worth(cases, scores, PRIOR) == pytest.approx(0.7 * (1 - 1 + 0.5) / 3 + 0.3 * (-0.5 + 0) / 2)
+
+
+def test_the_threshold_moves_to_what_is_worth_most_and_no_further_than_near():
+    cases = judged((True, True), (True, True), (True, True), (False, False), (False, False), (False, False))
+    right_below = np.array([0.45, 0.46, 0.47, 0.1, 0.1, 0.1])
+    assert with_thresholds(PRIOR, cases, right_below, 1.0).sure == pytest.approx(PRIOR.sure - 0.06)
+    wrong_above = np.array([0.9, 0.9, 0.9, 0.53, 0.54, 0.55])
+    assert with_thresholds(PRIOR, cases, wrong_above, 0.0).sure == pytest.approx(PRIOR.sure + 0.06)
+    plain = np.array([0.9, 0.9, 0.9, 0.1, 0.1, 0.1])
+    assert with_thresholds(PRIOR, cases, plain, 1.0).sure == PRIOR.sure
+    far_below = np.array([0.3, 0.3, 0.3, 0.1, 0.1, 0.1])
+    assert with_thresholds(PRIOR, cases, far_below, 1.0).sure >= PRIOR.sure + min(NEAR)
