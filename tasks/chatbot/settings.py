@@ -17,8 +17,12 @@ class ChatSettings(StageSettings):
     temperature: float = Field(0.3, ge=0, description="0 takes the likeliest token; higher is more varied")
     top_k: int = Field(50, ge=0, description="Draw from so many of the likeliest tokens; 0 from all")
     top_p: float = Field(0.9, gt=0, le=1, description="Draw from the likeliest tokens that hold this share of the probability")
+    min_p: float = Field(0.0, ge=0, le=1, description="Draw from tokens at least so many times as likely as the likeliest; 0 from all")
     num_beams: int = Field(1, ge=1, le=8, description="Beam search with so many beams instead of drawing; 1 draws")
     no_repeat_ngram: int = Field(4, ge=0, description="No run of so many tokens occurs twice in an answer; 0 allows it")
+    repetition_penalty: float = Field(
+        1.0, gt=0, description="Tokens of the answer are so much less likely to be said again; 1 is no penalty"
+    )
     seconds: float = Field(120.0, gt=0, description="An answer that takes longer is ended where it is")
     max_turns: int = Field(10, ge=1, description="Questions and answers that are remembered")
     chunks: int = Field(2, ge=0, le=20, description="Chunks looked up for an answer; 0 answers without documents")

@@ -25,7 +25,10 @@ class Sampling:
     top_p: float = 0.9
     num_beams: int = 1
     no_repeat_ngram: int = 4
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
     seed: int | None = None
+    logprobs: int | None = None  # log-probabilities of the tokens are told, and of so many of the likeliest in the place of each
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,28 @@ class Asker:
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """A token of an answer as text, with its log-probability (nats), and the likeliest in its place, best first.
+
+    They are the model's own: before temperature, penalties, truncation and grammars. A token that is a part of a character is "\ufffd".
+    """
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Delta:
-    """Text that was just generated and the tokens it took; the last of an answer says the `reason` it ended."""
+    """Text that was just generated and the tokens it took; the last of an answer says the `reason` it ended.
+
+    `logprobs`, where the sampling asks for them, are of the tokens that the text is made of: none of those that end an answer.
+    """
 
     text: str
     tokens: int
     reason: Reason | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)

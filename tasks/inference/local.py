@@ -3,7 +3,7 @@
 import copy
 import threading
 import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any, cast
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -72,14 +72,30 @@ class LocalModel:
         """See `Backend`. An answer that reaches the end of the context ends there, with the reason `length`.
 
         Raises:
-            MigakiError: the prompt alone fills the context; too many wait; the model broke off.
+            MigakiError: the prompt alone fills the context; log-probabilities are asked of beams; too many wait; the model broke off.
         """
-        prompt = self._fitting(messages, [])
+        prompt = self._fitting(encode_prompt(self.tokenizer, messages))
+        yield from self._begin(prompt, sampling, stop, **self._shared(messages, prompt)).deltas()
+
+    def go_on(self, prompt: list[int], sampling: Sampling, stop: threading.Event) -> Iterator[Delta]:
+        """What comes after the tokens of a prompt, whatever they are. Begins at once, not when the first of it is asked for.
+
+        Raises:
+            MigakiError: as `stream`.
+        """
+        return self._begin(self._fitting(prompt), sampling, stop).deltas()
+
+    def _begin(self, prompt: list[int], sampling: Sampling, stop: threading.Event, **shared: Any) -> Request:
+        if sampling.logprobs is not None and sampling.num_beams > 1:
+            raise MigakiError(
+                f"logprobs with num_beams {sampling.num_beams}: beams are compared as wholes and tell no log-probabilities of tokens; "
+                "take num_beams 1, or no logprobs"
+            )
         limit = min(sampling.max_new_tokens, self.context - len(prompt))
-        request = Request(Row(prompt, sampling, limit, self._ends, **self._shared(messages, prompt)), Detokenizer(self.tokenizer), stop)
+        request = Request(Row(prompt, sampling, limit, self._ends, **shared), Detokenizer(self.tokenizer), stop)
         lane = self._decoding if self.batched and sampling.num_beams == 1 else self._unbatched
         lane.submit(request)
-        yield from request.deltas()
+        return request
 
     def choose(self, messages: list[Message], options: list[str]) -> list[float]:
         """See `Backend`. The messages are read once for all options, and not at all where another request has begun with them.
@@ -87,7 +103,7 @@ class LocalModel:
         Raises:
             MigakiError: an option is empty; and as `stream`.
         """
-        prompt = self._fitting(messages, [], max((len(self._tokens(option)) for option in options), default=0))
+        prompt = self._fitting(encode_prompt(self.tokenizer, messages), max((len(self._tokens(option)) for option in options), default=0))
         if not self.batched or not all(options):
             return option_logprobs(self.model, self.tokenizer, prompt, options)
         answers, shared = [self._tokens(option) for option in options], self._shared(messages, prompt)
@@ -103,7 +119,7 @@ class LocalModel:
             MigakiError: the schema cannot be enforced; and as `stream`.
         """
         limit = 2 * max_new_tokens + CLOSING
-        prompt = self._fitting(messages, self._tokens(prefix), limit)
+        prompt = self._fitting(encode_prompt(self.tokenizer, messages) + self._tokens(prefix), limit)
         if not self.batched:
             return complete_json(self.model, self.tokenizer, prompt, schema, max_new_tokens)
         grammar = JsonGrammar(self.tokenizer, schema, max_new_tokens)
@@ -139,9 +155,8 @@ class LocalModel:
         for request in requests:
             list(request.deltas())
 
-    def _fitting(self, messages: list[Message], begun: list[int], room: int = 1) -> list[int]:
-        """Tokens of messages and of the answer's beginning, after which there is `room` for more."""
-        prompt = encode_prompt(self.tokenizer, messages) + begun
+    def _fitting(self, prompt: list[int], room: int = 1) -> list[int]:
+        """The prompt, after which there is `room` for more tokens."""
         if len(prompt) + room > self.context:
             raise MigakiError(f"the prompt takes {len(prompt)} tokens of the {self.context} that {self.name} can read: shorten it")
         return prompt

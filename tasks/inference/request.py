@@ -9,8 +9,8 @@ from typing import cast
 from transformers import PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
-from tasks.inference.backend import Delta, Reason, Unavailable
-from tasks.inference.rows import Row
+from tasks.inference.backend import Delta, Reason, TokenLogprob, Unavailable
+from tasks.inference.rows import Likelihood, Row
 
 BROKEN = "\ufffd"
 LONGEST_CHARACTER = 8  # tokens; what is still no character after so many never becomes one
@@ -33,6 +33,18 @@ class Detokenizer:
             return ""
         self._from, self._said = self._said, len(self.ids)
         return text[len(before) :]
+
+    def logprob(self, found: Likelihood) -> TokenLogprob | None:
+        """The token that was added last, and those in its place, as text; None where it is none (a special token)."""
+        text = self._alone(self.ids[-1])
+        others = tuple((self._alone(token) or self.tokenizer.convert_ids_to_tokens(token), nats) for token, nats in found.top)
+        return TokenLogprob(text, found.logprob, others) if text else None
+
+    def _alone(self, token: int) -> str:
+        """The text of a token in the last one's place: behind the one before it, as some tokenizers leave out the space of a first one."""
+        before = self.ids[-2:-1]
+        known, text = self._decode(before), self._decode([*before, token])
+        return text[len(known) :] if text.startswith(known) else self._decode([token])
 
     def flush(self) -> str:
         """What was held back, without a character that is cut off."""
@@ -58,6 +70,7 @@ class Request:
     left: threading.Event = field(default_factory=threading.Event)  # nobody reads on
     out: "queue.SimpleQueue[Delta | MigakiError]" = field(default_factory=queue.SimpleQueue)
     untold: int = 0  # tokens generated since the last delta
+    logprobs: list[TokenLogprob] = field(default_factory=list)  # of those
 
     @property
     def unwanted(self) -> bool:
@@ -79,12 +92,18 @@ class Request:
     def add(self, token: int) -> None:
         """A token was generated (and is in the row)."""
         self.untold += 1
-        if token not in self.row.ends and (text := self.detokenizer.add(token)):
-            self.out.put(Delta(text, self.untold))
-            self.untold = 0
+        if token in self.row.ends:
+            return
+        text = self.detokenizer.add(token)
+        if self.row.likelihood and (told := self.detokenizer.logprob(self.row.likelihood)):
+            self.logprobs.append(told)
+        if text:
+            self.out.put(Delta(text, self.untold, None, tuple(self.logprobs)))
+            self.untold, self.logprobs = 0, []
 
     def end(self, reason: Reason) -> None:
-        self.out.put(Delta(self.detokenizer.flush(), self.untold, reason))
+        text = self.detokenizer.flush()
+        self.out.put(Delta(text, self.untold, reason, tuple(self.logprobs) if text else ()))
 
     def fail(self, error: Exception) -> None:
         if not isinstance(error, MigakiError):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tasks.inference.backend import Reason, Sampling
+from tasks.inference.logits import penalise
 from tasks.inference.sampling import sample_tokens
 
 
@@ -36,6 +37,14 @@ class Grammar(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Likelihood:
+    """How likely the model itself held a token that was generated, and the likeliest tokens in its place (id, nats), best first."""
+
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
 @dataclass(eq=False)
 class Row:
     """One answer being generated; or, where `scored` is set, the likelihood of the prompt's last so many tokens being computed."""
@@ -49,6 +58,7 @@ class Row:
     salt: str = ""  # whose prompt it is: see `tasks.inference.prefix_cache`
     head: int = 0  # tokens at its beginning that hold nobody's text
     logprob: float = 0.0  # nats, of the scored tokens
+    likelihood: Likelihood | None = None  # of the token given last, where `sampling.logprobs` asks for it
     answer: list[int] = field(default_factory=list)
     reason: Reason | None = None
     cached: int = 0  # tokens whose keys and values are in the cache
@@ -96,34 +106,34 @@ class Row:
             self.reason = "length"
 
 
-def repeats(answer: Sequence[int], size: int) -> list[int]:
-    """Tokens that would make a run of `size` tokens occur twice in the answer; none for 0."""
-    if not 0 < size <= len(answer) + 1:
-        return []
-    last = tuple(answer[len(answer) - size + 1 :])
-    return [answer[i + size - 1] for i in range(len(answer) - size + 1) if tuple(answer[i : i + size - 1]) == last]
-
-
 def next_tokens(logits: Tensor, rows: Sequence[Row]) -> list[int]:
-    """A token for each row of logits (B, V), drawn as that row says. Changes `logits`."""
+    """A token for each row of logits (B, V), drawn as that row says, with its likelihood where the row wants it. Changes `logits`."""
+    told = {i: torch.log_softmax(logits[i].float(), -1) for i, row in enumerate(rows) if row.sampling.logprobs is not None}
     for row, line in zip(rows, logits, strict=True):
-        line[repeats(row.answer, row.sampling.no_repeat_ngram)] = float("-inf")
+        penalise(line, row.answer, row.sampling.repetition_penalty, row.sampling.no_repeat_ngram)
         if row.grammar:
             row.grammar(row.grammar.answer, line)
     tokens: list[int] = [0] * len(rows)
-    groups: dict[tuple[float, int, float], list[int]] = {}
+    groups: dict[tuple[float, int, float, float], list[int]] = {}
     for i, row in enumerate(rows):
-        groups.setdefault((row.sampling.temperature, row.sampling.top_k, row.sampling.top_p), []).append(i)
-    for (temperature, top_k, top_p), members in groups.items():
+        groups.setdefault((row.sampling.temperature, row.sampling.top_k, row.sampling.top_p, row.sampling.min_p), []).append(i)
+    for (temperature, top_k, top_p, min_p), members in groups.items():
         part, generators = logits[members], [rows[i].generator for i in members]
         if temperature and top_k:  # the likeliest first: to sort a few instead of the whole vocabulary
             part, index = part.topk(min(top_k, part.shape[-1]), dim=-1)
-            drawn = index.gather(1, sample_tokens(part, temperature, 0, top_p, generators)[0][:, None])[:, 0]
+            drawn = index.gather(1, sample_tokens(part, temperature, 0, top_p, min_p, generators)[0][:, None])[:, 0]
         else:
-            drawn = sample_tokens(part, temperature, top_k, top_p, generators)[0]
+            drawn = sample_tokens(part, temperature, top_k, top_p, min_p, generators)[0]
         for i, token in zip(members, drawn.tolist(), strict=True):
             tokens[i] = token
+    for i, logprobs in told.items():
+        rows[i].likelihood = _likelihood(logprobs, tokens[i], rows[i].sampling.logprobs or 0)
     return tokens
+
+
+def _likelihood(logprobs: Tensor, token: int, top: int) -> Likelihood:
+    likeliest = logprobs.topk(min(top, len(logprobs)))
+    return Likelihood(float(logprobs[token]), tuple(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)))
 
 
 def scored_logprob(row: Row, take: int, logits: Tensor) -> float:

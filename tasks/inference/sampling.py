@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from tasks.errors import MigakiError
 from tasks.inference.kv_cache import preallocated_cache
+from tasks.inference.logits import penalise, truncate
 from tasks.models.families import context_length
 from tasks.models.trunk import causal_lm, decoder, layers_of, lm_head, position_ids
 
@@ -44,14 +45,14 @@ def left_pad(prompts: Sequence[Sequence[int]], device: str | torch.device = "cpu
 
 
 def sample_tokens(
-    logits: Tensor, temperature: float, top_k: int, top_p: float, generators: Sequence[torch.Generator]
+    logits: Tensor, temperature: float, top_k: int, top_p: float, min_p: float, generators: Sequence[torch.Generator]
 ) -> tuple[Tensor, Tensor]:
     """One token for each row of logits (B, V), and its log-probability under softmax(logits / temperature). Temperature 0 takes the likeliest."""
     logprobs = torch.log_softmax(logits.float() / (temperature or 1.0), dim=-1)
     if temperature == 0:
         tokens = logits.argmax(-1)
     else:
-        tokens = _draw(_truncate(logprobs, top_k, top_p).exp(), generators)
+        tokens = _draw(truncate(logprobs, top_k, top_p, min_p).exp(), generators)
     return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
 
 
@@ -65,28 +66,21 @@ def _draw(weights: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     return torch.searchsorted(cumulative, drawn[:, None] * cumulative[:, -1:], right=True)[:, 0]
 
 
-def _truncate(logprobs: Tensor, top_k: int, top_p: float) -> Tensor:
-    """Top-k (Fan et al. 2018), then nucleus (Holtzman et al. 2020) truncation; 0 and 1.0 leave everything."""
-    if top_k:
-        floor = logprobs.topk(min(top_k, logprobs.shape[-1]), dim=-1).values[:, -1:]
-        logprobs = logprobs.masked_fill(logprobs < floor, float("-inf"))
-    if top_p < 1.0:
-        ordered, index = logprobs.sort(dim=-1, descending=True)
-        before = ordered.exp().cumsum(-1) - ordered.exp()
-        ordered = ordered.masked_fill(before >= top_p * ordered.exp().sum(-1, keepdim=True), float("-inf"))
-        logprobs = torch.full_like(logprobs, float("-inf")).scatter(1, index, ordered)
-    return logprobs
-
-
 @dataclass(frozen=True)
 class SamplingParams:
-    """How answers are sampled; each draws by the `seed` and its index among the prompts. Temperature 0 takes the likeliest tokens."""
+    """How answers are sampled; each draws by the `seed` and its index among the prompts. Temperature 0 takes the likeliest tokens.
+
+    With a penalty the log-probabilities of an `Answer` are those of what it leaves.
+    """
 
     max_new_tokens: int
     end_ids: set[int]  # tokens that end an answer
     temperature: float = 1.0
     top_k: int = 0  # 0: all
     top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
     seed: int = 0
 
 
@@ -141,9 +135,12 @@ def _sample_batch(
     head = lm_head(model)
     with _ActiveRows(model, rows, [prompts[row] for row in rows], params.max_new_tokens, states_at) as active:
         for step in range(params.max_new_tokens):
-            tokens, logprobs = sample_tokens(
-                head(active.final), params.temperature, params.top_k, params.top_p, [generators[row] for row in active.rows]
-            )
+            logits = head(active.final)
+            if params.repetition_penalty != 1.0 or params.no_repeat_ngram:
+                for row, line in zip(active.rows, logits, strict=True):
+                    penalise(line, answers[row].ids, params.repetition_penalty, params.no_repeat_ngram)
+            own = [generators[row] for row in active.rows]
+            tokens, logprobs = sample_tokens(logits, params.temperature, params.top_k, params.top_p, params.min_p, own)
             alive = []
             for i, (row, token, logprob) in enumerate(zip(active.rows, tokens.tolist(), logprobs.tolist(), strict=True)):
                 answers[row].ids.append(token)

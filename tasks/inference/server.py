@@ -1,7 +1,7 @@
 """A server that speaks OpenAI's chat protocol (vLLM, llama.cpp, the hosted ones) behind the chatbot.
 
-What the protocol lacks is said here: `num_beams` and `no_repeat_ngram` are not sent; `top_k` and the continuing of a begun answer are
-extensions of vLLM, left out for servers that refuse them; likelihoods of given answers cannot be asked for, so `choose` lets the server choose.
+What the protocol lacks is said here: `num_beams` and `no_repeat_ngram` are not sent; `top_k`, `min_p`, `repetition_penalty` (which counts the
+prompt's tokens there) and the continuing of a begun answer are extensions of vLLM, left out for servers that refuse them; likelihoods of given answers cannot be asked for, so `choose` lets the server choose.
 """
 
 import json
@@ -17,7 +17,7 @@ import httpx
 from transformers import PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
-from tasks.inference.backend import Asker, BackendStats, Delta, Reason, Sampling, Tally, Unavailable
+from tasks.inference.backend import Asker, BackendStats, Delta, Reason, Sampling, Tally, TokenLogprob, Unavailable
 from tasks.prompts.template import encode_prompt
 from tasks.text.messages import Message
 
@@ -34,6 +34,15 @@ def estimated_tokens(messages: list[Message]) -> int:
     texts = [message["content"] for message in messages]
     ascii_only = sum(character.isascii() for text in texts for character in text)
     return ascii_only // 3 + sum(map(len, texts)) - ascii_only + 4 * len(messages)
+
+
+def _logprobs(choice: dict[str, Any]) -> tuple[TokenLogprob, ...]:
+    """What a server tells of the tokens of a piece."""
+    told = (choice.get("logprobs") or {}).get("content") or ()
+    return tuple(
+        TokenLogprob(one["token"], one["logprob"], tuple((other["token"], other["logprob"]) for other in one.get("top_logprobs") or ()))
+        for one in told
+    )
 
 
 class OpenAIServer:
@@ -110,7 +119,11 @@ class OpenAIServer:
         }
         if sampling.seed is not None:
             body["seed"] = sampling.seed
-        extensions = {"stream_options": {"include_usage": True}} | ({"top_k": sampling.top_k} if sampling.top_k else {})
+        if sampling.logprobs is not None:
+            body |= {"logprobs": True, "top_logprobs": sampling.logprobs}
+        plain = Sampling(top_k=0)
+        own = {name: getattr(sampling, name) for name in ("top_k", "min_p", "repetition_penalty")}
+        extensions = {"stream_options": {"include_usage": True}} | {k: value for k, value in own.items() if value != getattr(plain, k)}
         out: Stream = queue.SimpleQueue()
         left = threading.Event()
         threading.Thread(target=self._read, args=(body, extensions, out, left), name="reading", daemon=True).start()
@@ -224,7 +237,7 @@ class OpenAIServer:
             for choice in event.get("choices", []):
                 if text := choice.get("delta", {}).get("content"):
                     tokens += 1
-                    yield Delta(text, 1)
+                    yield Delta(text, 1, None, _logprobs(choice))
                 if choice.get("finish_reason"):
                     reason = REASONS.get(choice["finish_reason"], "stop")
         if reason is None:

@@ -5,37 +5,17 @@ the batch, whose answers go on.
 """
 
 import threading
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import (
-    GenerationConfig,
-    LogitsProcessor,
-    LogitsProcessorList,
-    PreTrainedModel,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
+from transformers import LogitsProcessor, PreTrainedModel, StoppingCriteria
 
 from tasks.inference.backend import Reason, Tally, Unavailable
+from tasks.inference.beams import beam_search, generate
 from tasks.inference.request import CLOSED, CROWDED, Request
-from tasks.inference.rows import Row, next_tokens, repeats
+from tasks.inference.rows import Row, next_tokens
 
 POLL = 0.1  # seconds
-
-
-class _NoRepeatNgram(LogitsProcessor):
-    """No run of tokens twice in an answer, for `generate`: transformers' own counts the prompt's too, which forbids quoting it."""
-
-    def __init__(self, prompt: int, size: int):
-        self.prompt, self.size = prompt, size
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        scores = scores.clone()
-        for ids, line in zip(input_ids[:, self.prompt :].tolist(), scores, strict=True):
-            line[repeats(ids, self.size)] = float("-inf")
-        return scores
 
 
 class _DrawAsBatch(LogitsProcessor):
@@ -116,26 +96,12 @@ class Unbatched:
 
     def _generate(self, request: Request) -> Reason:
         """Why it ended."""
-        row, beams = request.row, request.row.sampling.num_beams
-        model: Any = self.model  # its `generate` is typed for one of several mixed-in classes
-        out = model.generate(
-            torch.tensor([row.prompt], device=self.model.device),
-            attention_mask=torch.ones(1, len(row.prompt), dtype=torch.long, device=self.model.device),
-            generation_config=GenerationConfig(
-                max_new_tokens=row.limit,
-                num_beams=beams,
-                do_sample=False,
-                eos_token_id=sorted(row.ends),
-                pad_token_id=self.pad_id,
-            ),
-            logits_processor=LogitsProcessorList(
-                [_DrawAsBatch(row) if beams == 1 else _NoRepeatNgram(len(row.prompt), row.sampling.no_repeat_ngram)]
-            ),
-            stopping_criteria=StoppingCriteriaList([_Stream(request, beams == 1)]),
-        )
-        if beams > 1:
-            for token in out[0, len(row.prompt) :].tolist():
-                if not row.reason:
-                    row.add(token)
-                    request.add(token)
+        row = request.row
+        if row.sampling.num_beams == 1:
+            generate(self.model, [row.prompt], _DrawAsBatch(row), row.limit, row.ends, self.pad_id, [_Stream(request, True)])
+            return row.reason or "stopped"
+        [answer] = beam_search(self.model, [row.prompt], row.sampling, row.limit, row.ends, self.pad_id, [_Stream(request, False)])
+        for token in answer:
+            row.add(token)
+            request.add(token)
         return row.reason or "stopped"

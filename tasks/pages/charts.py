@@ -9,9 +9,13 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import matplotlib_fontja
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from tasks.shown import shown
+
 matplotlib_fontja.japanize()
+matplotlib.rcParams["text.parse_math"] = False  # what models and people say is text: a price is no formula
 BLUE, ORANGE, GREY = "#3b6fb6", "#d9822b", "#8a8f98"
 
 
@@ -40,6 +44,43 @@ def curves(
     axis.grid(alpha=0.25)
     if len(lines) > 1:
         axis.legend(lines, [str(line.get_label()) for line in lines], fontsize=8, frameon=False)
+    return _svg(figure)
+
+
+def grouped_bars(title: str, labels: Sequence[str], groups: dict[str, Sequence[float]], xlabel: str, ylabel: str) -> str:
+    """An SVG of bars side by side: at each label one of every group, light to dark in the groups' order."""
+    figure, axis = plt.subplots(figsize=(5.4, 2.8))
+    width, shades = 0.84 / len(groups), matplotlib.colormaps["Blues"]
+    for place, (name, values) in enumerate(groups.items()):
+        left = [i + (place - (len(groups) - 1) / 2) * width for i in range(len(labels))]
+        axis.bar(left, values, width, label=name, color=shades(0.25 + 0.75 * (place + 1) / len(groups)))
+    axis.set_xticks(range(len(labels)), [shown(label) for label in labels])
+    axis.set_title(shown(title), fontsize=10, loc="left")
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", alpha=0.25)
+    axis.legend(fontsize=8, frameon=False)
+    return _svg(figure)
+
+
+def labelled_points(title: str, points: dict[str, tuple[float, float]], xlabel: str, ylabel: str) -> str:
+    """An SVG of named points, each with a number whose name stands beside the plot: names at the points would cover each other."""
+    figure, axis = plt.subplots(figsize=(5.4, 2.8))
+    for number, (name, (x, y)) in enumerate(points.items(), 1):
+        axis.plot(x, y, marker="o", markersize=4, color=BLUE, linestyle="", label=f"{number}  {shown(name)}")
+        axis.annotate(str(number), (x, y), textcoords="offset points", xytext=(4, 3), fontsize=8)
+    axis.set_title(title, fontsize=11, loc="left")
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    axis.margins(0.12)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(alpha=0.25)
+    axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=0, handletextpad=0, markerscale=0)
+    return _svg(figure)
+
+
+def _svg(figure: Figure) -> str:
     figure.tight_layout()
     out = io.StringIO()
     figure.savefig(out, format="svg")

@@ -18,7 +18,7 @@ from tasks.inference.batchable import can_batch
 from tasks.inference.batching import BatchLimits, ContinuousBatch
 from tasks.inference.kv_cache import SlotCache, attention_mask
 from tasks.inference.prefix_cache import PrefixCache
-from tasks.inference.rows import Row, next_tokens, repeats
+from tasks.inference.rows import Row, next_tokens
 from tasks.models.batching import Example
 from tasks.models.likelihood import score_examples
 from tests.helpers.models import FAMILIES, tiny_llama
@@ -225,8 +225,6 @@ def test_memory_bounds_the_batch_but_never_keeps_out_the_only_row():
 
 
 def test_no_run_of_tokens_twice():
-    assert repeats([1, 2, 3, 1, 2], 3) == [3] and repeats([1, 2, 3, 1, 2], 4) == [] and repeats([1, 2], 1) == [1, 2]
-    assert repeats([4], 0) == repeats([], 4) == []
     model = tiny_llama()
     free, bound = row(prompt(6), 60), row(prompt(6), 60, no_repeat_ngram=2)
     run(ContinuousBatch(model), [free, bound])

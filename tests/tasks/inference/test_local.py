@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from tasks.inference.backend import Asker, Sampling, Unavailable
 from tasks.inference.batching import BatchLimits
 from tasks.inference.grammar import complete_json
 from tasks.inference.local import LocalModel
+from tasks.inference.rows import Row, next_tokens
 from tasks.models.quantized import make_variant
 from tasks.prompts.template import encode_prompt
 from tasks.prompts.templates import settle
@@ -218,6 +220,46 @@ def test_beams_answer_while_others_stream(local):
     got.insert(0, answer(local, "hello"))
     thread.join()
     assert tuple(got) == expected and expected[1][2] in ("stop", "length")
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_log_probabilities_of_what_was_shown_are_the_models_own(local, batched):
+    local.batched = batched
+    prompt = encode_prompt(local.tokenizer, ask("磨く"))
+    how = Sampling(max_new_tokens=24, temperature=0.9, top_k=20, seed=3, logprobs=2)
+    deltas = list(local.stream(ask("磨く"), how, threading.Event()))
+    told = [one for delta in deltas for one in delta.logprobs]
+    assert sum(delta.tokens for delta in deltas) == 24 >= len(told) > 10
+    plain = replace(how, logprobs=None)
+    assert "".join(delta.text for delta in deltas) == answer(local, "磨く", plain)[0]
+    row = Row(prompt, plain, 24, set())
+    while told:  # what is drawn, with the log-probabilities of a plain forward
+        logits = local.model(torch.tensor([prompt + row.answer])).logits[0, -1].float()
+        logprobs = torch.log_softmax(logits, -1)
+        row.add(next_tokens(logits[None].clone(), [row])[0])
+        if not (text := local.tokenizer.decode(row.answer[-1:], skip_special_tokens=True)):
+            continue  # a special token is not shown
+        one = told.pop(0)
+        assert one.token == text
+        assert one.logprob == pytest.approx(float(logprobs[row.answer[-1]]), abs=1e-4)
+        assert all(token for token, _ in one.top)
+        assert [nats for _, nats in one.top] == pytest.approx(logprobs.topk(2).values.tolist(), abs=1e-4)
+    assert all(delta.logprobs == () for delta in local.stream(ask("磨く"), plain, threading.Event()))
+
+
+def test_beams_refuse_log_probabilities(local):
+    with pytest.raises(MigakiError, match="logprobs with num_beams 3"):
+        answer(local, "hello", Sampling(num_beams=3, logprobs=0))
+
+
+def test_a_prompt_without_a_template_goes_on_at_once(local):
+    local._ends.clear()
+    ids = local.tokenizer("Once upon a")["input_ids"]
+    deltas = local.go_on(ids, Sampling(max_new_tokens=6, temperature=0.0, no_repeat_ngram=0), threading.Event())
+    until(lambda: local.stats.tokens == 6)  # nothing was read yet
+    said = "".join(delta.text for delta in deltas)
+    generated = local.model.generate(torch.tensor([ids]), max_new_tokens=6, do_sample=False)[0, len(ids) :]
+    assert said == local.tokenizer.decode(generated, skip_special_tokens=True).rstrip("\ufffd")
 
 
 def test_choosing_reads_the_messages_once(local):

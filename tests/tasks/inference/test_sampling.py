@@ -85,9 +85,9 @@ def test_logprobs_are_those_of_the_sampled_distribution():
 def test_truncation_keeps_only_what_it_should():
     logits = torch.tensor([[0.0, 1.0, 2.0, 3.0]]).repeat(200, 1)
     generators = [torch.Generator().manual_seed(i) for i in range(200)]
-    assert set(sample_tokens(logits, 1.0, 2, 1.0, generators)[0].tolist()) == {2, 3}
-    assert set(sample_tokens(logits, 1.0, 0, 0.6, generators)[0].tolist()) == {3}  # 0.64 of the mass alone
-    assert set(sample_tokens(logits, 1.0, 0, 1.0, generators)[0].tolist()) == {0, 1, 2, 3}
+    assert set(sample_tokens(logits, 1.0, 2, 1.0, 0.0, generators)[0].tolist()) == {2, 3}
+    assert set(sample_tokens(logits, 1.0, 0, 0.6, 0.0, generators)[0].tolist()) == {3}  # 0.64 of the mass alone
+    assert set(sample_tokens(logits, 1.0, 0, 1.0, 0.0, generators)[0].tolist()) == {0, 1, 2, 3}
 
 
 def test_prompt_longer_than_the_context_is_refused():

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tasks.errors import MigakiError
-from tasks.inference.backend import Sampling, Unavailable
+from tasks.inference.backend import Sampling, TokenLogprob, Unavailable
 from tasks.inference.server import OpenAIServer
 from tasks.prompts.template import encode_prompt
 from tests.helpers.backends import GREEDY, answer, ask
@@ -86,6 +86,19 @@ def test_a_server_streams_and_is_asked_as_the_protocol_says(server):
         "stream_options": None,
     }
     assert remote.stats.requests == 1 and remote.stats.tokens == 5 and remote.stats.running == 0
+
+
+def test_a_server_is_asked_for_log_probabilities_and_what_goes_beyond_the_protocol(server):
+    told = {"token": "ok", "logprob": -0.5, "top_logprobs": [{"token": "ok", "logprob": -0.5}, {"token": "no", "logprob": -2.0}]}
+    said = piece("ok")
+    said["choices"][0]["logprobs"] = {"content": [told]}
+    server.plan += [(200, [said, piece(reason="stop"), "[DONE]"])]
+    how = Sampling(min_p=0.1, repetition_penalty=1.2, logprobs=2)
+    deltas = list(OpenAIServer(server.url, "m").stream(ask("hi"), how, threading.Event()))
+    assert deltas[0].logprobs == (TokenLogprob("ok", -0.5, (("ok", -0.5), ("no", -2.0))),) and deltas[-1].logprobs == ()
+    body = server.seen[0][2]
+    wanted = {"min_p": 0.1, "repetition_penalty": 1.2, "logprobs": True, "top_logprobs": 2, "top_k": 50}
+    assert {name: body[name] for name in wanted} == wanted
 
 
 def test_a_strict_server_is_asked_again_without_extensions_and_ever_after(server):
