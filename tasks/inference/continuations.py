@@ -8,7 +8,6 @@ is not read. What no mask can say of a family, such as Alibi's distances, is fou
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +105,7 @@ class ContinuationScorer:
         """Read what all share, unless it is there; returns how many tokens that is. A row keeps one token at least to predict its first one."""
         every = [one for item in items for one in item]
         room = min(min(one.start, len(one.ids) - 1) - 1 for one in every)
-        common = list(commonprefix([list(shared)[:room], *(one.ids for one in every)]))
+        common = every[0].ids[: _common([list(shared)[:room], *(one.ids for one in every)])]
         if common != self._shared.ids[: len(common)]:
             self._shared = _SharedKeys()
             positions = torch.arange(len(common), device=self._device)[None]
@@ -175,9 +174,15 @@ class ContinuationScorer:
         return all(float((torch.tensor(one) - wanted).abs().max()) <= TOLERANCE * float(wanted.abs().max()) for one in found)
 
 
+def _common(lists: Sequence[list[int]]) -> int:
+    """How many items all of them begin with: as many as the first and the last of them in order."""
+    first, last = min(lists), max(lists)
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+
+
 def _row(item: Sequence[Continuation], skipped: int) -> _Row:
     """One question as a row: what all of its continuations begin with, then the rest of each without its last token."""
-    common = len(commonprefix([one.ids[: len(one.ids) - 1] for one in item]))
+    common = _common([one.ids[:-1] for one in item])
     ids = item[0].ids[skipped:common]
     positions, owners = list(range(skipped, common)), [0] * (common - skipped)
     predicting, targets = [], []

@@ -189,8 +189,8 @@ def _yes_no(row: Row, id: str) -> Question:
 
 
 def _text(row: Row, id: str) -> Question:
-    """Last letters: a question and a word."""
-    return Question(id, "", row.text("question"), (), row.text("answer"), "text")
+    """Last letters: a question and a word, whose case does not matter."""
+    return Question(id, "", row.text("question"), (), row.text("answer").lower(), "text")
 
 
 # Looked at in this order: of two that a row has the fields of, the first.

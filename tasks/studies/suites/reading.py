@@ -53,14 +53,16 @@ def read_suite(name: str, folder: Path) -> Suite:
     Raises:
         MigakiError: no suite has that name; it is one of code; its file is not there, or a row of it is broken.
     """
-    if name in CODE:
-        raise MigakiError(f"benchmark {name!r} is not run: it executes code that a model wrote, which takes a sandbox")
-    if name not in KINDS:
-        raise MigakiError(f"there is no benchmark {name!r}; benchmarks are {', '.join(KINDS)}, and --suite FILE reads one of your own")
     found = _found(name, folder)
     questions = [one for path in found.files for one in _questions(path, KINDS[name], found.by_subject)]
     examples = [one for path in found.examples for one in _questions(path, KINDS[name], found.by_subject)]
     return _suite(name, questions, examples, found.split)
+
+
+def files_of(name: str, folder: Path) -> list[Path]:
+    """The files that `read_suite` would read. Raises what it raises for what is missing."""
+    found = _found(name, folder)
+    return [*found.files, *found.examples]
 
 
 def read_file(path: Path) -> Suite:
@@ -80,6 +82,12 @@ def _normal(name: str) -> str:
 
 
 def _found(name: str, folder: Path) -> Found:
+    if name in CODE:
+        raise MigakiError(f"benchmark {name!r} is not run: it executes code that a model wrote, which takes a sandbox")
+    if name not in KINDS:
+        raise MigakiError(f"there is no benchmark {name!r}; benchmarks are {', '.join(KINDS)}, and --suite FILE reads one of your own")
+    if folder == Path():
+        raise MigakiError(f"benchmark {name!r}: say which folder has its file with --benchmarks-dir DIR")
     if not folder.is_dir():
         raise MigakiError(f"benchmarks are looked for in {folder}, which is no folder: give the one that holds them with --benchmarks-dir")
     for room in ROOMS:

@@ -37,7 +37,7 @@ def few_shot_items():
         context = shots + drawn(10 + seed, words)
         items.append([Continuation(context + drawn(100 * seed + i, end), len(context)) for i, end in enumerate(ends)])
     # The first token of one joins the last of the context, as byte pairs do; another begins as its neighbour and goes on.
-    items.append([Continuation(shots + [9, 8, 7], 14), Continuation(shots + [9, 6, 7, 2], 14), Continuation(shots + [9, 6, 7, 2, 4], 14)])
+    items.append([Continuation([*shots, *ends], 14) for ends in ([9, 8, 7], [9, 6, 7, 2], [9, 6, 7, 2, 4])])
     return shots, items
 
 
