@@ -18,6 +18,7 @@ DECLARED = (
     "tasks.studies.decoding.spec:DECODING_STUDY",
     "tasks.evaluation.spec:EVALUATE",
     "tasks.evaluation.spec:PROMOTE",
+    "tasks.studies.benchmarks.spec:BENCHMARK",
 )
 
 SPECS: dict[str, FlowSpec] = {spec.name: spec for spec in map(load, DECLARED)}

@@ -11,6 +11,7 @@ from typing import Any
 from flows.catalogue.stages import FLOWS
 from flows.commands.examples import ACCEPT, EXAMPLES, GENERATE_EXAMPLES, SEARCH_EXAMPLES
 from flows.commands.options import (
+    benchmark_options,
     common_options,
     data_options,
     generate_options,
@@ -63,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument(
                 "--verify", action="store_true", help="compare the index that serves with the catalog, and mend what differs"
             )
+        if name == "benchmark":
+            benchmark_options(stage)
         if name == "promote":
             instead = stage.add_mutually_exclusive_group()
             instead.add_argument("--to", metavar="ID", help="put this release in the champion's place, whatever was measured")
@@ -112,6 +115,7 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     doctor.add_argument("--for", choices=("align", "tune"), dest="stage", help=help_text)
     known = add("models", "known models with parameters, context, licence and memory; or what one is, and whether it can be tuned")
     known.add_argument("--check", metavar="REF", help="look at this model (what --model takes) and say what a run would refuse")
+    known.add_argument("--parameters", metavar="N", help="the memory of the weights of a model of this size: 7e9, 7B, 350M")
     asked = add(
         "questions", "say which questions of a file have answers that can be judged, or add a rated answer of a chat to one", epilog=ACCEPT
     )
@@ -161,6 +165,8 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     wanted: dict[str, Any] = params.flow_parameters() if name == "retrain" else {"run": params.run, name: params.stages[name]}
     if getattr(arguments, "serve_anyway", False):
         wanted["serve_anyway"] = True
+    if name == "benchmark" and arguments.artifact:
+        wanted["inputs"] = {"trained": arguments.artifact}
 
     def flow() -> Any:
         return getattr(importlib.import_module(f"flows.{name}"), name)
@@ -290,10 +296,13 @@ def doctor(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
 def models(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.commands.check_model import check_model
-    from flows.commands.show import models_table
+    from flows.commands.models import memory_table, models_table
     from flows.running.parameters import RunParams
+    from tasks.models.catalogue import parameters_of
 
-    return models_table() if arguments.check is None else check_model(home, arguments.check, RunParams(said_in(arguments)))
+    if arguments.parameters is not None:
+        return memory_table(parameters_of(arguments.parameters))
+    return models_table(home) if arguments.check is None else check_model(home, arguments.check, RunParams(said_in(arguments)))
 
 
 def questions(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:

@@ -70,6 +70,20 @@ def generate_options(more: argparse.ArgumentParser) -> None:
     )
 
 
+def benchmark_options(more: argparse.ArgumentParser) -> None:
+    """What `migaki benchmark` takes; a setting's option has its name."""
+    more.add_argument(
+        "benchmark.names", nargs="*", metavar="NAME", help="benchmarks, such as arc_easy jcommonsenseqa gsm8k (benchmark.names lists them)"
+    )
+    help_text = "folder with their files, or with the folders knowledge and reasoning that have them"
+    more.add_argument("--benchmarks-dir", dest="benchmark.benchmarks_dir", metavar="DIR", help=help_text)
+    help_text = "a file of a benchmark in a published form, whatever it is called; may be given again"
+    more.add_argument("--suite", action="append", dest="benchmark.suites", metavar="FILE", help=help_text)
+    more.add_argument("--shots", type=int, dest="benchmark.shots", metavar="N", help="worked examples before each question (default 0)")
+    help_text = "measure this adapter, model or release too, beside the base model that it was made of (`migaki status` lists them)"
+    more.add_argument("--artifact", metavar="ID", help=help_text)
+
+
 def settings_help(*sections: str) -> str:
     """The settings of a stage, or of several sections, with their defaults, worked out only when help is asked for."""
     if not {"-h", "--help"} & set(sys.argv):
@@ -97,6 +111,10 @@ def said_in(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
         layers.append({"index": given})
     elif given:
         layers.append({"prepare": {kind: given.get(kind, []) for kind in DATA}})
+    for name, value in vars(arguments).items():
+        section, dot, field = name.partition(".")
+        if dot and value not in (None, []):
+            layers.append({section: {field: value}})
     for text in arguments.set:
         stage, field, value = parse_assignment(text)
         layers.append({stage: {field: value}})

@@ -26,7 +26,6 @@ from storage.registry import champion, champion_index, rebuild
 from storage.releases import KeptRelease, Promotion, newest_releases
 from tasks.data import accounts
 from tasks.errors import MigakiError
-from tasks.models.catalogue import CATALOGUE, weight_memory
 from tasks.shown import shown
 
 if TYPE_CHECKING:
@@ -286,30 +285,6 @@ def prune_table(home: Home, keep_runs: int, dry_run: bool) -> dict[str, Any]:
         table("not needed", ["id", "kind", "stage", "made (UTC)", "MiB"], rows, right=("MiB",))
     console.print(f"{len(going)} artifacts {'would be' if dry_run else 'are'} removed, {size:.1f} MiB")
     return {"artifacts": [one.ref.id for one in going], "bytes": sum(one.bytes for one in going), "dry_run": dry_run}
-
-
-def models_table() -> dict[str, Any]:
-    """The catalogue of models with the memory of their weights."""
-    rows = [
-        [
-            m.reference,
-            m.family,
-            f"{m.parameters:,}",
-            f"{m.context:,}",
-            m.licence,
-            " ".join(m.languages),
-            *[f"{weight_memory(m.parameters, p):.2f}" for p in ("fp32", "fp16", "8bit", "4bit")],
-            m.note,
-        ]
-        for m in CATALOGUE
-    ]
-    table(
-        "models (memory of the weights in GiB)",
-        ["reference", "family", "parameters", "context", "licence", "languages", "fp32", "fp16", "8-bit", "4-bit", ""],
-        rows,
-        right=("parameters", "context", "fp32", "fp16", "8-bit", "4-bit"),
-    )
-    return {"models": [vars(model) for model in CATALOGUE]}
 
 
 def sql_table(home: Home, query: str, files: list[Path]) -> dict[str, Any]:

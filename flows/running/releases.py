@@ -4,7 +4,7 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from flows.running.parameters import BUNDLED_MODEL
+from flows.running.parameters import BUNDLED_MODEL, RunSettings
 from storage.artifacts import ArtifactRef, ArtifactStore, content_key, read_manifest, reference
 from storage.home import Home
 from storage.kinds import Answering, Kind, Model, Release, Ways
@@ -83,6 +83,17 @@ def _answering(home: Home, model: ArtifactRef | None) -> dict[str, Answering]:
 def base_of(home: Home, model: ArtifactRef) -> str:
     """The reference of the base that a `model` artifact was made of."""
     return (read_manifest(ArtifactStore(home).path(model)) or {}).get("model") or BUNDLED_MODEL
+
+
+def on_its_base(run: RunSettings, artifact_id: str) -> RunSettings:
+    """The run on the base of what is named: an adapter, a model, or a release with one; "" names nothing."""
+    if not artifact_id:
+        return run
+    home = Home.current()
+    ref = ArtifactStore(home).get(artifact_id)
+    if ref.kind == "release" and (model := Release.of(ref.meta, f"the release {ref.id[:12]}").model):
+        ref = ArtifactStore(home).get(model)
+    return run.model_copy(update={"model": base_of(home, ref)})
 
 
 def keep_release(home: Home, release: Release, run_id: str | None = None, index_id: str | None = None) -> ArtifactRef:

@@ -1,4 +1,4 @@
-"""What differs by language: a folder for each, named by its code, with one module per use (`text`, `chat`, `claims`, `safety`, `tools`).
+"""What differs by language: a folder for each, named by its code, with one module per use (`text`, `chat`, `claims`, `safety`, `studies`, `tools`).
 
 A stage loads `text` alone, so that a phrase of small talk retrains nothing. The files of a language import nothing of Migaki: another
 language is one more folder here, its strings of the chat's page, and its tests.

@@ -1,0 +1,77 @@
+"""Answers are taken out by stated rules, of English and of Japanese."""
+
+import pytest
+
+from tasks.studies.suites.extraction import taken_out
+from tasks.studies.suites.question import Question
+
+
+def question(kind, lang="en", choices=()):
+    return Question("1", lang, "?", choices, "", kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "lang", "wanted"),
+    [
+        ("He has 3 boxes of 4, so 3 * 4 = 12.\n#### 12", "en", "12"),
+        ("The answer is $1,080.50 in total, of 2,000.", "en", "1080.5"),
+        ("The answer is 5 + 3 = 8 apples.", "en", "8"),
+        ("The answer is twenty-one.", "en", "21"),
+        ("First 5, then 7.", "en", "7"),
+        ("So the final answer is: \\boxed{-3}", "en", "-3"),
+        ("The answer is 4. No, wait, the answer is 6 million dollars", "en", "6000000"),
+        ("To answer the question we count 3 and 9", "en", "9"),
+        ("The answer is hard to tell.", "en", None),
+        ("5台の車に4人ずつ乗るので、答えは２０人です。", "ja", "20"),
+        ("答えは二十三です", "ja", "23"),
+        ("答え：三万五千円", "ja", "35000"),
+        ("答えは３万円です。", "ja", "30000"),
+        ("5 + 4 = 9になります。したがって9個のおもちゃがあります。", "ja", "9"),
+        ("", "ja", None),
+    ],
+)
+def test_numbers(text, lang, wanted):
+    assert taken_out(text, question("number", lang)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "lang", "choices", "wanted"),
+    [
+        ("The answer is (B).", "en", ("dog", "cat"), "B"),
+        ("B", "en", ("dog", "cat"), "B"),
+        ("B. cat", "en", ("dog", "cat"), "B"),
+        ("The answer is B because cats purr.", "en", ("dog", "cat"), "B"),
+        ("A dog barks; a dog it is.", "en", ("cat", "dog"), "B"),
+        ("A dog or a cat", "en", ("cat", "dog"), None),
+        ("D", "en", ("cat", "dog"), None),
+        ("The answer is hot water", "en", ("water", "hot water"), "B"),
+        ("答えはＢです。", "ja", ("犬", "猫"), "B"),
+        ("正解は「猫」です", "ja", ("犬", "猫"), "B"),
+        ("Bです", "ja", ("犬", "猫"), "B"),
+    ],
+)
+def test_choices(text, lang, choices, wanted):
+    assert taken_out(text, question("choice", lang, choices)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "lang", "wanted"),
+    [
+        ("Yes, since nobody knows.", "en", "yes"),
+        ("Genghis Khan had no phone. So the answer is yes.", "en", "yes"),
+        ("Nothing is known.", "en", None),
+        ("いいえ、違います。", "ja", "no"),
+        ("水に浮くので、答えは、はいです。", "ja", "yes"),
+        ("中にはいった。", "ja", None),
+    ],
+)
+def test_yes_and_no(text, lang, wanted):
+    assert taken_out(text, question("yes_no", lang)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [('The answer is "YAJO".', "yajo"), ("The answer is yajo", "yajo"), ("y, a, j, o: yajo.", "yajo"), ("...", None)],
+)
+def test_words(text, wanted):
+    assert taken_out(text, question("text")) == wanted

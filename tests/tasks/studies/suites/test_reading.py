@@ -1,0 +1,222 @@
+"""Benchmarks are read from every form in which they are published; a row that is broken is told with file, line, field and what is accepted."""
+
+import json
+
+import pytest
+
+from tasks.errors import MigakiError
+from tasks.studies.suites.reading import KINDS, read_file, read_suite
+from tests.helpers.shared import SHARED, needs_shared
+
+LABELS = {"text": ["a bank", "a mall"], "label": ["1", "2"]}
+INSTRUCTION = "Please choose the correct {what} to the question: Where do fish live?\n\n{choices}\n\nAnswer format: {format}"
+FORMS = [
+    (
+        "ARC-Easy_train.json",
+        [
+            {
+                "instruction": INSTRUCTION.format(
+                    what="answer", choices="Answer1: in air Answer2: in water: deep Answer3: on land", format="answer1/answer2/answer3"
+                ),
+                "input": "",
+                "output": "the correct answer is answer2",
+                "answer": "answer2",
+            }
+        ],
+        ("Where do fish live?", ("in air", "in water: deep", "on land"), "B"),
+    ),
+    (
+        "piqa_test.json",
+        [
+            {
+                "instruction": INSTRUCTION.format(
+                    what="solution", choices="Solution1: sea\n\nSolution2: sky", format="solution1/solution2"
+                ),
+                "answer": "solution1",
+            }
+        ],
+        ("Where do fish live?", ("sea", "sky"), "A"),
+    ),
+    (
+        "piqa_valid.jsonl",
+        [{"goal": "boil water", "sol1": "heat it", "sol2": "cool it", "label": 0}],
+        ("boil water", ("heat it", "cool it"), "A"),
+    ),
+    (
+        "jcommonsenseqa_valid.jsonl",
+        [{"q_id": 3, "question": "水を出すときに捻るものは？", "choice0": "流し", "choice1": "蛇口", "label": 1}],
+        ("水を出すときに捻るものは？", ("流し", "蛇口"), "B"),
+    ),
+    (
+        "commonsenseqa_dev.jsonl",
+        [
+            {
+                "id": "x",
+                "answerKey": "B",
+                "question": {"stem": "Where?", "choices": [{"label": "A", "text": "here"}, {"label": "B", "text": "there"}]},
+            }
+        ],
+        ("Where?", ("here", "there"), "B"),
+    ),
+    (
+        "arc_challenge_test.jsonl",
+        [{"id": "x", "question": "Where?", "choices": LABELS, "answerKey": "2"}],
+        ("Where?", ("a bank", "a mall"), "B"),
+    ),
+    ("openbookqa_test.jsonl", [{"question_stem": "Where?", "choices": LABELS, "answerKey": "1"}], ("Where?", ("a bank", "a mall"), "A")),
+    (
+        "hellaswag_val.jsonl",
+        [
+            {
+                "ind": 4,
+                "activity_label": "Removing ice from car",
+                "ctx_a": "[header] Then, the man writes over the snow.",
+                "ctx_b": "then",
+                "ctx": "...",
+                "endings": [", the man adds wax [step] to it.", "he stops. [title] Rest"],
+                "label": "1",
+            }
+        ],
+        ("Removing ice from car: Then, the man writes over the snow. Then", (", the man adds wax to it.", "he stops.. Rest"), "B"),
+    ),
+    ("mmlu_test.jsonl", [{"question": "1 + 1?", "subject": "algebra", "choices": ["1", "2"], "answer": 1}], ("1 + 1?", ("1", "2"), "B")),
+    ("gsm8k_test.jsonl", [{"question": "How many?", "answer": "2 * 540 = <<2*540=1080>>1080\n#### 1,080"}], ("How many?", (), "1080")),
+    (
+        "SVAMP.json",
+        [{"ID": "c", "Body": "Dan had $ 3", "Question": "How much?", "Answer": 3.0, "Type": "S"}],
+        ("Dan had $ 3. How much?", (), "3"),
+    ),
+    ("mgsm_ja.jsonl", [{"question": "何個？", "answer": None, "answer_number": 18}], ("何個？", (), "18")),
+    (
+        "last_letters.json",
+        {"examples": [{"question": 'The last letters of "Tj Kc"?', "answer": "jc"}]},
+        ('The last letters of "Tj Kc"?', (), "jc"),
+    ),
+    (
+        "StrategyQA.json",
+        {"keywords": ["a"], "examples": [{"input": "Is it?", "target_scores": {"Yes": 0, "No": 1}, "target": "No. It was."}]},
+        ("Is it?", (), "no"),
+    ),
+    ("strategyqa_dev.json", [{"qid": "x", "question": "Is it?", "answer": True, "facts": ["It is."]}], ("Is it?", (), "yes")),
+]
+
+
+def written(folder, name, rows):
+    text = (
+        "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        if name.endswith("jsonl")
+        else json.dumps(rows, ensure_ascii=False, indent=1)
+    )
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+@pytest.mark.parametrize(("name", "rows", "wanted"), FORMS, ids=[name for name, _, _ in FORMS])
+def test_every_published_form_is_told_by_itself_and_by_its_name(tmp_path, name, rows, wanted):
+    path = written(tmp_path, name, rows)
+    suite = read_file(path)
+    assert [(one.question, one.choices, one.answer) for one in suite.questions] == [wanted]
+    assert suite.name in KINDS and suite.questions[0].kind == KINDS[suite.name]
+    assert suite.questions[0].lang == ("ja" if suite.name in ("jcommonsenseqa", "mgsm_ja") else "en")
+    assert read_suite(suite.name, tmp_path) == suite
+    assert ("training questions" in suite.note) == ("train" in name)
+
+
+def test_rationales_are_kept_without_a_calculators_marks(tmp_path):
+    rows = [{"question": "How many?", "answer": "2 * 540 = <<2*540=1080>>1080\n#### 1,080"}]
+    assert read_file(written(tmp_path, "gsm8k_test.jsonl", rows)).questions[0].rationale == "2 * 540 = 1080"
+
+
+def test_tables_of_subjects(tmp_path):
+    for folder, line in (("test", "question,choice0,choice1,choice2,choice3,answer\n1 + 1?,1,2,3,4,1\n"), ("dev", '"a\nb?",1,2,3,4,D\n')):
+        (tmp_path / "knowledge" / "mmlu" / folder).mkdir(parents=True)
+        (tmp_path / "knowledge" / "mmlu" / folder / f"high_school_{folder}.csv").write_text(line)
+    suite = read_suite("mmlu", tmp_path)
+    assert [(one.subject, one.question, one.right, one.id) for one in suite.questions] == [
+        ("high_school", "1 + 1?", 1, "high_school_test:2")
+    ]
+    assert [(one.subject, one.question, one.answer) for one in suite.examples] == [("high_school", "a\nb?", "D")]
+    (tmp_path / "mgsm_ja.tsv").write_text("りんごは何個？\t1,200\n", encoding="utf-8")
+    assert [(one.question, one.answer, one.lang) for one in read_suite("mgsm_ja", tmp_path).questions] == [("りんごは何個？", "1200", "ja")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("arc_easy_test.json", '[\n {"instruction": "Q?", "answer": "B"}\n]', ["line 2", "answer is 'B'", "answer1"]),
+        (
+            "arc_easy_test.json",
+            json.dumps([{"instruction": "x: Q?\n\nAnswer1: a\n\nAnswer format: answer1/answer2", "answer": "answer1"}]),
+            ["line 1", "instruction", "2 choices"],
+        ),
+        (
+            "gsm8k_test.jsonl",
+            '{"question": "Q?", "answer": "#### 1"}\n\n{"question": "Q?", "answer": "1"}',
+            ["line 3", "answer is '1'", "####"],
+        ),
+        ("gsm8k_test.jsonl", '{"question": "Q?", "answer": "#### 1"}\n{"question": ', ["line 2", "JSON object"]),
+        ("gsm8k_test.jsonl", "[1]", ["line 1", "[1]", "JSON object"]),
+        ("svamp_test.json", '[{"Body": "B", "Question": "Q", "Answer": "3"}]', ["Answer is '3'", "a number"]),
+        ("piqa_valid.jsonl", '{"goal": "g", "sol1": "a", "sol2": "b", "label": 2}', ["label is 2", "0 to 1"]),
+        ("piqa_valid.jsonl", '{"goal": "g", "sol1": "a", "sol2": "b"}', ["label is missing"]),
+        (
+            "openbookqa_test.jsonl",
+            '{"question_stem": "s", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "C"}',
+            ["'C'", "A, B"],
+        ),
+        ("mmlu_test.csv", "Q?,1,2,3,E\n", ["line 1", "cells is", "six"]),
+        ("mmlu_test.csv", "Q?,1,2,3,4,E\n", ["line 1", "answer is 'E'", "A to D"]),
+        ("mmlu_test.csv", '"Q\n?",1,2,3,4,A\nQ?,1,,3,4,A\n', ["line 3", "choice1 is ''"]),
+        ("mgsm_ja.tsv", "何個？ 3\n", ["line 1", "tab"]),
+        ("mgsm_ja.tsv", "", ["no rows"]),
+        ("hellaswag_val.json", "{}", ["examples"]),
+        ("hellaswag_val.jsonl", '{"a": 1}', ["'a'", "HellaSwag"]),
+    ],
+)
+def test_a_broken_row_is_one_clear_message(tmp_path, name, text, wanted):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    for read in (lambda: read_file(tmp_path / name), lambda: read_suite(read_name(name), tmp_path)):
+        with pytest.raises(MigakiError) as caught:
+            read()
+        assert str(tmp_path / name) in str(caught.value) and "\n" not in str(caught.value)
+        assert [part for part in wanted if part not in str(caught.value)] == []
+
+
+def read_name(name):
+    return name.rpartition(".")[0].removesuffix("_test").removesuffix("_valid").removesuffix("_val")
+
+
+def test_names_that_are_none_and_files_that_are_not_there(tmp_path):
+    for name, wanted in (("mnlu", "jcommonsenseqa"), ("humaneval", "sandbox"), ("piqa", "piqa_test")):
+        with pytest.raises(MigakiError, match=wanted):
+            read_suite(name, tmp_path)
+    with pytest.raises(MigakiError, match="--benchmarks-dir"):
+        read_suite("piqa", tmp_path / "nowhere")
+    with pytest.raises(MigakiError, match="cannot be read"):
+        read_file(tmp_path / "nothing.json")
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("name", "questions", "lang", "note"),
+    [
+        ("mmlu", 7831, "en", "30 of the 57 subjects"),
+        ("jmmlu", 3772, "ja", "28 of the 56 subjects"),
+        ("arc_easy", 2251, "en", "training questions"),
+        ("arc_challenge", 1119, "en", "training questions"),
+        ("piqa", 1838, "en", ""),
+        ("openbookqa", 500, "en", ""),
+        ("jcommonsenseqa", 1119, "ja", ""),
+        ("commonsenseqa", 1221, "en", ""),
+        ("gsm8k", 7473, "en", "training questions"),
+        ("svamp", 1000, "en", ""),
+        ("last_letters", 500, "en", ""),
+        ("strategyqa", 2290, "en", ""),
+    ],
+)
+def test_the_shared_files_are_read_whole(name, questions, lang, note):
+    suite = read_suite(name, SHARED)
+    assert (len(suite.questions), suite.questions[0].lang) == (questions, lang)
+    assert note in suite.note and bool(note) == bool(suite.note)
+    assert len({one.id for one in suite.questions}) == questions
+    assert all(one.question and (one.answer in "ABCDE"[: len(one.choices)] if one.choices else one.answer) for one in suite.questions)
