@@ -1,8 +1,10 @@
 """Beam search, by transformers' `generate`."""
 
 from collections.abc import Collection, Sequence
+from inspect import signature
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import (
     GenerationConfig,
@@ -12,10 +14,14 @@ from transformers import (
     StoppingCriteria,
     StoppingCriteriaList,
 )
+from transformers.cache_utils import Cache, DynamicCache
 
 from tasks.inference.backend import Sampling
+from tasks.inference.kv_cache import ATTENTION_KINDS
 from tasks.inference.logits import penalise
 from tasks.inference.sampling import left_pad
+from tasks.models.families import attention_kinds
+from tasks.models.trunk import causal_lm, decoder, position_ids
 
 
 class _Penalties(LogitsProcessor):
@@ -67,8 +73,23 @@ def generate(
         ),
         logits_processor=LogitsProcessorList([processor]),
         stopping_criteria=StoppingCriteriaList(stopping),
+        **(_read_once(model, ids, mask, num_beams) if num_beams > 1 else {}),
     )
     return [_ended(answer, ends) for answer in out[:, ids.shape[1] :].tolist()]
+
+
+@torch.no_grad()
+def _read_once(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_beams: int) -> dict[str, Cache]:
+    """Keys and values of all but the last token of each prompt, for every beam: transformers would read a prompt once for each. Nothing for a model that
+    keeps a cache of its own kind, or does not take positions."""
+    body, config = decoder(model), causal_lm(model).config
+    takes = "position_ids" in signature(body.forward).parameters
+    if ids.shape[1] < 2 or not takes or not attention_kinds(config) <= ATTENTION_KINDS:
+        return {}
+    cache, mask = DynamicCache(config=config), mask[:, :-1]
+    body(input_ids=ids[:, :-1], attention_mask=mask, position_ids=position_ids(mask), past_key_values=cache, use_cache=True)
+    cache.batch_repeat_interleave(num_beams)
+    return {"past_key_values": cache}
 
 
 def _ended(answer: list[int], ends: Collection[int]) -> list[int]:

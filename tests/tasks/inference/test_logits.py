@@ -3,6 +3,9 @@
 import pytest
 import torch
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    GenerationConfig,
     MinPLogitsWarper,
     NoRepeatNGramLogitsProcessor,
     RepetitionPenaltyLogitsProcessor,
@@ -15,7 +18,13 @@ from tasks.inference.beams import beam_search
 from tasks.inference.logits import penalise, repeats, truncate
 from tasks.inference.rows import Row, next_tokens
 from tasks.inference.sampling import SamplingParams, sample
-from tests.helpers.models import tiny_llama
+from tasks.models.trunk import layers_of
+from tests.helpers.models import FAMILIES, tiny_llama
+
+
+def bloom():
+    torch.manual_seed(0)
+    return BloomForCausalLM(BloomConfig(vocab_size=260, hidden_size=32, n_layer=2, n_head=4)).eval()
 
 
 def logits(seed=0, rows=1):
@@ -98,6 +107,27 @@ def test_batched_sampling_heeds_the_penalties_and_min_p():
     assert [answer.ids for answer in likeliest] == greedy
     punished = sample(model, prompts, SamplingParams(8, set(), temperature=0, repetition_penalty=50.0))
     assert all(len(set(answer.ids)) == 8 for answer in punished)
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "bloom"])
+def test_beams_find_what_transformers_finds_and_read_a_prompt_once(family):
+    model = FAMILIES[family]() if family in FAMILIES else bloom()
+    read = []
+    hook = layers_of(model)[0].register_forward_pre_hook(
+        lambda _, args, named: read.append((args[0] if args else named["hidden_states"]).shape[:2]), with_kwargs=True
+    )
+    for prompt in ([5, 9, 30, 31, 32], [7]):
+        read.clear()
+        theirs = model.generate(
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            generation_config=GenerationConfig(max_new_tokens=8, num_beams=3, do_sample=False, eos_token_id=256, pad_token_id=256),
+        )[0, len(prompt) :].tolist()
+        read.clear()
+        [ours] = beam_search(model, [prompt], Sampling(num_beams=3, no_repeat_ngram=0), 8, {256}, 256)
+        assert ours == theirs
+        assert read[0] == ((1, 4) if len(prompt) > 1 and family != "bloom" else (3, len(prompt)))
+    hook.remove()
 
 
 def test_beams_find_for_each_of_several_prompts_what_they_find_for_it_alone_and_heed_the_penalties():
