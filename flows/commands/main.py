@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from flows.catalogue.stages import FLOWS
-from flows.commands.options import common_options, data_options, running_options, said_in, settings_help
+from flows.commands.options import (
+    ACCEPT,
+    SEARCH_EXAMPLES,
+    add_prompts,
+    common_options,
+    data_options,
+    running_options,
+    said_in,
+    settings_help,
+)
 from flows.running.local import interruption
 from storage.home import Home, StorageError
 from tasks.errors import MigakiError
@@ -20,20 +29,6 @@ EXAMPLES = """examples:
   migaki retrain --instructions a.jsonl --preferences b.jsonl --documents docs/ --questions q.json
   migaki retrain --set tune.epochs=2 --set run.align=false
   migaki index && migaki chat
-"""
-SEARCH_EXAMPLES = """examples:
-  migaki search how does beam search work               the five best chunks for a question
-  migaki search LoRA -k 20 --lang ja                    more of them, of Japanese documents alone
-  migaki search travel expenses --groups sales,board    what somebody of these groups would find
-  migaki search beam search --json                      for programs: one line of JSON, with every hit's whole text
-
-The chat gives its model the first two (chat.chunks), and how sure it must be to answer follows from chat.cost_wrong.
-"""
-ACCEPT = """a question whose answers can be judged, a line of a file:
-  {"question": "How long is the window of Llama 2?", "answer": "4,096 tokens.", "document": "en/models.md", "accept": ["4,096"]}
-
-An answer is right if it contains one of accept; case, spaces and punctuation aside. A string that a wrong choice contains as well, or that stands
-in no document, cannot tell right from wrong.
 """
 
 
@@ -138,6 +133,7 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     asked.add_argument("--document", default="", metavar="NAME", help=help_text)
     help_text = "the files and folders that they are about (default: prepare.documents, where --config or --set says it)"
     asked.add_argument("--documents", nargs="+", metavar="DIR", help=help_text)
+    add_prompts(add, running)
     sql = add("sql", "ask the catalog")
     sql.add_argument("query", help='one SELECT, SHOW, DESCRIBE or EXPLAIN; `migaki sql "SHOW TABLES"` lists the tables')
     sql.add_argument("--files", nargs="+", type=Path, default=[], metavar="PATH", help="files and folders that the query may read too")
@@ -313,6 +309,14 @@ def questions(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     return add(home, Path(arguments.files[0]), arguments.conversation, arguments.turn, arguments.accept, arguments.document, out)
 
 
+def prompts(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.prompts import prompts
+
+    out = sys.stderr if arguments.json else sys.stdout
+    more = {"lang": arguments.lang, "artifact": arguments.artifact, "said": said_in(arguments)}
+    return prompts(home, arguments.action, arguments.names, arguments.prompts, arguments.field, out, **more)
+
+
 def sql(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.commands.show import sql_table
 
@@ -338,6 +342,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
     "models": models,
     "sql": sql,
     "platform": platform,
+    "prompts": prompts,
 }
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,28 @@ DATA = {
     "followups": "held-out files of two questions in a row (kind, first, second, document, accept)",
     "text": "raw text for continued pre-training",
 }
+SEARCH_EXAMPLES = """examples:
+  migaki search how does beam search work               the five best chunks for a question
+  migaki search LoRA -k 20 --lang ja                    more of them, of Japanese documents alone
+  migaki search travel expenses --groups sales,board    what somebody of these groups would find
+  migaki search beam search --json                      for programs: one line of JSON, with every hit's whole text
+
+The chat gives its model the first two (chat.chunks), and how sure it must be to answer follows from chat.cost_wrong.
+"""
+ACCEPT = """a question whose answers can be judged, a line of a file:
+  {"question": "How long is the window of Llama 2?", "answer": "4,096 tokens.", "document": "en/models.md", "accept": ["4,096"]}
+
+An answer is right if it contains one of accept; case, spaces and punctuation aside. A string that a wrong choice contains as well, or that stands
+in no document, cannot tell right from wrong.
+"""
+PROMPT_EXAMPLES = """examples:
+  migaki prompts list --prompts our_prompts/
+  migaki prompts render brief --field question="When does it open?" --field context="- It opens at nine."
+  migaki prompts try summarise --field text=@report.txt
+  migaki prompts lint our_prompts/refunds.ja.yaml
+  migaki prompts diff brief@v1 brief
+  migaki retrain --set chat.templates=brief              a release with it, where the gate promotes it
+"""
 
 
 def common_options() -> argparse.ArgumentParser:
@@ -44,6 +67,22 @@ def data_options() -> argparse.ArgumentParser:
     for kind, help_text in DATA.items():
         own.add_argument(f"--{kind}", nargs="+", metavar="PATH", help=help_text)
     return data
+
+
+def add_prompts(add: Callable[..., argparse.ArgumentParser], running: argparse.ArgumentParser) -> None:
+    """The prompt library."""
+    library = add(
+        "prompts", "the prompt library: what there is, filled in, tried on a model, advised on, compared", running, epilog=PROMPT_EXAMPLES
+    )
+    library.add_argument("action", choices=("list", "show", "render", "try", "lint", "diff"), help="what is done")
+    library.add_argument("names", nargs="*", metavar="NAME", help="NAME, NAME.LANG, NAME@VERSION, or a prompt's file; diff takes two")
+    library.add_argument(
+        "--prompts", default="", metavar="DIR", help="a team's own prompts, over the bundled ones of the same name and language"
+    )
+    help_text = "a field's value, or the file that holds it; may be given several times"
+    library.add_argument("--field", action="append", default=[], metavar="NAME=VALUE|@FILE", help=help_text)
+    library.add_argument("--lang", metavar="CODE", help="prompts in this language alone")
+    library.add_argument("--artifact", metavar="ID", help="try: this model or release instead of the champion; --model names a base")
 
 
 def settings_help(*sections: str) -> str:
