@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from flows.catalogue.stages import FLOWS
+from flows.commands.examples import ACCEPT, EXAMPLES, SEARCH_EXAMPLES
 from flows.commands.options import (
-    ACCEPT,
-    SEARCH_EXAMPLES,
     add_prompts,
     common_options,
     data_options,
+    prompt_study_options,
     running_options,
     said_in,
     settings_help,
@@ -23,13 +23,6 @@ from flows.running.local import interruption
 from storage.home import Home, StorageError
 from tasks.errors import MigakiError
 from tasks.shown import shown, shown_json
-
-EXAMPLES = """examples:
-  migaki retrain --profile quick                        the example project, in minutes
-  migaki retrain --instructions a.jsonl --preferences b.jsonl --documents docs/ --questions q.json
-  migaki retrain --set tune.epochs=2 --set run.align=false
-  migaki index && migaki chat
-"""
 
 
 class ShowVersion(argparse.Action):
@@ -63,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     whole = add("retrain", "run every stage, from data to promotion", running, data, epilog=EXAMPLES)
     whole.add_argument("--plan", action="store_true", help="say which stages would run and why, and run nothing")
     for name, spec in FLOWS.items():
-        stage = add(name, spec.help, running, *([data] if name == "prepare" else []), epilog=settings_help(name))
+        stage = add(name.replace("_", "-"), spec.help, running, *([data] if name == "prepare" else []), epilog=settings_help(name))
         if name == "index":
             stage.add_argument("--documents", nargs="+", metavar="PATH", help="index these files and folders as they are now")
             help_text = "let the index serve also where it finds the documents of the stored questions less often than the one before"
@@ -71,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument(
                 "--verify", action="store_true", help="compare the index that serves with the catalog, and mend what differs"
             )
+        if name == "prompt_study":
+            prompt_study_options(stage)
         if name == "promote":
             instead = stage.add_mutually_exclusive_group()
             instead.add_argument("--to", metavar="ID", help="put this release in the champion's place, whatever was measured")
@@ -151,7 +146,7 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.running.parameters import RunParams
 
     params = RunParams(said_in(arguments))
-    name = arguments.command
+    name = arguments.command.replace("-", "_")
     if getattr(arguments, "plan", False):
         from flows.commands.show import plan_table
         from flows.running.plan import plan

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flows.commands.examples import PROMPT_EXAMPLES
+
 DATA = {
     "instructions": "instruction files (Alpaca, chat messages, prompt-completion)",
     "preferences": "preference files (pairs, HH dialogues, two responses, or single answers with a label)",
@@ -14,28 +16,6 @@ DATA = {
     "followups": "held-out files of two questions in a row (kind, first, second, document, accept)",
     "text": "raw text for continued pre-training",
 }
-SEARCH_EXAMPLES = """examples:
-  migaki search how does beam search work               the five best chunks for a question
-  migaki search LoRA -k 20 --lang ja                    more of them, of Japanese documents alone
-  migaki search travel expenses --groups sales,board    what somebody of these groups would find
-  migaki search beam search --json                      for programs: one line of JSON, with every hit's whole text
-
-The chat gives its model the first two (chat.chunks), and how sure it must be to answer follows from chat.cost_wrong.
-"""
-ACCEPT = """a question whose answers can be judged, a line of a file:
-  {"question": "How long is the window of Llama 2?", "answer": "4,096 tokens.", "document": "en/models.md", "accept": ["4,096"]}
-
-An answer is right if it contains one of accept; case, spaces and punctuation aside. A string that a wrong choice contains as well, or that stands
-in no document, cannot tell right from wrong.
-"""
-PROMPT_EXAMPLES = """examples:
-  migaki prompts list --prompts our_prompts/
-  migaki prompts render brief --field question="When does it open?" --field context="- It opens at nine."
-  migaki prompts try summarise --field text=@report.txt
-  migaki prompts lint our_prompts/refunds.ja.yaml
-  migaki prompts diff brief@v1 brief
-  migaki retrain --set chat.templates=brief              a release with it, where the gate promotes it
-"""
 
 
 def common_options() -> argparse.ArgumentParser:
@@ -85,6 +65,17 @@ def add_prompts(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     library.add_argument("--artifact", metavar="ID", help="try: this model or release instead of the champion; --model names a base")
 
 
+STUDIED = ("suite", "methods", "benchmarks_dir", "prompts")  # options of prompt-study that are settings
+
+
+def prompt_study_options(study: argparse.ArgumentParser) -> None:
+    help_text = "own, a benchmark (gsm8k, svamp, commonsenseqa, strategyqa, last_letters, ...), or a file in a published form"
+    study.add_argument("--suite", metavar="NAME|FILE", help=help_text)
+    study.add_argument("--methods", metavar="LIST", help="such as zero,few:4,cot,few-cot:4,self-consistency:5")
+    study.add_argument("--benchmarks-dir", metavar="DIR", help="folder of the benchmarks' files")
+    study.add_argument("--prompts", metavar="DIR", help="a team's own prompts, over the bundled ones of the same name and language")
+
+
 def settings_help(*sections: str) -> str:
     """The settings of a stage, or of several sections, with their defaults, worked out only when help is asked for."""
     if not {"-h", "--help"} & set(sys.argv):
@@ -112,6 +103,8 @@ def said_in(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
         layers.append({"index": given})
     elif given:
         layers.append({"prepare": {kind: given.get(kind, []) for kind in DATA}})
+    if arguments.command == "prompt-study":
+        layers.append({"prompt_study": {name: value for name in STUDIED if (value := getattr(arguments, name)) is not None}})
     for text in arguments.set:
         stage, field, value = parse_assignment(text)
         layers.append({stage: {field: value}})

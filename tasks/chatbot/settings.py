@@ -1,15 +1,10 @@
 """Settings of the chat: how it generates, remembers, searches and checks."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from tasks.settings import StageSettings
-
-
-def listed(value: Any) -> Any:
-    """One name is a list of one."""
-    return [value] if isinstance(value, str) and value else value
+from tasks.settings import Names, StageSettings
 
 
 class ChatSettings(StageSettings):
@@ -42,7 +37,7 @@ class ChatSettings(StageSettings):
         description="What a wrong answer costs, where a right one is worth 1 and to say that one does not know 0: the more, the surer that the chunks "
         "found answer the question the chat must be to answer; 0 always answers where something is found",
     )
-    templates: Annotated[list[str], BeforeValidator(listed)] = Field(
+    templates: Names = Field(
         [],
         description="How a question is put with its context: names of the prompt library (`migaki prompts list`), files of prompts (brief.ja.yaml), or files "
         "of text, each named by its language, such as templates/en.txt, and holding {context} and {question} once; a language without one has its bundled "

@@ -61,6 +61,8 @@ def _line(node: yaml.Node, place: Sequence[int | str]) -> int:
 def _with_rows(prompt: Prompt, examples: Examples, path: Path) -> Prompt:
     """The prompt with the rows of its file, which its version then depends on by their hash."""
     file = path.parent / examples.file
+    if not file.resolve().is_relative_to(path.parent.resolve()):
+        raise MigakiError(f"{path}: examples.file = {examples.file!r} lies outside of the prompt's folder")
     rows, sha256 = read_rows(file, sorted(set(FIELD.findall(examples.layout))))
     if len(rows) < examples.count:
         raise MigakiError(f"{path}: examples.count asks for {examples.count}, and {file} has {len(rows)}")

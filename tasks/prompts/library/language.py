@@ -1,6 +1,7 @@
 """What a language's module `prompts` says: the sentences that a prompt's settings put behind it, and the words by which the advice tells what it has."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Protocol, cast, runtime_checkable
 
@@ -16,6 +17,9 @@ class PromptLanguage(Protocol):
     STEPS: str  # before the written steps
     ONE_LINE: str
     JSON: str  # holds {schema}
+
+    # An example's answer to a question that is decided.
+    YES_NO: Mapping[str, str]  # the words for yes and no, by these
 
     # What the advice looks for (`tasks.prompts.library.lint`).
     INSTRUCTS: re.Pattern[str]  # a clear instruction

@@ -55,6 +55,12 @@ class Library:
             raise MigakiError(f"there is no prompt {name!r}; there are {', '.join(sorted({own for own, _ in self.prompts}))}")
         return found
 
+    def taken_up(self, name: str) -> str:
+        """The value of `chat.templates` with which a release takes a prompt up: its name, and behind it the files of a team's own."""
+        files = [self.files[name, lang] for lang in self.named(name)]
+        own = [file for file in files if file and not Path(file).is_relative_to(BUNDLED)]
+        return ",".join([name] * (len(own) < len(files)) + own)
+
     def chained(self, prompt: Prompt) -> list[tuple[str, Prompt]]:
         """(field, prompt) of all whose outputs it takes, directly or not, each after those that it takes itself."""
         found: list[tuple[str, Prompt]] = []

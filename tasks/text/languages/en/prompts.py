@@ -6,6 +6,7 @@ STEP_BY_STEP = "Let's think step by step."
 STEPS = "Work in these steps:"
 ONE_LINE = "Answer in one line."
 JSON = "Answer with one JSON value that fits this schema, and nothing else: {schema}"
+YES_NO = {"yes": "yes", "no": "no"}
 
 INSTRUCTS = re.compile(
     r"\b(answer|summari[sz]e|rewrite|rephrase|translate|classify|solve|choose|compare|judge|rate|list|write|explain|extract|find|decide|say|tell|give|"

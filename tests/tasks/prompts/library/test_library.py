@@ -100,6 +100,15 @@ def test_too_few_examples_are_one_clear_message(tmp_path):
         render(prompt, {"q": "how many legs have 3 cats"})
 
 
+def test_examples_lie_beside_their_prompt(tmp_path):
+    (tmp_path / "secret.jsonl").write_text(json.dumps(ROWS[0]), encoding="utf-8")
+    (tmp_path / "prompts").mkdir()
+    drawing(tmp_path / "prompts", "random", 1)
+    text = (tmp_path / "prompts" / "cats.en.yaml").read_text(encoding="utf-8")
+    with pytest.raises(MigakiError, match=r"examples\.file = '\.\./secret\.jsonl' lies outside of the prompt's folder"):
+        read_prompt(written(tmp_path / "prompts", text.replace("cats.jsonl", "../secret.jsonl"), "cats.en.yaml"))
+
+
 @pytest.mark.parametrize("draw", ["random", "similar"])
 def test_an_example_is_never_the_question_itself(tmp_path, draw):
     prompt = drawing(tmp_path, draw, 7)
