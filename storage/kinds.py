@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 from storage.calibrated import Calibrated
 from storage.choice import Choice
 from storage.home import StorageError
+from storage.parts import NamedPrompt, Refused
 
 Kind = Literal[
     "dataset",
@@ -270,22 +271,6 @@ class Evaluation(Record):
     judge: str = ""
 
 
-@dataclass(frozen=True)
-class Refused:
-    """How many requests of a language rules and classifier refuse, the harmful or the harmless, with the 95 % interval of the share.
-
-    `by` says on which: those that were held out, or those of the training, each judged by a classifier that has not seen it.
-    """
-
-    lang: str
-    harmful: bool
-    by: Literal["held out", "cross-validation"]
-    count: int
-    items: int
-    low: float
-    high: float
-
-
 @dataclass(frozen=True, kw_only=True)
 class Classifier(Record):
     """What the safety filters refuse with it, and the requests that it was trained on: by language those that are `harmful`, `harmless`, and of these
@@ -304,6 +289,7 @@ class Release(Record):
         model: artifact id of the model that answers, "" where a server does; `precision` is what its weights are in.
         server: address of the server that answers, which calls its model `server_model`.
         templates: how a question is put with its context, by language.
+        prompts: those of the library that templates were made of, but for the bundled `notes`; None where there are no others.
         chat: settings of generation, retrieval and costs. Like those of `tools` and `safety`, only what can change an answer.
         answering: by language.
         classifier: artifact id of the classifier of requests, "" where rules alone decide.
@@ -315,6 +301,7 @@ class Release(Record):
     server: str = ""
     server_model: str = ""
     templates: dict[str, str]
+    prompts: list[NamedPrompt] | None = None
     chat: dict[str, Any]
     answering: dict[str, Answering]
     tools: dict[str, Any]

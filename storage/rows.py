@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from storage.home import StorageError
-from storage.tables import TABLES, ColumnType, Table
+from storage.table import ColumnType, Table
+from storage.tables import TABLES
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]] | pa.Table  # by column name; cells that are dicts or lists become JSON
 

@@ -1,22 +1,10 @@
 """The tables of the catalog: the names and types of their columns. The migrations create them; a test holds this declaration to that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
-ColumnType = Literal["VARCHAR", "JSON", "TIMESTAMP", "DOUBLE", "BIGINT", "INTEGER", "BOOLEAN", "VARCHAR[]"]
+from storage.chat_tables import CHAT_TABLES
+from storage.table import OF_ARTIFACT, Table
 
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the catalog."""
-
-    columns: Mapping[str, ColumnType]
-    required: tuple[str, ...] = ()  # no value of these may be missing
-    filled: tuple[str, ...] = ()  # `registry.register` fills these for the rows of an artifact; () for tables that no artifact has rows for
-
-
-OF_ARTIFACT = ("run_id", "artifact_id")
 TABLES: Mapping[str, Table] = {
     "schema_version": Table({"version": "INTEGER", "applied": "TIMESTAMP"}, required=("version", "applied")),
     "runs": Table(
@@ -239,6 +227,20 @@ TABLES: Mapping[str, Table] = {
         required=("study", "arm", "item_id", "lang"),
         filled=OF_ARTIFACT,
     ),
+    "prompts": Table(
+        {
+            "artifact_id": "VARCHAR",
+            "run_id": "VARCHAR",
+            "name": "VARCHAR",
+            "version": "VARCHAR",
+            "lang": "VARCHAR",
+            "kind": "VARCHAR",
+            "content": "JSON",
+            "created": "TIMESTAMP",
+        },
+        required=("name", "version", "lang", "kind", "content", "created"),
+        filled=OF_ARTIFACT,
+    ),
     "rollouts": Table(
         {
             "artifact_id": "VARCHAR",
@@ -280,73 +282,5 @@ TABLES: Mapping[str, Table] = {
         },
         required=("decision", "reason"),
     ),
-    "conversations": Table(
-        {
-            "conversation_id": "VARCHAR",
-            "model_id": "VARCHAR",
-            "index_id": "VARCHAR",
-            "started": "TIMESTAMP",
-            "channel": "VARCHAR",
-            "owner": "VARCHAR",
-            "title": "VARCHAR",
-            "release_id": "VARCHAR",
-            "unreleased": "VARCHAR",
-        }
-    ),
-    "messages": Table(
-        {
-            "message_id": "VARCHAR",
-            "conversation_id": "VARCHAR",
-            "ordinal": "BIGINT",
-            "role": "VARCHAR",
-            "content": "VARCHAR",
-            "sources": "JSON",
-            "ts": "TIMESTAMP",
-            "turn_id": "VARCHAR",
-            "lang": "VARCHAR",
-            "reason": "VARCHAR",
-            "finish": "VARCHAR",
-            "refused": "VARCHAR",
-            "quoted": "BOOLEAN",
-            "sentences": "JSON",
-            "calls": "JSON",
-            "tokens": "BIGINT",
-            "seconds": "DOUBLE",
-            "confidence": "DOUBLE",
-            "release_id": "VARCHAR",
-            "index_id": "VARCHAR",
-            "unreleased": "VARCHAR",
-        },
-        required=("conversation_id", "ordinal", "role", "content"),
-    ),
-    "feedback": Table(
-        {
-            "feedback_id": "VARCHAR",
-            "message_id": "VARCHAR",
-            "rating": "INTEGER",
-            "correction": "VARCHAR",
-            "ts": "TIMESTAMP",
-            "session_id": "VARCHAR",
-            "messages": "JSON",
-            "answer_a": "VARCHAR",
-            "answer_b": "VARCHAR",
-            "model_a": "VARCHAR",
-            "model_b": "VARCHAR",
-            "choice": "VARCHAR",
-            "turn_id": "VARCHAR",
-        }
-    ),
-    "safety_decisions": Table(
-        {
-            "decision_id": "VARCHAR",
-            "turn_id": "VARCHAR",
-            "side": "VARCHAR",
-            "code": "VARCHAR",
-            "blocked": "BOOLEAN",
-            "score": "DOUBLE",
-            "lang": "VARCHAR",
-            "ts": "TIMESTAMP",
-        },
-        required=("decision_id", "side", "code", "blocked"),
-    ),
+    **CHAT_TABLES,
 }

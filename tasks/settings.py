@@ -21,6 +21,14 @@ def a_day(value: Any) -> str:
 Day = Annotated[str, BeforeValidator(a_day)]
 
 
+def several(value: Any) -> Any:
+    """A text with commas as the list that it stands for."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], BeforeValidator(several)]
+
+
 class StageSettings(BaseModel):
     """Settings of one stage: no nesting, unknown names refused. Defaults are the profile `standard`; `QUICK` overlays them for `quick`."""
 

@@ -20,6 +20,7 @@ LIGHT = {
     "storage.kinds",
     "storage.calibrated",
     "storage.choice",
+    "storage.parts",
 }  # of storage, what anybody may use: what is done to files, and the records of artifacts
 
 

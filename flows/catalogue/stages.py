@@ -19,6 +19,8 @@ DECLARED = (
     "tasks.evaluation.spec:EVALUATE",
     "tasks.evaluation.spec:PROMOTE",
     "tasks.studies.benchmarks.spec:BENCHMARK",
+    "tasks.studies.prompting.spec:PROMPT_STUDY",
+    "tasks.studies.prompting.spec:OWN_PROMPTS",
 )
 
 SPECS: dict[str, FlowSpec] = {spec.name: spec for spec in map(load, DECLARED)}

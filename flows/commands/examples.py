@@ -25,3 +25,11 @@ GENERATE_EXAMPLES = """examples:
   migaki generate "The future of AI is" --plain --compare top_k:50 --temperatures 0.3,0.7,1.0,1.5 -n 3 --no-repeat 2
   migaki generate 日本の首都は --model hub:openai-community/gpt2 --json
 """
+PROMPT_EXAMPLES = """examples:
+  migaki prompts list --prompts our_prompts/
+  migaki prompts render brief --field question="When does it open?" --field context="- It opens at nine."
+  migaki prompts try summarise --field text=@report.txt
+  migaki prompts lint our_prompts/refunds.ja.yaml
+  migaki prompts diff brief@v1 brief
+  migaki retrain --set chat.templates=brief              a release with it, where the gate promotes it
+"""

@@ -11,10 +11,12 @@ from typing import Any
 from flows.catalogue.stages import FLOWS
 from flows.commands.examples import ACCEPT, EXAMPLES, GENERATE_EXAMPLES, SEARCH_EXAMPLES
 from flows.commands.options import (
+    add_prompts,
     benchmark_options,
     common_options,
     data_options,
     generate_options,
+    prompt_study_options,
     running_options,
     said_in,
     settings_help,
@@ -66,6 +68,8 @@ def parser() -> argparse.ArgumentParser:
             )
         if name == "benchmark":
             benchmark_options(stage)
+        if name == "prompt_study":
+            prompt_study_options(stage)
         if name == "promote":
             instead = stage.add_mutually_exclusive_group()
             instead.add_argument("--to", metavar="ID", help="put this release in the champion's place, whatever was measured")
@@ -130,6 +134,7 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     asked.add_argument("--document", default="", metavar="NAME", help=help_text)
     help_text = "the files and folders that they are about (default: prepare.documents, where --config or --set says it)"
     asked.add_argument("--documents", nargs="+", metavar="DIR", help=help_text)
+    add_prompts(add, running)
     sql = add("sql", "ask the catalog")
     sql.add_argument("query", help='one SELECT, SHOW, DESCRIBE or EXPLAIN; `migaki sql "SHOW TABLES"` lists the tables')
     sql.add_argument("--files", nargs="+", type=Path, default=[], metavar="PATH", help="files and folders that the query may read too")
@@ -319,6 +324,14 @@ def questions(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     return add(home, Path(arguments.files[0]), arguments.conversation, arguments.turn, arguments.accept, arguments.document, out)
 
 
+def prompts(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.prompts import prompts
+
+    out = sys.stderr if arguments.json else sys.stdout
+    more = {"lang": arguments.lang, "artifact": arguments.artifact, "said": said_in(arguments)}
+    return prompts(home, arguments.action, arguments.names, arguments.prompts, arguments.field, out, **more)
+
+
 def sql(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.commands.show import sql_table
 
@@ -345,6 +358,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
     "models": models,
     "sql": sql,
     "platform": platform,
+    "prompts": prompts,
 }
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from flows.commands.examples import PROMPT_EXAMPLES
 
 DATA = {
     "instructions": "instruction files (Alpaca, chat messages, prompt-completion)",
@@ -82,6 +85,35 @@ def benchmark_options(more: argparse.ArgumentParser) -> None:
     more.add_argument("--shots", type=int, dest="benchmark.shots", metavar="N", help="worked examples before each question (default 0)")
     help_text = "measure this adapter, model or release too, beside the base model that it was made of (`migaki status` lists them)"
     more.add_argument("--artifact", metavar="ID", help=help_text)
+
+
+def add_prompts(add: Callable[..., argparse.ArgumentParser], running: argparse.ArgumentParser) -> None:
+    """The prompt library."""
+    library = add(
+        "prompts", "the prompt library: what there is, filled in, tried on a model, advised on, compared", running, epilog=PROMPT_EXAMPLES
+    )
+    library.add_argument("action", choices=("list", "show", "render", "try", "lint", "diff"), help="what is done")
+    library.add_argument("names", nargs="*", metavar="NAME", help="NAME, NAME.LANG, NAME@VERSION, or a prompt's file; diff takes two")
+    library.add_argument(
+        "--prompts", default="", metavar="DIR", help="a team's own prompts, over the bundled ones of the same name and language"
+    )
+    help_text = "a field's value, or the file that holds it; may be given several times"
+    library.add_argument("--field", action="append", default=[], metavar="NAME=VALUE|@FILE", help=help_text)
+    library.add_argument("--lang", metavar="CODE", help="prompts in this language alone")
+    library.add_argument("--artifact", metavar="ID", help="try: this model or release instead of the champion; --model names a base")
+
+
+def prompt_study_options(study: argparse.ArgumentParser) -> None:
+    help_text = "own, a benchmark (gsm8k, svamp, commonsenseqa, strategyqa, last_letters, ...), or a file in a published form"
+    study.add_argument("--suite", dest="prompt_study.suite", metavar="NAME|FILE", help=help_text)
+    study.add_argument("--methods", dest="prompt_study.methods", metavar="LIST", help="such as zero,few:4,cot,few-cot:4,self-consistency:5")
+    study.add_argument("--benchmarks-dir", dest="prompt_study.benchmarks_dir", metavar="DIR", help="folder of the benchmarks' files")
+    study.add_argument(
+        "--prompts",
+        dest="prompt_study.prompts",
+        metavar="DIR",
+        help="a team's own prompts, over the bundled ones of the same name and language",
+    )
 
 
 def settings_help(*sections: str) -> str:

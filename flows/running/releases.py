@@ -1,8 +1,11 @@
 """Releases: made of a model and settings, kept by the hash of what they hold, and put in each other's place."""
 
 import uuid
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
 
 from flows.running.parameters import BUNDLED_MODEL, RunSettings
 from storage.artifacts import ArtifactRef, ArtifactStore, content_key, read_manifest, reference
@@ -20,10 +23,13 @@ from storage.releases import (
     record_promotion,
     release_named,
 )
+from storage.rows import check_rows
 from tasks.chatbot.release import Sections, answering_of
 from tasks.chatbot.settings import ChatSettings
 from tasks.errors import MigakiError
-from tasks.prompts.context import bundled_templates, read_templates
+from tasks.prompts.context import bundled_templates
+from tasks.prompts.library.library import NOTES
+from tasks.prompts.library.released import named, named_in, read_templates, template_of
 
 BASE = "base"  # the stage of a base model that is served as it is
 ELSEWHERE = {"server", "server_model", "templates", "answering"}  # settings of the chat that have a place of their own in a release
@@ -58,12 +64,16 @@ def release_of(home: Home, sections: Sections, model: ArtifactRef | None, classi
         chat.server,
         chat.server_model,
     )
+    prompts = read_templates(chat.templates)
+    kept = {one.lang: one for one in (former.prompts if former else None) or ()} | {lang: named(prompt) for lang, prompt in prompts.items()}
     return Release(
         model=served.id if served else "",
         precision=Model.of(served.meta, f"the model {served.id[:12]}").precision if served else "",
         server=chat.server,
         server_model=chat.server_model,
-        templates=(former.templates if former else bundled_templates()) | read_templates(chat.templates),
+        templates=(former.templates if former else bundled_templates())
+        | {lang: template_of(prompt, prompt.name) for lang, prompt in prompts.items()},
+        prompts=[one for _, one in sorted(kept.items()) if one.name != NOTES] or None,
         chat=chat.model_dump(mode="json", exclude=chat.OPERATIONAL | ELSEWHERE),
         answering=(former.answering if former and stays else _answering(home, served)) | chat.answering,
         tools=sections.tools.model_dump(mode="json", exclude=sections.tools.OPERATIONAL),
@@ -117,9 +127,18 @@ def commit_release(home: Home, release: Release, run_id: str | None = None) -> A
         named = {"model": release.model, "classifier": release.classifier}
         with store.draft("release", key) as folder:
             facts = {"stage": "release", "run_id": run_id, "settings": {}, "inputs": {role: id for role, id in named.items() if id}}
-            made = {"model": None, "meta": meta, "seconds": 0.0, "created": datetime.now(UTC).replace(tzinfo=None).isoformat()}
-            ref = store.commit(folder, facts | made)
+            created = datetime.now(UTC).replace(tzinfo=None)
+            _write_prompts(folder, release, created)
+            ref = store.commit(folder, facts | {"model": None, "meta": meta, "seconds": 0.0, "created": created.isoformat()})
     return ref
+
+
+def _write_prompts(folder: Path, release: Release, created: datetime) -> None:
+    """The rows of the catalog's table `prompts` that come with a release."""
+    rows = [asdict(one) | {"created": created} for one in named_in(release.templates, release.prompts)]
+    if rows:
+        (folder / "tables").mkdir()
+        pq.write_table(check_rows("prompts", rows, "a release"), folder / "tables" / "prompts.parquet")
 
 
 def measured(release: Release, ways: ArtifactRef, chat: ChatSettings) -> Release:

@@ -6,6 +6,7 @@ own `index.roots` narrows them for documents. Commands at a terminal are free: t
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tasks.data.sources import split_format
 from tasks.documents.finding import find_documents, split_columns
 from tasks.errors import MigakiError
 from tasks.evaluation.own_metrics import load_metrics
+from tasks.prompts.library.prompt import NAME
 from tasks.rag.fingerprint import TABLE
 from tasks.rag.settings import IndexSettings
 from tasks.rlhf.rules import load_rules
@@ -29,6 +31,7 @@ ROOTS = "MIGAKI_ROOTS"  # folders, separated as in PATH
 PROJECT = Path(__file__).resolve().parents[2]
 FETCHED = ("wheel:", "hub:", TABLE)  # what is no file here
 CHOSEN = ("embedder_en", "auto")  # nor is this
+NAMED, BARE = ("templates", "suite"), re.compile(NAME)  # nor a bare name of the prompt library, or of a benchmark
 CODE: dict[str, Callable[[list[str]], object]] = {"rule_rewards": load_rules, "metrics": load_metrics}  # fields that name functions
 PATTERN = set("*?[")
 
@@ -118,7 +121,7 @@ def places(field: str, value: str, links: bool) -> Iterator[Path]:
     Args:
         links: whether what lies in a folder of documents counts too, since links there are followed out of it.
     """
-    if value.startswith(FETCHED) or (field, value) == CHOSEN:
+    if value.startswith(FETCHED) or (field, value) == CHOSEN or (field in NAMED and BARE.fullmatch(value)):
         return
     if field in CODE:
         yield find_module(value.partition(":")[0], field)[0]

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tasks.settings import StageSettings
+from tasks.settings import Names, StageSettings
 
 
 class ChatSettings(StageSettings):
@@ -41,10 +41,11 @@ class ChatSettings(StageSettings):
         description="What a wrong answer costs, where a right one is worth 1 and to say that one does not know 0: the more, the surer that the chunks "
         "found answer the question the chat must be to answer; 0 always answers where something is found",
     )
-    templates: list[str] = Field(
+    templates: Names = Field(
         [],
-        description="Files of how a question is put with its context, each named by its language, such as templates/en.txt, and holding {context} and "
-        "{question} once; a language without one has its bundled template",
+        description="How a question is put with its context: names of the prompt library (`migaki prompts list`), files of prompts (brief.ja.yaml), or files "
+        "of text, each named by its language, such as templates/en.txt, and holding {context} and {question} once; a language without one has its bundled "
+        "prompt `notes`",
     )
     answering: dict[str, Literal["write", "quote", "write and quote"]] = Field(
         {}, description='How a language is answered whatever was measured, such as {"ja": "quote"}'

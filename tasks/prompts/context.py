@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from tasks.errors import MigakiError
 from tasks.text.detection import detect
@@ -16,28 +15,6 @@ FIELD = re.compile("|".join(map(re.escape, FIELDS)))
 def bundled_templates() -> dict[str, str]:
     """By language."""
     return {code: language.WITH_NOTES for code, language in languages().items()}
-
-
-def read_templates(files: Sequence[str]) -> dict[str, str]:
-    """Templates by language, of files that are each named by theirs, such as `templates/en.txt`.
-
-    Raises:
-        MigakiError: a file cannot be read, is named by no language that is known or by one that another file has, or lacks a field.
-    """
-    own: dict[str, str] = {}
-    for name in files:
-        path = Path(name).expanduser()
-        if path.stem not in languages() or path.stem in own:
-            wrong = "which another file is for already" if path.stem in own else "which is no language that is known here"
-            raise MigakiError(
-                f"chat.templates: {name!r} is named {path.stem!r}, {wrong}; accepted: one file each for {', '.join(languages())}"
-            )
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, ValueError) as error:
-            raise MigakiError(f"chat.templates: {name!r} cannot be read as a text in UTF-8: {error}") from error
-        own[path.stem] = checked(text.strip("\r\n"), f"chat.templates: {name!r}")
-    return own
 
 
 def checked(template: str, where: str) -> str:

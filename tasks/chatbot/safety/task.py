@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import replace
 
 from storage.artifacts import ArtifactRef
-from storage.kinds import Classifier, Refused
+from storage.kinds import Classifier
+from storage.parts import Refused
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.settings import ClassifierSettings, GuardSettings
 from tasks.chatbot.safety.training import Example, Rates, rates, read_examples, save_heldout, train_and_validate

@@ -17,6 +17,7 @@ from tasks.errors import MigakiError
 from tasks.evaluation.settings import EvaluateSettings
 from tasks.rag.settings import IndexSettings
 from tasks.rlhf.settings import AlignSettings
+from tasks.studies.prompting.settings import PromptStudySettings
 from tests import ROOT
 
 AFAR = RunSettings(where="prefect")
@@ -121,6 +122,9 @@ SIBLINGS = [
     (SafetySettings, "safety", "harmful", ["/etc/passwd"]),
     (SafetySettings, "safety", "harmless", ["/etc/passwd"]),
     (ChatSettings, "chat", "templates", ["/etc/passwd"]),
+    (PromptStudySettings, "prompt_study", "suite", "/etc/passwd"),
+    (PromptStudySettings, "prompt_study", "benchmarks_dir", "/etc"),
+    (PromptStudySettings, "prompt_study", "prompts", "~/.ssh"),
     (ToolSettings, "tools", "weather_table", "/etc/passwd"),
     (AlignSettings, "align", "reward_model", "/etc"),
     (AlignSettings, "align", "rule_rewards", ["os:system"]),
@@ -145,6 +149,7 @@ def test_what_a_run_chooses_by_itself_is_no_file(place, monkeypatch):
     monkeypatch.setenv("MIGAKI_ROOTS", str(place / "project2"))
     hold(AFAR.model_copy(update={"embedder_en": "auto"}), {})
     hold(AFAR.model_copy(update={"embedder_en": ""}), {"chat": ChatSettings(), "tools": ToolSettings()})
+    hold(AFAR, {"chat": ChatSettings(templates=["brief"]), "prompt_study": PromptStudySettings(suite="svamp")})  # names, not files
 
 
 def test_what_safety_learns_from_by_default_comes_with_migaki(place, monkeypatch):

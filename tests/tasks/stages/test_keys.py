@@ -17,7 +17,7 @@ from tests import ROOT
 from tests.helpers.align_project import FREE, SMALL
 from tests.helpers.models import tiny_llama, tiny_tokenizer
 
-TRAINING = {"tune", "pretrain", "reward", "align", "choose", "quantize", "answering", "evaluate"}
+TRAINING = {"tune", "pretrain", "reward", "align", "choose", "quantize", "answering", "evaluate", "prompt_study", "own_prompts"}
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_segments_are_in_the_key_of_the_index(copy):
 
 def test_a_language_counts_by_what_is_used_of_it(copy):
     assert changed(copy, "tasks/text/languages/ja/text.py") >= {"prepare", "index", "evaluate"}
-    assert changed(copy, "tasks/text/languages/ja/chat.py") == {"calibrate", "answering", "evaluate"}
+    assert changed(copy, "tasks/text/languages/ja/chat.py") == {"calibrate", "answering", "evaluate", "own_prompts"}
     (copy / "tasks/text/languages/el").mkdir()
     before = hashed()
     (copy / "tasks/text/languages/el/text.py").write_text("CODE = 'el'\n", encoding="utf-8")
