@@ -1,6 +1,6 @@
 """A learning rate for each tuning method: a sweep on the bundled model.
 
-    python benchmarks/learning_rates.py [METHOD...] [--home DIR] [--rows 120] [--epochs 1.5] [--rates 1e-4,1e-3]
+    python benchmarks/learning_rates.py [METHOD...] [--home DIR] [--rows 64] [--scored 32] [--epochs 1] [--rates 1e-4,1e-3]
 
 Trains each method at each rate on a part of the training rows of the home's newest dataset and scores training rows that were left out (every fifth):
 the held-out rows that `tune` and `peft-study` report have no part in the choice. Prints nats per character of both languages, and the best rate of
@@ -25,13 +25,13 @@ from tasks.training.methods import make_trainable
 from tasks.training.settings import TuneSettings
 
 RATES = {
-    "lora": (2e-4, 5e-4, 1e-3, 2e-3),
-    "full": (1e-5, 3e-5, 1e-4, 3e-4),
-    "qlora": (2e-4, 5e-4, 1e-3, 2e-3),
-    "adapter": (3e-4, 1e-3, 3e-3, 1e-2),
-    "prompt": (3e-3, 1e-2, 3e-2, 1e-1),
-    "prefix": (1e-3, 3e-3, 1e-2, 3e-2),
-    "ia3": (1e-3, 3e-3, 1e-2, 3e-2),
+    "lora": (5e-4, 1e-3, 2e-3),
+    "full": (3e-5, 1e-4, 3e-4),
+    "qlora": (5e-4, 1e-3, 2e-3),
+    "adapter": (1e-3, 3e-3, 1e-2),
+    "prompt": (1e-2, 3e-2, 1e-1),
+    "prefix": (3e-3, 1e-2, 3e-2),
+    "ia3": (3e-3, 1e-2, 3e-2),
 }
 TOKENS = 160  # of a row, as in the profile quick
 
@@ -40,15 +40,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("methods", nargs="*", help=f"of {', '.join(RATES)} (default: all)")
     parser.add_argument("--home", default=".migaki", help="a home with a dataset (`migaki prepare`)")
-    parser.add_argument("--rows", type=int, default=120)
-    parser.add_argument("--epochs", type=float, default=1.5)
+    parser.add_argument("--rows", type=int, default=64, help="training rows, languages in balance")
+    parser.add_argument("--scored", type=int, default=32, help="rows that are left out, languages in balance")
+    parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--rates", help="other rates, separated by commas")
     said = parser.parse_args()
     home = Home(Path(said.home).absolute())
     newest = [manifest for manifest in ArtifactStore(home).manifests() if manifest["stage"] == "prepare"][-1]
     rows = sorted(load_instructions(ArtifactStore(home).path(reference(newest)), "train"), key=lambda row: row.id)
-    left_out, others = rows[::5], [row for place, row in enumerate(rows) if place % 5]
-    learnt, _ = balanced(others, said.rows)
+    left_out, _ = balanced(rows[::5], said.scored)
+    learnt, _ = balanced([row for place, row in enumerate(rows) if place % 5], said.rows)
     print(f"{len(learnt)} rows learnt, {len(left_out)} rows scored, {said.epochs} epochs")
     base = resolve(BUNDLED_MODEL, home).path
     for method in said.methods or RATES:

@@ -17,6 +17,7 @@ DECLARED = (
     "tasks.answering.spec:ANSWERING",
     "tasks.evaluation.spec:EVALUATE",
     "tasks.evaluation.spec:PROMOTE",
+    "tasks.studies.peft.spec:PEFT_STUDY",
 )
 
 SPECS: dict[str, FlowSpec] = {spec.name: spec for spec in map(load, DECLARED)}

@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     whole = add("retrain", "run every stage, from data to promotion", running, data, epilog=EXAMPLES)
     whole.add_argument("--plan", action="store_true", help="say which stages would run and why, and run nothing")
     for name, spec in FLOWS.items():
-        stage = add(name, spec.help, running, *([data] if name == "prepare" else []), epilog=settings_help(name))
+        stage = add(name.replace("_", "-"), spec.help, running, *([data] if name == "prepare" else []), epilog=settings_help(name))
         if name == "index":
             stage.add_argument("--documents", nargs="+", metavar="PATH", help="index these files and folders as they are now")
             help_text = "let the index serve also where it finds the documents of the stored questions less often than the one before"
@@ -155,7 +155,7 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.running.parameters import RunParams
 
     params = RunParams(said_in(arguments))
-    name = arguments.command
+    name = arguments.command.replace("-", "_")
     if getattr(arguments, "plan", False):
         from flows.commands.show import plan_table
         from flows.running.plan import plan
