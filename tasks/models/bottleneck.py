@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tasks.errors import MigakiError
 from tasks.models.families import family_of, layer_index
-from tasks.models.trunk import causal_lm
+from tasks.models.trunk import causal_lm, hidden_size
 
 KIND = "BOTTLENECK"  # beside PEFT's own kinds, in a file of the same name
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -37,7 +37,8 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.base(x)
         inner = nn.functional.gelu(self.down(out.to(self.down.weight.dtype)))
-        return out + self.up(inner).to(out.dtype)
+        changed: Tensor = out + self.up(inner).to(out.dtype)
+        return changed
 
 
 def leaving_modules(model: nn.Module, from_layer: int) -> list[str]:
@@ -66,7 +67,7 @@ def modules_named(model: nn.Module, wanted: tuple[str, ...], from_layer: int) ->
 
 def attach(model: nn.Module, names: list[str], size: int) -> list[nn.Parameter]:
     """Put a bottleneck after each of the modules, in place; its parameters."""
-    width, added = causal_lm(model).get_input_embeddings().weight.shape[1], []
+    width, added = hidden_size(model), []
     for name in names:
         parent, _, leaf = name.rpartition(".")
         adapter = Bottleneck(model.get_submodule(name), width, size)

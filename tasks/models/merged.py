@@ -1,7 +1,7 @@
 """Adapters put into a model for good: merged into its weights where they are a change of weights, and beside them where they are not."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from bitsandbytes.functional import dequantize_4bit
@@ -58,7 +58,7 @@ def require_mergeable(adapter: Path) -> None:
     if (kind := kind_of(adapter)) in NAMES:
         raise MigakiError(
             f"what tune.method = {NAMES[kind]} left cannot be merged into the weights, and this needs a merged model; accepted are models tuned by "
-            f"lora, qlora, ia3 or full (`migaki generate --artifact` and `migaki peft-study` use it as it is)"
+            "lora, qlora, ia3 or full"
         )
 
 
@@ -69,7 +69,8 @@ def load_trunk(path: Path, trunk: str, dtype: str, device: str) -> PreTrainedMod
     model = load_model(path, "float32", device)
     with torch.no_grad():
         for name, layer in quantized(make_variant("nf4", path, 0.0, device)):
-            kept: torch.Tensor = dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+            weight: Any = layer.weight
+            kept: torch.Tensor = dequantize_4bit(weight.data, weight.quant_state)
             own = model.get_submodule(name)
             cast(torch.Tensor, own.weight).copy_(kept.T if isinstance(own, Conv1D) else kept)
     return cast(PreTrainedModel, model.to(getattr(torch, dtype)))

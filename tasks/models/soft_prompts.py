@@ -7,7 +7,7 @@ of words of the vocabulary, drawn at random (Lester et al., section 3.2), prefix
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
@@ -37,7 +37,7 @@ def with_soft_prompt(model: nn.Module, method: str, count: int, seed: int) -> Pe
         )
     config: Any = PrefixTuningConfig if method == "prefix" else PromptTuningConfig
     try:
-        adapted = get_peft_model(base, config(task_type="CAUSAL_LM", num_virtual_tokens=count))
+        adapted = cast(PeftModel, get_peft_model(base, config(task_type="CAUSAL_LM", num_virtual_tokens=count)).eval())
         _start(adapted, base, method, count, seed)
         if method == "prefix":  # families differ in what they cache; embeddings that are handed in take any
             two = torch.zeros(1, 2, dtype=torch.long, device=base.device)
@@ -47,7 +47,7 @@ def with_soft_prompt(model: nn.Module, method: str, count: int, seed: int) -> Pe
         raise MigakiError(
             f"models of the family {family!r} cannot be tuned by tune.method = {method} ({type(error).__name__}: {error}): {_OTHERS}"
         ) from error
-    return adapted.eval()
+    return adapted
 
 
 _OTHERS = "accepted for it are lora, qlora, ia3, adapter and full, as far as `migaki models --check` has nothing against them"

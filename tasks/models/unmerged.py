@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -55,7 +55,7 @@ def _attach_unmerged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
             f"an adapter of the kind {kind_of(adapter)} can only be merged: accepted is align.trunk = float32, or tune.method = lora or qlora"
         )
     wrapped = PeftModel.from_pretrained(model, adapter)
-    if wrapped.peft_config["default"].use_dora:
+    if cast(LoraConfig, wrapped.peft_config["default"]).use_dora:
         raise MigakiError("what tune.dora learnt can only be merged: accepted is align.trunk = float32, or tune.dora = false")
     for layer in lora_layers(wrapped):
         if "default" not in layer.lora_A:  # of embeddings

@@ -44,7 +44,7 @@ class Trainable:
     @property
     def share(self) -> str:
         """How many parameters learn, in words."""
-        return f"{self.trained:,} of {self.total:,} ({share_of(self.trained, self.total)})"
+        return share_of(self.trained, self.total)
 
     def final_states(self, examples: Sequence[Example], cache_mb: int) -> FinalStates:
         """From a batch of `examples` to its final states (B, T, H). What lies below the first trained layer is computed once per example."""
@@ -68,10 +68,10 @@ class Trainable:
 
 
 def share_of(trained: int, total: int) -> str:
-    """A share of parameters in percent, with two digits that say something: 0.24 %, 0.0086 %."""
+    """How many parameters learn, of how many, and the share in percent with two digits that say something: 0.24 %, 0.0086 %."""
     percent = 100 * trained / total
     digits = 2 if percent >= 0.1 else 1 - math.floor(math.log10(percent))
-    return f"{percent:.{digits}f} %"
+    return f"{trained:,} of {total:,} ({percent:.{digits}f} %)"
 
 
 def make_trainable(model: nn.Module, settings: TrainingSettings) -> Trainable:

@@ -45,11 +45,7 @@ class PeftStudy:
     scratch: Path
     name: str = "peft_study"
     measures: Sequence[Measure] = (NLL,)
-
-    @property
-    def batch(self) -> int:
-        """All at once: a method is trained and scored, or it is not."""
-        return len(self.items)
+    batch: int = sys.maxsize  # all at once: a method is trained and scored, or it is not
 
     @contextmanager
     def opened(self, arm: Arm) -> Iterator[Opened]:
