@@ -9,7 +9,7 @@ from flows.promote import decide
 from flows.running.dispatch import recorded
 from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
-from flows.running.parameters import RunSettings, left_out
+from flows.running.parameters import RunSettings, left_out, require_merging
 from flows.running.releases import commit_release, keep_release, measured, release_of
 from flows.running.report import write_report
 from flows.running.roots import hold
@@ -59,6 +59,7 @@ def retrain(
         "chat": chat,
         "tools": tools,
     }
+    require_merging(run, tune, align)
     hold(run, sections)  # before anything runs: index would say so hours later
     with recorded("retrain", run, {}) as this:
         dataset = this.stage("prepare", with_feedback(prepare))

@@ -108,14 +108,18 @@ class Adapter(Record):
     """A step of training: an adapter on a chain of adapters, or a whole model with which a chain begins anew.
 
     `adapters` are ids of `adapter` artifacts from the first on the base to this one. `model` is the folder of a whole model inside the
-    artifact. What else is there says how the training went; each stage fills in what it has. With a `choice` the artifact holds nothing of its own:
-    its chain is that of the model that goes on.
+    artifact. `method` is how it was tuned, `trunk` the precision of the weights that it learnt on: "nf4", or None for float32. What else is
+    there says how the training went; each stage fills in what it has. With a `choice` the artifact holds nothing of its own: its chain is that
+    of the model that goes on.
     """
 
     KIND = "adapter"
     adapters: list[str]
     model: str | None = None
     trained_parameters: int | None = None
+    total_parameters: int | None = None
+    method: str | None = None
+    trunk: str | None = None
     rows: int | None = None
     rows_shortened: int | None = None
     rows_left_out: int | None = None

@@ -2,6 +2,9 @@
 
 import ctypes
 import os
+import time
+
+import psutil
 
 
 def child_environment(**more: str) -> dict[str, str]:
@@ -10,6 +13,13 @@ def child_environment(**more: str) -> dict[str, str]:
     Readers of documents, trainers, pip and whatever else runs beside a flow ask Prefect nothing. The flow's own process knows the secret and must.
     """
     return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | more
+
+
+def leave_with(pid: int) -> None:
+    """End this process when that one is gone, however it ended: a process in a session of its own is out of any group's reach."""
+    while psutil.pid_exists(pid):
+        time.sleep(1)
+    os._exit(1)
 
 
 def give_back_memory() -> None:

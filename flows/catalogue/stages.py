@@ -21,6 +21,7 @@ DECLARED = (
     "tasks.studies.benchmarks.spec:BENCHMARK",
     "tasks.studies.prompting.spec:PROMPT_STUDY",
     "tasks.studies.prompting.spec:OWN_PROMPTS",
+    "tasks.studies.peft.spec:PEFT_STUDY",
 )
 
 SPECS: dict[str, FlowSpec] = {spec.name: spec for spec in map(load, DECLARED)}

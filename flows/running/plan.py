@@ -8,7 +8,7 @@ from flows.catalogue.stages import STAGES
 from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
 from flows.running.inputs import inputs_from
-from flows.running.parameters import RunParams, left_out
+from flows.running.parameters import RunParams, left_out, require_merging
 from flows.running.releases import measured, release_of
 from storage.artifacts import ArtifactRef, ArtifactStore, Manifest, content_key
 from storage.home import Home
@@ -21,6 +21,7 @@ from tasks.rlhf.settings import AlignSettings
 from tasks.settings import StageSettings
 from tasks.stages.keys import Ingredients
 from tasks.stages.spec import StageSpec
+from tasks.training.settings import TuneSettings
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def plan(home: Home, params: RunParams) -> list[PlanLine]:
     prepare = with_feedback(cast(PrepareSettings, settings["prepare"]))
     align = cast(AlignSettings, settings["align"])
     safety = cast(SafetySettings, settings["safety"])
+    require_merging(params.run, cast(TuneSettings, settings["tune"]), align)
     settings["prepare"], without = prepare, left_out(params.run, prepare, align, safety)
     newest = {manifest["stage"]: manifest for manifest in store.manifests()}
     made: dict[str, ArtifactRef] = {}  # of the stages that would be reused

@@ -28,24 +28,37 @@ LAYER_INDEX = re.compile(rf"(?:^|\.)(?:{'|'.join(LAYER_LISTS)})\.(\d+)(?:\.|$)")
 
 @dataclass(frozen=True)
 class Family:
-    """The linear modules of a layer that LoRA can go on: `attention` makes query and value, `linear` are all of them."""
+    """The linear modules of a layer that LoRA can go on: `attention` makes query and value, `linear` are all of them. `keys_values` makes keys and
+    values (and queries where they are fused), and `leaving` are the last of attention and of the feed-forward part."""
 
     attention: tuple[str, ...]
     linear: tuple[str, ...]
+    keys_values: tuple[str, ...]
+    leaving: tuple[str, str]
     fan_in_fan_out: bool = False  # weights are (in, out), not (out, in) as torch's linear layer has them
 
 
-LLAMA = Family(("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"))
-FUSED_ATTENTION = Family(("query_key_value",), ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"))
+KEYS_VALUES = ("k_proj", "v_proj")
+LLAMA = Family(
+    ("q_proj", "v_proj"),
+    ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+    KEYS_VALUES,
+    ("o_proj", "down_proj"),
+)
+FUSED_ATTENTION = Family(
+    ("query_key_value",), ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"), ("query_key_value",), ("dense", "dense_4h_to_h")
+)
 FAMILIES = {  # by `model_type`
-    "gpt2": Family(("c_attn",), ("c_attn", "c_proj", "c_fc"), fan_in_fan_out=True),
+    "gpt2": Family(("c_attn",), ("c_attn", "c_proj", "c_fc"), ("c_attn",), ("attn.c_proj", "mlp.c_proj"), fan_in_fan_out=True),
     "gpt_neox": FUSED_ATTENTION,
     "falcon": FUSED_ATTENTION,
     "bloom": FUSED_ATTENTION,
-    "opt": Family(("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")),
-    "phi": Family(("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2")),
-    "phi3": Family(("qkv_proj",), ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")),
-    "starcoder2": Family(("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj", "o_proj", "c_fc", "c_proj")),
+    "opt": Family(("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"), KEYS_VALUES, ("out_proj", "fc2")),
+    "phi": Family(("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"), KEYS_VALUES, ("dense", "fc2")),
+    "phi3": Family(("qkv_proj",), ("qkv_proj", "o_proj", "gate_up_proj", "down_proj"), ("qkv_proj",), ("o_proj", "down_proj")),
+    "starcoder2": Family(
+        ("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj", "o_proj", "c_fc", "c_proj"), KEYS_VALUES, ("o_proj", "c_proj")
+    ),
 }
 
 

@@ -1,11 +1,9 @@
-"""The one place where a causal language model or a tokenizer is opened: dtype, device and adapters are decided here."""
+"""The one place where a causal language model or a tokenizer is opened: dtype and device are decided here."""
 
 import json
 from pathlib import Path
-from typing import cast
 
 import torch
-from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -62,15 +60,6 @@ def load_model(path: Path, dtype: str = "float32", device: str = "cpu") -> PreTr
     if not quantized:
         model.to(device)  # type: ignore[arg-type]  # transformers wraps `to` so that its types are lost
     return frozen(sped_up(model))
-
-
-def load_merged(path: Path, adapters: list[Path], dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
-    """The model of a folder with LoRA adapters (PEFT folders) merged into its weights, one after the other."""
-    model = load_model(path, dtype, device)
-    for adapter in adapters:
-        refuse_unsafe(adapter)
-        model = cast(PreTrainedModel, PeftModel.from_pretrained(model, adapter).merge_and_unload())
-    return frozen(model)
 
 
 def frozen(model: PreTrainedModel) -> PreTrainedModel:

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from tasks.models.catalogue import lora_parameters
 from tasks.models.families import family_of, layer_index
 from tasks.models.lora import target_modules
+from tasks.models.quantized import parameter_count
 from tasks.models.trunk import causal_lm
 
 MIB = 1024**2
@@ -64,9 +65,11 @@ class Shapes:
 
     def __init__(self, model: PreTrainedModel):
         self.model = model
-        weights = ((name, getattr(part, "weight", None)) for name, part in model.named_modules() if layer_index(name) is not None)
-        self.shapes: dict[str, tuple[int, int]] = {
-            name: (weight.shape[0], weight.shape[1]) for name, weight in weights if weight is not None and weight.dim() == 2
+        weights = ((name, part, getattr(part, "weight", None)) for name, part in model.named_modules() if layer_index(name) is not None)
+        self.shapes: dict[str, tuple[int, int]] = {  # 4-bit weights are packed: their layers say what they stand for
+            name: (getattr(part, "out_features", weight.shape[0]), getattr(part, "in_features", weight.shape[1]))
+            for name, part, weight in weights
+            if weight is not None and weight.dim() == 2
         }
 
     @property
@@ -75,7 +78,7 @@ class Shapes:
 
     def weights(self, trunk: str, width: int) -> float:
         """Bytes of all weights, those outside of NF4 `width` bytes each."""
-        everything = sum(parameter.numel() for parameter in self.model.parameters())
+        everything = parameter_count(self.model)
         inside = sum(a * b for a, b in self.shapes.values())
         return inside * NF4_BYTES + (everything - inside) * width if trunk == "nf4" else everything * width
 

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.kinds import Adapter, Model
 from tasks.errors import MigakiError
-from tasks.models.loader import load_merged, load_tokenizer
+from tasks.models.loader import load_tokenizer
+from tasks.models.merged import load_beside, load_merged
 from tasks.models.trunk import input_embeddings
 from tasks.models.unmerged import load_unmerged
 from tasks.prompts.chat_format import freeze_date
@@ -28,11 +30,13 @@ FindAdapter = Callable[[str], tuple[Path, Adapter]]  # the folder and the record
 
 @dataclass(frozen=True)
 class Parts:
-    """A model folder, the folders of the adapters (PEFT) on it, first to last, and the chat that they were tuned to."""
+    """A model folder, the folders of the adapters (PEFT) on it, first to last, the chat that they were tuned to, and the trunk that they learnt on:
+    "nf4" where one of them did, since it fits no other weights than those that 4 bits keep."""
 
     start: Path
     adapters: tuple[Path, ...] = ()
     chat: ChatChoice = ChatChoice()
+    trunk: str = "float32"
 
 
 def parts_of(base: Path, trained: tuple[Path, Adapter | Model] | None, find: FindAdapter) -> Parts:
@@ -53,7 +57,8 @@ def parts_of(base: Path, trained: tuple[Path, Adapter | Model] | None, find: Fin
         start, chain = chain[0][0] / whole, chain[1:]
     tuned = next((adapter for _, adapter in reversed(chain) if adapter.template), None)
     chosen = ChatChoice(tuned.template or DEFAULT, bool(tuned.thinking)) if tuned else ChatChoice()
-    return Parts(start, tuple(adapter / "adapter" for adapter, _ in chain), chosen)
+    trunk = "nf4" if any(adapter.trunk == "nf4" for _, adapter in chain) else "float32"
+    return Parts(start, tuple(adapter / "adapter" for adapter, _ in chain), chosen, trunk)
 
 
 def open_model(
@@ -72,16 +77,26 @@ def open_model(
         today: the day (YYYY-MM-DD) that the chat template is told; "" is the clock's.
 
     Raises:
-        MigakiError: a folder holds no model or no tokenizer that can be opened, or its tokenizer has more tokens than the model.
+        MigakiError: a folder holds no model or no tokenizer that can be opened, or its tokenizer has more tokens than the model; or an adapter can
+            neither be merged nor stay beside the weights of such a trunk.
     """
     parts = parts_of(base, trained, find)
     tokenizer = _tokenizer(parts, chat, today)
     if trunk == "float32":
-        model = load_merged(parts.start, list(parts.adapters), device=device)
+        model = load_merged(parts.start, list(parts.adapters), device=device, trunk=parts.trunk)
     else:
-        model = load_unmerged(parts.start, parts.adapters, trunk, device)
+        model = load_unmerged(parts.start, parts.adapters, trunk, device, parts.trunk)
     require_fitting(model, tokenizer, parts.start.name)
     return model, tokenizer
+
+
+def open_beside(
+    base: Path, trained: tuple[Path, Adapter | Model] | None, find: FindAdapter, device: str = "cpu", today: str = ""
+) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    """As `open_model` in float32, and of what cannot be merged (bottleneck adapters, soft prompts) the model with it: its `forward` and `generate` are
+    those that were tuned; see `tasks.models.soft_prompts` for the way to final states."""
+    parts = parts_of(base, trained, find)
+    return load_beside(parts.start, list(parts.adapters), device, parts.trunk), _tokenizer(parts, None, today)
 
 
 def open_tokenizer(

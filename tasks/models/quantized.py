@@ -6,10 +6,11 @@ are a large share of a small model, which is why it shrinks by less than the tex
 calibration data and a GPU.
 """
 
+import math
 from pathlib import Path
 
 import torch
-from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
+from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt, Params4bit
 from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -72,6 +73,25 @@ def quantized(model: nn.Module) -> list[tuple[str, Linear4bit | Linear8bitLt]]:
 def quantized_layers(model: nn.Module) -> list[str]:
     """Names of the layers whose weights are 8 or 4 bits wide."""
     return [name for name, _ in quantized(model)]
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Parameters of a model, of 4-bit layers those that they stand for."""
+    return sum(
+        math.prod(parameter.quant_state.shape) if isinstance(parameter, Params4bit) and parameter.quant_state else parameter.numel()
+        for parameter in model.parameters()
+    )
+
+
+def weight_bytes(model: nn.Module) -> int:
+    """Memory of a model's weights, the scales of 4-bit blocks and of those scales included, which are no parameters."""
+    scales = 0
+    for parameter in model.parameters():
+        state = parameter.quant_state if isinstance(parameter, Params4bit) else None
+        while state is not None:
+            scales += state.absmax.nbytes + state.code.nbytes
+            state = state.state2
+    return scales + sum(parameter.nbytes for parameter in model.parameters())
 
 
 def disk_bytes(folder: Path) -> int:

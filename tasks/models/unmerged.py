@@ -10,21 +10,25 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tasks.errors import MigakiError
-from tasks.models.folders import refuse_unsafe
-from tasks.models.loader import frozen, load_model
+from tasks.models.loader import frozen
 from tasks.models.lora import lora_layers
+from tasks.models.merged import load_trunk, require_mergeable
 from tasks.models.quantized import make_variant, quantized_layers
+from tasks.models.soft_prompts import kind_of
 
 
-def load_unmerged(path: Path, adapters: Sequence[Path], trunk: str, device: str = "cpu") -> PreTrainedModel:
+def load_unmerged(path: Path, adapters: Sequence[Path], trunk: str, device: str = "cpu", trained_on: str = "float32") -> PreTrainedModel:
     """The model of a folder as a frozen "bfloat16" or "nf4" trunk, with LoRA adapters (PEFT folders) unmerged on it.
 
     NF4 leaves embeddings, norms and head as they are, and computes in bfloat16 on a GPU, in float32 on a CPU.
+
+    Args:
+        trained_on: the trunk of the adapters, as `load_merged` has it.
 
     Raises:
         MigakiError: the folder holds no model that can be opened so.
@@ -37,7 +41,7 @@ def load_unmerged(path: Path, adapters: Sequence[Path], trunk: str, device: str 
             layer: Any = model.get_submodule(name)
             layer.support_avx512bf16_for_cpu = False
     else:
-        model = load_model(path, trunk, device)
+        model = load_trunk(path, trained_on, trunk, device)
     for adapter in adapters:
         model = _attach_unmerged(model, adapter)
     return frozen(model)
@@ -45,8 +49,14 @@ def load_unmerged(path: Path, adapters: Sequence[Path], trunk: str, device: str 
 
 def _attach_unmerged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """Raises MigakiError for an adapter that has no place beside the weights."""
-    refuse_unsafe(adapter)
+    require_mergeable(adapter)
+    if kind_of(adapter) != "LORA":
+        raise MigakiError(
+            f"an adapter of the kind {kind_of(adapter)} can only be merged: accepted is align.trunk = float32, or tune.method = lora or qlora"
+        )
     wrapped = PeftModel.from_pretrained(model, adapter)
+    if cast(LoraConfig, wrapped.peft_config["default"]).use_dora:
+        raise MigakiError("what tune.dora learnt can only be merged: accepted is align.trunk = float32, or tune.dora = false")
     for layer in lora_layers(wrapped):
         if "default" not in layer.lora_A:  # of embeddings
             raise MigakiError(

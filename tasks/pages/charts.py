@@ -92,3 +92,23 @@ def smoothed(points: Sequence[tuple[float, float]], window: int) -> list[tuple[f
     """Running means over the last `window` points."""
     values = [value for _, value in points]
     return [(step, sum(values[max(0, i - window + 1) : i + 1]) / min(window, i + 1)) for i, (step, _) in enumerate(points)]
+
+
+def intervals(title: str, xlabel: str, ylabel: str, points: dict[str, tuple[float, float, float, float]]) -> str:
+    """An SVG of named points (x, y, low, high) with the intervals of y, over a logarithmic x."""
+    figure, axis = plt.subplots(figsize=(5.4, 3.2))
+    for name, (x, y, low, high) in points.items():
+        axis.errorbar(x, y, [[y - low], [high - y]], fmt="o", color=BLUE, ecolor=GREY, markersize=5, elinewidth=1, capsize=3)
+        axis.annotate(name, (x, y), textcoords="offset points", xytext=(6, 5), fontsize=8)
+    axis.set_xscale("log")
+    axis.margins(x=0.15)
+    axis.set_title(title, fontsize=11, loc="left")
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(alpha=0.25)
+    figure.tight_layout()
+    out = io.StringIO()
+    figure.savefig(out, format="svg")
+    plt.close(figure)
+    return out.getvalue()[out.getvalue().index("<svg") :]

@@ -21,6 +21,7 @@ from tasks.models.data_parallel import world_size
 from tasks.models.lora import save_adapter
 from tasks.models.memory import MIB, free_memory, model_of_shapes
 from tasks.models.opening import open_tokenizer
+from tasks.models.quantized import parameter_count
 from tasks.models.reference import resolve
 from tasks.models.trunk import layer_count, split_layer
 from tasks.progress import Bar
@@ -44,6 +45,7 @@ from tasks.rlhf.unpaired import READER, Counts, require_pairs, unused
 from tasks.stages.opening import open_checked
 from tasks.stages.resuming import keep_state, kept_state
 from tasks.stages.work import Work, require
+from tasks.training.methods import share_of
 
 NORMALISING_PROMPTS = 64  # whose answers by the tuned model give a separate reward model its mean and standard deviation
 
@@ -79,6 +81,7 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     if settings.algorithm == "ppo":
         made["estimated_mib"] = _check_memory(settings, facts, max(map(len, prompts)), work)
     model, _ = open_checked(work, tuned, facts["trunk"])
+    total = parameter_count(model)
     roles = Roles(model, facts["layer"] if reward_folder else split_layer(model, settings.reward_top_fraction))
     first = open_reward_model(reward_folder, roles, "reward", "first") if reward_folder else None
     separate = _separate_reward(settings, model, tokenizer, prompts, work) if settings.reward_model else None
@@ -92,6 +95,9 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     roles.load_state(POLICY, policy)
     save_adapter(roles.model, POLICY, work.path / "adapter")
     _report(rounds, ending, work)
+    trained = share_of(sum(p.numel() for p in roles.parameters(POLICY)), total)
+    work.log(f"align: the policy's adapter trains {trained} parameters")
+    work.headline("trained parameters", None, trained)
     _report_held_out(learning, folder, work)
     return Adapter(
         adapters=[*work.record(tuned, Adapter).adapters, work.id],

@@ -15,6 +15,7 @@ from tasks.inference.sampling import Answer, SamplingParams, sample
 from tasks.models.batching import Example
 from tasks.models.data_parallel import gather, shard
 from tasks.models.families import stated_context_length
+from tasks.models.quantized import parameter_count
 from tasks.models.trunk import split_layer
 from tasks.prompts.template import encode_prompt, end_ids
 from tasks.rlhf.pairs import PairSet
@@ -36,6 +37,7 @@ from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
 from tasks.statistics import wilson_interval
 from tasks.training.loop import total_steps
+from tasks.training.methods import share_of
 
 
 def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work) -> RewardModels:
@@ -51,6 +53,7 @@ def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work)
         work.log(f"reward: {passed_over}")
     tuned = require(inputs, "tuned", "tune")
     model, tokenizer = open_checked(work, tuned, settings.trunk, today=work.today(inputs))
+    total = parameter_count(model)
     pairs = _halves(balanced(load_preferences(folder, "train"), settings.reward_max_pairs)[0], settings)
     roles = Roles(model, split_layer(model, settings.reward_top_fraction))
     answers = _own_answers(model, tokenizer, folder, settings, work)
@@ -59,7 +62,8 @@ def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work)
     facts: dict[str, Any] = {}
     for number, (which, half) in enumerate(zip(MODELS, pairs, strict=True)):
         parameters = roles.add(which, settings.reward_lora_r, settings.reward_lora_targets, settings.reward_seed + number)
-        facts["trained_parameters"] = sum(p.numel() for p in parameters)
+        facts["trained_parameters"] = trained = sum(p.numel() for p in parameters)
+        work.log(f"reward: the adapter of the {which} model trains {share_of(trained, total)} parameters")
         reward_model = RewardModel(roles, which, scalar_head(roles.hidden_size, settings.reward_seed + number))
         train_set = PairSet(roles, tokenizer, half, settings.reward_max_tokens, settings.reward_cut_share, settings.reward_seed)
         facts |= {f"{which}_{name}": count for name, count in _fit(reward_model, train_set, settings, which, work).items()}

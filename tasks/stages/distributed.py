@@ -10,19 +10,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-import psutil
 
 from storage.artifacts import ArtifactRef
 from storage.files import replacing
 from storage.home import Home
 from storage.kinds import RECORDS, Record
 from tasks.errors import MigakiError
-from tasks.processes import child_environment
+from tasks.processes import child_environment, leave_with
 from tasks.settings import StageSettings
 from tasks.stages.execute import models_of
 from tasks.stages.spec import StageSpec, function, load
@@ -130,7 +127,7 @@ def main(folder: Path) -> None:
     from accelerate import PartialState
 
     job = json.loads((folder / JOB).read_text(encoding="utf-8"))
-    threading.Thread(target=_leave_with, args=(job["waits"],), daemon=True).start()
+    threading.Thread(target=leave_with, args=(job["waits"],), daemon=True).start()
     state = PartialState(cpu=job["context"]["device"] == "cpu")
     settings_class, first = load(job["settings_class"]), state.process_index == 0
     spec = StageSpec(**job["spec"], settings=settings_class)
@@ -166,13 +163,6 @@ def _tell(mistake: str, folder: Path, process: int) -> None:
     """Whichever process made it: the launcher kills the others at once, often before they can tell the same. Renamed, as a kill may fall into the writing."""
     with replacing(folder / f"{process:05}.txt") as draft:
         draft.write_text(mistake, encoding="utf-8")
-
-
-def _leave_with(pid: int) -> None:
-    """End this process when that one is gone, however it ended: a launcher puts its children into sessions of their own, out of any group's reach."""
-    while psutil.pid_exists(pid):
-        time.sleep(1)
-    os._exit(1)
 
 
 def _say(*what: Any) -> None:

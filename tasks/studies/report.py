@@ -110,4 +110,4 @@ def _answers(study: Study, results: Results) -> str:
             columns = ([("reference", reference)] if reference else []) + [(name, answer.text) for name, answer in own]
             shown = "".join(f"<p><b>{text(name)}</b>{text(said) or '<i>(nothing)</i>'}</p>" for name, said in columns)
             parts.append(f'<div class="pair" lang="{text(lang)}"><h3>{text(own[0][1].prompt)}</h3><div>{shown}</div></div>')
-    return section("Answers side by side", *parts)
+    return section("Answers side by side", *parts) if parts else ""

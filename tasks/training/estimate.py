@@ -4,7 +4,8 @@ from transformers import PreTrainedModel
 
 from tasks.models.likelihood import PART
 from tasks.models.memory import KEPT_HIDDEN, KEPT_WIDE, PROGRAM, Need, Shapes, free_memory
-from tasks.models.trunk import hidden_size, layer_count, lm_head, split_layer
+from tasks.models.trunk import hidden_size, layer_count, lm_head
+from tasks.training.methods import first_layer, trained_parameters
 from tasks.training.settings import TrainingSettings
 
 SCORED = 8  # rows that are scored together (`tasks.models.likelihood.score_examples`)
@@ -22,14 +23,12 @@ def estimate(model: PreTrainedModel, settings: TrainingSettings, row_tokens: int
     """
     shapes, full = Shapes(model), settings.method == "full"
     layers, hidden, vocabulary = layer_count(model), hidden_size(model), lm_head(model).weight.shape[0]
-    layer = 0 if full else split_layer(model, settings.top_fraction)
-    everything = sum(parameter.numel() for parameter in model.parameters())
-    trained = everything if full else shapes.adapter(settings.lora_targets, settings.lora_r, layer)[0]
+    layer, trained = first_layer(model, settings), trained_parameters(model, settings)
     cache = settings.cache_mb * 2**20
     tokens, scored = settings.micro_batch * row_tokens, SCORED * row_tokens
     held: dict[str, float] = {
         "program": PROGRAM if device == "cpu" else 0,
-        "weights": FLOAT * everything,
+        "weights": shapes.weights("nf4" if settings.method == "qlora" else "float32", FLOAT),
         "adapters": 0 if full else FLOAT * trained,
         "optimizer": FLOAT * 3 * trained,  # gradients and AdamW's two moments
         "states of the frozen layers": min(cache, FLOAT * hidden * row_tokens * rows) if layer and rows else cache if layer else 0,

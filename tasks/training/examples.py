@@ -163,6 +163,7 @@ def spread(blocks: Sequence[Example], limit: int) -> list[Example]:
     return chosen
 
 
-def within_context(model: nn.Module, tokens: int) -> int:
-    """`tokens`, or the model's context length where that is less."""
-    return min(tokens, context_length(causal_lm(model).config) or tokens)
+def within_context(model: nn.Module, tokens: int, reserved: int = 0) -> int:
+    """`tokens`, or what the model's context leaves beside `reserved` tokens where that is less."""
+    context = context_length(causal_lm(model).config)
+    return min(tokens, context - reserved) if context else tokens

@@ -12,13 +12,13 @@ from storage.artifacts import ArtifactRef
 from storage.kinds import Adapter
 from tasks.errors import MigakiError
 from tasks.models.batching import Example
-from tasks.models.likelihood import Score, mean_per_character, score_examples
-from tasks.models.lora import adapted_modules, expert_parameters, save_adapter
-from tasks.models.opening import open_model
-from tasks.models.quantized import save_model
-from tasks.models.trunk import causal_lm
+from tasks.models.likelihood import FinalStates, Score, mean_per_character, score_examples, whole_model
+from tasks.models.lora import adapted_modules, expert_parameters
+from tasks.models.opening import open_beside
+from tasks.models.soft_prompts import soft_prompt_states
 from tasks.stages.work import Work
-from tasks.training.loop import Trainable, total_steps, train
+from tasks.training.loop import total_steps, train
+from tasks.training.methods import MODEL, SOFT_PROMPTS, Trainable
 from tasks.training.settings import TrainingSettings
 
 RESCORED = 16  # rows
@@ -39,17 +39,20 @@ def fit(trainable: Trainable, examples: list[Example], held_out: list[Example], 
     Returns:
         What the trained model says of some rows, for `write_result`.
     """
-    if isinstance(trainable.model, PeftModel) and (experts := expert_parameters(trainable.model)):
+    work.log(f"{name}: {trainable.method} trains {trainable.share} parameters")
+    work.headline("trained parameters", None, trainable.share)
+    if adapted_modules(trainable.model) and (experts := expert_parameters(trainable.model)):
         work.log(
             f"{name}: adapters are on {', '.join(adapted_modules(trainable.model))}; the experts of this model ({experts:,} parameters) stay as they are"
         )
     states = trainable.final_states(held_out, settings.cache_mb)
 
-    def score(when: str) -> list[Score]:
+    def score(when: str, states: FinalStates) -> list[Score]:
         with work.progress(f"{name}: loss {when}", len(held_out)) as bar:
             return score_examples(trainable.model, held_out, final_states=states, on_batch=bar.advance)
 
-    before = score("before")
+    # Fresh virtual tokens change what the model says, all else that is fresh does not.
+    before = score("before", whole_model(trainable.model) if trainable.method in SOFT_PROMPTS else states)
     with work.progress(name, total_steps(len(examples), settings.batch_size, settings.epochs)) as bar:
 
         def on_step(step: int, loss: float) -> None:
@@ -57,14 +60,14 @@ def fit(trainable: Trainable, examples: list[Example], held_out: list[Example], 
             bar.advance(loss=loss)
 
         train(trainable, examples, settings, on_step)
-    after = score("after")
+    after = score("after", states)
     report_held_out(name, held_out, before, after, work)
     if held_out:
         chosen = spread_rows(len(held_out))
         return Said([held_out[row] for row in chosen], [after[row] for row in chosen])
     work.log(f"{name}: what is kept of it is held against what was trained on training rows, as there are no others")
     rows = [examples[row] for row in spread_rows(len(examples))]
-    return Said(rows, score_examples(trainable.model, rows))
+    return Said(rows, score_examples(trainable.model, rows, final_states=trainable.final_states(rows, 0)))
 
 
 def spread_rows(count: int) -> list[int]:
@@ -99,15 +102,20 @@ def write_result(
     Raises:
         MigakiError: the scores are not those that the trained model gave.
     """
-    trained = sum(p.numel() for p in trainable.parameters)
-    if isinstance(trainable.model, PeftModel):
-        save_adapter(trainable.model, "default", work.path / "adapter")
-        below = work.record(start, Adapter).adapters if start else []
-        record = Adapter(adapters=[*below, work.id], trained_parameters=trained, **counts)
-    else:
-        save_model(causal_lm(trainable.model), tokenizer, work.path / "model")
-        record = Adapter(adapters=[work.id], model="model", trained_parameters=trained, **counts)
-    trainable.model.to("meta")  # in place, whoever else still names it; two models need not fit
+    trainable.save(work.path, tokenizer)
+    whole = trainable.method == "full"
+    below = work.record(start, Adapter).adapters if start and not whole else []
+    record = Adapter(
+        adapters=[*below, work.id],
+        model=MODEL if whole else None,
+        trained_parameters=trainable.trained,
+        total_parameters=trainable.total,
+        method=trainable.method,
+        trunk="nf4" if trainable.method == "qlora" else None,
+        **counts,
+    )
+    for parameter in trainable.model.parameters():  # in place, whoever else still names the model: two of them need not fit
+        parameter.data = parameter.data.new_empty(0)
     if work.keeps:  # one of the processes is enough, as all write the same
         require_as_said(record, said, work)
     return record
@@ -122,8 +130,9 @@ def require_as_said(record: Adapter, said: Said, work: Work) -> None:
     def find(artifact: str) -> tuple[Path, Adapter]:
         return (work.path, record) if artifact == work.id else work.adapter(artifact)
 
-    model, _ = open_model(work.model.path, (work.path, record), find, work.device)
-    found = score_examples(model, said.rows)
+    model, _ = open_beside(work.model.path, (work.path, record), find, work.device)
+    states: FinalStates | None = soft_prompt_states(model) if isinstance(model, PeftModel) else None
+    found = score_examples(model, said.rows, final_states=states)
     tokens = sum(score.tokens for score in said.scores)
     apart = sum(abs(one.nll - other.nll) for one, other in zip(found, said.scores, strict=True)) / max(1, tokens)
     if not apart <= TOLERANCE:  # so put, a loss that is no number is refused

@@ -5,24 +5,26 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from torch import Tensor
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
 from tasks.inference.agreement import examined, probe_ids
-from tasks.models.catalogue import lora_parameters
-from tasks.models.families import context_length, layer_index
+from tasks.models.bottleneck import Bottleneck
+from tasks.models.families import context_length
 from tasks.models.folders import refuse_unsafe
 from tasks.models.loader import load_model, load_tokenizer
-from tasks.models.lora import expert_parameters, lora_config, target_modules
+from tasks.models.lora import expert_parameters
 from tasks.models.memory import MIB, free_memory, model_of_shapes
-from tasks.models.trunk import input_embeddings, layer_count, split_layer
+from tasks.models.trunk import input_embeddings, layer_count
 from tasks.prompts.chat_format import chat_format
 from tasks.prompts.template import encode_prompt, end_id
 from tasks.prompts.templates import OWN, template_name
 from tasks.training.estimate import estimate, longest_row
+from tasks.training.methods import SOFT_PROMPTS, make_trainable
 from tasks.training.settings import TuneSettings
 
 T = TypeVar("T")
@@ -62,7 +64,7 @@ def inspect_model(folder: Path, settings: TuneSettings, device: str = "cpu") -> 
     if tokenizer is not None:
         _inspect_tokenizer(tokenizer, shapes, found)
     if shapes is not None:
-        found.facts["targets"] = found.attempt(lambda: _targets(shapes, settings))
+        found.facts["targets"] = found.attempt(lambda: _targets(folder, shapes, settings))
         fits = _inspect_memory(shapes, settings, device, found) if found.facts["targets"] else False
         if found.facts["precision"] and fits:
             found.facts["agreement"] = found.attempt(lambda: _agreement(folder, tokenizer, device))
@@ -122,25 +124,24 @@ def _inspect_tokenizer(tokenizer: PreTrainedTokenizerBase, shapes: PreTrainedMod
         found.facts["end_token"] = None if end is None else f"{tokenizer.convert_ids_to_tokens(end)} ({end})"
 
 
-def _targets(shapes: PreTrainedModel, settings: TuneSettings) -> dict[str, Any]:
-    """What would be trained: names of modules, how many there are, and their parameters.
+def _targets(folder: Path, shapes: PreTrainedModel, settings: TuneSettings) -> dict[str, Any]:
+    """What would be trained: names of modules, how many there are, and their parameters. Made ready for training, without weights.
 
     Raises:
-        MigakiError: the targets of the settings are not there, or not possible.
+        MigakiError: the targets of the settings are not there, or the family cannot be tuned by this method.
     """
+    with torch.device("meta"):
+        trainable = make_trainable(model_of_shapes(folder), settings)
+    facts = {"method": settings.method, "parameters": trainable.trained, "total": trainable.total, "share": trainable.share}
     if settings.method == "full":
-        return {"names": ["all weights"], "modules": 0, "parameters": sum(parameter.numel() for parameter in shapes.parameters())}
-    layer = split_layer(shapes, settings.top_fraction)
-    lora_config(shapes, settings.lora_r, settings.lora_alpha, from_layer=layer, targets=settings.lora_targets)
-    names = target_modules(shapes, settings.lora_targets)
-    inside = [(name, layer_index(name)) for name, _ in shapes.named_modules() if name.rpartition(".")[2] in names]
-    weights = [cast(Tensor, shapes.get_submodule(name).weight).shape for name, at in inside if at is None or at >= layer]
-    trained = lora_parameters([(shape[0], shape[1]) for shape in weights], settings.lora_r)
-    return {
-        "names": names,
-        "modules": len(weights),
-        "parameters": trained,
-        "from_layer": layer,
+        return facts | {"names": ["all weights"], "modules": 0}
+    if settings.method in SOFT_PROMPTS:
+        return facts | {"names": [f"{settings.virtual_tokens} virtual tokens"], "modules": 0}
+    adapted = [name for name, module in trainable.model.named_modules() if isinstance(module, BaseTunerLayer | Bottleneck)]
+    return facts | {
+        "names": list(dict.fromkeys(name.rpartition(".")[2] for name in adapted)),
+        "modules": len(adapted),
+        "from_layer": trainable.layer,
         "layers": layer_count(shapes),
         "frozen_experts": expert_parameters(shapes),
     }

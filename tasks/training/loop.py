@@ -1,7 +1,7 @@
 """The training loop: next-token loss on answer tokens, averaged over the tokens of the whole optimizer step.
 
-One loop serves LoRA on a cached trunk, LoRA on all layers, full fine-tuning and continued pre-training (whose answers begin at the second
-token); they differ in which parameters move and in where the final states come from. It is ours and not a Trainer because of the cached
+One loop serves every tuning method, on a cached trunk or on all layers, and continued pre-training (whose answers begin at the second
+token); they differ in which parameters move and in where the final states come from (`tasks.training.methods`). It is ours and not a Trainer because of the cached
 trunk: the layers below the lowest adapter never change, so they run once per text and not once per epoch. Left out: mixed precision
 (slower than float32 on the CPUs this is for) and checkpoints inside a stage (a stage is minutes long and starts anew).
 """
@@ -9,10 +9,7 @@ trunk: the layers below the lowest adapter never change, so they run once per te
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
-import torch
-from peft import get_peft_model
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -20,53 +17,22 @@ from torch.optim.lr_scheduler import LambdaLR
 from tasks.errors import MigakiError
 from tasks.models.batching import Example, Tokens, collate
 from tasks.models.data_parallel import all_reduce, all_reduce_gradients, shard
-from tasks.models.likelihood import CachedTrunk, FinalStates, answer_nll, whole_model
-from tasks.models.lora import lora_config
-from tasks.models.trunk import lm_head, split_layer
+from tasks.models.likelihood import FinalStates, answer_nll
+from tasks.models.trunk import lm_head
+from tasks.training.methods import Trainable
 from tasks.training.settings import TrainingSettings
 
 POOL = 8  # steps whose rows are sorted by length together
 
 
-@dataclass
-class Trainable:
-    """A model made ready for training: a PEFT model whose layers from `layer` up have adapters, or a whole model."""
-
-    model: nn.Module
-    layer: int
-    parameters: list[nn.Parameter]
-
-    def final_states(self, examples: Sequence[Example], cache_mb: int) -> FinalStates:
-        """From a batch of `examples` to its final states (B, T, H). What lies below the first trained layer is computed once per example."""
-        return CachedTrunk(self.model, self.layer, examples, cache_mb << 20) if self.layer else whole_model(self.model)
-
-    def train_mode(self) -> None:
-        """Dropout on, of the adapters alone where there are some: the states of the frozen layers must be those that the model has in use."""
-        adapted = hasattr(self.model, "peft_config")
-        for name, module in self.model.named_modules():
-            module.training = not adapted or ".lora_dropout" in name
-
-
-def make_trainable(model: nn.Module, settings: TrainingSettings) -> Trainable:
-    """Adapters on the top layers, or all weights. Adapters start at random from `settings.seed`."""
-    torch.manual_seed(settings.seed)
-    if settings.method == "full":
-        model.requires_grad_(True)
-        return Trainable(model, 0, list(model.parameters()))
-    layer = split_layer(model, settings.top_fraction)
-    adapted = get_peft_model(
-        model, lora_config(model, settings.lora_r, settings.lora_alpha, settings.lora_dropout, layer, settings.lora_targets)
-    ).eval()
-    return Trainable(adapted, layer, [p for p in adapted.parameters() if p.requires_grad])
-
-
 def make_optimizer(parameters: Sequence[nn.Parameter], settings: TrainingSettings) -> AdamW:
-    """AdamW (Loshchilov and Hutter 2019); matrices decay, biases and norms do not."""
+    """AdamW (Loshchilov and Hutter 2019); matrices decay, biases and norms do not, nor do the scales of ia3, which begin at one."""
+    decay = 0.0 if settings.method == "ia3" else settings.weight_decay
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return AdamW(groups, lr=settings.learning_rate)
+    return AdamW(groups, lr=settings.peak_learning_rate)
 
 
 def learning_rate_factor(step: int, total: int, warmup_share: float, schedule: str) -> float:
@@ -141,7 +107,7 @@ def train(trainable: Trainable, examples: Sequence[Example], settings: TrainingS
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise MigakiError(
                 f"training stopped at step {step} of {steps}: the loss is {loss} and the norm of its gradient {norm}; nothing was kept. "
-                f"Try a learning_rate below {settings.learning_rate} or a max_grad_norm below {settings.max_grad_norm}"
+                f"Try a learning_rate below {settings.peak_learning_rate} or a max_grad_norm below {settings.max_grad_norm}"
             )
         scheduler.step()
         on_step(step, loss)

@@ -8,7 +8,7 @@ from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
 from tasks.training.examples import packed_blocks, spread, within_context
 from tasks.training.fitting import fit, write_result
-from tasks.training.loop import make_trainable
+from tasks.training.methods import make_trainable
 from tasks.training.settings import PretrainSettings
 
 

@@ -18,7 +18,7 @@ from tasks.stages.work import Work, require
 from tasks.training.estimate import longest_row
 from tasks.training.examples import Encoded, Limit, encode_instructions, within_context
 from tasks.training.fitting import fit, write_result
-from tasks.training.loop import make_trainable
+from tasks.training.methods import make_trainable, reserved
 from tasks.training.settings import TuneSettings
 
 LOUD = 0.01  # share of answer tokens cut from which it is a headline
@@ -38,7 +38,8 @@ def tune(settings: TuneSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     if not rows:
         raise MigakiError("the dataset has no instruction rows to learn from: give some with --instructions")
     chat = ChatChoice(settings.template, settings.thinking)
-    model, tokenizer = open_checked(work, start, chat=chat, today=work.today(inputs))
+    trunk = "nf4" if settings.method == "qlora" else "float32"
+    model, tokenizer = open_checked(work, start, trunk, chat, work.today(inputs))
     if (name := template_name(tokenizer)) != OWN:
         work.log(f"tune: the model has no chat template of its own; it learns the template {name!r} (tune.template)")
         work.headline("chat template", None, name)
@@ -79,12 +80,12 @@ def within_limit(
     """What `tune.max_tokens` comes to with this model, these rows and this machine, and the rows within it. Held-out rows count as well: one that
     is longer than all others would be measured on its beginning alone, and later stages would say another loss of it."""
     if settings.max_tokens != "auto":
-        limit = Limit(within_context(model, settings.max_tokens), settings.cuts)
+        limit = Limit(within_context(model, settings.max_tokens, reserved(settings)), settings.cuts)
         return limit, encode_instructions(tokenizer, rows, limit, settings.learn)
     uncut = Limit(sys.maxsize, settings.cuts)
     whole = encode_instructions(tokenizer, rows, uncut, settings.learn)
     longest = max(whole.longest, encode_instructions(tokenizer, held_out, uncut, settings.learn).longest)
-    context = within_context(model, longest)
+    context = within_context(model, longest, reserved(settings))
     memory = min(gather(world_size(), lambda processes: [longest_row(model, settings, len(rows), work.device, context)] * len(processes)))
     if memory < context:
         work.log(

@@ -69,7 +69,8 @@ from pathlib import Path
 from tasks.models.batching import Example
 from tasks.models.likelihood import score_examples
 from tasks.models.loader import load_model
-from tasks.training.loop import make_trainable, train
+from tasks.training.loop import train
+from tasks.training.methods import make_trainable
 from tasks.training.settings import TuneSettings
 
 settings = TuneSettings(**json.loads(sys.argv[2]))

@@ -11,13 +11,14 @@ from flows.running.parameters import (
     merge,
     parse_assignment,
     read_config,
+    require_merging,
 )
 from storage.kinds import Dataset
 from tasks.chatbot.safety.settings import SafetySettings
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
 from tasks.rlhf.settings import AlignSettings
-from tasks.training.settings import TuneSettings
+from tasks.training.settings import UNMERGEABLE, TuneSettings
 
 
 def test_said_wins_over_file_over_profile_over_default(tmp_path):
@@ -128,3 +129,22 @@ def test_feedback_that_the_algorithm_cannot_learn_from_is_told_before_anything_i
 def test_which_second_embedder_a_run_has(said, second):
     run = RunSettings(**said)
     assert run.second_embedder == run.model_in("embedder_en") == second and run.model_in("embedder") == run.embedder
+
+
+@pytest.mark.parametrize("method", UNMERGEABLE)
+def test_what_cannot_be_merged_is_refused_before_a_retraining_run(method):
+    with pytest.raises(MigakiError, match=rf"tune.method = {method} leaves what cannot be merged .* are full, ia3, lora, qlora\. "):
+        require_merging(RunSettings(), TuneSettings(method=method), AlignSettings())
+    with pytest.raises(MigakiError, match="quantize needs a merged model"):
+        require_merging(RunSettings(align=False), TuneSettings(method=method), AlignSettings())
+
+
+def test_what_can_only_be_merged_is_refused_with_a_trunk_in_fewer_bits():
+    small = AlignSettings(trunk="nf4")
+    for tune in (TuneSettings(method="ia3"), TuneSettings(dora=True), TuneSettings(method="qlora", dora=True)):
+        with pytest.raises(MigakiError, match="align.trunk = nf4 keeps what tune learnt beside the weights"):
+            require_merging(RunSettings(), tune, small)
+        require_merging(RunSettings(align=False), tune, small)
+        require_merging(RunSettings(), tune, AlignSettings())
+    for tune in (TuneSettings(), TuneSettings(method="full", dora=True), TuneSettings(method="qlora")):
+        require_merging(RunSettings(), tune, small)

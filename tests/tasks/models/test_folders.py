@@ -9,7 +9,8 @@ import pytest
 
 from tasks.errors import MigakiError
 from tasks.models.folders import refuse_unsafe
-from tasks.models.loader import load_merged, load_model, load_tokenizer
+from tasks.models.loader import load_model, load_tokenizer
+from tasks.models.merged import load_merged
 from tasks.models.reference import resolve
 from tasks.models.wheels import requirements_of, unpack_wheel
 from tasks.rag.embedding import Embedder

@@ -15,7 +15,7 @@ from tasks.models.linear import sped_up
 from tasks.models.lora import adapted_modules, expert_parameters, is_tied, lora_config, lora_layers, target_modules
 from tasks.models.trunk import lm_head
 from tasks.models.unmerged import load_unmerged
-from tasks.training.loop import make_trainable
+from tasks.training.methods import make_trainable
 from tasks.training.settings import TuneSettings
 from tests.helpers.heads import LAYERS, SETTINGS, tiny_of
 

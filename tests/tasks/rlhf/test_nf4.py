@@ -6,8 +6,8 @@ import pytest
 import torch
 from peft import PeftModel
 
-from tasks.models.loader import load_merged
 from tasks.models.lora import save_adapter
+from tasks.models.merged import load_merged
 from tasks.models.unmerged import load_unmerged
 from tasks.rlhf.critic import CriticStart
 from tasks.rlhf.guards import Guards

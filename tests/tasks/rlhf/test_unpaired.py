@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from flows.catalogue.stages import STAGES
 from tasks.data.records import Feedback
@@ -83,7 +84,9 @@ def test_what_has_no_score_has_none_in_the_figures_and_a_held_out_margin_instead
     ]
     margin = 0.1 * (sum(gained[:3]) - sum(gained[3:])) / 3
     assert align_project.metric(made, "align.held_out_margin") == [pytest.approx(margin, abs=1e-3)] and margin > 0.1
-    (headline,) = made.meta["headlines"]
+    trained, headline = made.meta["headlines"]
+    policy = sum(weight.numel() for weight in load_file(align_project.path(made) / "adapter/adapter_model.safetensors").values())
+    assert trained["label"] == "trained parameters" and trained["after"].startswith(f"{policy:,} of ")
     assert "held out" in headline["label"] and headline["after"] == pytest.approx(margin, abs=1e-3)
 
 

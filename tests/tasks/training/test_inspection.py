@@ -9,7 +9,7 @@ from tasks.models.memory import MIB, PROGRAM, model_of_shapes
 from tasks.training import inspection
 from tasks.training.estimate import estimate
 from tasks.training.inspection import inspect_model, stored_precisions
-from tasks.training.loop import make_trainable
+from tasks.training.methods import make_trainable
 from tasks.training.settings import TuneSettings
 from tests.helpers.heads import tiny_of
 from tests.helpers.models import CHAT_TEMPLATE, FAMILIES, save_tiny, tiny_tokenizer

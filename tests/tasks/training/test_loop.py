@@ -15,10 +15,10 @@ from tasks.training.loop import (
     epoch_batches,
     learning_rate_factor,
     make_optimizer,
-    make_trainable,
     total_steps,
     train,
 )
+from tasks.training.methods import make_trainable
 from tasks.training.settings import TuneSettings
 from tests.helpers.models import FAMILIES, tiny_gpt2, tiny_llama
 
@@ -163,7 +163,7 @@ def test_dropout_of_adapters_is_on_in_training_and_off_in_measuring():
 @pytest.mark.parametrize(
     "change",
     [
-        {"learning_rate": 1e-3},
+        {"learning_rate": 1e-4},
         {"schedule": "linear"},
         {"schedule": "constant"},
         {"warmup_share": 0.5},
@@ -234,6 +234,6 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_changes_nothing():
         if step == 2:
             trainable.parameters[-1].data.fill_(float("nan"))
 
-    with pytest.raises(MigakiError, match=r"step 3 of 6: the loss is nan.*learning_rate below 0.0005"):
+    with pytest.raises(MigakiError, match=r"step 3 of 6: the loss is nan.*learning_rate below 0.001"):
         train(trainable, rows, settings(), poison)
     assert all(torch.isfinite(p).all() for p in trainable.parameters[:-1])

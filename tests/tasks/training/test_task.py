@@ -16,7 +16,7 @@ from tasks.models.opening import open_model
 from tasks.prompts.template import encode_chat, prompt_text
 from tasks.prompts.templates import template_name
 from tasks.quantization.settings import QuantizeSettings
-from tasks.training import fitting, task_tune
+from tasks.training import fitting, methods, task_tune
 from tasks.training.settings import PretrainSettings
 from tests.helpers.chat_templates import TEMPLATES
 from tests.helpers.models import FAMILIES
@@ -218,7 +218,7 @@ def test_what_is_kept_scores_as_what_was_trained(family, method, new_training_pr
 
 def test_what_opens_as_something_else_is_refused(training_project, monkeypatch):
     """The case that tied embeddings were: the merged model is another than the trained one."""
-    whole = fitting.save_adapter
+    whole = methods.save_adapter
 
     def damaging(model, name, folder):
         with torch.no_grad():
@@ -226,7 +226,7 @@ def test_what_opens_as_something_else_is_refused(training_project, monkeypatch):
                 layer.lora_B["default"].weight.mul_(1.1)
         whole(model, name, folder)
 
-    monkeypatch.setattr(fitting, "save_adapter", damaging)
+    monkeypatch.setattr(methods, "save_adapter", damaging)
     with pytest.raises(
         MigakiError, match=r"a loss of \d\.\d+ nats a token on 4 rows, and \d+\.\d+ once it is saved and opened again .*nothing was kept"
     ):

@@ -1,0 +1,102 @@
+"""The study of tuning methods: arms are methods, items held-out rows, and the measure what the tuned model says of their answers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tasks.data.records import Instruction
+from tasks.errors import MigakiError
+from tasks.processes import child_environment
+from tasks.studies.peft.arm import JOB, MISTAKE, RESULT, Job
+from tasks.studies.study import Answer, Arm, Item, Measure, Opened
+from tasks.training.settings import UNMERGEABLE
+
+NLL = Measure("nll", "nats per character", "lower", per="characters")
+# Shares of the parameters that learn, in percent, as the textbook's table has them.
+TEXTBOOK = {"full": (100.0, 100.0), "lora": (0.1, 1.0), "adapter": (2.0, 5.0), "prompt": (0.0, 0.1)}
+LAST_WORDS = 2000  # characters of a failed process's error output that the message quotes
+
+
+def arm_of(method: str, first: str) -> Arm:
+    """The arm of a method; what can be merged can be taken up by a release."""
+    return Arm(method, {"method": method}, {} if method in UNMERGEABLE or method == first else {"tune.method": method})
+
+
+def item_of(row: Instruction) -> Item:
+    return Item(row.id, row.lang, {"question": row.messages[-1]["content"], "answer": row.answer})
+
+
+@dataclass
+class PeftStudy:
+    """The study of one base model and dataset. `job_of` says what an arm's process is given; `on_step` hears of its steps."""
+
+    arms: Sequence[Arm]
+    items: Sequence[Item]
+    job_of: Callable[[Arm], Job]
+    on_step: Callable[[str, int, int, float], object]
+    scratch: Path
+    name: str = "peft_study"
+    measures: Sequence[Measure] = (NLL,)
+    batch: int = sys.maxsize  # all at once: a method is trained and scored, or it is not
+
+    @contextmanager
+    def opened(self, arm: Arm) -> Iterator[Opened]:
+        """Train and score in a process of its own, whose memory is gone when it ends."""
+        found = self._run(arm)
+
+        def answer(items: Sequence[Item]) -> list[Answer]:
+            return [Answer(found["rows"][item.id], item.content["question"], "", item.content["answer"]) for item in items]
+
+        low, high = TEXTBOOK.get(arm.name, (None, None))
+        textbook = {"textbook from, %": low, "textbook to, %": high}
+        yield Opened(answer, found["facts"] | {name: value for name, value in textbook.items() if value is not None})
+
+    def _run(self, arm: Arm) -> dict[str, Any]:
+        """
+        Raises:
+            MigakiError: the method cannot be trained so, or its process ended before it was done.
+        """
+        with TemporaryDirectory(dir=self.scratch, prefix=".arm-") as name:
+            folder = Path(name)
+            (folder / JOB).write_text(json.dumps(asdict(self.job_of(arm))), encoding="utf-8")
+            with (folder / "errors.log").open("wb") as errors:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "tasks.studies.peft.arm", str(folder)],
+                    env=child_environment(),
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    encoding="utf-8",
+                    start_new_session=True,
+                )
+                try:
+                    for line in process.stdout or ():
+                        self._hear(arm, line)
+                    process.wait()
+                finally:
+                    if process.poll() is None:
+                        os.killpg(process.pid, signal.SIGKILL)
+                        process.wait()
+            if (folder / MISTAKE).exists():
+                raise MigakiError(f"the method {arm.name!r}: {(folder / MISTAKE).read_text(encoding='utf-8')}")
+            if process.returncode:
+                words = (folder / "errors.log").read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
+                raise MigakiError(f"the process of the method {arm.name!r} ended with {process.returncode}:\n{words}")
+            result: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+            return result
+
+    def _hear(self, arm: Arm, line: str) -> None:
+        """A step, [step, steps, loss]. Other output is some library's."""
+        try:
+            step, steps, loss = json.loads(line)
+        except (TypeError, ValueError):
+            return
+        self.on_step(arm.name, step, steps, loss)
