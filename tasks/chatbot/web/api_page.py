@@ -177,6 +177,7 @@ def produced(
 
 def sse(event: Event | Begun) -> ServerSentEvent:
     content = asdict(event)
+    content.pop("tokens", None)  # of a piece: the page shows no log-probabilities
     if isinstance(event, Ended):
         del content["turn"]["decisions"]  # whoever saw what the filters thought could learn their limits; the catalog keeps it
     return ServerSentEvent(json.dumps(content, ensure_ascii=False), event=type(event).__name__.lower())
