@@ -6,25 +6,26 @@ sentences found and says so.
 """
 
 import copy
-import re
+import json
 import threading
 import time
 import uuid
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any
 
 from storage.kinds import Answering
 from tasks.chatbot.citations import cite
 from tasks.chatbot.conversation import Conversation
-from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Side, Source, Turn
+from tasks.chatbot.events import Ended, Event, Found, Piece, Sentence, Source, Turn
+from tasks.chatbot.filtered import decide, refuse, written
 from tasks.chatbot.followup import look_up
 from tasks.chatbot.index import Index
 from tasks.chatbot.language import languages
 from tasks.chatbot.quoting import Quote, best_sentences, quote_line, quoted, without_notices
-from tasks.chatbot.refusals import refusal
-from tasks.chatbot.safety.guard import Decision, Guard
+from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.safety.injection import as_data, without_delimiters
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.smalltalk import is_small_talk
@@ -33,19 +34,28 @@ from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import ToolBox
 from tasks.errors import MigakiError
-from tasks.inference.backend import Asker, Backend, Delta, Sampling
+from tasks.inference.backend import CLOSING, Asker, Backend, Delta, Sampling
 from tasks.prompts.context import notes_part, with_context
 from tasks.rag.confidence import LOOKED_AT
 from tasks.rag.retrieval import Hit
 from tasks.text.detection import detect
 from tasks.text.messages import Message
 
-HELD = 8  # tokens that are held back at most until the output filter, which must see them first, has read them
-HELD_SECONDS = 0.25  # and how long: where many are answered, a token takes so long that eight would come seconds apart
 NEAREST = 4  # passages that are shown at least where it is not sure that they answer
-BOUNDARY = re.compile(rf"[{re.escape(''.join(language.SENTENCE_ENDS for language in languages().values()))}\n]")
-# Up to where no word, number or address is cut.
-WHOLE = re.compile(rf".*[\s{re.escape(''.join(language.WORD_ENDS for language in languages().values()))}]", re.S)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How the model is to answer: see `ChatEngine.answer`."""
+
+    sampling: Sampling
+    schema: dict[str, Any] | None
+    alone: bool
+
+    @property
+    def written(self) -> bool:
+        """Whether the model writes, whatever was found."""
+        return self.alone or self.schema is not None
 
 
 class ChatEngine:
@@ -92,6 +102,8 @@ class ChatEngine:
         sampling: Sampling | None = None,
         made: Sequence[tuple[Called, Returned]] = (),
         salt: str = "",
+        schema: dict[str, Any] | None = None,
+        alone: bool = False,
     ) -> Generator[Event, None, None]:
         """The events of one turn. Setting `stop` ends it where it is; closing the iterator also forgets it.
 
@@ -99,21 +111,23 @@ class ChatEngine:
             groups: whose documents may be seen, besides those that everybody may see.
             made: calls for this question that whoever asks has made already, with their results.
             salt: whose question it is; what the model remembers of prompts serves nobody else.
+            schema: the answer is to be JSON of it, written by the model whatever was found, and so neither quoted nor cited.
+            alone: the model alone answers: nothing is looked up, called, quoted or cited.
 
         Raises:
-            MigakiError: the question does not fit the model's context, or the backend failed.
+            MigakiError: the question does not fit the model's context, the schema cannot be enforced, or the backend failed.
         """
         turn, start = Turn(str(uuid.uuid4()), question, detect(question), calls=list(made)), time.perf_counter()
         stop = stop or threading.Event()
         here = self.during(salt, stop)
         turn.release, turn.unreleased, turn.index = self.release, self.unreleased, here.retriever.version if here.retriever else ""
         with _time_limit(stop, self.settings.seconds) as ran_out:
-            yield from here._turn(turn, conversation, groups, stop, sampling or self.sampling())
+            yield from here._turn(turn, conversation, groups, stop, Manner(sampling or self.sampling(), schema, alone))
             turn.seconds = time.perf_counter() - start
             if stop.is_set():
                 turn.finish = "timeout" if ran_out.is_set() else "stopped"
         turn.answer = turn.answer.strip()
-        if turn.sources and not turn.refused:
+        if turn.sources and not turn.refused and schema is None:
             yield from here._check(turn, groups)
         if turn.answer and not turn.refused:
             conversation.add("user", question)
@@ -147,41 +161,35 @@ class ChatEngine:
         return Sampling(**{name: getattr(self.settings, name) for name in asdict(Sampling()) if name in ChatSettings.model_fields})
 
     def _turn(
-        self, turn: Turn, conversation: Conversation, groups: frozenset[str], stop: threading.Event, sampling: Sampling
+        self, turn: Turn, conversation: Conversation, groups: frozenset[str], stop: threading.Event, manner: Manner
     ) -> Iterator[Event]:
-        decision = self._decide(turn, "input", turn.question)
+        decision = decide(self.guard, turn, "input", turn.question)
         if decision is not None and decision.blocked:
-            yield from self._refuse(turn, decision, "input")
+            yield from refuse(turn, decision, "input")
             return
-        yield from self._call_tools(turn, conversation, groups, stop)
-        answered = any(returned.ok for _, returned in turn.calls)
-        talk = is_small_talk(turn.question)
-        if self.retriever is not None and self.settings.chunks and not answered and not talk:
-            yield self._look_up(turn, self.retriever, [m["content"] for m in conversation.turns if m["role"] == "user"], groups)
-        if turn.reason != "answered" or self._is_exact(turn) or (turn.lang in self.weak_in and (turn.sources or answered or talk)):
+        if not manner.alone:
+            yield from self._find(turn, conversation, groups, stop)
+        if not manner.written and self._needs_no_model(turn):
             yield from self._say(turn, self._written_for_it(turn, groups))
         else:
-            yield from self._generate(turn, conversation, stop, sampling)
+            yield from self._generate(turn, conversation, stop, manner)
+
+    def _find(self, turn: Turn, conversation: Conversation, groups: frozenset[str], stop: threading.Event) -> Iterator[Event]:
+        """What tools and documents say to the question."""
+        yield from self._call_tools(turn, conversation, groups, stop)
+        answered = any(returned.ok for _, returned in turn.calls)
+        if self.retriever is not None and self.settings.chunks and not answered and not is_small_talk(turn.question):
+            yield self._look_up(turn, self.retriever, [m["content"] for m in conversation.turns if m["role"] == "user"], groups)
+
+    def _needs_no_model(self, turn: Turn) -> bool:
+        """Whether the answer is said for the model: where nothing sure was found, where a tool's result is the answer, in a language that it is not to write."""
+        weak = turn.lang in self.weak_in
+        found = bool(turn.sources) or any(returned.ok for _, returned in turn.calls) or is_small_talk(turn.question)
+        return turn.reason != "answered" or self._is_exact(turn) or (weak and found)
 
     def _say(self, turn: Turn, text: str) -> Iterator[Event]:
         turn.answer = text
         yield Piece(text)
-
-    def _decide(self, turn: Turn, side: str, text: str, *known: str) -> Decision | None:
-        """What the filters say of a text; whatever they found is kept with the turn, once."""
-        if self.guard is None:
-            return None
-        decision = getattr(self.guard, f"check_{side}")(text, *known)
-        if decision.code and (kept := {"side": side} | asdict(decision)) not in turn.decisions:
-            turn.decisions.append(kept)
-        return decision
-
-    def _refuse(self, turn: Turn, decision: Decision, side: Side) -> Iterator[Event]:
-        turn.refused, turn.reason, turn.sources = decision.code, "refused", []
-        yield Refused(decision.code, side)
-        text = refusal(decision.code, turn.lang)
-        yield Piece(f"\n\n{text}" if turn.answer else text)
-        turn.answer = text
 
     def _call_tools(self, turn: Turn, conversation: Conversation, groups: frozenset[str], stop: threading.Event) -> Iterator[Event]:
         if self.tools is None:
@@ -206,7 +214,7 @@ class ChatEngine:
         limits = retriever.thresholds(self.searched, self.settings.cost_wrong)
         if turn.confidence >= limits.least:
             hits = hits[: count if turn.confidence >= limits.sure else max(count, NEAREST)]
-            decisions = [self._decide(turn, "document", hit.text) for hit in hits]
+            decisions = [decide(self.guard, turn, "document", hit.text) for hit in hits]
             hits = [hit for hit, decision in zip(hits, decisions, strict=True) if decision is None or not decision.blocked]
             turn.sources = [source_of(hit, number) for number, hit in enumerate(hits, 1)]
         if not turn.sources:
@@ -242,10 +250,22 @@ class ChatEngine:
         room = languages()[turn.lang].QUOTE_CHARACTERS - written
         return best_sentences(self.searched, turn.sources, partial(self.retriever.rarity, groups=groups), read, room)
 
-    def _generate(self, turn: Turn, conversation: Conversation, stop: threading.Event, sampling: Sampling) -> Iterator[Event]:
-        messages = self._prompt(turn, conversation, sampling)
-        with closing(self._knowing(turn).stream(messages, sampling, stop)) as deltas:
-            yield from self._shown(turn, deltas)
+    def _generate(self, turn: Turn, conversation: Conversation, stop: threading.Event, manner: Manner) -> Iterator[Event]:
+        if manner.schema is not None:
+            # What is open after so many tokens is closed with as many again (`Backend.complete_json`): half of the context is left for the prompt.
+            most = min(manner.sampling.max_new_tokens, (self.backend.context - CLOSING) // 4)
+            messages = self._prompt(turn, conversation, 2 * most + CLOSING)
+            yield from written(self.guard, turn, self._json(messages, manner.schema, most))
+            return
+        messages = self._prompt(turn, conversation, manner.sampling.max_new_tokens)
+        with closing(self._knowing(turn).stream(messages, manner.sampling, stop)) as deltas:
+            yield from written(self.guard, turn, deltas)
+
+    def _json(self, messages: list[Message], schema: dict[str, Any], most: int) -> Iterator[Delta]:
+        """The JSON text of a schema, in one piece. What the schema makes longer than its limit is cut."""
+        text = self.backend.complete_json(messages, schema, "", most)
+        tokens = self.backend.count_tokens([*messages, {"role": "assistant", "content": text}]) - self.backend.count_tokens(messages)
+        yield Delta(text, tokens, "stop" if _is_json(text) else "length")
 
     def _knowing(self, turn: Turn) -> Backend:
         """The backend, told what the question begins with that everybody may read: the first notes, where they come from open documents."""
@@ -254,15 +274,18 @@ class ChatEngine:
         begun = notes_part(turn.question, notes, open_first, self.templates)
         return self.backend.during(replace(self.asker, own=self.asker.own | {begun})) if begun else self.backend
 
-    def _prompt(self, turn: Turn, conversation: Conversation, sampling: Sampling) -> list[Message]:
+    def _prompt(self, turn: Turn, conversation: Conversation, answer: int) -> list[Message]:
         """System message, as much of the conversation as fits, and the question with its notes; notes that do not fit go before the question does.
+
+        Args:
+            answer: tokens that are left for the answer.
 
         Raises:
             MigakiError: the question alone does not fit.
         """
         notes = [as_data(f"{call.name}: {returned.content}", self.backend.specials) for call, returned in turn.calls]
         notes += [as_data(source.text, self.backend.specials) for source in turn.sources]
-        room = self.backend.context - sampling.max_new_tokens
+        room = self.backend.context - answer
         while True:
             question: Message = {"role": "user", "content": turn.question}
             last = with_context([question], notes, self.templates)[-1] if notes else question
@@ -273,7 +296,7 @@ class ChatEngine:
             if not notes:
                 raise MigakiError(
                     f"the question takes {size} tokens; {room} are left of the model's context of {self.backend.context} beside an answer of "
-                    f"{sampling.max_new_tokens} (chat.max_new_tokens): ask in fewer words"
+                    f"{answer} (chat.max_new_tokens): ask in fewer words"
                 )
             notes.pop()
             turn.sources = turn.sources[: max(0, len(notes) - len(turn.calls))]
@@ -283,37 +306,6 @@ class ChatEngine:
         return (
             message if message["role"] == "system" else message | {"content": without_delimiters(message["content"], self.backend.specials)}
         )
-
-    def _shown(self, turn: Turn, deltas: Iterator[Delta]) -> Iterator[Event]:
-        """The pieces of an answer. With filters, each is shown after they have read everything up to it, and without personal data that comes
-        neither from the question nor from the sources; so a word is shown when it is whole."""
-        said, read, held, shown = "", "", 0, time.monotonic()
-        known = "\n".join([turn.question, *(source.text for source in turn.sources), *(returned.content for _, returned in turn.calls)])
-        for delta in deltas:
-            said, held, turn.tokens = said + delta.text, held + delta.tokens, turn.tokens + delta.tokens
-            turn.finish = delta.reason or turn.finish
-            if delta.reason == "refused":
-                turn.reason = "refused"
-            if self.guard is None:
-                turn.answer = said
-                if delta.text:
-                    yield Piece(delta.text)
-                continue
-            due = held >= HELD or time.monotonic() - shown >= HELD_SECONDS
-            if not delta.reason and not due and not BOUNDARY.search(delta.text):
-                continue
-            words = WHOLE.match(said)
-            whole = said if delta.reason else words[0] if words else ""
-            if len(whole) == len(read):
-                continue
-            decision = self._decide(turn, "output", whole, known)
-            if decision is not None and decision.blocked:
-                yield from self._refuse(turn, decision, "output")
-                return
-            clean = self.guard.clean_output(whole, known)
-            piece = clean.removeprefix(turn.answer) if clean.startswith(turn.answer) else self.guard.clean_output(whole[len(read) :], known)
-            turn.answer, read, held, shown = turn.answer + piece, whole, 0, time.monotonic()
-            yield Piece(piece)
 
 
 @contextmanager
@@ -333,6 +325,14 @@ def _time_limit(stop: threading.Event, seconds: float) -> Iterator[threading.Eve
         yield ran_out
     finally:
         timer.cancel()
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_sentences(lang: str, quotes: Sequence[Quote]) -> list[Sentence]:

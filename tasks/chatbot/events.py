@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tasks.chatbot.tools.calls import Called, Returned
-from tasks.inference.backend import Reason
+from tasks.inference.backend import Reason, TokenLogprob
 
 Side = Literal["input", "output"]  # which of them the safety filters read
 # How an answer ends. Unsure, it quotes what comes nearest and says so; unanswered, it says that the documents do not answer.
@@ -41,10 +41,19 @@ class Found:
 
 
 @dataclass(frozen=True)
+class ShownToken:
+    """A token that was shown as the model wrote it. `end` is its end in the piece's text, in characters; one that began before may end at 0."""
+
+    end: int
+    logprob: TokenLogprob
+
+
+@dataclass(frozen=True)
 class Piece:
-    """More of the answer's text."""
+    """More of the answer's text; where log-probabilities were asked for, with those of its tokens: none of what the model did not write."""
 
     text: str
+    tokens: tuple[ShownToken, ...] = ()
 
 
 @dataclass(frozen=True)

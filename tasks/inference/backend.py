@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from tasks.errors import MigakiError
 from tasks.text.messages import Message
 
+CLOSING = 64  # tokens that a JSON text may take to its end at least, see `Backend.complete_json`
 Reason = Literal["stop", "length", "timeout", "stopped", "refused"]  # why writing stopped; refused: a server's own content filter
 
 
@@ -104,6 +105,11 @@ class Backend(Protocol):
     specials: tuple[str, ...]  # texts of its special tokens, which must not come from outside
 
     @property
+    def passes_over(self) -> frozenset[str]:
+        """Fields of `Sampling` that it does not heed."""
+        ...
+
+    @property
     def stats(self) -> BackendStats: ...
 
     def close(self) -> None:
@@ -127,5 +133,8 @@ class Backend(Protocol):
         ...
 
     def complete_json(self, messages: list[Message], schema: dict[str, Any], prefix: str, max_new_tokens: int) -> str:
-        """A JSON text that fits the schema, decoded greedily under a grammar as the answer that begins with `prefix`."""
+        """A JSON text that fits the schema, decoded greedily under a grammar as the answer that begins with `prefix`.
+
+        After `max_new_tokens` it is brought to its end, within as many again and `CLOSING`.
+        """
         ...

@@ -19,13 +19,11 @@ from transformers import PreTrainedTokenizerBase, TokenizersBackend
 from transformers.cache_utils import DynamicCache
 
 from tasks.errors import MigakiError
+from tasks.inference.schemas import grammar_of
 from tasks.models.families import context_length
 from tasks.models.likelihood import target_logprobs
 from tasks.models.trunk import causal_lm, decoder, lm_head
 
-# As json.dumps writes it, which is what models have read most; no escape that could leave half of a surrogate pair.
-# (Typed as anything, since llguidance's hints do not name the last.)
-STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "json_allowed_escapes": '"\\nt'}
 CLOSERS = ("}", "]", ", ", ",")
 
 _tokenizers: "WeakKeyDictionary[PreTrainedTokenizerBase, LLTokenizer]" = WeakKeyDictionary()
@@ -49,7 +47,7 @@ class JsonGrammar:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, schema: dict[str, Any], limit: int):
         self.tokenizer, self.limit = ll_tokenizer(tokenizer), limit
-        self.matcher = LLMatcher(self.tokenizer, LLMatcher.grammar_from_json_schema(schema, overrides=STYLE), log_level=0)
+        self.matcher = LLMatcher(self.tokenizer, grammar_of(schema), log_level=0)
         if self.matcher.is_error():
             raise MigakiError(
                 f"this schema cannot be enforced: {self.matcher.get_error().splitlines()[0]}; schema: {json.dumps(schema)[:300]}"

@@ -9,7 +9,7 @@ from typing import Any, cast
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
-from tasks.inference.backend import Asker, BackendStats, Delta, Sampling, Tally
+from tasks.inference.backend import CLOSING, Asker, BackendStats, Delta, Sampling, Tally
 from tasks.inference.batchable import can_batch
 from tasks.inference.batching import BatchLimits, ContinuousBatch
 from tasks.inference.decoding import Decoding
@@ -24,7 +24,6 @@ from tasks.prompts.template import encode_prompt, stop_ids
 from tasks.text.messages import Message
 
 CONTEXT = 2048  # tokens, where the model's configuration does not say it
-CLOSING = 64  # tokens that a JSON text may take to its end at least
 
 
 class LocalModel:
@@ -58,6 +57,10 @@ class LocalModel:
     @property
     def stats(self) -> BackendStats:
         return self._tally.stats(waiting=len(self._decoding.waiting), running=len(self._decoding.running))
+
+    @property
+    def passes_over(self) -> frozenset[str]:
+        return frozenset()
 
     def during(self, asker: Asker) -> "LocalModel":
         """See `Backend`."""

@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -96,6 +97,11 @@ class OpenAIServer:
     @property
     def stats(self) -> BackendStats:
         return self._tally.stats()
+
+    @property
+    def passes_over(self) -> frozenset[str]:
+        """See `Backend`. What is an extension is known once the server has refused it."""
+        return frozenset({"num_beams", "no_repeat_ngram", *(self._refused & {field.name for field in fields(Sampling)})})
 
     def during(self, asker: Asker) -> "OpenAIServer":
         """See `Backend`. What the server remembers is its own affair, and every request to it has a time limit."""

@@ -210,6 +210,52 @@ def test_japanese_and_dark_on_a_phone(serving, visit):
     page.get_by_role("button", name="Good answer").wait_for()
 
 
+def test_the_panel_is_worked_with_the_keyboard_and_remembered_by_this_browser_alone(serving, visit):
+    plain = visit(serving().url)
+    plain.get_by_text("What would you like to know?").wait_for()
+    assert plain.locator("#tune").is_hidden()
+    site = serving(generation_panel=True)
+    page = visit(site.url)
+    page.get_by_role("button", name="How answers are written").focus()
+    page.keyboard.press("Enter")
+    slider = page.get_by_role("slider", name="Temperature")
+    assert slider.get_attribute("aria-valuetext") == "0.3" and slider.evaluate("node => node === document.activeElement")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")  # sends nothing
+    assert site.engine.heard == [] and page.get_by_role("slider", name="Longest answer").get_attribute("aria-valuetext") == "1,024 tokens"
+    page.keyboard.press("Escape")
+    button = page.get_by_role("button", name="How answers are written (changed)")
+    assert page.locator("#generation").is_hidden() and button.evaluate("node => node === document.activeElement")
+    send(page, "hello")
+    page.reload()
+    page.locator(".verdict").wait_for()
+    send(page, "again")
+    sampling = [heard[3] for heard in site.engine.heard]
+    assert [(one.temperature, one.top_p, one.max_new_tokens) for one in sampling] == [(0.5, 0.9, 1024)] * 2
+    button.click()
+    page.get_by_role("button", name="Back to the server's own").click()
+    send(page, "and again")
+    assert site.engine.heard[2][3] is None and page.evaluate("localStorage.getItem('migaki.generation')") is None
+    page.get_by_role("button", name="日本語").click()
+    page.get_by_role("slider", name="温度(ばらつき)").wait_for()
+    assert page.get_by_role("slider", name="回答の長さの上限").get_attribute("aria-valuetext") == "96トークン"
+
+
+@pytest.mark.parametrize("kept", ['{"temperature": 9, "top_p": "x", "max_tokens": 32}', "no json", "null", "[]"])
+def test_what_a_browser_kept_and_the_server_does_not_offer_is_passed_over(serving, visit, kept):
+    site = serving(generation_panel=True)
+    page = visit(site.url)
+    page.evaluate("kept => localStorage.setItem('migaki.generation', kept)", kept)
+    page.reload()
+    send(page, "hello")
+    sampling = site.engine.heard[0][3]
+    assert (sampling and sampling.max_new_tokens) == (32 if "32" in kept else None) and (sampling is None or sampling.temperature == 0.3)
+
+
 @pytest.mark.parametrize(
     ("locale", "box", "unsure", "unanswered"),
     [("en-US", "Ask a question", "Unsure:", "Unanswered:"), ("ja-JP", "質問を入力してください", "確信のない回答です。", "未回答です。")],

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from starlette.testclient import TestClient
 
 from tasks.chatbot.conversation import Conversation
-from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, Source, Turn
+from tasks.chatbot.events import Ended, Event, Found, Piece, Refused, Sentence, ShownToken, Source, Turn
 from tasks.chatbot.language import languages
 from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.calls import Called, Returned
@@ -18,7 +18,7 @@ from tasks.chatbot.web.app import create_app
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.chatbot.web.tokens import NO_TOKENS
 from tasks.errors import MigakiError
-from tasks.inference.backend import BackendStats, Sampling, Unavailable
+from tasks.inference.backend import BackendStats, Sampling, TokenLogprob, Unavailable
 
 SOURCE = Source(
     1, "c1", "tuning.md", "Fine-tuning", "Fine-tuning > LoRA", "LoRA trains two small matrices <b>beside</b> each layer.", "en", 4.25, 3
@@ -28,11 +28,13 @@ JA_SOURCE = Source(
 )
 ABOUT = About("SmolLM2-135M-Instruct", "3fa9c1d2e4b5", "int8", "9b12aa00ff31", 14, 1_700_000_000)
 EN = ("LoRA trains two small matrices. ", "It needs **no** copy of the model. ", "Use `r=8` to begin with:\n\n- small\n- fast")
+JSON = '{"title": "LoRA"}'
 JA = ("量子化は重みのビット数を減らします。", "速度は十倍になります。")
 
 
 class Backend:
     name, context, stats = "scripted", 2048, BackendStats(requests=7, reused_tokens=40, running=2)
+    passes_over = frozenset()
 
     def count_tokens(self, messages):
         return sum(len(message["content"]) for message in messages)
@@ -48,10 +50,14 @@ class ScriptedEngine:
         self.backend, self.settings, self.between, self.endless = Backend(), ChatSettings(system="Be brief."), between, endless
         self.heard: list[tuple[Conversation, str, frozenset, object]] = []
         self.stops: list[threading.Event] = []
+        self.manners: list[tuple[dict | None, bool]] = []  # the schema of an answer, and whether the model alone gave it
 
-    def answer(self, conversation, question, groups=frozenset(), stop=None, sampling=None, made=(), salt="") -> Iterator[Event]:
+    def answer(
+        self, conversation, question, groups=frozenset(), stop=None, sampling=None, made=(), salt="", schema=None, alone=False
+    ) -> Iterator[Event]:
         self.heard.append((dataclasses.replace(conversation, turns=list(conversation.turns)), question, groups, sampling))
         self.stops.append(stop)
+        self.manners.append((schema, alone))
         turn = Turn(str(uuid.uuid4()), question, "ja" if any("ぁ" <= c <= "鿿" for c in question) else "en")
         if "explode" in question:
             raise RuntimeError("the secret of the server")
@@ -63,6 +69,9 @@ class ScriptedEngine:
             yield from self._refuse(turn)
             return
         turn.calls = list(made)
+        if schema is not None or alone:
+            yield from self._write(turn, [JSON if schema else "A title"], stop)
+            return
         if "unknown" in question:
             turn.reason, turn.answer, turn.confidence = "unanswered", "The documents do not answer this.", 0.04
             yield from (Found((), 0.04), Piece(turn.answer), Ended(turn))
@@ -75,7 +84,7 @@ class ScriptedEngine:
             call = Called("calculate", {"expression": "6 * 7"}), Returned("calculate", True, "42")
             turn.calls.append(call)
             yield from call
-        yield from self._write(turn, self._pieces(turn), stop)
+        yield from self._write(turn, self._pieces(turn), stop, sampling)
 
     def during(self, salt, stop):
         return self
@@ -92,7 +101,8 @@ class ScriptedEngine:
             return [f"{languages()[turn.lang].UNSURE}\n", f"From “{SOURCE.title}”: {SOURCE.text}"]
         return JA if turn.lang == "ja" else EN
 
-    def _write(self, turn, pieces, stop):
+    def _write(self, turn, pieces, stop, sampling=None):
+        told = sampling is not None and sampling.logprobs is not None and turn.reason == "answered"
         pieces = iter(lambda: "and on ", None) if self.endless else pieces
         for piece in pieces:
             self.between()
@@ -100,7 +110,7 @@ class ScriptedEngine:
                 turn.finish = "stopped"
                 break
             turn.answer, turn.tokens = turn.answer + piece, turn.tokens + 1
-            yield Piece(piece)
+            yield Piece(piece, words_of(piece, sampling.logprobs) if told else ())
         turn.sentences = [
             Sentence(text.strip(), (1,) if i == 0 else (), i == 0) for i, text in enumerate(pieces if turn.finish == "stop" else [])
         ]
@@ -111,6 +121,16 @@ class ScriptedEngine:
         yield Refused("harm.weapons", "input")
         yield Piece(turn.answer)
         yield Ended(turn)
+
+
+def words_of(piece, top):
+    """The words of a piece as its tokens, each as likely as it is short."""
+    words, at, tokens = piece.split(" "), 0, []
+    for word in words:
+        at += len(word) + 1
+        others = tuple((f"{word}{i}", -1.0 - i) for i in range(top))
+        tokens.append(ShownToken(min(at, len(piece)), TokenLogprob(word, -float(len(word)), others)))
+    return tuple(tokens)
 
 
 class MemoryChats:

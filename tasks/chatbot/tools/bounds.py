@@ -1,4 +1,4 @@
-"""What a client's schema of a tool may ask for, checked before anything is made of it: a kilobyte can ask for a million fields.
+"""What a client's schema, of a tool or of an answer, may ask for, checked before anything is made of it: a kilobyte can ask for a million fields.
 
 A schema is never unfolded to find out: alternatives multiply, so their number is worked out from the parts (`_size`).
 """
@@ -19,6 +19,8 @@ MAX_FIELDS = 100  # properties of an object, and names in `required`
 MAX_CHOICES = 500  # values of an enumeration
 MAX_ALTERNATIVES = 16
 MAX_COUNT = {"minItems": 32, "minLength": 120}  # what must be there has to be written
+NAMED = ("$defs", "definitions", "properties", "patternProperties")  # schemas by name
+SEVERAL = ("anyOf", "oneOf", "allOf", "prefixItems")
 COUNTS = ("minItems", "maxItems", "minLength", "maxLength")
 LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
@@ -32,24 +34,24 @@ class UnusableSchema(MigakiError):
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """A schema inside another one, and where."""
 
     path: str
     schema: dict[str, Any]
     depth: int
 
-    def below(self, name: str, schema: Any) -> "_Place":
+    def below(self, name: str, schema: Any) -> "Place":
         path = f"{self.path}.{name}"
         if not isinstance(schema, dict):
             raise UnusableSchema(path, f"{_short(schema)} is no schema; an object is expected")
         if self.depth >= MAX_DEPTH:
             raise UnusableSchema(path, f"it lies deeper than {MAX_DEPTH} schemas, the most accepted")
-        return _Place(path, schema, self.depth + 1)
+        return Place(path, schema, self.depth + 1)
 
 
 def check_schema(schema: Any, path: str) -> None:
-    """Refuse a schema of arguments that asks for too much, or is none.
+    """Refuse a schema that asks for too much, or is none.
 
     Args:
         path: its name in messages.
@@ -58,39 +60,43 @@ def check_schema(schema: Any, path: str) -> None:
         UnusableSchema: names the keyword, its value and what would be accepted.
     """
     if not isinstance(schema, dict):
-        raise UnusableSchema(path, f"{_short(schema)} is no schema; an object with 'properties' is expected")
-    if (size := _size(_Place(path, schema, 0))) > MAX_SIZE:
+        raise UnusableSchema(path, f"{_short(schema)} is no schema; an object is expected")
+    if (size := _size(Place(path, schema, 0))) > MAX_SIZE:
         raise UnusableSchema(path, f"its alternatives unfold to {size:,} schemas; at most {MAX_SIZE:,} are accepted")
 
 
-def _size(place: _Place) -> int:
+def _size(place: Place) -> int:
     """How many schemas it unfolds to, itself included; its keywords are checked on the way."""
     _check_keywords(place)
     kinds = place.schema.get("type")
     copies = max(1, len(kinds)) if isinstance(kinds, list) else 1
     copies *= max(1, place.schema.get("minItems") or 0)
-    return copies * (1 + sum(_size(part) for part in _parts(place)))
+    return copies * (1 + sum(_size(part) for part in parts(place)))
 
 
-def _parts(place: _Place) -> Iterator[_Place]:
-    for name, part in (place.schema.get("properties") or {}).items():
-        yield place.below(f"properties.{name}", part)
-    if place.schema.get("items") is not None:
-        yield place.below("items", place.schema["items"])
-    for keyword in ("anyOf", "oneOf", "allOf"):
+def parts(place: Place) -> Iterator[Place]:
+    """The schemas directly inside one; what it refers to is a part of the whole, not of it."""
+    for keyword in NAMED:
+        for name, part in (place.schema.get(keyword) or {}).items():
+            yield place.below(f"{keyword}.{name}", part)
+    for keyword in ("items", "additionalProperties"):
+        if not isinstance(place.schema.get(keyword), bool | None):
+            yield place.below(keyword, place.schema[keyword])
+    for keyword in SEVERAL:
         for number, part in enumerate(place.schema.get(keyword) or []):
             yield place.below(f"{keyword}.{number}", part)
 
 
-def _check_keywords(place: _Place) -> None:
+def _check_keywords(place: Place) -> None:
     schema = place.schema
     _check_list(place, "required", MAX_FIELDS, str)
     _check_list(place, "enum", MAX_CHOICES)
-    for keyword in ("anyOf", "oneOf", "allOf"):
+    for keyword in SEVERAL:
         _check_list(place, keyword, MAX_ALTERNATIVES, dict)
-    properties = schema.get("properties")
-    if properties is not None and (not isinstance(properties, dict) or len(properties) > MAX_FIELDS):
-        raise UnusableSchema(f"{place.path}.properties", f"{_short(properties)}; an object of at most {MAX_FIELDS} schemas is accepted")
+    for keyword in NAMED:
+        named = schema.get(keyword)
+        if named is not None and (not isinstance(named, dict) or len(named) > MAX_FIELDS):
+            raise UnusableSchema(f"{place.path}.{keyword}", f"{_short(named)}; an object of at most {MAX_FIELDS} schemas is accepted")
     kind = schema.get("type")
     if not (
         kind is None or isinstance(kind, str) or (isinstance(kind, list) and len(kind) <= 8 and all(isinstance(one, str) for one in kind))
@@ -105,7 +111,7 @@ def _check_keywords(place: _Place) -> None:
     _check_order(place, "minimum", "maximum")
 
 
-def _check_list(place: _Place, keyword: str, most: int, of: type = object) -> None:
+def _check_list(place: Place, keyword: str, most: int, of: type = object) -> None:
     value = place.schema.get(keyword)
     if value is None:
         return
@@ -114,7 +120,7 @@ def _check_list(place: _Place, keyword: str, most: int, of: type = object) -> No
         raise UnusableSchema(f"{place.path}.{keyword}", f"{_short(value)}; a list of at most {most} {what} is accepted")
 
 
-def _check_count(place: _Place, keyword: str) -> None:
+def _check_count(place: Place, keyword: str) -> None:
     value = place.schema.get(keyword)
     if value is None:
         return
@@ -124,13 +130,13 @@ def _check_count(place: _Place, keyword: str) -> None:
         raise UnusableSchema(f"{place.path}.{keyword}", f"{_short(value)}; at most {MAX_COUNT[keyword]} is accepted")
 
 
-def _check_limit(place: _Place, keyword: str) -> None:
+def _check_limit(place: Place, keyword: str) -> None:
     value = place.schema.get(keyword)
     if value is not None and (not isinstance(value, int | float) or (isinstance(value, float) and not math.isfinite(value))):
         raise UnusableSchema(f"{place.path}.{keyword}", f"{_short(value)}; a number is accepted")
 
 
-def _check_order(place: _Place, low: str, high: str) -> None:
+def _check_order(place: Place, low: str, high: str) -> None:
     least, most = place.schema.get(low), place.schema.get(high)
     if least is not None and most is not None and least > most:
         raise UnusableSchema(f"{place.path}.{low}", f"{_short(least)} is more than {high}, {_short(most)}: nothing could fit")

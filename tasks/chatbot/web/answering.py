@@ -7,8 +7,8 @@ that what was written is kept, and its slot is free when it has really ended.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -80,6 +80,39 @@ async def _next(queue: asyncio.Queue[Any], deadline: float) -> Any:
             return await queue.get()
     except TimeoutError as error:
         raise ApiError(504, "timeout", "the answer took too long and did not stop") from error
+
+
+async def together(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[tuple[int, T], None]:
+    """What several streams give, as it comes, each with its number. When one of them fails, or the iteration is left early, all end.
+
+    Raises what a stream raises.
+    """
+    queue: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()  # of what they give, or an exception, then ENDED
+
+    async def pump(number: int, stream: AsyncGenerator[T, None]) -> None:
+        try:
+            async with aclosing(stream):
+                async for given in stream:
+                    queue.put_nowait((number, given))
+        except Exception as error:
+            queue.put_nowait((number, error))
+        queue.put_nowait((number, ENDED))
+
+    tasks = [asyncio.create_task(pump(number, stream)) for number, stream in enumerate(streams)]
+    try:
+        left = len(tasks)
+        while left:
+            number, given = await queue.get()
+            if given is ENDED:
+                left -= 1
+            elif isinstance(given, Exception):
+                raise given
+            else:
+                yield number, given
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T | None:

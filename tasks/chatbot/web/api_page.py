@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -16,8 +16,10 @@ from starlette.concurrency import run_in_threadpool
 
 from tasks.chatbot.events import Ended, Event
 from tasks.chatbot.web.errors import ApiError, failed
+from tasks.chatbot.web.panel import Chosen, ranges, sampling, told
 from tasks.chatbot.web.service import Asker, Service, kept, title_of
 from tasks.chatbot.web.tokens import User
+from tasks.inference.backend import Sampling
 
 log = logging.getLogger("migaki.web")
 
@@ -26,6 +28,7 @@ class Question(BaseModel):
     model_config = ConfigDict(extra="forbid")
     question: str = Field(min_length=1)
     conversation: str | None = None  # None begins a new one
+    generation: Chosen = Chosen()
 
 
 class Rating(BaseModel):
@@ -58,6 +61,7 @@ def page_routes(service: Service) -> APIRouter:
             "user": user.name,
             "role": user.role,
             "max_question": service.settings.max_question,
+            "generation": ranges(service),
         }
 
     @router.get("/conversations")
@@ -89,6 +93,7 @@ def page_routes(service: Service) -> APIRouter:
     @router.post("/chat")
     async def chat(asked: Question, user: Asker) -> EventSourceResponse:
         check_question(asked.question, service.settings.max_question)
+        sampling(service, asked.generation)
         service.slots.check(user.owner)
         earlier = []
         if asked.conversation is not None:
@@ -166,8 +171,9 @@ def produced(
     ended = False
     try:
         yield Begun(conversation, answer)
-        events = service.engine.answer(service.conversation(earlier), asked.question, user.groups, stop, salt=user.salt)
-        for event in kept(chats, conversation, events):
+        engine, wanted = service.engine, sampling(service, asked.generation)
+        events = engine.answer(service.conversation(earlier), asked.question, user.groups, stop, wanted, salt=user.salt)
+        for event in kept(chats, conversation, events if wanted is None else as_chosen(events, engine.sampling(), wanted)):
             ended = ended or isinstance(event, Ended)
             yield event
     finally:
@@ -175,8 +181,15 @@ def produced(
             chats.delete(conversation, user.owner)
 
 
+def as_chosen(events: Iterator[Event], own: Sampling, used: Sampling) -> Iterator[Event]:
+    """The events of a turn that was generated as its asker chose."""
+    for event in events:
+        yield replace(event, turn=told(event.turn, own, used)) if isinstance(event, Ended) else event
+
+
 def sse(event: Event | Begun) -> ServerSentEvent:
     content = asdict(event)
+    content.pop("tokens", None)  # of a piece: the page shows no log-probabilities
     if isinstance(event, Ended):
         del content["turn"]["decisions"]  # whoever saw what the filters thought could learn their limits; the catalog keeps it
     return ServerSentEvent(json.dumps(content, ensure_ascii=False), event=type(event).__name__.lower())

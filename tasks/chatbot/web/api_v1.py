@@ -1,10 +1,10 @@
 """`/v1/chat/completions` and `/v1/models`, as OpenAI's clients know them. https://platform.openai.com/docs/api-reference/chat
 
 The engine is the page's own: questions are looked up and filtered here too. What it found comes along as `migaki.sources`, which
-other clients pass over. Parameters that would change the answer and are not known here are refused, never dropped in silence.
+other clients pass over. Nothing is dropped in silence: a field that would change the answer and cannot be honoured is refused by name, any other that
+is not known here is named in the header `x-migaki-ignored`.
 """
 
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -14,23 +14,12 @@ from starlette.concurrency import run_in_threadpool
 from tasks.chatbot.web.answering import unless_left
 from tasks.chatbot.web.completing import Completing
 from tasks.chatbot.web.errors import ApiError
+from tasks.chatbot.web.fields_v1 import header, passed_over
+from tasks.chatbot.web.limits import Slots
 from tasks.chatbot.web.request_v1 import Completion
 from tasks.chatbot.web.service import Asker, Service
 
 ALIAS = "migaki"  # whatever is served
-# What clients send with the value that changes nothing; any other value cannot be honoured.
-NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "n": (1,),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
-    "response_format": ({"type": "text"},),
-    "modalities": (["text"],),
-    "functions": ([],),
-    "audio": (),
-}
 
 
 def openai_routes(service: Service) -> APIRouter:
@@ -46,13 +35,15 @@ def openai_routes(service: Service) -> APIRouter:
         return model_card(service)
 
     @router.post("/chat/completions", response_model=None)
-    async def completions(asked: Completion, request: Request, user: Asker) -> Response | dict[str, Any] | None:
+    async def completions(asked: Completion, request: Request, response: Response, user: Asker) -> Response | dict[str, Any] | None:
         check_model(service, asked.model)
-        check_neutral(asked.model_extra or {})
-        service.slots.check(user.owner)
+        unknown = passed_over(asked.model_extra or {})
+        check_places(service.slots, user.owner, asked.n)
         answer = await run_in_threadpool(Completing, service, asked, user)  # schemas and hundreds of messages take their time
+        told = header(unknown + answer.ignored)
         if asked.stream:
-            return EventSourceResponse(answer.stream(), ping=15, sep="\n", send_timeout=service.settings.reading_seconds)
+            return EventSourceResponse(answer.stream(), headers=told, ping=15, sep="\n", send_timeout=service.settings.reading_seconds)
+        response.headers.update(told)
         return await unless_left(request, answer.whole())
 
     return router
@@ -69,10 +60,8 @@ def check_model(service: Service, model: str) -> None:
         )
 
 
-def check_neutral(extra: dict[str, Any]) -> None:
-    """Raises:
-    ApiError: 400, a parameter that is known to change answers and cannot be honoured.
-    """
-    for name, value in extra.items():
-        if name in NEUTRAL and value is not None and value not in NEUTRAL[name]:
-            raise ApiError(400, "unsupported_parameter", f"{name} = {json.dumps(value)} is not supported here; leave it out", name)
+def check_places(slots: Slots, owner: str, answers: int) -> None:
+    """Raises ApiError: 400, nobody is ever made so many answers at once; and what `Slots.check` raises."""
+    if answers > (share := slots.share(owner)):
+        raise ApiError(400, "too_many_choices", f"n = {answers}; at most {share} answers are made for one user at once here", "n")
+    slots.check(owner, answers)

@@ -1,98 +1,110 @@
-"""One answer of `/v1/chat/completions`, whole or as a stream of chunks."""
+"""What a request of `/v1/chat/completions` is answered with: one answer or several, whole or as a stream of chunks."""
 
 import json
 import logging
-import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from sse_starlette import ServerSentEvent
 
-from tasks.chatbot.conversation import Conversation
-from tasks.chatbot.events import Ended, Event, Piece, Turn
+from tasks.chatbot.housekeeping import Housekeeping, housekeeping
 from tasks.chatbot.tools.bounds import UnusableSchema
 from tasks.chatbot.tools.calls import Called, Returned
-from tasks.chatbot.tools.select import next_call
 from tasks.chatbot.tools.toolbox import Tool, ToolBox
+from tasks.chatbot.web.answering import together
+from tasks.chatbot.web.choice_v1 import Added, Choice, Wanted, extras
 from tasks.chatbot.web.errors import ApiError, failed
-from tasks.chatbot.web.request_v1 import Completion, FunctionCall, NamedTool, check_size, dialogue
+from tasks.chatbot.web.format_v1 import wanted_schema
+from tasks.chatbot.web.logprobs_v1 import joined
+from tasks.chatbot.web.request_v1 import Completion, Dialogue, FunctionCall, NamedTool, check_size, dialogue
 from tasks.chatbot.web.service import Service
-from tasks.chatbot.web.stops import StopAt
 from tasks.chatbot.web.tokens import User
 from tasks.errors import MigakiError
-from tasks.inference.backend import Reason, Sampling
-from tasks.text.messages import Message
+from tasks.inference.backend import Sampling
 
 log = logging.getLogger("migaki.web")
-FINISH: dict[Reason, str] = {
-    "stop": "stop",
-    "length": "length",
-    "timeout": "length",
-    "stopped": "stop",
-    "refused": "content_filter",
-}
-
-
-@dataclass(frozen=True)
-class Calling:
-    """A call for the client to make; the engine's own calls are `Called` and stay here."""
-
-    call: Called
+HOUSEKEEPING_TOKENS = 256  # of a title, of tags or of a few questions
+DRAWN = ("temperature", "top_p", "top_k", "min_p", "seed")  # what beams do not heed, and JSON, the likeliest under its schema
 
 
 class Completing:
-    """An answer to a request. Raises ApiError where the messages ask nothing."""
+    """The answers to a request; `ignored` are the fields that none of them heeds.
+
+    Raises:
+        ApiError: 400, the messages ask nothing, or something is asked for that cannot be done.
+    """
 
     def __init__(self, service: Service, asked: Completion, user: User):
-        self.service, self.asked, self.user = service, asked, user
         check_size(asked, service.settings)
-        self.stop, self.text = threading.Event(), StopAt(asked.stops())
-        # Kept, because the service may change to another before this answer ends.
-        self.engine = service.engine
+        self.asked, talk, schema = asked, dialogue(asked.messages), wanted_schema(asked.response_format)
+        house = asked_by_a_page(asked, talk)
+        wanted = Wanted(
+            service.engine,
+            talk,
+            sampling(service, asked, house is not None),
+            tuple(asked.stops()),
+            schema,
+            toolbox(asked),
+            asked.forced,
+            tuple(made(call, result) for call, result in talk.made),
+            house,
+        )
+        as_json = schema is not None or (house is not None and house.schema is not None)
+        check_together(asked, wanted.sampling, as_json)
+        unheeded = (*DRAWN, "repetition_penalty") if as_json else DRAWN if wanted.sampling.num_beams > 1 else ()
+        self.ignored = [name for name in unheeded if name in asked.model_fields_set]
         self.head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": service.about.model}
-        self.dialogue = dialogue(asked.messages)
-        system = self.dialogue.system or self.engine.settings.system
-        self.conversation = Conversation(system, self.engine.settings.max_turns, self.dialogue.turns)
-        self.tools, self.forced, self.made = toolbox(asked), asked.forced, [made(call, result) for call, result in self.dialogue.made]
-        self.finish = "stop"
-        self.turn: Turn | None = None
-        self.usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        self.choices = [Choice(service, wanted, user, index) for index in range(asked.n)]
 
     async def whole(self) -> dict[str, Any]:
-        """The answer in one object.
+        """The answers in one object.
 
         Raises:
-            ApiError: no slot came, or the answer failed.
+            ApiError: no slot came, or an answer failed.
         """
-        message: dict[str, Any] = {"role": "assistant", "content": ""}
+        messages: list[dict[str, Any]] = [{"role": "assistant", "content": "", "refusal": None} for _ in self.choices]
+        logprobs: list[list[dict[str, Any]]] = [[] for _ in self.choices]
         try:
-            async with aclosing(self._deltas()) as deltas:
-                async for delta in deltas:
-                    message["content"] += delta.get("content", "")
-                    message |= {"tool_calls": delta["tool_calls"]} if "tool_calls" in delta else {}
+            async with aclosing(self._added()) as additions:
+                async for index, added in additions:
+                    messages[index]["content"] += added.message.get("content", "")
+                    messages[index] |= {"tool_calls": added.message["tool_calls"]} if "tool_calls" in added.message else {}
+                    logprobs[index] += [added.logprobs] if added.logprobs else []
         except ApiError:
             raise
         except Exception as error:
             log.exception("a completion failed")
             raise failed() from error
-        message["content"] = message["content"] or None if "tool_calls" in message else message["content"]
-        choice = {"index": 0, "message": message, "finish_reason": self.finish, "logprobs": None}
-        return self.head | {"object": "chat.completion", "choices": [choice], "usage": self.usage, "migaki": extras(self.turn)}
+        for message in messages:
+            message["content"] = message["content"] or None if "tool_calls" in message else message["content"]
+        choices = [
+            {
+                "index": choice.index,
+                "message": message,
+                "finish_reason": choice.finish,
+                "logprobs": joined(told) if self.asked.logprobs else None,
+            }
+            for choice, message, told in zip(self.choices, messages, logprobs, strict=True)
+        ]
+        migaki = extras(self.choices[0].turn)
+        return self.head | {"object": "chat.completion", "choices": choices, "usage": self._usage(), "migaki": migaki}
 
     async def stream(self) -> AsyncIterator[ServerSentEvent]:
-        """The answer in chunks, ended by `[DONE]`; an error that comes too late for a status is a chunk of its own."""
+        """The answers in chunks, ended by `[DONE]`; an error that comes too late for a status is a chunk of its own."""
         try:
-            yield self._chunk({"role": "assistant", "content": ""})
-            async with aclosing(self._deltas()) as deltas:
-                async for delta in deltas:
-                    yield self._chunk(delta)
-            yield self._chunk({}, self.finish, migaki=extras(self.turn))
+            for choice in self.choices:
+                yield self._chunk(choice.index, Added({"role": "assistant", "content": ""}))
+            async with aclosing(self._added()) as additions:
+                async for index, added in additions:
+                    yield self._chunk(index, added)
+            for choice in self.choices:
+                yield self._chunk(choice.index, Added({}), choice.finish, migaki=extras(choice.turn))
             if self.asked.stream_options and self.asked.stream_options.include_usage:
-                yield data(self.head | {"object": "chat.completion.chunk", "choices": [], "usage": self.usage})
+                yield data(self.head | {"object": "chat.completion.chunk", "choices": [], "usage": self._usage()})
         except ApiError as error:
             yield data(error.body())
         except Exception:
@@ -100,70 +112,63 @@ class Completing:
             yield data(failed().body())
         yield ServerSentEvent("[DONE]", sep="\n")
 
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None, **more: Any) -> ServerSentEvent:
-        calls = [{"index": i} | call for i, call in enumerate(delta.get("tool_calls", []))]
-        choice = {"index": 0, "delta": delta | ({"tool_calls": calls} if calls else {}), "finish_reason": finish}
+    def _added(self) -> AsyncGenerator[tuple[int, Added], None]:
+        return together([choice.added() for choice in self.choices])
+
+    def _chunk(self, index: int, added: Added, finish: str | None = None, **more: Any) -> ServerSentEvent:
+        calls = [{"index": i} | call for i, call in enumerate(added.message.get("tool_calls", []))]
+        delta = added.message | ({"tool_calls": calls} if calls else {})
+        logprobs = added.logprobs if self.asked.logprobs else None
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         return data(self.head | {"object": "chat.completion.chunk", "choices": [choice]} | more)
 
-    async def _deltas(self) -> AsyncGenerator[dict[str, Any], None]:
-        """What is added to the message, piece by piece; then `finish`, `usage` and `turn` are known."""
-        async with aclosing(self.service.stream(self._produce, self.stop, "v1", self.user.owner)) as events:
-            async for event in events:
-                if isinstance(event, Calling):
-                    self.finish = "tool_calls"
-                    yield {"tool_calls": [tool_call(event.call)]}
-                elif isinstance(event, Piece):
-                    if text := self.text.feed(event.text):
-                        yield {"content": text}
-                    if self.text.hit:
-                        self.stop.set()
-                elif isinstance(event, Ended):
-                    self.turn, finish = event.turn, "refused" if event.turn.reason == "refused" else event.turn.finish
-                    self.finish = FINISH[finish]
-        if rest := self.text.rest():
-            yield {"content": rest}
-
-    def _produce(self) -> Iterator[Event | Calling]:
-        """A call of one of the client's tools, or else the answer. Runs in the answer's own thread."""
-        engine, asked = self.engine, self.dialogue.question
-        talk = [*self.dialogue.turns, {"role": "user", "content": asked}]
-        backend = engine.during(self.user.salt, self.stop).backend
-        call = None if self.tools is None else next_call(backend, talk, self.tools, asked, self.made, self.forced, engine.weak_in)
-        if call is None and self.forced and self.stop.is_set():
-            raise ApiError(504, "timeout", "the arguments of a call were not ready in time, or nobody waits for them any more", "tools")
-        if call is None and self.forced:
-            raise MigakiError("a call was required, and the model could not give its arguments")
-        if call is not None:
-            said = {"role": "assistant", "content": json.dumps(call.arguments, ensure_ascii=False)}
-            self._use(talk, engine.backend.count_tokens([*talk, said]) - engine.backend.count_tokens(talk))
-            yield Calling(call)
-            return
-        wanted, more = sampling(self.service, self.asked), {"made": self.made} if self.made else {}
-        for event in engine.answer(self.conversation, asked, self.user.groups, self.stop, wanted, salt=self.user.salt, **more):
-            if isinstance(event, Ended):
-                self._use(talk, event.turn.tokens)
-                self._note(event.turn)
-            yield event
-
-    def _note(self, turn: Turn) -> None:
-        try:
-            self.service.chats.note(turn)
-        except OSError as error:  # the answer is the client's to keep
-            log.warning("what the filters decided could not be kept: %s", error)
-
-    def _use(self, talk: list[Message], completion: int) -> None:
-        head = [{"role": "system", "content": self.conversation.system}] if self.conversation.system else []
-        prompt = self.engine.backend.count_tokens([*head, *talk])
-        self.usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    def _usage(self) -> dict[str, int]:
+        """The prompt counts once, as with OpenAI."""
+        prompt, completion = self.choices[0].prompt, sum(choice.completion for choice in self.choices)
+        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def sampling(service: Service, asked: Completion) -> Sampling:
-    """The engine's own way of generating, with what the client wants otherwise."""
-    own = service.engine.sampling()
-    longest = asked.max_completion_tokens or asked.max_tokens or own.max_new_tokens
-    wanted = {"temperature": asked.temperature, "top_p": asked.top_p, "seed": asked.seed}
-    given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-    return replace(own, max_new_tokens=min(longest, service.settings.max_answer_tokens), **given)
+def asked_by_a_page(asked: Completion, talk: Dialogue) -> Housekeeping | None:
+    """The question as a prompt that a chat's page sends by itself: it stands alone, and offers no tools."""
+    return housekeeping(talk.question) if not (talk.turns or talk.made or asked.tools) else None
+
+
+def sampling(service: Service, asked: Completion, for_a_page: bool) -> Sampling:
+    """The engine's own way of generating, with what the client wants otherwise.
+
+    Raises:
+        ApiError: 400, the model is on a server that does not heed a field.
+    """
+    own, backend = service.engine.sampling(), service.engine.backend
+    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "num_beams", "seed")
+    given = {name: value for name in names if (value := getattr(asked, name)) is not None}
+    given |= {"top_k": 0} if asked.top_k == -1 else {}
+    for name in given.keys() & backend.passes_over:
+        if given[name] != getattr(Sampling(top_k=0), name):
+            raise ApiError(
+                400, "unsupported_parameter", f"{name} = {given[name]} is not heeded by the server that answers; leave it out", name
+            )
+    longest = asked.longest or (HOUSEKEEPING_TOKENS if for_a_page else own.max_new_tokens)
+    most = min(longest, HOUSEKEEPING_TOKENS if for_a_page else service.settings.max_answer_tokens)
+    logprobs = (asked.top_logprobs or 0) if asked.logprobs else None
+    return replace(own, max_new_tokens=min(most, service.settings.max_answer_tokens), logprobs=logprobs, **given)
+
+
+def check_together(asked: Completion, wanted: Sampling, as_json: bool) -> None:
+    """Raises:
+    ApiError: 400, two fields, of which each by itself could be honoured, cannot be together.
+    """
+    clashes = (
+        (bool(asked.top_logprobs) and not asked.logprobs, "top_logprobs", "they belong to logprobs = true, which is not asked for"),
+        (asked.logprobs and wanted.num_beams > 1, "logprobs", f"num_beams is {wanted.num_beams}, and beams tell none of their tokens"),
+        (asked.logprobs and as_json, "logprobs", "an answer that is held to JSON has none; leave them out"),
+        (asked.n > 1 and wanted.num_beams > 1, "n", f"num_beams is {wanted.num_beams}, and beams find one and the same answer each time"),
+        ((asked.num_beams or 1) > 1 and as_json, "num_beams", "an answer that is held to JSON is not searched with beams; leave it out"),
+    )
+    for clash, name, why in clashes:
+        if clash:
+            value = json.dumps(getattr(asked, name))
+            raise ApiError(400, "unsupported_parameter", f"{name} = {value} cannot be honoured: {why}", name)
 
 
 def toolbox(asked: Completion) -> ToolBox | None:
@@ -201,19 +206,6 @@ def made(call: FunctionCall, result: str) -> tuple[Called, Returned]:
             400, "invalid_tool_call", f"the arguments of {call.name!r} are not a JSON object: {call.arguments[:200]!r}", "messages"
         )
     return Called(call.name, arguments), Returned(call.name, True, result)
-
-
-def tool_call(called: Called) -> dict[str, Any]:
-    arguments = json.dumps(called.arguments, ensure_ascii=False)
-    return {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": {"name": called.name, "arguments": arguments}}
-
-
-def extras(turn: Turn | None) -> dict[str, Any]:
-    """What OpenAI's shape has no place for."""
-    if turn is None:
-        return {}
-    facts = {name: getattr(turn, name) for name in ("reason", "finish", "refused", "quoted", "confidence")}
-    return {"sources": [asdict(source) for source in turn.sources]} | facts
 
 
 def data(content: dict[str, Any]) -> ServerSentEvent:

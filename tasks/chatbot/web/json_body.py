@@ -13,12 +13,23 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from pydantic import BaseModel, model_validator
+
 from tasks.chatbot.web.errors import ApiError
 
 MAX_DEPTH = 64
 MAX_DIGITS = 100
 MAX_MARKS = 30  # combining marks in a row
 SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Asked(BaseModel):
+    """A part of a request, in which `null` is what is not there: clients write so what their user did not set."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def without_nulls(cls, value: Any) -> Any:
+        return {name: part for name, part in value.items() if part is not None} if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True)

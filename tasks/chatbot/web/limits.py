@@ -60,15 +60,19 @@ class Slots:
     def waiting(self) -> int:
         return len(self._queue)
 
-    def check(self, owner: str = "") -> None:
+    def share(self, owner: str = "") -> int:
+        """Answers that one user may have made, or wait for, at once."""
+        return self.limit_each + self.places_each if owner else self.limit + self.places
+
+    def check(self, owner: str = "", answers: int = 1) -> None:
         """Raises:
-        ApiError: 503, no place is left to wait in; 429, this user has none left.
+        ApiError: 503, no place is left for so many answers to wait in; 429, this user has none left.
         """
-        if owner and self._running[owner] + self._waiting(owner) >= self.limit_each + self.places_each:
+        if owner and self._running[owner] + self._waiting(owner) + answers > self.share(owner):
             raise ApiError(
                 429, "too_many_at_once", "too many of your questions are being answered just now; wait for one of them", retry_after=5
             )
-        if self.active + self.waiting >= self.limit + self.places:
+        if self.active + self.waiting + answers > self.share():
             raise ApiError(503, "busy", "too many people are asking just now; try again in a moment", retry_after=5)
 
     async def take(self, owner: str = "") -> None:

@@ -12,6 +12,7 @@ from tasks.chatbot.events import Ended, Piece, Refused
 from tasks.chatbot.web.limits import Slots
 from tasks.inference.backend import BackendStats
 
+HOUSEKEEPING = "housekeeping"  # the channel of what no person asks for: counted, but nobody's waiting time
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 T = TypeVar("T")
 
@@ -65,15 +66,17 @@ class Metrics:
 
     def watch(self, events: Iterable[T], channel: str, asked: float) -> Iterator[T]:
         """Pass events on and count them. `asked` is `time.monotonic()` when the question came."""
-        begun = False
+        begun, waited = False, channel != HOUSEKEEPING
         for event in events:
             if isinstance(event, Piece) and not begun:
                 begun = True
-                self.first.observe(time.monotonic() - asked)
+                if waited:
+                    self.first.observe(time.monotonic() - asked)
             elif isinstance(event, Refused):
                 self.refusals.labels(event.code, event.side).inc()
             elif isinstance(event, Ended):
                 self.answers.labels(channel, event.turn.reason, event.turn.finish).inc()
                 self.tokens.labels(channel).inc(event.turn.tokens)
-                self.whole.observe(time.monotonic() - asked)
+                if waited:
+                    self.whole.observe(time.monotonic() - asked)
             yield event

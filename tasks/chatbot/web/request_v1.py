@@ -4,71 +4,85 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from tasks.chatbot.quoting import without_notices
 from tasks.chatbot.tools.bounds import MAX_BYTES, MAX_TOOLS
 from tasks.chatbot.tools.toolbox import LONGEST_ARGUMENTS
 from tasks.chatbot.web.errors import ApiError
-from tasks.chatbot.web.json_body import check_json
+from tasks.chatbot.web.format_v1 import ResponseFormat
+from tasks.chatbot.web.json_body import Asked, check_json
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.text.messages import Message
 
+MAX_CHOICES = 4  # answers to one request
+MAX_BEAMS = 4  # each costs about as much as an answer, and those of one request are decoded by themselves
 StopString = Annotated[str, Field(max_length=256)]
 
 
-class Part(BaseModel):
+class Part(Asked):
     type: Literal["text"]
     text: str
 
 
-class FunctionCall(BaseModel):
+class FunctionCall(Asked):
     name: str = Field(max_length=256)
     arguments: str = Field(max_length=LONGEST_ARGUMENTS)
 
 
-class ToolCall(BaseModel):
+class ToolCall(Asked):
     id: str
     function: FunctionCall
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(Asked):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[Part] | None = None
-    tool_calls: list[ToolCall] = []
+    tool_calls: list[ToolCall] = Field([])
     tool_call_id: str = ""
 
     def text(self) -> str:
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content or [])
 
 
-class FunctionName(BaseModel):
+class FunctionName(Asked):
     name: str
 
 
-class NamedTool(BaseModel):
+class NamedTool(Asked):
     type: Literal["function"]
     function: FunctionName
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Asked):
     include_usage: bool = False
 
 
-class Completion(BaseModel):
-    """A request. Names not listed are kept, so that `NEUTRAL` can be checked."""
+class Completion(Asked):
+    """A request. Names not listed are kept, so that `fields_v1` can tell what becomes of them.
 
-    model_config = {"extra": "allow"}
+    `top_k`, `min_p`, `repetition_penalty` and `num_beams` are none of OpenAI's; they are called as vLLM and transformers call them.
+    """
+
+    model_config = ConfigDict(extra="allow")
     model: str = Field(max_length=512)
     messages: list[ChatMessage] = Field(min_length=1)
     stream: bool = False
     stream_options: StreamOptions | None = None
+    n: int = Field(1, ge=1, le=MAX_CHOICES)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1, le=1_000_000)  # -1 and 0 draw from all tokens
+    min_p: float | None = Field(None, ge=0, le=1)
+    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    num_beams: int | None = Field(None, ge=1, le=MAX_BEAMS)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
     stop: StopString | Annotated[list[StopString], Field(max_length=16)] | None = None
+    logprobs: bool = False
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    response_format: ResponseFormat = ResponseFormat(type="text")
     tools: list[dict[str, Any]] = Field([], max_length=MAX_TOOLS)
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = "auto"
 
@@ -85,6 +99,11 @@ class Completion(BaseModel):
                 f"{value!r} is no way of choosing; expected 'auto', 'none', 'required' or {{'type': 'function', 'function': {{'name': ...}}}}"
             )
         return value
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens that an answer may have; None where the client leaves it to the server."""
+        return self.max_completion_tokens or self.max_tokens
 
     def stops(self) -> list[str]:
         return [self.stop] if isinstance(self.stop, str) else [text for text in self.stop or [] if text]

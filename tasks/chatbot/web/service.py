@@ -60,6 +60,8 @@ class Engine(Protocol):
         sampling: Sampling | None = None,
         made: Sequence[tuple[Called, Returned]] = (),
         salt: str = "",
+        schema: dict[str, Any] | None = None,
+        alone: bool = False,
     ) -> Generator[Event, None, None]: ...
 
     def during(self, salt: str, stop: threading.Event) -> "Engine": ...
@@ -123,8 +125,14 @@ class Service:
     slots: Slots
     metrics: Metrics
     tokens: Tokens = NO_TOKENS
+    housekeeping: Slots = field(init=False)
     running: dict[str, Running] = field(default_factory=dict)  # by answer id
     talking: set[str] = field(default_factory=set)  # conversations that are being answered
+
+    def __post_init__(self) -> None:
+        # One at a time, beside people's questions and out of their places: a page that everybody shares sends several after each answer.
+        each = (1, self.settings.max_waiting_each) if self.tokens else ()
+        self.housekeeping = Slots(1, self.settings.max_waiting, self.settings.waiting_seconds, *each)
 
     def conversation(self, messages: list[dict[str, Any]]) -> Conversation:
         """A conversation as it stood, from messages kept; as in the engine, without what is said around quotations, what was refused, and what
@@ -148,15 +156,17 @@ class Service:
         retriever = self.engine.retriever
         return [as_seen_today(message, lambda source: retriever and retriever.admits(source, user.groups)) for message in messages]
 
-    async def stream(self, produce: Callable[[], Iterator[T]], stop: threading.Event, channel: str, owner: str) -> AsyncGenerator[T, None]:
-        """The events of `produce()`, counted.
+    async def stream(
+        self, produce: Callable[[], Iterator[T]], stop: threading.Event, channel: str, owner: str, slots: Slots | None = None
+    ) -> AsyncGenerator[T, None]:
+        """The events of `produce()`, counted, once there is one of the `slots` (the service's own, unless others are given).
 
         Raises:
             ApiError: what `answering` raises, 401 as soon as the owner's token is taken back, 503 where the model answers nobody, and 400 for what whoever asked can mend.
         """
         asked = time.monotonic()
         seconds = self.settings.answer_seconds
-        events = answering(lambda: self.metrics.watch(produce(), channel, asked), stop, self.slots, seconds, owner, self.tokens)
+        events = answering(lambda: self.metrics.watch(produce(), channel, asked), stop, slots or self.slots, seconds, owner, self.tokens)
         try:
             async with aclosing(events):
                 async for event in events:

@@ -21,6 +21,11 @@ class ServeSettings(StageSettings):
     max_messages: int = Field(512, ge=1, description="Messages of one request of /v1")
     max_characters: int = Field(200_000, ge=1, description="Characters of all messages of one request of /v1 together")
     max_answer_tokens: int = Field(1024, ge=1, description="Longest answer that a client may ask for, in tokens")
+    generation_panel: bool = Field(
+        False,
+        description="Whether the page has a panel in which people choose temperature, top-p and the length of their answers (up to max_answer_tokens); such "
+        "answers are kept as none of the release's",
+    )
     max_concurrent: int = Field(16, ge=1, description="Answers that are made at once; further ones wait")
     max_waiting: int = Field(64, ge=0, description="Requests that may wait for their turn; further ones are turned away with 503")
     max_concurrent_each: int = Field(4, ge=1, description="Of these, answers of one user, where there are tokens")

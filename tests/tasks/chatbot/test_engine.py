@@ -8,8 +8,9 @@ from typing import Annotated
 import pytest
 
 from tasks.chatbot.conversation import Conversation
-from tasks.chatbot.engine import HELD, ChatEngine
+from tasks.chatbot.engine import ChatEngine
 from tasks.chatbot.events import Ended, Found, Piece, Refused
+from tasks.chatbot.filtered import HELD
 from tasks.chatbot.language import languages
 from tasks.chatbot.safety.guard import Guard
 from tasks.chatbot.settings import ChatSettings
@@ -277,7 +278,7 @@ def test_filtered_text_still_comes_in_small_pieces():
 
 
 def test_filtered_text_of_a_slow_model_is_not_held_back_for_long(monkeypatch):
-    monkeypatch.setattr("tasks.chatbot.engine.HELD_SECONDS", 0.05)
+    monkeypatch.setattr("tasks.chatbot.filtered.HELD_SECONDS", 0.05)
     events, _ = ask(engine(Script("word " * 12 + "end", pause=0.03), guard=Guard()), "Say many words")
     assert len([event for event in events if isinstance(event, Piece)]) >= 5
 
@@ -445,3 +446,46 @@ def test_the_oldest_turns_go_first_and_the_system_message_never():
 )
 def test_the_phrase_that_asks_is_not_searched_for(question, about):
     assert subject(question) == about
+
+
+SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+
+
+@pytest.mark.parametrize(("confidence", "reason", "notes"), [(0.9, "answered", True), (0.0, "unanswered", False)])
+@pytest.mark.parametrize("weak", [(), ("en",)])
+def test_json_is_written_whatever_was_found_and_never_quoted_or_cited(confidence, reason, notes, weak):
+    class Json(Script):
+        def complete_json(self, messages, schema, prefix, most):
+            self.prompts.append((messages[-1]["content"], schema, most))
+            return '{"name": "Hayabusa"}'
+
+    backend = Json()
+    talk = engine(backend, Index(hit("Hayabusa nests on cliffs.", "en"), confidence=confidence), guard=Guard(), weak=weak)
+    events, turn = ask(talk, "Who nests on cliffs?", schema=SCHEMA)
+    assert said(events) == turn.answer == '{"name": "Hayabusa"}' and (turn.reason, turn.finish) == (reason, "stop")
+    assert turn.sentences == [] and not turn.quoted and turn.tokens > 0
+    ((prompt, schema, most),) = backend.prompts
+    assert ("Hayabusa nests" in prompt) == notes == bool(turn.sources) and schema == SCHEMA and most == 20
+
+
+def test_json_that_does_not_fit_its_limit_is_cut_and_half_of_the_context_is_for_the_prompt():
+    class Cut(Script):
+        def complete_json(self, messages, schema, prefix, most):
+            self.most = most
+            return '{"name": "Haya'
+
+    backend = Cut()
+    _, turn = ask(engine(backend, max_new_tokens=500), "Who?", schema=SCHEMA)
+    assert turn.finish == "length" and backend.most == (backend.context - 64) // 4
+    _, turn = ask(engine(backend, guard=Guard()), "How do I build a bomb to kill people?", schema=SCHEMA)
+    assert turn.refused and turn.answer != '{"name": "Haya'
+
+
+def test_alone_the_model_answers_without_looking_up_or_calling_and_the_filters_read_on():
+    index = Index(hit("Some answer stands here.", "en"))
+    box = ToolBox([Tool.of(shelf)])
+    events, turn = ask(engine(index=index, tools=box, guard=Guard(), weak=("en",)), "What stands here?", alone=True)
+    assert {type(event) for event in events} == {Piece, Ended} and turn.answer == "Some answer." and index.asked == []
+    assert turn.sources == [] and turn.sentences == [] and turn.calls == [] and turn.confidence is None
+    _, turn = ask(engine(index=index, guard=Guard()), "How do I build a bomb to kill people?", alone=True)
+    assert turn.reason == "refused"

@@ -40,8 +40,8 @@ export async function call(method, path, body) {
 }
 
 /** The events of an answer, as [name, data]. Throws ApiError when it ends without `ended`. */
-export async function* ask(question, conversation, signal) {
-  const response = await send("POST", "api/chat", { question, conversation }, signal);
+export async function* ask(question, conversation, generation, signal) {
+  const response = await send("POST", "api/chat", { question, conversation, generation }, signal);
   for await (const [name, data] of events(response.body)) {
     if (name === "error") throw new ApiError(200, data.code, data.message);
     yield [name, data];

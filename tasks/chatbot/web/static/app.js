@@ -1,10 +1,12 @@
 // The page: conversations on the left, one of them open, a question at the bottom. What is kept lives on the server; the address says which is open.
 import { ApiError, ask, call, setToken, token } from "./api.js";
 import { explained, language, setLanguage, t, translate } from "./i18n.js";
+import { Panel } from "./panel.js";
 import { Answer, button, icon, make, question } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { about: null, conversation: null, title: "", list: [], lists: 0, looks: "", answering: null };
+const panel = new Panel();
 
 // Words for ears and errors.
 
@@ -118,7 +120,7 @@ async function submit() {
   follow(true);
   showSend();
   try {
-    for await (const [name, data] of ask(text, state.conversation, running.abort.signal)) {
+    for await (const [name, data] of ask(text, state.conversation, panel.chosen, running.abort.signal)) {
       if (name === "begun") begun(running, data, text);
       else answer[name](data);
       follow();
@@ -303,6 +305,7 @@ function words() {
   showTheme();
   showSend();
   showVersion();
+  panel.show();
 }
 
 function showVersion() {
@@ -325,6 +328,7 @@ async function start() {
   await attempt(async () => {
     state.about = await call("GET", "api/about");
     $("question").maxLength = state.about.max_question;
+    panel.offer(state.about.generation);
     $("sign-out").hidden = !token();
     showVersion();
     await refresh();
@@ -377,6 +381,7 @@ function listen() {
 }
 
 $("menu").append(icon("menu"));
+$("tune").append(icon("tune"));
 $("sign-out").append(icon("out"));
 words();
 listen();

@@ -65,6 +65,14 @@ const TEXTS = {
     editor: "editor",
     admin: "administrator",
     answered: "The answer is complete.",
+    generation: "How answers are written",
+    generationChanged: "How answers are written (changed)",
+    generationWhy: "For answers that the model writes; what is quoted stays as it is. Kept in this browser alone.",
+    generationReset: "Back to the server's own",
+    temperature: "Temperature",
+    top_p: "Top-p",
+    max_tokens: "Longest answer",
+    tokens: "{count} tokens",
   },
   ja: {
     skip: "質問欄へ移動",
@@ -131,6 +139,14 @@ const TEXTS = {
     editor: "編集者",
     admin: "管理者",
     answered: "回答が完了しました。",
+    generation: "回答の生成設定",
+    generationChanged: "回答の生成設定(変更あり)",
+    generationWhy: "モデルが書く回答に使われ、引用は変わりません。設定はこのブラウザーだけに保存されます。",
+    generationReset: "サーバーの設定に戻す",
+    temperature: "温度(ばらつき)",
+    top_p: "top-p(候補の幅)",
+    max_tokens: "回答の長さの上限",
+    tokens: "{count}トークン",
   },
 };
 
@@ -165,6 +181,7 @@ const ERRORS = {
     unknown_conversation: "この会話は見つかりません。削除された可能性があります。",
     unknown_turn: "この回答は見つかりません。削除された可能性があります。",
     unknown_answer: "この回答はすでに終わっています。",
+    generation_fixed: "このサーバーでは、回答の生成設定を変更できません。",
     wrong_origin: "別のサイトのページからは利用できません。このサーバーのページを開いてください。",
   },
 };

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tasks.chatbot.web
+from tasks.inference.backend import Sampling
 from tests.helpers.web import ABOUT, EN, SOURCE, MemoryChats, ScriptedEngine, app, ask, client
 
 WEB = Path(tasks.chatbot.web.__file__).parent
@@ -195,7 +196,7 @@ def test_the_page_and_its_parts_are_served_and_run_no_inline_script():
         and "onclick" not in page.text
         and "//" not in page.text.replace("<!DOCTYPE", "")
     )
-    for name in ("app.js", "api.js", "i18n.js", "markdown.js", "theme.js", "style.css", "icon.svg"):
+    for name in ("app.js", "api.js", "panel.js", "i18n.js", "markdown.js", "theme.js", "style.css", "icon.svg"):
         assert http.get(f"/static/{name}").status_code == 200, name
     assert http.get("/docs").status_code == 404 and http.get("/static/../app.py").status_code == 404
 
@@ -243,3 +244,43 @@ def test_an_answer_that_cannot_be_kept_is_shown_and_said_so():
     assert ask(client(ScriptedEngine()), "hello")[-1][1]["kept"] is True
     answer = http.post("/v1/chat/completions", json={"model": "migaki", "messages": [{"role": "user", "content": "hello"}]})
     assert answer.status_code == 200 and answer.json()["choices"][0]["message"]["content"]
+
+
+def chat(http, **chosen):
+    return http.post("/api/chat", json={"question": "hello", "generation": chosen})
+
+
+def test_how_answers_are_generated_is_the_servers_to_say_unless_it_lets_readers_choose():
+    engine = ScriptedEngine()
+    http = client(engine)
+    assert http.get("/api/about").json()["generation"] is None
+    refused = chat(http, temperature=1.0)
+    assert refused.status_code == 403 and refused.json()["error"]["code"] == "generation_fixed" and engine.heard == []
+    assert chat(http).status_code == 200 and engine.heard[0][3] is None
+
+
+def test_the_panel_offers_ranges_and_what_is_chosen_is_none_of_the_releases():
+    engine, chats = ScriptedEngine(), MemoryChats()
+    http = client(engine, chats, generation_panel=True, max_answer_tokens=200)
+    assert http.get("/api/about").json()["generation"] == {
+        "temperature": {"least": 0, "most": 2, "step": 0.05, "own": 0.3},
+        "top_p": {"least": 0.05, "most": 1, "step": 0.05, "own": 0.9},
+        "max_tokens": {"least": 16, "most": 200, "step": 16, "own": 96},
+    }
+    assert chat(http, temperature=1.5, top_p=0.9, max_tokens=200).status_code == 200
+    assert chat(http).status_code == 200
+    chosen, plain = (heard[3] for heard in engine.heard)
+    assert (chosen.temperature, chosen.top_p, chosen.max_new_tokens, chosen.top_k) == (1.5, 0.9, 200, 50) and plain is None
+    first, second = (turns[0] for turns in chats.turns.values())
+    assert first.unreleased == "unreleased: chat.temperature = 1.5, chat.max_new_tokens = 200" and second.unreleased == ""
+    for wrong in ({"temperature": 2.5}, {"top_p": 0}, {"max_tokens": 201}, {"max_tokens": 0}, {"top_k": 3}):
+        answer = chat(http, **wrong)
+        assert answer.status_code == 422 and answer.json()["error"]["param"] == f"generation.{next(iter(wrong))}"
+
+
+def test_where_beams_search_the_panel_has_the_length_alone():
+    engine = ScriptedEngine()
+    engine.sampling = lambda: Sampling(num_beams=4)
+    http = client(engine, generation_panel=True)
+    assert list(http.get("/api/about").json()["generation"]) == ["max_tokens"]
+    assert chat(http, temperature=1.0).status_code == 422 and chat(http, max_tokens=32).status_code == 200
