@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from flows.catalogue.stages import DECLARED, FLOWS, SPECS, STAGES, stage
-from flows.commands.main import parser
+from flows.commands.parser import parser
 from flows.running.parameters import RELEASE_SETTINGS, STAGE_SETTINGS
 from storage.kinds import RECORDS
 from tasks.errors import MigakiError

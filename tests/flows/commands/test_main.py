@@ -4,7 +4,7 @@ import importlib.metadata
 
 import pytest
 
-from flows.commands.main import parser
+from flows.commands.parser import parser
 
 
 def test_the_version_is_that_of_the_installed_package(capsys):
