@@ -17,6 +17,7 @@ from tasks.errors import MigakiError
 from tasks.evaluation.settings import EvaluateSettings
 from tasks.rag.settings import IndexSettings
 from tasks.rlhf.settings import AlignSettings
+from tasks.studies.benchmarks.settings import BenchmarkSettings
 from tests import ROOT
 
 AFAR = RunSettings(where="prefect")
@@ -126,6 +127,9 @@ SIBLINGS = [
     (AlignSettings, "align", "rule_rewards", ["os:system"]),
     (AlignSettings, "align", "rule_rewards", ["subprocess:call"]),
     (EvaluateSettings, "evaluate", "metrics", ["os:system"]),
+    (EvaluateSettings, "evaluate", "benchmarks_dir", "/etc"),
+    (BenchmarkSettings, "benchmark", "benchmarks_dir", "/etc"),
+    (BenchmarkSettings, "benchmark", "suites", ["/etc/passwd"]),
 ]
 
 
