@@ -9,7 +9,7 @@ from flows.promote import decide
 from flows.running.dispatch import recorded
 from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
-from flows.running.parameters import RunSettings, left_out, require_merging
+from flows.running.parameters import RunSettings, left_out, require_benchmarks, require_merging
 from flows.running.releases import commit_release, keep_release, measured, release_of
 from flows.running.report import write_report
 from flows.running.roots import hold
@@ -61,6 +61,7 @@ def retrain(
     }
     require_merging(run, tune, align)
     hold(run, sections)  # before anything runs: index would say so hours later
+    require_benchmarks(evaluate, promote)
     with recorded("retrain", run, {}) as this:
         dataset = this.stage("prepare", with_feedback(prepare))
         without = left_out(run, prepare, cast(AlignSettings, run.applied_to(align)), safety, Dataset.of(dataset.meta, dataset.id))

@@ -114,7 +114,9 @@ def test_settings_import_nothing_but_pydantic():
 def test_torch_is_not_imported_until_a_stage_runs():
     heavy = {"torch", "transformers", "faiss", "matplotlib", "sklearn", "scipy"}
     modules = ["flows.retrain", "flows.commands.main", "flows.commands.show", "flows.running.plan"]
-    modules += [module_of(path) for path in files("tasks") if path.name == "fingerprint.py"]  # a run that reuses all of its stages asks them
+    modules += [
+        module_of(path) for path in files("tasks") if path.name == "fingerprint.py"
+    ]  # a run that reuses all of its stages asks them
     code = f"import importlib, sys\nfor name in {modules}: importlib.import_module(name); print(name, sorted(set(sys.modules) & {heavy!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.splitlines()[-len(modules) :] == [f"{name} []" for name in modules]

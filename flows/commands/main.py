@@ -43,7 +43,7 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     wanted: dict[str, Any] = params.flow_parameters() if name == "retrain" else {"run": params.run, name: params.stages[name]}
     if getattr(arguments, "serve_anyway", False):
         wanted["serve_anyway"] = True
-    if name == "benchmark" and arguments.artifact:
+    if getattr(arguments, "artifact", ""):
         wanted["inputs"] = {"trained": arguments.artifact}
 
     def flow() -> Any:
@@ -173,14 +173,9 @@ def doctor(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
 
 def models(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
-    from flows.commands.check_model import check_model
-    from flows.commands.models import memory_table, models_table
-    from flows.running.parameters import RunParams
-    from tasks.models.catalogue import parameters_of
+    from flows.commands.models import models
 
-    if arguments.parameters is not None:
-        return memory_table(parameters_of(arguments.parameters))
-    return models_table(home) if arguments.check is None else check_model(home, arguments.check, RunParams(said_in(arguments)))
+    return models(home, arguments.check, arguments.parameters, said_in(arguments))
 
 
 def questions(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:

@@ -6,9 +6,23 @@ from typing import Any
 from flows.commands.show import table
 from storage.home import Home
 from storage.queries.studies import measured_benchmarks
-from tasks.models.catalogue import ARCHITECTURES, CATALOGUE, PUBLISHED, weight_memory
+from tasks.models.catalogue import ARCHITECTURES, CATALOGUE, PUBLISHED, parameters_of, weight_memory
 
 PRECISIONS = {"fp32": "fp32", "fp16": "fp16", "8-bit": "8bit", "4-bit": "4bit"}
+
+
+def models(home: Home, reference: str | None, size: str | None, said: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What is known of models; or what the one of that reference is; or the memory of that size.
+
+    Raises:
+        MigakiError: the model cannot be looked at, or the size is none.
+    """
+    if reference is not None:
+        from flows.commands.check_model import check_model  # loads torch
+        from flows.running.parameters import RunParams  # and this the settings of every section
+
+        return check_model(home, reference, RunParams(said))
+    return models_table(home) if size is None else memory_table(parameters_of(size))
 
 
 def models_table(home: Home) -> dict[str, Any]:

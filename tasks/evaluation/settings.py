@@ -12,12 +12,20 @@ Address = Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*(\.\w+)*:[^\W\d]
 class EvaluateSettings(StageSettings):
     """What every model is asked."""
 
+    PATHS: ClassVar[set[str]] = {"benchmarks_dir"}
+
     loss_items: int = Field(160, ge=2, description="Held-out instructions and questions whose answers are scored, languages in balance")
     prompts: int = Field(128, ge=2, description="Held-out prompts that every model answers, languages in balance")
     answer_tokens: int = Field(48, ge=1, description="Longest answer in tokens")
     temperature: float = Field(0.7, ge=0, description="Sampling temperature of those answers; 0 takes the likeliest token")
     seed: int = Field(0, ge=0, description="Seed of those answers, the same for every model")
     choice_items: int = Field(60, ge=0, description="Multiple-choice questions, answered by likelihood")
+    benchmarks: list[str] = Field(
+        [],
+        description="Standard benchmarks that base, release and champion are asked, by name (docs/benchmarks.md), such as jcommonsenseqa",
+    )
+    benchmarks_dir: str = Field("", description="Folder that holds their files, or has them in its folders knowledge and reasoning")
+    benchmark_items: int = Field(200, ge=0, description="Questions of each benchmark; 0 takes all")
     timed_items: int = Field(12, ge=2, description="Questions that the chatbot is asked one by one, to be timed; all others many at once")
     requests: int = Field(
         40,
@@ -50,6 +58,7 @@ class EvaluateSettings(StageSettings):
         "prompts": 64,
         "answer_tokens": 32,
         "choice_items": 16,
+        "benchmark_items": 40,
         "timed_items": 6,
         "requests": 10,
         "across": 8,
@@ -92,6 +101,11 @@ class PromoteSettings(StageSettings):
     )
     free_first_word: float = Field(1.0, ge=0, description="Seconds to the first word that no guard minds, however fast the champion is")
     free_seconds: float = Field(5.0, ge=0, description="Seconds of a whole answer that no guard minds")
+    max_benchmark_loss: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        {},
+        description="Guard against forgetting: benchmarks of evaluate.benchmarks, each with the share of right answers that it may fall by at most, such as "
+        "{jcommonsenseqa: 0.03}",
+    )
     min_hit_at_5: float = Field(
         0.5, ge=0, le=1, description="Guard: the index must find the right document among five for this share of the questions"
     )

@@ -8,6 +8,7 @@ from tasks.statistics import Interval, mean_interval, median, ratio_difference, 
 from tasks.text.measures import distinct_n
 
 Row = dict[str, Any]
+BENCHMARK = "benchmark."  # before a benchmark's name, in metrics and as the suite of its rows
 
 
 def figure(model: str, metric: str, lang: str, interval: Interval | float, items: int = 0) -> Row:
@@ -34,6 +35,10 @@ def of(rows: Sequence[Row], model: str, suite: str) -> list[Row]:
     return [row for row in rows if row["model"] == model and row["suite"] == suite]
 
 
+def _benchmarks(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["suite"] for row in rows if row["suite"].startswith(BENCHMARK)))
+
+
 def model_figures(model: str, rows: Sequence[Row], resamples: int) -> list[Row]:
     """All figures of one model."""
     figures = []
@@ -55,6 +60,9 @@ def model_figures(model: str, rows: Sequence[Row], resamples: int) -> list[Row]:
         figures.append(figure(model, "distinct_2", lang, distinct_n([r["answer"] for r in own], [r["lang"] for r in own]), len(own)))
     for lang, own in by_language(of(rows, model, "choices")):
         figures.append(figure(model, "choice_accuracy", lang, mean_interval([float(r["correct"]) for r in own], resamples)))
+    for suite in _benchmarks(rows):
+        if own := of(rows, model, suite):
+            figures.append(figure(model, suite, "all", mean_interval([float(r["correct"]) for r in own], resamples)))
     return figures
 
 
@@ -84,6 +92,9 @@ def comparison_figures(model: str, reference: str, rows: Sequence[Row], resample
     name, figures = f"{model} - {reference}", []
     for lang, interval in paired(rows, model, reference, "loss", lambda r: r["loss"], lambda r: r["characters"], resamples):
         figures.append(figure(name, "answer_loss_per_character", lang, interval))
+    for suite in _benchmarks(rows):
+        for lang, interval in paired(rows, model, reference, suite, lambda r: float(r["correct"]), lambda _: 1.0, resamples)[:1]:
+            figures.append(figure(name, suite, lang, interval))
     for column in ("reward", "second_reward"):
         if any(row.get(column) is not None for row in of(rows, model, "answers")):
             for lang, interval in paired(rows, model, reference, "answers", itemgetter(column), lambda _: 1.0, resamples):

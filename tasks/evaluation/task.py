@@ -8,6 +8,8 @@ from storage.artifacts import ArtifactRef
 from storage.kinds import Calibration, Evaluation, Release
 from tasks.errors import MigakiError
 from tasks.evaluation import measure
+from tasks.evaluation.benchmarks import COMPARED as BENCHMARKED
+from tasks.evaluation.benchmarks import benchmark_rows, drawn_benchmarks
 from tasks.evaluation.items import Items, held_out_items
 from tasks.evaluation.settings import EvaluateSettings
 from tasks.evaluation.summary import comparison_figures, figure, model_figures
@@ -23,6 +25,7 @@ from tasks.rag.retrieval import Retriever
 from tasks.rlhf.reward import FACTS, score_with_both
 from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require
+from tasks.studies.benchmarks.prompting import Drawn
 
 COMPARED = (("tuned", "base"), ("aligned", "tuned"), ("release", "base"), ("release", "champion"))
 
@@ -47,10 +50,11 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
     calibration = work.record(inputs["calibration"], Calibration) if "calibration" in inputs else None
     retriever = open_index(index, work.embedder, work.companions, work.device, exports=work.home.exports, calibration=calibration)
     models = _models(inputs, work)
+    drawn = drawn_benchmarks(settings)
     rows: list[dict[str, Any]] = []
     sampled: list[tuple[dict[str, Any], Example]] = []
     for name, ref in models.items():
-        found, answers = _measure(name, ref, items, settings, inputs, work)
+        found, answers = _measure(name, ref, items, drawn if name in BENCHMARKED else [], settings, inputs, work)
         rows += found
         sampled += answers
     _reward(sampled, inputs, work)
@@ -104,6 +108,7 @@ def _measure(
     name: str,
     ref: ArtifactRef | None,
     items: Items,
+    drawn: list[Drawn],
     settings: EvaluateSettings,
     inputs: dict[str, ArtifactRef],
     work: Work,
@@ -120,6 +125,7 @@ def _measure(
         answers, examples = measure.sampled_answers(name, model, tokenizer, items.prompts, settings, bar)
         rows += answers
         rows += measure.choices(name, model, tokenizer, items.choices, bar)
+        rows += benchmark_rows(name, model, tokenizer, drawn)
     del model
     gc.collect()
     return rows, list(zip(answers, examples, strict=True))

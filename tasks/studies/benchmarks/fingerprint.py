@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from storage.files import sha256_of
+from tasks.errors import MigakiError
 from tasks.studies.benchmarks.settings import BenchmarkSettings
 from tasks.studies.suites.reading import files_of
 
@@ -27,4 +28,6 @@ def named_files(names: Sequence[str], folder: str) -> list[list[str]]:
 
 
 def _entry(path: Path) -> str:
+    if not path.is_file():
+        raise MigakiError(f"{path} is no file: --suite names one of a benchmark in a published form")
     return f"{path.name} {sha256_of(path)}"

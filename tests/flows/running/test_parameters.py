@@ -11,12 +11,14 @@ from flows.running.parameters import (
     merge,
     parse_assignment,
     read_config,
+    require_benchmarks,
     require_merging,
 )
 from storage.kinds import Dataset
 from tasks.chatbot.safety.settings import SafetySettings
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
+from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
 from tasks.rlhf.settings import AlignSettings
 from tasks.training.settings import UNMERGEABLE, TuneSettings
 
@@ -148,3 +150,19 @@ def test_what_can_only_be_merged_is_refused_with_a_trunk_in_fewer_bits():
         require_merging(RunSettings(), tune, AlignSettings())
     for tune in (TuneSettings(), TuneSettings(method="full", dora=True), TuneSettings(method="qlora")):
         require_merging(RunSettings(), tune, small)
+
+
+def test_benchmarks_that_are_missing_are_told_before_anything_runs(tmp_path):
+    (tmp_path / "piqa_valid.jsonl").write_text("{}")
+    named = EvaluateSettings(benchmarks=["piqa"], benchmarks_dir=str(tmp_path))
+    require_benchmarks(named, PromoteSettings(max_benchmark_loss={"piqa": 0.1}))
+    for evaluate, guarded, words in (
+        (named, {"mmlu": 0.1}, "promote.max_benchmark_loss names 'mmlu', which is not measured"),
+        (EvaluateSettings(), {"piqa": 0.1}, r"evaluate.benchmarks = \[\] must have it too"),
+        (EvaluateSettings(benchmarks=["mmlu"], benchmarks_dir=str(tmp_path)), {}, "benchmark 'mmlu'"),
+        (EvaluateSettings(benchmarks=["piqa"]), {}, "say which folder has its file"),
+    ):
+        with pytest.raises(MigakiError, match=words):
+            require_benchmarks(evaluate, PromoteSettings(max_benchmark_loss=guarded))
+    with pytest.raises(MigakiError, match="max_benchmark_loss"):
+        PromoteSettings.build("promote", {"max_benchmark_loss": {"piqa": 7}})

@@ -17,6 +17,7 @@ from tasks.errors import MigakiError
 from tasks.evaluation.settings import EvaluateSettings
 from tasks.rag.settings import IndexSettings
 from tasks.rlhf.settings import AlignSettings
+from tasks.studies.benchmarks.settings import BenchmarkSettings
 from tasks.studies.prompting.settings import PromptStudySettings
 from tests import ROOT
 
@@ -130,6 +131,9 @@ SIBLINGS = [
     (AlignSettings, "align", "rule_rewards", ["os:system"]),
     (AlignSettings, "align", "rule_rewards", ["subprocess:call"]),
     (EvaluateSettings, "evaluate", "metrics", ["os:system"]),
+    (EvaluateSettings, "evaluate", "benchmarks_dir", "/etc"),
+    (BenchmarkSettings, "benchmark", "benchmarks_dir", "/etc"),
+    (BenchmarkSettings, "benchmark", "suites", ["/etc/passwd"]),
 ]
 
 

@@ -1,5 +1,6 @@
 """Figures and intervals, against values worked out by hand."""
 
+import json
 import re
 from dataclasses import replace
 from datetime import datetime
@@ -7,11 +8,15 @@ from datetime import datetime
 import numpy as np
 import pytest
 
+from tasks.evaluation.benchmarks import benchmark_rows, drawn_benchmarks
 from tasks.evaluation.facts import Facts, Gate, Stage
+from tasks.evaluation.fingerprint import asked_and_measured
 from tasks.evaluation.report import build_report, table
+from tasks.evaluation.settings import EvaluateSettings
 from tasks.evaluation.summary import comparison_figures, model_figures
 from tasks.rag.figures import retrieval_figures
 from tasks.statistics import bootstrap, mean_interval, ratio_difference, ratio_interval
+from tests.helpers.models import tiny_llama, tiny_tokenizer
 
 
 def test_bootstrap_intervals_hold_what_they_promise():
@@ -52,6 +57,35 @@ def test_summary_of_rows():
         (r["model"], r["lang"]): r["value"] for r in [*model_figures("base", rows, 100), *comparison_figures("tuned", "base", rows, 100)]
     }
     assert found[("base", "all")] == pytest.approx(1.25) and found[("tuned - base", "ja")] == pytest.approx(-0.2)
+
+
+def test_benchmarks_are_figures_with_paired_differences():
+    rows = [
+        {"model": model, "suite": f"benchmark.{suite}", "item_id": str(i), "lang": lang, "correct": i < right}
+        for model, right in (("base", 2), ("release", 4))
+        for suite, lang in (("piqa", "en"), ("jcommonsenseqa", "ja"))
+        for i in range(4)
+    ]
+    found = [*model_figures("release", rows, 100), *comparison_figures("release", "base", rows, 100)]
+    told = {(r["model"], r["metric"], r["lang"]): (r["value"], r["items"]) for r in found}
+    assert told == {
+        ("release", "benchmark.piqa", "all"): (1.0, 4),
+        ("release", "benchmark.jcommonsenseqa", "all"): (1.0, 4),
+        ("release - base", "benchmark.piqa", "all"): (0.5, 4),
+        ("release - base", "benchmark.jcommonsenseqa", "all"): (0.5, 4),
+    }
+
+
+def test_a_model_answers_the_benchmarks_that_are_named(tmp_path):
+    lines = [json.dumps({"goal": f"boil water {i}", "sol1": "heat", "sol2": "cool", "label": i % 2}) for i in range(5)]
+    (tmp_path / "piqa_valid.jsonl").write_text("\n".join(lines))
+    settings = EvaluateSettings(benchmarks=["piqa"], benchmarks_dir=str(tmp_path), benchmark_items=4)
+    rows = benchmark_rows("release", tiny_llama(), tiny_tokenizer(), drawn_benchmarks(settings))
+    assert len(rows) == 4 and {(row["model"], row["suite"], row["lang"]) for row in rows} == {("release", "benchmark.piqa", "en")}
+    assert all(row["correct"] == (row["answer"] == row["reference"]) for row in rows)
+    assert rows == benchmark_rows("release", tiny_llama(), tiny_tokenizer(), drawn_benchmarks(settings))
+    asked = asked_and_measured(settings)
+    assert asked["benchmarks"][0][0].startswith("piqa_valid.jsonl ") and "benchmarks" not in asked_and_measured(EvaluateSettings())
 
 
 def test_report_escapes_what_models_say():

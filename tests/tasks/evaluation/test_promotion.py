@@ -136,8 +136,20 @@ def test_a_guard_keeps_a_better_release_out_up_to_its_limit(setting):
     assert decide(evidence, PromoteSettings(**{setting: enough})).decision == "promote"
 
 
+def test_a_benchmark_that_is_named_may_fall_by_no_more():
+    forgotten = [*figures(NO_LOSS, **{"benchmark.jcommonsenseqa": (0.40, 0.45), "benchmark.piqa": (0.2, 0.6)})]
+    evidence = Evidence(forgotten, [*BASE, *BETTER], "base")
+    assert decide(evidence, PromoteSettings()).decision == "promote"
+    found = decide(evidence, PromoteSettings(max_benchmark_loss={"jcommonsenseqa": 0.03}))
+    assert (
+        found.decision == "keep"
+        and "its model answers 40.0% of jcommonsenseqa correctly, the champion's 45.0%: it has forgotten" in found.reason
+    )
+    assert decide(evidence, PromoteSettings(max_benchmark_loss={"jcommonsenseqa": 0.05, "mmlu": 0})).decision == "promote"
+
+
 def test_every_setting_of_the_gate_is_shown_to_do_something():
-    assert set(BROKEN) | {"margin", "min_questions"} == set(PromoteSettings.model_fields)
+    assert set(BROKEN) | {"margin", "min_questions", "max_benchmark_loss"} == set(PromoteSettings.model_fields)
 
 
 def test_one_request_alone_and_what_was_not_measured_of_both_break_no_guard():

@@ -17,7 +17,20 @@ from tests import ROOT
 from tests.helpers.align_project import FREE, SMALL
 from tests.helpers.models import tiny_llama, tiny_tokenizer
 
-TRAINING = {"tune", "pretrain", "reward", "align", "choose", "quantize", "answering", "evaluate", "prompt_study", "own_prompts", "peft_study"}
+TRAINING = {
+    "tune",
+    "pretrain",
+    "reward",
+    "align",
+    "choose",
+    "quantize",
+    "answering",
+    "evaluate",
+    "prompt_study",
+    "own_prompts",
+    "peft_study",
+    "benchmark",
+}
 
 
 @pytest.fixture(scope="module")
