@@ -48,20 +48,12 @@ def retrain(
     """Prepare, train the safety classifier, tune, align, quantize, index, calibrate, measure how to answer, evaluate, promote. Returns the id of the run in the catalog.
 
     Its model and classifier, with the settings of `chat` and `tools` and what `safety` says of the filters, are the release that is decided on."""
-    sections = {
-        "prepare": prepare,
-        "safety": safety,
-        "pretrain": pretrain,
-        "tune": tune,
-        "align": align,
-        "index": index,
-        "evaluate": evaluate,
-        "chat": chat,
-        "tools": tools,
-    }
+    sections = {"prepare": prepare, "safety": safety, "pretrain": pretrain, "tune": tune, "align": align, "index": index}
+    sections |= {"evaluate": evaluate, "chat": chat, "tools": tools}
+    # Before anything runs: the stages would say so hours later.
     require_merging(run, tune, align)
-    hold(run, sections)  # before anything runs: index would say so hours later
     require_benchmarks(evaluate, promote)
+    hold(run, sections)
     with recorded("retrain", run, {}) as this:
         dataset = this.stage("prepare", with_feedback(prepare))
         without = left_out(run, prepare, cast(AlignSettings, run.applied_to(align)), safety, Dataset.of(dataset.meta, dataset.id))

@@ -153,8 +153,10 @@ def _open(home: Home, artifact: str | None, said: dict[str, dict[str, Any]], set
     reference = said.get("run", {}).get("model")
     if reference and artifact:
         raise MigakiError(f"--model {reference} and --artifact {artifact} both name a model: name one of them")
-    if artifact or (not reference and (now := reigning_release(home))):
-        return _tuned(home, artifact or now.release_id, settings)
+    if not artifact and not reference and (now := reigning_release(home)):
+        artifact = now.release_id
+    if artifact:
+        return _tuned(home, artifact, settings)
     return _base(home, RunParams(said).run.model, settings)
 
 

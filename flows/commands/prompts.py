@@ -243,7 +243,7 @@ def _used(home: Home, name: str, version: str, lang: str | None) -> list[tuple[P
     if not found:
         known = ", ".join(f"{one.version} ({one.lang})" for one in used) or "none"
         raise MigakiError(f"no release or study used the prompt {name!r} in a version {version!r}; used were {known}")
-    return [(Prompt.model_construct(name=one.name, lang=one.lang, kind=one.kind), one.content) for one in found]
+    return [(Prompt.model_construct(name=one.name, lang=one.lang, kind=one.kind, messages=()), one.content) for one in found]
 
 
 def _chosen(asked: Asked) -> Prompt:
@@ -262,7 +262,7 @@ def _headed(prompt: Prompt, content: dict[str, Any]) -> str:
     return f"{prompt.name}.{prompt.lang}@{version_of(content)} ({prompt.kind}){': ' * bool(prompt.purpose)}{prompt.purpose}"
 
 
-class Lines(yaml.SafeDumper):
+class Lines(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML has no types
     """Writes texts of several lines as such."""
 
 

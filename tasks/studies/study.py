@@ -79,11 +79,22 @@ class Opened:
 class Study(Protocol):
     """What is compared, on what, and how. The first arm is the one that the others are compared with, by the first measure before all."""
 
-    name: str
-    arms: Sequence[Arm]
-    items: Sequence[Item]
-    measures: Sequence[Measure]
-    batch: int  # items that are answered together; between two batches a killed study can go on
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def arms(self) -> Sequence[Arm]: ...
+
+    @property
+    def items(self) -> Sequence[Item]: ...
+
+    @property
+    def measures(self) -> Sequence[Measure]: ...
+
+    @property
+    def batch(self) -> int:
+        """Items that are answered together; between two batches a killed study can go on."""
+        ...
 
     def opened(self, arm: Arm) -> AbstractContextManager[Opened]:
         """The arm, in memory only meanwhile."""

@@ -78,8 +78,10 @@ class Prompt(Closed):
     @property
     def content(self) -> dict[str, Any]:
         """All that decides what a model is asked, in plain values: not the name, and not what it is for in words. Rows of a file stand there by its hash."""
-        drawn = {"examples": {"rows"}} if self.examples and self.examples.file else {}
-        return self.model_dump(mode="json", exclude={"name": True, "purpose": True} | drawn, exclude_defaults=True)
+        without: dict[str, Any] = {"name": True, "purpose": True}
+        if self.examples and self.examples.file:
+            without["examples"] = {"rows"}
+        return self.model_dump(mode="json", exclude=without, exclude_defaults=True)
 
     @property
     def texts(self) -> tuple[str, ...]:

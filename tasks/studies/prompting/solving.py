@@ -123,9 +123,9 @@ class Solving:
 
     def _sampling(self, method: Method, item: Item, vote: int) -> Sampling:
         """The seed is the item's own: asked again, the same is said."""
-        drawing = {"temperature": self.settings.temperature, "top_k": TOP_K} if method.votes > 1 else {"temperature": 0.0}
+        temperature = self.settings.temperature if method.votes > 1 else 0.0
         seed = zlib.crc32(f"{self.settings.seed} {item.id} {vote}".encode())
-        return Sampling(max_new_tokens=self._limit(method), top_p=1.0, no_repeat_ngram=0, seed=seed, **drawing)
+        return Sampling(max_new_tokens=self._limit(method), temperature=temperature, top_k=TOP_K, top_p=1.0, no_repeat_ngram=0, seed=seed)
 
 
 def judged(question: Question, texts: Sequence[str], prompt: str, values: Mapping[str, float]) -> Answer:
