@@ -15,6 +15,7 @@ from typing import Any
 from flows.commands.show import console
 from flows.running.local import server_environment, servers, start_server, wait_for_server
 from flows.running.secret import made_secret, read_secret, secret_file
+from flows.running.supervisor import Api, Part, Runs, supervise
 from storage.home import Home
 from tasks.errors import MigakiError
 from tasks.processes import child_environment
@@ -143,22 +144,29 @@ def serve(home: Home, port: int) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     log = folder / "platform.log"
     console.print("starting the Prefect server ...")
-    processes = [serving(home, port, log)]
+    server = Part("Prefect server", lambda: serving(home, port, log), serving(home, port, log))
+    parts = [server]
     try:
-        wait_for_server(processes[0], port, log)
+        wait_for_server(server.process, port, log)
         set_up(home, port)
-        processes += [start_worker(home, port, pool, log) for pool in POOLS]
+        parts += [_worker(home, port, pool, log) for pool in POOLS]
         console.print(
             f"Prefect is at http://127.0.0.1:{port} with the pools cpu and gpu; log: {log}\n"
             f"To sign in, enter the line of {secret_file(home)} in the one field of the page (it stands there in place of admin:pass).\n"
             "Whoever holds that line can run any command on this machine as you: give it to nobody who may not.\n"
-            "Ctrl-C ends it",
+            "A part that dies is started again, and runs go on from what they have. Ctrl-C ends it",
             soft_wrap=True,
         )
-        while all(process.poll() is None for process in processes):
-            time.sleep(1)
-        raise MigakiError(f"a part of the platform ended by itself; see {log}")
+        runs = Runs(Api(f"http://127.0.0.1:{port}", read_secret(home)), console.print)
+        supervise(parts, runs, console.print, lambda: wait_for_server(server.process, port, log))
     except KeyboardInterrupt:
         return {"status": "ended"}
     finally:
-        end(processes)
+        end([part.process for part in parts])
+
+
+def _worker(home: Home, port: int, pool: str, log: Path) -> Part:
+    def start() -> "subprocess.Popen[bytes]":
+        return start_worker(home, port, pool, log)
+
+    return Part(f"worker of the pool {pool}", start, start())

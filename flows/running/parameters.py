@@ -52,6 +52,15 @@ class RunSettings(StageSettings):
     where: Literal["local", "prefect"] = Field(
         "local", description="local runs every stage in this process; prefect hands the stages to the work pools"
     )
+    stage_hours: float = Field(
+        48, gt=0, le=720, description="On the work pools: a stage that has run for so long is ended, and the run that wanted it fails"
+    )
+    worker_minutes: float = Field(
+        10,
+        gt=0,
+        le=10080,
+        description="On the work pools: how long a stage waits where no worker of its pool is alive, before the run fails",
+    )
     align: bool = Field(True, description="Whether to run RLHF after instruction tuning")
     profile_applied: bool = Field(
         False, description="Leave off: set by the command, which applies the profile itself and knows what was said"

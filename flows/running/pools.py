@@ -1,12 +1,18 @@
-"""Hands a stage to its work pool, and waits for it."""
+"""Hands a stage to its work pool, waits for it, and hands it over again where the run died."""
 
-from typing import cast
+import time
+from typing import Any, cast
+from uuid import UUID
 
+import httpx
 from prefect import get_client
-from prefect.client.schemas import FlowRun
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas import FlowRun, State
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.objects import WorkerStatus
 from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
+from prefect.states import Cancelling
 
 from flows.running.parameters import RunSettings
 from storage.artifacts import ArtifactRef, ArtifactStore
@@ -16,49 +22,116 @@ from tasks.stages.execute import Outcome, ingredients
 from tasks.stages.spec import StageSpec
 from tasks.stages.work import Context
 
+POLL = 3.0  # seconds between two looks at a run
+LOOK = 30.0  # at the pool's workers
+AGAIN = 5  # times that a stage whose run died or failed is handed over again
+FIRST_WAIT, LONGEST_WAIT = 5.0, 120.0  # seconds before that: longer each time
+OURS = ("MigakiError", "StorageError", "Unreadable")  # what nobody mends by trying again
+
 
 def run_on_pool(
     spec: StageSpec, settings: StageSettings, run: RunSettings, inputs: dict[str, ArtifactRef], run_id: str, context: Context
 ) -> Outcome:
     """The artifact of a stage from a worker of its pool.
 
-    The idempotency key makes a retried parent find the run it started before; a run that failed, or whose artifact is gone, never answers again.
+    The idempotency key is the artifact's, so that whoever wants the same at the same time waits for the same run: a parent that was killed and begun
+    again finds what it had started. A run that died is followed by another, which goes on from its checkpoint.
 
     Raises:
-        MigakiError: the run did not complete, or left no artifact here.
+        MigakiError: the run did not complete, took longer than `run.stage_hours`, left no artifact here, or no worker is there to begin it.
     """
     key = ingredients(spec, settings, inputs, context).key
     store = ArtifactStore(context.home)
-    if (kept := store.find(spec.kind, key)) is not None:
-        return Outcome(kept, reused=True)
-    name, deployment = spec.name, spec.command
-    context_of_run = FlowRunContext.get()
-    if context_of_run is None or context_of_run.flow_run is None:
-        raise MigakiError(f"{name} can be handed to a work pool by a flow run of Prefect alone, and this is none: set run.where=local")
-    parent = context_of_run.flow_run.id
-    attempt = 1
-    while _has_ended(f"{key}:{parent}:{attempt}"):  # without the artifact, or it would have been there
-        attempt += 1
     parameters = {
-        deployment: settings.model_dump(mode="json"),
+        spec.command: settings.model_dump(mode="json"),
         "run": run.model_copy(update={"profile_applied": True}).model_dump(mode="json"),
         "parent_run": run_id,
         "inputs": {role: ref.id for role, ref in inputs.items()},
     } | dict(spec.part)
-    started = run_deployment(
-        f"{deployment}/{deployment}", parameters=parameters, as_subflow=True, idempotency_key=f"{key}:{parent}:{attempt}", timeout=None
-    )
-    flow_run = cast(FlowRun, started)  # a coroutine only inside an event loop, and this is none
-    state = flow_run.state
-    if state is None or not state.is_completed():
-        how, message = (state.name, state.message) if state else ("not started", None)
-        raise MigakiError(f"{name} ended as {how} on its work pool: {message or 'no message'} (flow run {flow_run.name!r})")
+    if FlowRunContext.get() is None:
+        raise MigakiError(f"{spec.name} can be handed to a work pool by a flow run of Prefect alone, and this is none: set run.where=local")
+    for again in range(AGAIN + 1):
+        if (kept := store.find(spec.kind, key)) is not None:
+            return Outcome(kept, reused=again == 0)
+        flow_run = _handed_over(spec, parameters, key)
+        state = _waited_for(flow_run, spec, run, context)
+        if state.is_completed():
+            break
+        message = f"{spec.name} ended as {state.name} on its work pool: {state.message or 'no message'} (flow run {flow_run.name!r})"
+        if again == AGAIN or not (state.is_crashed() or state.is_failed()) or any(name in (state.message or "") for name in OURS):
+            raise MigakiError(message)
+        wait = min(FIRST_WAIT * 2**again, LONGEST_WAIT)
+        context.log(f"{message}; it is handed over again in {wait:.0f} s")
+        time.sleep(wait)
     if (made := store.find(spec.kind, key)) is None:
         raise MigakiError(
-            f"{name} completed on its work pool (flow run {flow_run.name!r}), but its artifact is not in this MIGAKI_HOME: "
+            f"{spec.name} completed on its work pool (flow run {flow_run.name!r}), but its artifact is not in this MIGAKI_HOME: "
             "the pool's job variables must give all workers the same shared folder, and the same version of Migaki"
         )
     return Outcome(made, reused=False)
+
+
+def _handed_over(spec: StageSpec, parameters: dict[str, Any], key: str) -> FlowRun:
+    """The run of a stage that has not ended: somebody's, or a new one."""
+    attempt = 1
+    while _has_ended(f"{key}:{attempt}"):  # without the artifact, or it would have been there
+        attempt += 1
+    started = run_deployment(
+        f"{spec.command}/{spec.command}", parameters=parameters, as_subflow=True, idempotency_key=f"{key}:{attempt}", timeout=0
+    )
+    return cast(FlowRun, started)  # a coroutine only inside an event loop, and this is none
+
+
+def _waited_for(flow_run: FlowRun, spec: StageSpec, run: RunSettings, context: Context) -> State[Any]:
+    """The last state of a run.
+
+    Raises:
+        MigakiError: no worker of its pool is alive for `run.worker_minutes`, or it takes longer than `run.stage_hours`.
+    """
+    alone_since: float | None = None
+    begun, looked = None, time.monotonic() - LOOK + POLL
+    with get_client(sync_client=True) as client:
+        while True:
+            try:
+                state = client.read_flow_run(flow_run.id).state
+                if state is not None and state.is_final():
+                    return state
+                if state is not None and state.is_running():
+                    begun = begun or time.monotonic()
+                    if time.monotonic() - begun > run.stage_hours * 3600:
+                        _end(client, flow_run.id)
+                        raise MigakiError(
+                            f"{spec.name} has run for run.stage_hours = {run.stage_hours:g} on its work pool and was ended (flow run {flow_run.name!r})"
+                        )
+                elif time.monotonic() - looked >= LOOK:
+                    looked = time.monotonic()
+                    alone_since = _without_worker(client, spec, run, alone_since, context)
+            except httpx.TransportError as error:  # the server is being started again
+                context.log(f"Prefect's server does not answer ({type(error).__name__}): {spec.name} is waited for on")
+                time.sleep(LOOK)
+            time.sleep(POLL)
+
+
+def _without_worker(client: SyncPrefectClient, spec: StageSpec, run: RunSettings, since: float | None, context: Context) -> float | None:
+    """Since when nobody is there to begin the run; None where somebody is.
+
+    Raises:
+        MigakiError: for `run.worker_minutes`.
+    """
+    if any(worker.status == WorkerStatus.ONLINE for worker in client.read_workers_for_work_pool(spec.pool)):
+        return None
+    since = since or time.monotonic()
+    context.log(f"no {spec.pool} worker is alive: {spec.name} waits for one (`prefect worker start --pool {spec.pool}`)")
+    if time.monotonic() - since > run.worker_minutes * 60:
+        raise MigakiError(
+            f"no {spec.pool} worker has been alive for run.worker_minutes = {run.worker_minutes:g}, and {spec.name} was not begun: "
+            f"start one with `prefect worker start --pool {spec.pool}`, and run the same again"
+        )
+    return since
+
+
+def _end(client: SyncPrefectClient, flow_run_id: UUID) -> None:
+    client.set_flow_run_state(flow_run_id, Cancelling(message="it took longer than run.stage_hours"))
 
 
 def _has_ended(idempotency_key: str) -> bool:

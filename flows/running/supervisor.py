@@ -1,0 +1,178 @@
+"""Keeps a platform on one machine going: parts that died are started again, runs whose process is gone are told so, and those that nobody waits for begin again."""
+
+import json
+import os
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from subprocess import Popen
+from typing import Any, NoReturn
+
+import psutil
+
+from tasks.errors import MigakiError
+
+SETTLED = 60.0  # seconds after which a part that died is one that had worked
+TRIES = 5  # starts in a row of a part that dies before it has settled
+EVERY = 10.0  # seconds between two looks at the runs: a worker tells sooner of a run of its own that died
+AGAIN = 10  # times that one run is begun again, each under a key of its own
+DAYS = 1  # as long ago a run may have died to be begun again
+RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run's process
+GOING = ("RUNNING", "PENDING", "CANCELLING")
+
+
+@dataclass
+class Part:
+    """A process of the platform, and how it is started."""
+
+    name: str
+    start: Callable[[], "Popen[bytes]"]
+    process: "Popen[bytes]"
+    since: float = field(default_factory=time.monotonic)
+    tries: int = 0
+
+    def look(self, say: Callable[[str], object]) -> bool:
+        """Start it again where it ended by itself; whether that was so.
+
+        Raises:
+            MigakiError: it died `TRIES` times in a row before it had settled.
+        """
+        if (code := self.process.poll()) is None:
+            return False
+        self.tries = 0 if time.monotonic() - self.since > SETTLED else self.tries + 1
+        if self.tries >= TRIES:
+            raise MigakiError(f"the platform's {self.name} ended {TRIES} times in a row (exit code {code})")
+        say(f"the {self.name} ended by itself (exit code {code}): it is started again")
+        time.sleep(min(2.0**self.tries - 1, SETTLED))
+        self.process, self.since = self.start(), time.monotonic()
+        return True
+
+
+class Api:
+    """Prefect's, asked with the platform's secret."""
+
+    def __init__(self, address: str, secret: str):
+        self.address, self.secret = address, secret
+
+    def __call__(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The answer to a POST.
+
+        Raises:
+            OSError: the server does not answer, or refuses.
+        """
+        asked = urllib.request.Request(f"{self.address}/api{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        asked.add_header("Authorization", f"Basic {b64encode(self.secret.encode()).decode()}")
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return json.loads(answer.read() or "null")
+
+
+class Runs:
+    """What becomes of the runs on this machine."""
+
+    def __init__(self, api: Callable[[str, Mapping[str, Any]], Any], say: Callable[[str], object]):
+        self.api, self.say = api, say
+        self._missing: set[str] = set()
+
+    def look(self, workers: Collection[int]) -> None:
+        """End what runs without a worker, say which runs have no process any more, and begin again those that nobody waits for.
+
+        Args:
+            workers: the processes of the workers that live.
+        """
+        with suppress(OSError):  # the server is being started again: it is asked the next time
+            going = self.api("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": list(GOING)}}}, "limit": 200})
+            missing = set()
+            for run in going:
+                if (process := process_of(run)) is None:
+                    continue
+                if orphaned(process, run["id"], workers):
+                    end_group(process)
+                    self._crash(run, "its worker died, and it was ended")
+                elif not lives(process, run["id"]):
+                    missing.add(run["id"])
+                    if run["id"] in self._missing:  # seen twice: its worker has had the time to tell
+                        self._crash(run, "its process is gone")
+            self._missing = missing
+            self._begin_again()
+
+    def _crash(self, run: Mapping[str, Any], why: str) -> None:
+        self.say(f"the run {run['name']!r} is marked as crashed: {why}")
+        self.api(f"/flow_runs/{run['id']}/set_state", {"state": {"type": "CRASHED", "message": why}, "force": True})
+
+    def _begin_again(self) -> None:
+        """Runs of deployments that crashed and have no parent that would start them again; each once, as its key says."""
+        after = (datetime.now(UTC) - timedelta(days=DAYS)).isoformat()
+        crashed = {"state": {"type": {"any_": ["CRASHED"]}}, "parent_task_run_id": {"is_null_": True}, "end_time": {"after_": after}}
+        for run in self.api("/flow_runs/filter", {"flow_runs": crashed, "limit": 200}):
+            if run["deployment_id"] is None or (number := times(run) + 1) > AGAIN:
+                continue
+            body = {
+                "parameters": run["parameters"],
+                "state": {"type": "SCHEDULED"},
+                "idempotency_key": f"again:{run['id']}",
+                "tags": [*[tag for tag in run["tags"] if not tag.startswith("again:")], f"again:{number}"],
+            }
+            made = self.api(f"/deployments/{run['deployment_id']}/create_flow_run", body)
+            if made["run_count"] == 0 and made["state"]["type"] == "SCHEDULED":
+                self.say(f"the run {run['name']!r} crashed: it is begun again as {made['name']!r}")
+
+
+def times(run: Mapping[str, Any]) -> int:
+    """How many times a run was begun again to become this one."""
+    return max((int(tag.partition(":")[2]) for tag in run["tags"] if tag.startswith("again:") and tag[6:].isdecimal()), default=0)
+
+
+def process_of(run: Mapping[str, Any]) -> int | None:
+    """The process of a run on this machine; None where it has none yet, or another machine has it."""
+    host, _, number = (run.get("infrastructure_pid") or "").rpartition(":")
+    return int(number) if host == socket.gethostname() and number.isdecimal() else None
+
+
+def lives(process: int, run_id: str) -> bool:
+    """Whether a process is still that run's: numbers are given out again."""
+    try:
+        found = psutil.Process(process)
+        return found.status() != psutil.STATUS_ZOMBIE and found.environ().get(RUN) == run_id
+    except psutil.Error:
+        return False
+
+
+def orphaned(process: int, run_id: str, workers: Collection[int]) -> bool:
+    """Whether a run's process lives, and none of the workers started it."""
+    try:
+        return lives(process, run_id) and not {parent.pid for parent in psutil.Process(process).parents()} & set(workers)
+    except psutil.Error:
+        return False
+
+
+def end_group(process: int) -> None:
+    """End a run and what it started: it leads a group of its own."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(os.getpgid(process), signal.SIGKILL)
+
+
+def supervise(parts: list[Part], runs: Runs, say: Callable[[str], object], ready: Callable[[], object]) -> NoReturn:
+    """Look after the parts, of which the first is the server, until somebody ends the platform.
+
+    Args:
+        ready: waits until the server answers.
+
+    Raises:
+        MigakiError: a part cannot be kept going.
+    """
+    looked = time.monotonic() - EVERY
+    while True:
+        for part in parts:
+            if part.look(say) and part is parts[0]:
+                ready()
+        if time.monotonic() - looked >= EVERY:
+            runs.look([part.process.pid for part in parts[1:]])
+            looked = time.monotonic()
+        time.sleep(1)

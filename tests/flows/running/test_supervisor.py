@@ -1,0 +1,146 @@
+"""The platform's supervisor: real processes that die, and Prefect's answers as the server gives them."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from flows.running import supervisor
+from flows.running.supervisor import RUN, TRIES, Part, Runs, end_group, lives, orphaned, process_of
+from tasks.errors import MigakiError
+
+
+def sleeping(run_id="", seconds=60):
+    """A process as a worker starts one for a run: in a session of its own."""
+    command = [sys.executable, "-c", f"import time; time.sleep({seconds})"]
+    return subprocess.Popen(command, env=os.environ | {RUN: run_id}, start_new_session=True)
+
+
+@pytest.fixture
+def run():
+    """A run with its process, as the API describes it."""
+    process = sleeping("run-1")
+    yield {
+        "id": "run-1",
+        "name": "brave-otter",
+        "infrastructure_pid": f"{socket.gethostname()}:{process.pid}",
+        "process": process,
+    }
+    process.kill()
+    process.wait()
+
+
+class Server:
+    """Answers the two questions that are asked of runs, and remembers what it is told."""
+
+    def __init__(self, going=(), crashed=()):
+        self.going, self.crashed, self.told, self.made = list(going), list(crashed), [], {}
+
+    def __call__(self, path, body):
+        if path == "/flow_runs/filter":
+            return self.crashed if body["flow_runs"]["state"]["type"]["any_"] == ["CRASHED"] else self.going
+        if path.endswith("/set_state"):
+            self.told.append((path.split("/")[2], body["state"]["type"], body["state"]["message"]))
+            return None
+        return self.made.setdefault(body["idempotency_key"], body | {"name": "again", "run_count": 0, "state": {"type": "SCHEDULED"}})
+
+
+def test_a_part_that_died_is_started_again_and_one_that_lives_is_left_alone():
+    said = []
+    part = Part("worker", lambda: sleeping(seconds=60), sleeping(seconds=60))
+    first = part.process
+    assert not part.look(said.append) and part.process is first
+    first.kill()
+    first.wait()
+    part.since -= 2 * supervisor.SETTLED  # it had worked for long
+    assert part.look(said.append) and part.process.poll() is None
+    assert said == ["the worker ended by itself (exit code -9): it is started again"]
+    part.process.kill()
+    part.process.wait()
+
+
+def test_a_part_that_cannot_be_kept_going_ends_the_platform(monkeypatch):
+    waits = []
+    monkeypatch.setattr(supervisor.time, "sleep", waits.append)
+
+    def dies():
+        process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+        process.wait()
+        return process
+
+    part = Part("worker", dies, dies())
+    with pytest.raises(MigakiError, match=f"the platform's worker ended {TRIES} times in a row .exit code 3"):
+        while True:
+            part.look(lambda text: None)
+    assert waits == [1.0, 3.0, 7.0, 15.0]
+
+
+def test_a_run_is_told_by_its_process_and_by_whose_it_is(run):
+    pid = process_of(run)
+    assert pid == run["process"].pid and lives(pid, "run-1") and not lives(pid, "run-2")
+    assert not orphaned(pid, "run-1", [os.getpid()])  # this process started it, as a worker does
+    assert orphaned(pid, "run-1", [1 << 22])
+    assert process_of(run | {"infrastructure_pid": "elsewhere:7"}) is None and process_of(run | {"infrastructure_pid": None}) is None
+
+
+def test_what_a_dead_worker_left_is_ended_with_all_it_started_and_crashed(run):
+    server = Server(going=[run])
+    Runs(server, lambda text: None).look([os.getpid()])
+    assert server.told == [] and run["process"].poll() is None
+    Runs(server, lambda text: None).look([])
+    assert run["process"].wait(5) == -9
+    assert server.told == [("run-1", "CRASHED", "its worker died, and it was ended")]
+
+
+def test_a_run_without_a_process_is_crashed_once_its_worker_had_time_to_tell(run):
+    run["process"].kill()
+    run["process"].wait()
+    server = Server(going=[run])
+    runs = Runs(server, lambda text: None)
+    runs.look([os.getpid()])
+    assert server.told == []
+    runs.look([os.getpid()])
+    assert server.told == [("run-1", "CRASHED", "its process is gone")]
+
+
+def test_a_run_of_another_machine_and_one_that_came_back_are_left_alone(run):
+    server = Server(going=[run | {"id": "afar", "infrastructure_pid": "elsewhere:1"}])
+    runs = Runs(server, lambda text: None)
+    for _ in range(3):
+        runs.look([])
+    assert server.told == []
+
+
+def test_a_crashed_run_nobody_waits_for_is_begun_again_once_under_one_key():
+    crashed = {"id": "a", "name": "otter", "deployment_id": "d", "parameters": {"run": {"profile": "quick"}}, "tags": ["weekly", "again:2"]}
+    by_hand = crashed | {"id": "b", "deployment_id": None}
+    often = crashed | {"id": "c", "tags": ["again:10"]}
+    server, said = Server(crashed=[crashed, by_hand, often]), []
+    for _ in range(2):
+        Runs(server, said.append).look([])
+    assert list(server.made) == ["again:a"]
+    assert server.made["again:a"]["parameters"] == {"run": {"profile": "quick"}}
+    assert server.made["again:a"]["tags"] == ["weekly", "again:3"]
+
+
+def test_a_server_that_is_away_is_asked_the_next_time():
+    def away(path, body):
+        raise ConnectionRefusedError(path)
+
+    Runs(away, lambda text: None).look([])
+
+
+def test_children_of_a_run_end_with_it():
+    code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    until = time.monotonic() + 10
+    while not (children := psutil.Process(process.pid).children()) and time.monotonic() < until:
+        time.sleep(0.05)
+    end_group(process.pid)
+    process.wait(5)
+    gone, alive = psutil.wait_procs(children, 5)
+    assert len(gone) == 1 and alive == []
