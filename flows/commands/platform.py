@@ -15,7 +15,7 @@ from typing import Any
 from flows.commands.show import console
 from flows.running.local import server_environment, servers, start_server, wait_for_server
 from flows.running.secret import made_secret, read_secret, secret_file
-from flows.running.supervisor import Api, Part, Runs, supervise
+from flows.running.supervisor import Api, Part, Runs, supervise, worker_name
 from storage.home import Home
 from tasks.errors import MigakiError
 from tasks.processes import child_environment
@@ -94,7 +94,7 @@ def set_up(home: Home, port: int, limits: dict[str, int] | None = None) -> None:
 
 def start_worker(home: Home, port: int, pool: str, log: Path) -> subprocess.Popen[bytes]:
     queues = [part for queue in QUEUES for part in ("--work-queue", queue)] if pool == "gpu" else []
-    return start(home, port, log, "worker", "start", "--pool", pool, "--name", f"{pool}-worker", "--type", "process", *queues)
+    return start(home, port, log, "worker", "start", "--pool", pool, "--name", worker_name(pool), "--type", "process", *queues)
 
 
 def end(processes: list[subprocess.Popen[bytes]]) -> None:

@@ -22,6 +22,7 @@ from tasks.errors import MigakiError
 SETTLED = 60.0  # seconds after which a part that died is one that had worked
 TRIES = 5  # starts in a row of a part that dies before it has settled
 EVERY = 10.0  # seconds between two looks at the runs: a worker tells sooner of a run of its own that died
+TAKEN = 120.0  # seconds after which a run that a worker took, and that has no process, never gets one
 AGAIN = 10  # times that one run is begun again, each under a key of its own
 DAYS = 1  # as long ago a run may have died to be begun again
 RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run's process
@@ -88,11 +89,14 @@ class Runs:
         """
         with suppress(OSError):  # the server is being started again: it is asked the next time
             going = self.api("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": list(GOING)}}}, "limit": 200})
-            missing = set()
+            missing, ours = set(), {pool for pool in {run["work_pool_name"] for run in going} if pool and not self._foreign(pool)}
             for run in going:
-                if (process := process_of(run)) is None:
+                if run["work_pool_name"] not in ours:
                     continue
-                if orphaned(process, run["id"], workers):
+                if (process := process_of(run)) is None:
+                    if taken_long_ago(run):
+                        self._crash(run, "its worker took it, and died before it began it")
+                elif orphaned(process, run["id"], workers):
                     end_group(process)
                     self._crash(run, "its worker died, and it was ended")
                 elif not lives(process, run["id"]):
@@ -101,6 +105,13 @@ class Runs:
                         self._crash(run, "its process is gone")
             self._missing = missing
             self._begin_again()
+
+    def _foreign(self, pool: str) -> bool:
+        """Whether a worker of another machine serves the pool, so that a process that is not here may be there."""
+        return any(
+            worker["name"] != worker_name(pool) and worker["status"] == "ONLINE"
+            for worker in self.api(f"/work_pools/{pool}/workers/filter", {})
+        )
 
     def _crash(self, run: Mapping[str, Any], why: str) -> None:
         self.say(f"the run {run['name']!r} is marked as crashed: {why}")
@@ -129,10 +140,21 @@ def times(run: Mapping[str, Any]) -> int:
     return max((int(tag.partition(":")[2]) for tag in run["tags"] if tag.startswith("again:") and tag[6:].isdecimal()), default=0)
 
 
+def worker_name(pool: str) -> str:
+    """Of this platform's worker for a pool."""
+    return f"{pool}-worker"
+
+
 def process_of(run: Mapping[str, Any]) -> int | None:
-    """The process of a run on this machine; None where it has none yet, or another machine has it."""
+    """The process of a run on this machine; None where it has none yet, or says that it is of another machine."""
     host, _, number = (run.get("infrastructure_pid") or "").rpartition(":")
-    return int(number) if host == socket.gethostname() and number.isdecimal() else None
+    return int(number) if host in ("", socket.gethostname()) and number.isdecimal() else None
+
+
+def taken_long_ago(run: Mapping[str, Any]) -> bool:
+    """Whether a worker has had a run for so long that it would have begun it."""
+    since = datetime.fromisoformat(run["state"]["timestamp"])
+    return run["state"]["type"] == "PENDING" and datetime.now(UTC) - since > timedelta(seconds=TAKEN)
 
 
 def lives(process: int, run_id: str) -> bool:

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
@@ -27,7 +28,9 @@ def run():
     yield {
         "id": "run-1",
         "name": "brave-otter",
-        "infrastructure_pid": f"{socket.gethostname()}:{process.pid}",
+        "work_pool_name": "gpu",
+        "state": {"type": "RUNNING", "timestamp": datetime.now(UTC).isoformat()},
+        "infrastructure_pid": str(process.pid),
         "process": process,
     }
     process.kill()
@@ -37,12 +40,14 @@ def run():
 class Server:
     """Answers the two questions that are asked of runs, and remembers what it is told."""
 
-    def __init__(self, going=(), crashed=()):
-        self.going, self.crashed, self.told, self.made = list(going), list(crashed), [], {}
+    def __init__(self, going=(), crashed=(), workers=("gpu-worker",)):
+        self.going, self.crashed, self.told, self.made, self.workers = list(going), list(crashed), [], {}, workers
 
     def __call__(self, path, body):
         if path == "/flow_runs/filter":
             return self.crashed if body["flow_runs"]["state"]["type"]["any_"] == ["CRASHED"] else self.going
+        if path == "/work_pools/gpu/workers/filter":
+            return [{"name": name, "status": "ONLINE"} for name in self.workers]
         if path.endswith("/set_state"):
             self.told.append((path.split("/")[2], body["state"]["type"], body["state"]["message"]))
             return None
@@ -84,6 +89,7 @@ def test_a_run_is_told_by_its_process_and_by_whose_it_is(run):
     assert pid == run["process"].pid and lives(pid, "run-1") and not lives(pid, "run-2")
     assert not orphaned(pid, "run-1", [os.getpid()])  # this process started it, as a worker does
     assert orphaned(pid, "run-1", [1 << 22])
+    assert process_of(run | {"infrastructure_pid": f"{socket.gethostname()}:7"}) == 7
     assert process_of(run | {"infrastructure_pid": "elsewhere:7"}) is None and process_of(run | {"infrastructure_pid": None}) is None
 
 
@@ -107,12 +113,25 @@ def test_a_run_without_a_process_is_crashed_once_its_worker_had_time_to_tell(run
     assert server.told == [("run-1", "CRASHED", "its process is gone")]
 
 
-def test_a_run_of_another_machine_and_one_that_came_back_are_left_alone(run):
-    server = Server(going=[run | {"id": "afar", "infrastructure_pid": "elsewhere:1"}])
-    runs = Runs(server, lambda text: None)
-    for _ in range(3):
-        runs.look([])
-    assert server.told == []
+def test_a_run_that_a_dead_worker_took_and_never_began_is_crashed(run):
+    long_ago = {"type": "PENDING", "timestamp": (datetime.now(UTC) - timedelta(minutes=3)).isoformat()}
+    taken = run | {"infrastructure_pid": None, "state": long_ago}
+    just_now = taken | {"id": "new", "state": long_ago | {"timestamp": datetime.now(UTC).isoformat()}}
+    server = Server(going=[taken, just_now, run])
+    Runs(server, lambda text: None).look([os.getpid()])
+    assert server.told == [("run-1", "CRASHED", "its worker took it, and died before it began it")]
+
+
+def test_a_run_that_may_be_on_another_machine_is_left_alone(run):
+    run["process"].kill()
+    run["process"].wait()
+    afar = Server(going=[run | {"infrastructure_pid": "elsewhere:1"}, run | {"work_pool_name": None}])
+    shared = Server(going=[run], workers=("gpu-worker", "bigger-machine"))
+    for server in (afar, shared):
+        runs = Runs(server, lambda text: None)
+        for _ in range(3):
+            runs.look([])
+        assert server.told == []
 
 
 def test_a_crashed_run_nobody_waits_for_is_begun_again_once_under_one_key():
