@@ -153,9 +153,9 @@ def _open(home: Home, artifact: str | None, said: dict[str, dict[str, Any]], set
     reference = said.get("run", {}).get("model")
     if reference and artifact:
         raise MigakiError(f"--model {reference} and --artifact {artifact} both name a model: name one of them")
-    if artifact or (not reference and (now := reigning_release(home))):
-        return _tuned(home, artifact or now.release_id, settings)
-    return _base(home, RunParams(said).run.model, settings)
+    if not artifact and not reference and (now := reigning_release(home)):
+        artifact = now.release_id
+    return _tuned(home, artifact, settings) if artifact else _base(home, RunParams(said).run.model, settings)
 
 
 def _tuned(home: Home, artifact: str, settings: ChatSettings) -> "tuple[str, LocalModel, bool]":

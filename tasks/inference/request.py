@@ -37,7 +37,7 @@ class Detokenizer:
     def logprob(self, found: Likelihood) -> TokenLogprob | None:
         """The token that was added last, and those in its place, as text; None where it is none (a special token)."""
         text = self._alone(self.ids[-1])
-        others = tuple((self._alone(token) or self.tokenizer.convert_ids_to_tokens(token), nats) for token, nats in found.top)
+        others = tuple((self._alone(token) or str(self.tokenizer.convert_ids_to_tokens(token)), nats) for token, nats in found.top)
         return TokenLogprob(text, found.logprob, others) if text else None
 
     def _alone(self, token: int) -> str:

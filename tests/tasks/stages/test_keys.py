@@ -17,7 +17,7 @@ from tests import ROOT
 from tests.helpers.align_project import FREE, SMALL
 from tests.helpers.models import tiny_llama, tiny_tokenizer
 
-TRAINING = {"tune", "pretrain", "reward", "align", "choose", "quantize", "answering", "evaluate"}
+TRAINING = {"tune", "pretrain", "reward", "align", "choose", "quantize", "answering", "decoding_study", "evaluate"}
 
 
 @pytest.fixture(scope="module")
