@@ -58,7 +58,7 @@ def test_a_retraining_run_takes_the_settings_of_its_stages_and_of_its_release():
 def test_the_command_lists_what_is_declared():
     commands = next(action for action in parser()._actions if action.dest == "command")
     helps = {action.dest: action.help for action in commands._choices_actions}
-    assert {name: helps[name] for name in FLOWS} == {name: spec.help for name, spec in FLOWS.items()}
+    assert {name: helps[name.replace("_", "-")] for name in FLOWS} == {name: spec.help for name, spec in FLOWS.items()}
     assert len(SPECS) == len(DECLARED)
 
 
