@@ -155,9 +155,7 @@ def _open(home: Home, artifact: str | None, said: dict[str, dict[str, Any]], set
         raise MigakiError(f"--model {reference} and --artifact {artifact} both name a model: name one of them")
     if not artifact and not reference and (now := reigning_release(home)):
         artifact = now.release_id
-    if artifact:
-        return _tuned(home, artifact, settings)
-    return _base(home, RunParams(said).run.model, settings)
+    return _tuned(home, artifact, settings) if artifact else _base(home, RunParams(said).run.model, settings)
 
 
 def _tuned(home: Home, artifact: str, settings: ChatSettings) -> "tuple[str, LocalModel, bool]":

@@ -97,9 +97,9 @@ def smoothed(points: Sequence[tuple[float, float]], window: int) -> list[tuple[f
 def intervals(title: str, xlabel: str, ylabel: str, points: dict[str, tuple[float, float, float, float]]) -> str:
     """An SVG of named points (x, y, low, high) with the intervals of y, over a logarithmic x."""
     figure, axis = plt.subplots(figsize=(5.4, 3.2))
-    for name, (x, y, low, high) in points.items():
+    for place, (name, (x, y, low, high)) in enumerate(points.items()):
         axis.errorbar(x, y, [[y - low], [high - y]], fmt="o", color=BLUE, ecolor=GREY, markersize=5, elinewidth=1, capsize=3)
-        axis.annotate(name, (x, y), textcoords="offset points", xytext=(6, 5), fontsize=8)
+        axis.annotate(name, (x, y), textcoords="offset points", xytext=(6, -12 if place % 2 else 5), fontsize=8)
     axis.set_xscale("log")
     axis.margins(x=0.15)
     axis.set_title(title, fontsize=11, loc="left")
