@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from tasks.shown import shown
 
 matplotlib_fontja.japanize()
+matplotlib.rcParams["font.family"] = [*matplotlib.rcParams["font.family"], "DejaVu Sans"]  # for signs that the Japanese font lacks
 matplotlib.rcParams["text.parse_math"] = False  # what models and people say is text: a price is no formula
 BLUE, ORANGE, GREY = "#3b6fb6", "#d9822b", "#8a8f98"
 
