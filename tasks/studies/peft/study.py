@@ -44,7 +44,8 @@ def beside_the_textbook(method: str, facts: Mapping[str, float]) -> Iterator[tup
 
 @dataclass
 class PeftStudy:
-    """The study of one base model and dataset. `job_of` says what an arm's process is given; `on_step` hears of its steps."""
+    """The study of one base model and dataset. `job_of` says what an arm's process is given; `on_step` hears of its steps;
+    `scratch` is a folder that is swept when this process is killed."""
 
     arms: Sequence[Arm]
     items: Sequence[Item]

@@ -64,7 +64,7 @@ def peft_study(settings: PeftStudySettings, inputs: dict[str, ArtifactRef], work
         work.emit(f"{arm}: step {step} of {steps}, loss {loss:.3f}", step == steps)
 
     items = [item_of(row) for row in rows if row.id in kept]
-    study = PeftStudy([arm_of(method, first) for method in settings.methods], items, job_of, on_step, work.home.root)
+    study = PeftStudy([arm_of(method, first) for method in settings.methods], items, job_of, on_step, work.path)
     return studied(study, work, _plots, NOTES)
 
 

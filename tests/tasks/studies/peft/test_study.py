@@ -31,6 +31,11 @@ def test_the_settings_have_every_method_of_tune_once():
     assert PeftStudySettings().methods[0] == "lora"
 
 
+def test_a_method_that_stands_twice_is_refused():
+    with pytest.raises(MigakiError, match=r"peft_study.methods = \['lora', 'lora'\].*a method is named twice"):
+        PeftStudySettings.build("peft_study", {"methods": ["lora", "lora"]})
+
+
 @pytest.mark.parametrize("method", LEARNING_RATES)
 def test_an_arm_has_its_figures_and_a_score_of_each_held_out_row(method, training_project):
     heard = []
@@ -105,7 +110,7 @@ def test_a_killed_study_trains_no_finished_method_again_and_leaves_no_process(tr
     emit, project.context.emit = project.context.emit, dying
     with pytest.raises(KeyboardInterrupt):
         project.run("peft_study", SMALL)
-    assert not psutil.Process().children(recursive=True) and not list(project.home.root.glob(".arm-*"))
+    assert not psutil.Process().children(recursive=True) and not list(project.home.root.rglob(".arm-*"))
     project.context.emit = emit
     ref = project.run("peft_study", SMALL)
     assert trained == ["lora", "prompt", "prompt"]
