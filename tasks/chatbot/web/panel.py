@@ -28,10 +28,12 @@ def ranges(service: Service) -> dict[str, dict[str, float]] | None:
         return None
     own = service.engine.sampling()
     most = max(service.settings.max_answer_tokens, own.max_new_tokens)
-    offered = {"max_tokens": {"least": min(SHORTEST, most), "most": most, "step": SHORTEST, "own": own.max_new_tokens}}
+    offered: dict[str, dict[str, float]] = {
+        "max_tokens": {"least": min(SHORTEST, most), "most": most, "step": SHORTEST, "own": own.max_new_tokens}
+    }
     if own.num_beams > 1:
         return offered
-    drawn = {
+    drawn: dict[str, dict[str, float]] = {
         "temperature": {"least": 0, "most": 2, "step": 0.05, "own": own.temperature},
         "top_p": {"least": 0.05, "most": 1, "step": 0.05, "own": own.top_p},
     }
