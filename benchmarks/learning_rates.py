@@ -1,6 +1,6 @@
 """A learning rate for each tuning method: a sweep on the bundled model.
 
-    python benchmarks/learning_rates.py [METHOD...] [--home DIR] [--rows 64] [--scored 32] [--epochs 1] [--rates 1e-4,1e-3]
+    python benchmarks/learning_rates.py [METHOD...] [--home DIR] [--rows 32] [--scored 16] [--epochs 2] [--rates 1e-4,1e-3]
 
 Trains each method at each rate on a part of the training rows of the home's newest dataset and scores training rows that were left out (every fifth):
 the held-out rows that `tune` and `peft-study` report have no part in the choice. Prints nats per character of both languages, and the best rate of
@@ -33,16 +33,16 @@ RATES = {
     "prefix": (3e-3, 1e-2, 3e-2),
     "ia3": (3e-3, 1e-2, 3e-2),
 }
-TOKENS = 160  # of a row, as in the profile quick
+TOKENS = 96  # of a row
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("methods", nargs="*", help=f"of {', '.join(RATES)} (default: all)")
     parser.add_argument("--home", default=".migaki", help="a home with a dataset (`migaki prepare`)")
-    parser.add_argument("--rows", type=int, default=64, help="training rows, languages in balance")
-    parser.add_argument("--scored", type=int, default=32, help="rows that are left out, languages in balance")
-    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--rows", type=int, default=32, help="training rows, languages in balance")
+    parser.add_argument("--scored", type=int, default=16, help="rows that are left out, languages in balance")
+    parser.add_argument("--epochs", type=float, default=2.0)
     parser.add_argument("--rates", help="other rates, separated by commas")
     said = parser.parse_args()
     home = Home(Path(said.home).absolute())

@@ -3,7 +3,9 @@
 import io
 import threading
 from argparse import Namespace
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -155,9 +157,7 @@ def _open(home: Home, artifact: str | None, said: dict[str, dict[str, Any]], set
         raise MigakiError(f"--model {reference} and --artifact {artifact} both name a model: name one of them")
     if not artifact and not reference and (now := reigning_release(home)):
         artifact = now.release_id
-    if artifact:
-        return _tuned(home, artifact, settings)
-    return _base(home, RunParams(said).run.model, settings)
+    return _tuned(home, artifact, settings) if artifact else _base(home, RunParams(said).run.model, settings)
 
 
 def _tuned(home: Home, artifact: str, settings: ChatSettings) -> "tuple[str, LocalModel, bool]":
@@ -213,7 +213,7 @@ def _one_prompt(
     page.print()
     page.print(Text(shown(prompt), "bold"))
     if page.is_terminal and page.width >= len(ways) * NARROWEST:
-        _side_by_side(ways, rows, page)
+        _side_by_side(ways, rows, page, stop)
     else:
         _one_below_another(rows, page)
     return {
@@ -236,17 +236,20 @@ def _one_below_another(rows: Sequence[Continuation], page: PlainConsole) -> None
         page.print("" if row.text else "(nothing)")
 
 
-def _side_by_side(ways: Sequence[Decoding], rows: Sequence[Continuation], page: PlainConsole) -> None:
+def _side_by_side(ways: Sequence[Decoding], rows: Sequence[Continuation], page: PlainConsole, stop: threading.Event) -> None:
     """A column for each way of decoding, a line for each sample, growing as the text comes."""
-    threads = [threading.Thread(target=lambda row=row: list(row.pieces()), daemon=True) for row in rows]
-    with Live(_table(ways, rows), console=page, refresh_per_second=REFRESH, vertical_overflow="visible") as live:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(1 / REFRESH)
-                live.update(_table(ways, rows))
-        live.update(_table(ways, rows))
+    drawn = Live(_table(ways, rows), console=page, refresh_per_second=REFRESH, vertical_overflow="visible")
+    with ThreadPoolExecutor(len(rows)) as pool, drawn:
+        coming = {pool.submit(deque, row.pieces(), 0) for row in rows}
+        try:
+            while coming:
+                come, coming = wait(coming, 1 / REFRESH)
+                drawn.update(_table(ways, rows))
+                for one in come:
+                    one.result()  # what went wrong is told
+        except BaseException:
+            stop.set()  # the pool waits for the others
+            raise
 
 
 def _table(ways: Sequence[Decoding], rows: Sequence[Continuation]) -> Table:

@@ -32,7 +32,7 @@ def benchmark_rows(name: str, model: PreTrainedModel, tokenizer: PreTrainedToken
         name: the model's role.
 
     Raises:
-        MigakiError: a question does not fit the model's context.
+        MigakiError: a choice is longer than the model's context.
     """
     asked = [(one, question) for one in drawn for question in one.questions]
     if not asked:

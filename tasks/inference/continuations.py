@@ -79,6 +79,8 @@ class ContinuationScorer:
         Args:
             shared: ids that all of them begin with, or nearly: as many as do are read once.
         """
+        if not items:
+            return []
         return self._in_trees(items, shared) if self.in_trees else self._one_by_one(items)
 
     def _one_by_one(self, items: Sequence[Sequence[Continuation]]) -> list[list[float]]:

@@ -68,7 +68,7 @@ class JsonGrammar:
             MigakiError: the grammar does not allow them.
         """
         if tokens and not self.matcher.consume_tokens(list(tokens)):
-            raise MigakiError(f"the grammar does not allow {self.tokenizer.decode_str(list(tokens))!r} after {self.text!r}")
+            raise MigakiError(f"the grammar does not allow {self.tokenizer.decode_str(list(tokens))[:200]!r} after {self.text[-200:]!r}")
         self.answer += tokens
 
     def forced(self) -> list[int]:

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from tasks.shown import shown
 
 matplotlib_fontja.japanize()
+matplotlib.rcParams["font.family"] = [*matplotlib.rcParams["font.family"], "DejaVu Sans"]  # for signs that the Japanese font lacks
 matplotlib.rcParams["text.parse_math"] = False  # what models and people say is text: a price is no formula
 BLUE, ORANGE, GREY = "#3b6fb6", "#d9822b", "#8a8f98"
 
@@ -97,9 +98,9 @@ def smoothed(points: Sequence[tuple[float, float]], window: int) -> list[tuple[f
 def intervals(title: str, xlabel: str, ylabel: str, points: dict[str, tuple[float, float, float, float]]) -> str:
     """An SVG of named points (x, y, low, high) with the intervals of y, over a logarithmic x."""
     figure, axis = plt.subplots(figsize=(5.4, 3.2))
-    for name, (x, y, low, high) in points.items():
+    for place, (name, (x, y, low, high)) in enumerate(points.items()):
         axis.errorbar(x, y, [[y - low], [high - y]], fmt="o", color=BLUE, ecolor=GREY, markersize=5, elinewidth=1, capsize=3)
-        axis.annotate(name, (x, y), textcoords="offset points", xytext=(6, 5), fontsize=8)
+        axis.annotate(name, (x, y), textcoords="offset points", xytext=(6, -12 if place % 2 else 5), fontsize=8)
     axis.set_xscale("log")
     axis.margins(x=0.15)
     axis.set_title(title, fontsize=11, loc="left")

@@ -43,7 +43,7 @@ class Contestant:
         """Answers to questions of one suite with the same worked examples before them, all of one kind.
 
         Raises:
-            MigakiError: a question does not fit the model's context.
+            MigakiError: a choice, or the room for an answer, is longer than the model's context. A question that is longer is cut at its beginning.
         """
         if questions[0].kind == "choice":
             return [self._chosen(suite, *one) for one in zip(questions, self.chooser.choices(asked), strict=True)]
@@ -57,27 +57,37 @@ class Contestant:
             question.question,
             _named(question, taken[self.way.score]),
             _named(question, question.right),
-            {"scores": choices.by(self.way.score), "subject": question.subject},
+            {"scores": choices.by(self.way.score), "subject": question.subject, "cut": choices.cut},
         )
 
     def _written(self, suite: str, questions: Sequence[Question], asked: Sequence[Asked]) -> list[Answer]:
         prompts = [list(self.tokenizer(one.context)["input_ids"]) for one in asked]
-        room, longest = context_length(self.model.config), max(map(len, prompts))
-        if room and longest + self.way.answer_tokens > room:
+        context = context_length(self.model.config)
+        room = context - self.way.answer_tokens if context else max(map(len, prompts))
+        if room < 1:
             raise MigakiError(
-                f"benchmark {suite}: a question takes {longest} tokens with its worked examples, its answer {self.way.answer_tokens}, and the model's context "
-                f"has {room}: fewer examples (benchmark.shots) or shorter answers (benchmark.answer_tokens)"
+                f"benchmark {suite}: answers of {self.way.answer_tokens} tokens leave nothing of the model's context of {context} to a question: "
+                "shorter ones (benchmark.answer_tokens)"
             )
         params = SamplingParams(self.way.answer_tokens, stop_ids(self.model, self.tokenizer), temperature=0.0)
         answers = []
-        for question, answer in zip(questions, sample(self.model, prompts, params, batch=WRITTEN), strict=True):
+        written = sample(self.model, [prompt[-room:] for prompt in prompts], params, batch=WRITTEN)
+        for question, prompt, answer in zip(questions, prompts, written, strict=True):
             text = cut(decode(self.tokenizer, answer.ids, skip_special_tokens=True), question)
             found = taken_out(text, question)
             values = _scored(suite, found == question.answer) | {
                 f"{suite}.unparsed": float(found is None),
                 f"{suite}.tokens": float(len(answer.ids)),
             }
-            answers.append(Answer(values, question.question, text, question.answer, {"taken_out": found, "subject": question.subject}))
+            answers.append(
+                Answer(
+                    values,
+                    question.question,
+                    text,
+                    question.answer,
+                    {"taken_out": found, "subject": question.subject, "cut": len(prompt) > room},
+                )
+            )
         return answers
 
 
@@ -92,14 +102,18 @@ def _named(question: Question, index: int) -> str:
 class Benchmarks:
     """Models on suites. The first model is what the others are compared with."""
 
-    name, batch = "benchmark", BATCH
+    name: str = "benchmark"
+    batch: int = BATCH
 
     def __init__(self, suites: Sequence[Drawn], models: Mapping[str, Opens], way: Way):
         self.way, self._models = way, models
-        self.arms = [Arm(name) for name in models]
+        self.arms: Sequence[Arm] = [Arm(name) for name in models]
         self._asked: dict[str, tuple[Drawn, Question]] = {f"{one.suite.name}/{q.id}": (one, q) for one in suites for q in one.questions}
-        self.items = [Item(id, question.lang) for id, (_, question) in self._asked.items()]
-        self.measures = [Measure("correct", "right answers"), *(measure for one in suites for measure in _measures(one, way))]
+        self.items: Sequence[Item] = [Item(id, question.lang) for id, (_, question) in self._asked.items()]
+        self.measures: Sequence[Measure] = [
+            Measure("correct", "right answers"),
+            *(measure for one in suites for measure in _measures(one, way)),
+        ]
 
     @contextmanager
     def opened(self, arm: Arm) -> Iterator[Opened]:

@@ -16,12 +16,14 @@ RULES = ("sum", "bytes", "tokens", "pmi")
 
 @dataclass(frozen=True)
 class Choices:
-    """Scores of a question's choices: log-likelihoods (nats, summed), the same behind an empty prompt (None where it was not asked), and how long each is."""
+    """Scores of a question's choices: log-likelihoods (nats, summed), the same behind an empty prompt (None where it was not asked), how long each is, and
+    whether the question was cut at its beginning to fit the model's context."""
 
     loglikelihoods: tuple[float, ...]
     empty: tuple[float, ...] | None
     bytes: tuple[int, ...]
     tokens: tuple[int, ...]
+    cut: bool = False
 
     def by(self, rule: str) -> list[float]:
         """The scores by one of `RULES`: summed; by the choice's bytes in UTF-8, or by its tokens; or less those behind an empty prompt, which is pointwise
@@ -50,13 +52,17 @@ class Chooser:
         self.room = context_length(causal_lm(scorer.model).config)
 
     def choices(self, asked: Sequence[Asked]) -> list[Choices]:
-        """Scores for questions that have the same worked examples before them.
+        """Scores for questions that have the same worked examples before them. What is longer than the model's context is cut at its beginning, as
+        lm-evaluation-harness does.
 
         Raises:
-            MigakiError: a question is longer than the model's context.
+            MigakiError: a choice alone is longer than the context.
         """
         items = [[self._continuation(one.context, ending) for ending in one.endings] for one in asked]
-        scores = self.scorer.score(items, self._ids(asked[0].examples))
+        long = [i for i, item in enumerate(items) if self.room and max(len(part.ids) for part in item) > self.room]
+        rest = [i for i in range(len(items)) if i not in set(long)]
+        scores = dict(zip(rest, self.scorer.score([items[i] for i in rest], self._ids(asked[0].examples)), strict=True))
+        scores |= zip(long, self.scorer.score([[self._cut(part) for part in items[i]] for i in long]), strict=True)
         empty: list[list[float]] | None = None
         if self.empty_prompt:
             empty = self.scorer.score([[self._continuation(one.empty, ending) for ending in one.endings] for one in asked])
@@ -66,6 +72,7 @@ class Chooser:
                 None if empty is None else tuple(empty[i]),
                 tuple(len(ending.strip().encode()) for ending in one.endings),
                 tuple(len(part.ids) - part.start for part in items[i]),
+                cut=i in long,
             )
             for i, one in enumerate(asked)
         ]
@@ -77,17 +84,15 @@ class Chooser:
         else:
             first = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.tokenizer.eos_token_id
             ids, start = [first, *self.tokenizer(ending, add_special_tokens=False)["input_ids"]], 1
-        if self.room and len(ids) > self.room:
-            raise MigakiError(
-                f"the question {shown(context)} takes {len(ids)} tokens with its worked examples and a choice, the model's context has {self.room}: "
-                "fewer examples (benchmark.shots)"
-            )
         return Continuation(ids, max(1, min(start, len(ids) - 1)))
+
+    def _cut(self, one: Continuation) -> Continuation:
+        over = max(0, len(one.ids) - (self.room or 0))
+        if one.start - over < 1:
+            raise MigakiError(
+                f"a choice of {len(one.ids) - one.start} tokens is longer than the model's context of {self.room}: another model (--model)"
+            )
+        return Continuation(one.ids[over:], one.start - over)
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text)["input_ids"]) if text else []
-
-
-def shown(text: str) -> str:
-    """The end of a text, for messages."""
-    return repr(text if len(text) <= 60 else f"...{text[-57:]}")

@@ -21,7 +21,7 @@ def benchmark(settings: BenchmarkSettings, inputs: dict[str, ArtifactRef], work:
     """Ask every model every question, and set the figures beside published ones.
 
     Raises:
-        MigakiError: no benchmark is named, one is missing or broken, or a question does not fit the model's context.
+        MigakiError: no benchmark is named, one is missing or broken, or a choice is longer than the model's context.
     """
     drawn = suites_drawn(settings)
     models: dict[str, Opens] = {work.model.reference: lambda: open_checked(work, None)}

@@ -4,10 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
+from rich.cells import cell_len, set_cell_size
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.inference.request import BROKEN
+from tasks.inference.sampling import SamplingParams, sample
 from tasks.pages.charts import grouped_bars, labelled_points
-from tasks.prompts.template import decode
+from tasks.prompts.template import decode, stop_ids
 from tasks.studies.decoding.study import CORRECTNESS, DISTINCT, DecodingStudy
 from tasks.studies.figures import Figure
 from tasks.studies.study import ALL, Item
@@ -15,7 +18,8 @@ from tasks.studies.study import ALL, Item
 LOGITS = (2.0, 1.0, 0.5, 0.2, 0.1)  # the textbook's example
 TEMPERATURES = (0.3, 0.5, 0.7, 1.0, 1.5, 2.0)  # those that it generates at, and those that it draws
 TOKENS = 8  # the likeliest, that are drawn
-LONGEST = 42  # characters of a prompt in a title
+WIDEST = 62  # columns of a title, of which a Japanese character takes two
+CHARACTER = 3  # tokens that a character may take after its first one
 
 
 def softened(logits: Sequence[float] | torch.Tensor, temperature: float) -> list[float]:
@@ -41,19 +45,28 @@ def next_token_plot(study: DecodingStudy, item: Item) -> str:
     ids = torch.tensor([study.prompt_ids(item)], device=model.device)
     logits = model(input_ids=ids).logits[0, -1].double().cpu()
     likeliest = logits.topk(min(TOKENS, len(logits))).indices.tolist()
-    asked = item.content["messages"][-1]["content"]
+    bars = {heat: softened(logits, heat) for heat in TEMPERATURES}
+    title = f"Next token ({item.lang}): {item.content['messages'][-1]['content']}"
     return grouped_bars(
-        f"Next token ({item.lang}): {asked[:LONGEST]}{'…' * (len(asked) > LONGEST)}",
-        [token_label(decode(tokenizer, [token]), token) for token in likeliest],
-        {f"T = {heat:g}": [softened(logits, heat)[token] for token in likeliest] for heat in TEMPERATURES},
-        "token",
+        title if cell_len(title) <= WIDEST else f"{set_cell_size(title, WIDEST - 1).rstrip()}…",
+        token_labels(model, tokenizer, ids[0].tolist(), likeliest),
+        {f"T = {heat:g}": [bar[token] for token in likeliest] for heat, bar in bars.items()},
+        "token (*: a part of this character)",
         "probability",
     )
 
 
-def token_label(text: str, token: int) -> str:
-    """A token as a reader can tell it: spaces and line ends seen, a part of a character by its id."""
-    return f"#{token}" if BROKEN in text or not text else text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
+def token_labels(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], tokens: Sequence[int]) -> list[str]:
+    """Tokens that may follow a prompt as a reader can tell them: spaces and line ends seen, and a part of a character as the character that the model
+    makes of it, by the likeliest tokens, with a *. What becomes none is told by its id."""
+    labels = {token: decode(tokenizer, [token]) for token in tokens}
+    if parts := [token for token in tokens if BROKEN in labels[token]]:
+        ends = SamplingParams(CHARACTER, stop_ids(model, tokenizer), temperature=0)
+        for token, rest in zip(parts, sample(model, [[*prompt, token] for token in parts], ends), strict=True):
+            begun = (decode(tokenizer, [token, *rest.ids[:count]]) for count in range(1, len(rest.ids) + 1))
+            labels[token] = next((f"{text}*" for text in begun if BROKEN not in text), "")
+    seen = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
+    return [labels[token].translate(seen) or f"#{token}" for token in tokens]
 
 
 def trade_off_plot(found: Sequence[Figure], arms: Sequence[str], title: str = "Diversity against correctness") -> str:

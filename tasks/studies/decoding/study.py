@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import permutations
 from typing import Any
@@ -52,14 +52,16 @@ class DecodingStudy:
     name: str = "decoding_study"
     batch: int = 16
     measures: Sequence[Measure] = MEASURES
+    arms: Sequence[Arm] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.arms = [
+            Arm(one.name, _settings(one), {f"chat.{name}": value for name, value in _settings(one).items()}) for one in self.decodings
+        ]
 
     @cached_property
     def model(self) -> Model:
         return self.open_model()
-
-    @cached_property
-    def arms(self) -> Sequence[Arm]:
-        return [Arm(one.name, _settings(one), {f"chat.{name}": value for name, value in _settings(one).items()}) for one in self.decodings]
 
     @contextmanager
     def opened(self, arm: Arm) -> Iterator[Opened]:

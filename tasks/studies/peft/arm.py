@@ -29,6 +29,7 @@ from tasks.training.methods import make_trainable
 from tasks.training.settings import TuneSettings
 
 JOB, RESULT, MISTAKE = "job.json", "result.json", "mistake.txt"
+SHARE = "share, %"  # of the parameters that learn
 EVERY = 0.02  # seconds between two looks at the memory
 
 
@@ -86,10 +87,10 @@ def tune_and_score(job: Job, on_step: Callable[[int, int, float], object]) -> di
         "facts": {
             "trained parameters": trainable.trained,
             "parameters": trainable.total,
-            "share, %": 100 * trainable.trained / trainable.total,
+            SHARE: 100 * trainable.trained / trainable.total,
             "weights, MiB": weights / MIB,
-            "most memory while training, MiB": peak[0] / MIB,
-            "of that above the opened model, MiB": (peak[0] - before) / MIB,
+            "peak, MiB": peak[0] / MIB,
+            "peak above the model, MiB": (peak[0] - before) / MIB,
             "tokens/s": seen / seconds,
         },
     }

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.settings import StageSettings
 
@@ -21,5 +21,12 @@ class PeftStudySettings(StageSettings):
     batch_size: int = Field(8, ge=1, description="Rows of an optimizer step")
     micro_batch: int = Field(4, ge=1, description="Rows that are in memory at once")
     seed: int = Field(0, ge=0, description="Seed of the order of the rows and of what is added to the model")
+
+    @field_validator("methods")
+    @classmethod
+    def _once_each(cls, methods: list[str]) -> list[str]:
+        if len(set(methods)) < len(methods):
+            raise ValueError("a method is named twice")
+        return methods
 
     QUICK: ClassVar[dict[str, Any]] = {"epochs": 1.0, "max_rows": 96, "max_tokens": 160, "micro_batch": 8}

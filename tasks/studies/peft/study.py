@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from tasks.data.records import Instruction
 from tasks.errors import MigakiError
 from tasks.processes import child_environment
-from tasks.studies.peft.arm import JOB, MISTAKE, RESULT, Job
+from tasks.studies.peft.arm import JOB, MISTAKE, RESULT, SHARE, Job
 from tasks.studies.study import Answer, Arm, Item, Measure, Opened
 from tasks.training.settings import UNMERGEABLE
 
@@ -34,9 +34,18 @@ def item_of(row: Instruction) -> Item:
     return Item(row.id, row.lang, {"question": row.messages[-1]["content"], "answer": row.answer})
 
 
+def beside_the_textbook(method: str, facts: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """The figures of a method, with the textbook's share right after its own where the textbook has one."""
+    for name, value in facts.items():
+        yield name, value
+        if name == SHARE and method in TEXTBOOK:
+            yield from zip(("textbook, at least %", "textbook, at most %"), TEXTBOOK[method], strict=True)
+
+
 @dataclass
 class PeftStudy:
-    """The study of one base model and dataset. `job_of` says what an arm's process is given; `on_step` hears of its steps."""
+    """The study of one base model and dataset. `job_of` says what an arm's process is given; `on_step` hears of its steps;
+    `scratch` is a folder that is swept when this process is killed."""
 
     arms: Sequence[Arm]
     items: Sequence[Item]
@@ -55,9 +64,7 @@ class PeftStudy:
         def answer(items: Sequence[Item]) -> list[Answer]:
             return [Answer(found["rows"][item.id], item.content["question"], "", item.content["answer"]) for item in items]
 
-        low, high = TEXTBOOK.get(arm.name, (None, None))
-        textbook = {"textbook from, %": low, "textbook to, %": high}
-        yield Opened(answer, found["facts"] | {name: value for name, value in textbook.items() if value is not None})
+        yield Opened(answer, dict(beside_the_textbook(arm.name, found["facts"])))
 
     def _run(self, arm: Arm) -> dict[str, Any]:
         """

@@ -14,7 +14,7 @@ from tasks.models.opening import open_tokenizer
 from tasks.pages.charts import intervals
 from tasks.stages.work import Work, require
 from tasks.studies.figures import Figure
-from tasks.studies.peft.arm import Job, encode_each, read_rows
+from tasks.studies.peft.arm import SHARE, Job, encode_each, read_rows
 from tasks.studies.peft.settings import PeftStudySettings
 from tasks.studies.peft.study import NLL, PeftStudy, arm_of, item_of
 from tasks.studies.study import ALL, Arm, Results
@@ -64,7 +64,7 @@ def peft_study(settings: PeftStudySettings, inputs: dict[str, ArtifactRef], work
         work.emit(f"{arm}: step {step} of {steps}, loss {loss:.3f}", step == steps)
 
     items = [item_of(row) for row in rows if row.id in kept]
-    study = PeftStudy([arm_of(method, first) for method in settings.methods], items, job_of, on_step, work.home.root)
+    study = PeftStudy([arm_of(method, first) for method in settings.methods], items, job_of, on_step, work.path)
     return studied(study, work, _plots, NOTES)
 
 
@@ -88,9 +88,10 @@ def require_possible(base: Path, tunes: Sequence[TuneSettings]) -> None:
 
 
 def _plots(results: Results, figures: Sequence[Figure]) -> list[str]:
-    own = {one.arm: one.interval for one in figures if not one.against and one.measure == NLL.name and one.lang == _whole(figures)}
-    points = {arm: (results.facts[arm]["share, %"], one.value, one.low, one.high) for arm, one in own.items()}
-    return [intervals("Held-out loss by what is trained", "trained parameters, % of all", NLL.label, points)]
+    own = [one for one in figures if one.against and one.measure == NLL.name and one.lang == _whole(figures)]
+    points = {one.arm: (results.facts[one.arm][SHARE], one.interval.value, one.interval.low, one.interval.high) for one in own}
+    title = f"Held-out loss less that of {own[0].against}" if own else ""
+    return [intervals(title, "trained parameters, % of all", NLL.label, points)] if own else []
 
 
 def _whole(figures: Sequence[Figure]) -> str:

@@ -4,15 +4,15 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 
 from tasks.errors import MigakiError
-from tasks.inference.backend import Backend, Sampling
+from tasks.inference.backend import Backend, Delta, Sampling
 from tasks.prompts.library.language import languages
 from tasks.prompts.library.library import Library
-from tasks.prompts.library.prompt import Prompt
+from tasks.prompts.library.prompt import FIELD, Prompt
 from tasks.prompts.library.rendering import render
 from tasks.studies.prompting.methods import Method
 from tasks.studies.prompting.questions import Drawn
@@ -87,6 +87,11 @@ class Solving:
         ]
         return render(self.prompt(method, question), _fields(question), shown)
 
+    def _next(self, method: Method, question: Question) -> str:
+        """What an example begins with, on a line of its own: a model that was shown some goes on with another, whose answer is none to the question."""
+        layout = self.prompt(method, question).examples
+        return "\n" + FIELD.split(layout.layout)[0].rstrip() if layout and method.shots else ""
+
     def _limit(self, method: Method) -> int:
         return self.settings.answer_tokens if method.steps == "none" else self.settings.reasoning_tokens
 
@@ -104,8 +109,8 @@ class Solving:
         before, began = backend.stats, time.perf_counter()
 
         def write(call: tuple[Item, int]) -> tuple[str, int]:
-            deltas = list(backend.stream(prompts[call[0].id], self._sampling(method, *call), threading.Event()))
-            return "".join(delta.text for delta in deltas), sum(delta.tokens for delta in deltas)
+            deltas = backend.stream(prompts[call[0].id], self._sampling(method, *call), threading.Event())
+            return _written(deltas, self._next(method, call[0].content["question"]))
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             written = list(pool.map(write, calls))
@@ -126,6 +131,17 @@ class Solving:
         temperature = self.settings.temperature if method.votes > 1 else 0.0
         seed = zlib.crc32(f"{self.settings.seed} {item.id} {vote}".encode())
         return Sampling(max_new_tokens=self._limit(method), temperature=temperature, top_k=TOP_K, top_p=1.0, no_repeat_ngram=0, seed=seed)
+
+
+def _written(deltas: Generator[Delta, None, None], end: str) -> tuple[str, int]:
+    """What is written up to `end` ("" for none), and the tokens that were generated; the rest is not waited for."""
+    text, tokens = "", 0
+    with closing(deltas):
+        for delta in deltas:
+            text, tokens = text + delta.text, tokens + delta.tokens
+            if end.strip() and end in text:
+                return text.partition(end)[0], tokens
+    return text, tokens
 
 
 def judged(question: Question, texts: Sequence[str], prompt: str, values: Mapping[str, float]) -> Answer:

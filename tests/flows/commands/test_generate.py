@@ -9,6 +9,8 @@ import torch
 from flows.commands import generate as command
 from flows.commands.generate import Asked, generate
 from storage.home import Home
+from tasks.errors import MigakiError
+from tasks.inference.batching import ContinuousBatch
 from tasks.prompts.template import encode_prompt
 from tests.helpers.command import migaki_in_process
 from tests.helpers.models import save_tiny, tiny_gpt2, tiny_llama, tiny_tokenizer
@@ -91,6 +93,18 @@ def test_what_is_wrong_is_told_before_a_model_is_opened(tmp_path, monkeypatch, w
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+@pytest.mark.parametrize("columns", [160, 60])
+def test_a_model_that_breaks_ends_the_command_with_what_went_wrong(tmp_path, monkeypatch, chat_model, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("tasks.inference.local.can_batch", lambda model: True)  # which asks the model whole
+    monkeypatch.setattr(ContinuousBatch, "_decode", lambda *_: (_ for _ in ()).throw(MemoryError("no more")))
+    (tmp_path / "home").mkdir()
+    asked = Asked(["x"], compare="sample", max_new_tokens=6, samples=2, chat=False)
+    with pytest.raises(MigakiError, match="the model broke off while answering .MemoryError: no more"):
+        generate(Home(tmp_path / "home"), asked, {"run": {"model": str(chat_model)}}, Terminal())
 
 
 @pytest.mark.parametrize(("columns", "beside"), [(160, True), (60, False)])

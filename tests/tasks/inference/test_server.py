@@ -105,7 +105,9 @@ def test_a_strict_server_is_asked_again_without_extensions_and_ever_after(server
     done = (200, [piece("ok"), piece(reason="stop"), "[DONE]"])
     server.plan += [(400, {"error": "top_k is not permitted"}), done, done]
     remote = OpenAIServer(server.url + "/v1/", "m")
+    assert remote.passes_over == {"num_beams", "no_repeat_ngram"}
     assert answer(remote, "hi", Sampling()) == answer(remote, "hi", Sampling()) == ("ok", 1, "stop")
+    assert remote.passes_over == {"num_beams", "no_repeat_ngram", "top_k"}
     assert ["top_k" in body for _, _, body in server.seen] == [True, False, False]
 
 

@@ -30,6 +30,7 @@ TRAINING = {
     "own_prompts",
     "peft_study",
     "benchmark",
+    "decoding_study",
 }
 
 

@@ -11,6 +11,7 @@ from storage.kinds import Studied
 from tasks.chatbot.settings import ChatSettings
 from tasks.data.records import Question, save
 from tasks.errors import MigakiError
+from tasks.inference.sampling import Answer as SampledAnswer
 from tasks.inference.strategies import WHOLE, decodings
 from tasks.settings import StageSettings
 from tasks.studies.decoding import plots
@@ -169,8 +170,18 @@ def test_the_textbooks_distribution():
     assert found[2.0] == pytest.approx([0.3482, 0.2112, 0.1645, 0.1416, 0.1346], abs=5e-5)
 
 
-def test_tokens_can_be_read_on_a_plot():
-    assert [plots.token_label(text, 7) for text in (" the", "\n", "日本", "\ufffd", "")] == ["␣the", "⏎", "日本", "#7", "#7"]
+def test_tokens_can_be_read_on_a_plot(monkeypatch):
+    """A token is a byte here: of a character, the model is asked for the rest."""
+    tokenizer, asked = tiny_tokenizer(), []
+    (a, space, end), cat, dog = tokenizer("a \n")["input_ids"], tokenizer("猫")["input_ids"], tokenizer("é")["input_ids"]
+
+    def rest(model, prompts, params):
+        asked.extend(prompts)
+        return [SampledAnswer(cat[1:]), SampledAnswer([a, a, a])]
+
+    monkeypatch.setattr(plots, "sample", rest)
+    labels = plots.token_labels(tiny_llama(), tokenizer, [1, 2], [a, space, cat[0], end, dog[0]])
+    assert labels == ["a", "␣", "猫*", "⏎", f"#{dog[0]}"] and asked == [[1, 2, cat[0]], [1, 2, dog[0]]]
 
 
 def test_settings_are_flat_and_have_a_quick_form():

@@ -245,6 +245,21 @@ def test_a_schema_that_no_grammar_can_do_is_refused_by_its_part(schema, path, wo
     assert words in error["message"] and error["message"].startswith(f"{WHERE}{path}: ") and engine.heard == []
 
 
+def endless(required):
+    step = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Step"}}, "required": required}
+    return OBJECT | {"properties": {"first": {"$ref": "#/$defs/Step"}}, "required": ["first"], "$defs": {"Step": step}}
+
+
+def test_a_schema_of_endless_texts_is_refused_and_one_that_may_end_is_not():
+    error = error_of(complete(client(), response_format=named(endless(["next"]))))
+    assert error["param"] == f"{WHERE}.$defs.Step" and "requires itself" in error["message"]
+    assert error_of(complete(client(), response_format=named({"anyOf": [{"$ref": "#"}, {"allOf": [{"$ref": "#"}]}]})))["param"] == WHERE
+    assert complete(client(), response_format=named(endless([]))).status_code == 200
+    ends = endless(["next"])
+    ends["$defs"]["Step"]["properties"]["next"] = {"anyOf": [{"$ref": "#/$defs/Step"}, {"type": "null"}]}
+    assert complete(client(), response_format=named(ends)).status_code == 200
+
+
 def test_schemas_of_pydantic_with_references_can_be_done():
     step = {"type": "object", "properties": {"says": {"type": "string"}, "next": {"anyOf": [{"$ref": "#/$defs/Step"}, {"type": "null"}]}}}
     assert why_not({"type": "object", "properties": {"first": {"$ref": "#/$defs/Step"}}, "$defs": {"Step": step}}) == ""

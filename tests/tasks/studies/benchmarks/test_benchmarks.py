@@ -93,11 +93,30 @@ def own_score(model, tokenizer, context, ending):
     return sum(float(logprobs[at - 1, ids[at]]) for at in range(start, len(ids)))
 
 
-def test_a_question_longer_than_the_context_is_told():
-    model = tiny_llama()
-    model.config.max_position_embeddings = 40
-    with pytest.raises(MigakiError, match=r"context has 40: fewer examples \(benchmark.shots\)"):
-        Chooser(ContinuationScorer(model), tiny_tokenizer()).choices([ask(choice(1), [choice(0)])])
+def test_a_question_longer_than_the_context_is_cut_at_its_beginning():
+    model, tokenizer = tiny_llama(), tiny_tokenizer()
+    asked = [ask(choice(i, question="Where" if i == 1 else "Where do fish live"), [choice(0)]) for i in (1, 2)]
+    model.config.max_position_embeddings = len(asked[0].context) + 4  # the tokenizer makes one token of a letter
+    short, long = Chooser(ContinuationScorer(model), tokenizer).choices(asked)
+    assert (short.cut, long.cut) == (False, True)
+    over = len(asked[1].context) - len(asked[0].context)
+    for one, found, shift in ((asked[0], short, 0), (asked[1], long, over)):
+        assert list(found.loglikelihoods) == pytest.approx(
+            [own_score(model, tokenizer, one.context[shift:], ending) for ending in one.endings], abs=1e-3
+        )
+    model.config.max_position_embeddings = 4
+    with pytest.raises(MigakiError, match="a choice of 4 tokens is longer than the model's context of 4"):
+        Chooser(ContinuationScorer(model), tokenizer).choices(asked)
+
+
+def test_a_written_answer_has_its_room():
+    model, tokenizer = tiny_llama(), tiny_tokenizer()
+    sums = draw(Suite("gsm8k", (Question("s", "en", "One and one and one and one?", (), "4", "number"),)), 0, 0, 0)
+    model.config.max_position_embeddings = 24
+    [answer] = answered(Contestant(model, tokenizer, Way(answer_tokens=8)), [(sums, sums.questions[0])])
+    assert answer.details["cut"] and answer.values["gsm8k.tokens"] <= 8
+    with pytest.raises(MigakiError, match=r"answers of 24 tokens leave nothing of the model's context of 24 .*benchmark.answer_tokens"):
+        answered(Contestant(model, tokenizer, Way(answer_tokens=24)), [(sums, sums.questions[0])])
 
 
 def study():

@@ -9,7 +9,7 @@ from storage.artifacts import ArtifactStore
 from tasks.data.records import save
 from tasks.errors import MigakiError
 from tasks.models.opening import open_beside
-from tasks.studies.peft.arm import Job, encode_each, most_memory, read_rows, tune_and_score
+from tasks.studies.peft.arm import SHARE, Job, encode_each, most_memory, read_rows, tune_and_score
 from tasks.studies.peft.settings import PeftStudySettings
 from tasks.studies.peft.study import PeftStudy, arm_of
 from tasks.studies.peft.task import tune_settings
@@ -31,6 +31,11 @@ def test_the_settings_have_every_method_of_tune_once():
     assert PeftStudySettings().methods[0] == "lora"
 
 
+def test_a_method_that_stands_twice_is_refused():
+    with pytest.raises(MigakiError, match=r"peft_study.methods = \['lora', 'lora'\].*a method is named twice"):
+        PeftStudySettings.build("peft_study", {"methods": ["lora", "lora"]})
+
+
 @pytest.mark.parametrize("method", LEARNING_RATES)
 def test_an_arm_has_its_figures_and_a_score_of_each_held_out_row(method, training_project):
     heard = []
@@ -42,10 +47,10 @@ def test_an_arm_has_its_figures_and_a_score_of_each_held_out_row(method, trainin
     assert all(values["nll"] > 0 for values in found["rows"].values())
     facts = found["facts"]
     assert facts["parameters"] == 181_312 and facts["tokens/s"] > 0
-    assert facts["share, %"] == pytest.approx(100 * facts["trained parameters"] / 181_312)
+    assert facts[SHARE] == pytest.approx(100 * facts["trained parameters"] / 181_312)
     whole = 4 * 181_312 / 2**20
     assert facts["weights, MiB"] < 0.5 * whole if method == "qlora" else facts["weights, MiB"] == pytest.approx(whole)
-    assert facts["most memory while training, MiB"] > facts["of that above the opened model, MiB"]
+    assert facts["peak, MiB"] > facts["peak above the model, MiB"] > 0
 
 
 def test_all_arms_see_the_same_rows_in_the_same_order():
@@ -105,13 +110,13 @@ def test_a_killed_study_trains_no_finished_method_again_and_leaves_no_process(tr
     emit, project.context.emit = project.context.emit, dying
     with pytest.raises(KeyboardInterrupt):
         project.run("peft_study", SMALL)
-    assert not psutil.Process().children(recursive=True) and not list(project.home.root.glob(".arm-*"))
+    assert not psutil.Process().children(recursive=True) and not list(project.home.root.rglob(".arm-*"))
     project.context.emit = emit
     ref = project.run("peft_study", SMALL)
     assert trained == ["lora", "prompt", "prompt"]
     assert (ref.meta["arms"], ref.meta["items"], ref.meta["study"]) == (["lora", "prompt"], 4, "peft_study")
     page = (project.folder(ref) / "report.html").read_text(encoding="utf-8")
-    for told in ("trained parameters", "textbook from, %", "nats per character", "<svg"):
+    for told in ("trained parameters", "textbook, at least %", "nats per character", "<svg"):
         assert told in page
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from tasks.errors import MigakiError
+from tasks.inference.backend import BackendStats, Delta
 from tasks.inference.batching import BatchLimits
 from tasks.inference.local import LocalModel
 from tasks.prompts.library.library import open_library
@@ -141,6 +142,35 @@ def test_most_votes_win_and_those_without_an_answer_do_not_vote():
     decided = Question("1", "ja", "本当か", (), "no", "yes_no")
     right = judged(decided, ["答え: いいえ"], "p", {})
     assert right.values["correct"] == 1.0 and right.reference == "いいえ"
+
+
+class Continuing:
+    """Answers, then goes on with a question of its own; notes how many of its pieces were taken."""
+
+    name, context, stats = "continuing", 4096, BackendStats()
+
+    def __init__(self):
+        self.taken = []
+
+    def count_tokens(self, messages):
+        return 9
+
+    def stream(self, messages, sampling, stop):
+        for piece in ("4", "\n\nQues", "tion: What is 1 + 8?\nAnswer: ", "9", " and more"):
+            self.taken.append(piece)
+            yield Delta(piece, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "text", "pieces"), [("few:4", "4\n", 3), ("zero", "4\n\nQuestion: What is 1 + 8?\nAnswer: 9 and more", 5)]
+)
+def test_an_answer_ends_where_the_model_goes_on_with_an_example_of_its_own(method, text, pieces):
+    study, backend = asked([method]), Continuing()
+    one = study.items[0]
+    [answer] = study._answers(
+        backend, study.methods[method], [one], {one.id: study.messages(study.methods[method], one.content["question"])}
+    )
+    assert (answer.text, answer.values["tokens"], len(backend.taken)) == (text, pieces, pieces)
 
 
 def test_examples_are_read_once_and_a_run_that_died_goes_on_with_the_same_figures(tmp_path):
