@@ -25,6 +25,8 @@ def sleeping(run_id="", seconds=60):
 def run():
     """A run with its process, as the API describes it."""
     process = sleeping("run-1")
+    while not lives(process.pid, "run-1"):  # it has its environment once it has become another program
+        time.sleep(0.01)
     yield {
         "id": "run-1",
         "name": "brave-otter",
