@@ -20,14 +20,19 @@ examples: {layout: "問: {question}\\n{steps}\\n答: {answer}"}
 
 @pytest.fixture
 def file(tmp_path):
-    rows = [{"question": f"りんごが{n}個、なしが1個あります。全部で何個ですか。", "answer": f"{n} + 1 = {n + 1}\n#### {n + 1}"} for n in range(6)]
+    rows = [
+        {"question": f"りんごが{n}個、なしが1個あります。全部で何個ですか。", "answer": f"{n} + 1 = {n + 1}\n#### {n + 1}"}
+        for n in range(6)
+    ]
     path = tmp_path / "apples.jsonl"
     path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
     return path
 
 
 def settings(file, **more) -> SolvingSettings:
-    return SolvingSettings(suite=str(file), methods=["zero", "few-cot:2", "self-consistency:2"], answer_tokens=3, reasoning_tokens=4, **more)
+    return SolvingSettings(
+        suite=str(file), methods=["zero", "few-cot:2", "self-consistency:2"], answer_tokens=3, reasoning_tokens=4, **more
+    )
 
 
 def test_every_way_is_asked_and_kept(training_project, file, tmp_path):
