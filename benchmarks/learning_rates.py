@@ -4,7 +4,7 @@
 
 Trains each method at each rate on a part of the training rows of the home's newest dataset and scores training rows that were left out (every fifth):
 the held-out rows that `tune` and `peft-study` report have no part in the choice. Prints nats per character of both languages, and the best rate of
-each method; `tasks/training/settings.py` has what was chosen (LEARNING_RATES).
+each method; `tasks/training/settings.py` has what is used (LEARNING_RATES).
 """
 
 import argparse

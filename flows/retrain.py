@@ -22,6 +22,7 @@ from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.settings import ToolSettings
 from tasks.data.settings import PrepareSettings
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
+from tasks.prompts.library.released import read_templates
 from tasks.quantization.settings import QuantizeSettings
 from tasks.rag.settings import IndexSettings
 from tasks.rlhf.settings import AlignSettings
@@ -54,6 +55,7 @@ def retrain(
     require_merging(run, tune, align)
     require_benchmarks(evaluate, promote)
     hold(run, sections)
+    read_templates(chat.templates)
     with recorded("retrain", run, {}) as this:
         dataset = this.stage("prepare", with_feedback(prepare))
         without = left_out(run, prepare, cast(AlignSettings, run.applied_to(align)), safety, Dataset.of(dataset.meta, dataset.id))

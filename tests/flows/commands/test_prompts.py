@@ -6,12 +6,14 @@ import json
 import pytest
 
 from flows.commands.prompts import prompts
+from flows.retrain import retrain
 from flows.running.releases import keep_release, release_of
 from storage.catalog import Catalog
 from storage.home import Home
 from storage.kinds import Release
 from storage.queries.prompts import used_prompts
 from tasks.chatbot.release import Sections
+from tasks.chatbot.settings import ChatSettings
 from tasks.errors import MigakiError
 from tasks.prompts.library.library import open_library
 from tasks.shown import shown
@@ -57,6 +59,12 @@ def test_a_release_names_its_prompts_and_the_catalog_keeps_their_versions(home, 
 
 def test_one_name_is_a_list_of_one():
     assert Sections.of({"chat": {"templates": "brief"}}).chat.templates == ["brief"]
+
+
+def test_a_template_that_is_none_is_told_before_a_run_begins(home):
+    with pytest.raises(MigakiError, match="is of the kind 'summarise': a release answers questions"):
+        retrain.fn(chat=ChatSettings(templates=["summarise"]))
+    assert not home.warehouse.exists()
 
 
 def test_a_version_that_was_used_is_compared_with_what_there_is_now(home, tmp_path):

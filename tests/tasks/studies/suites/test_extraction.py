@@ -1,9 +1,14 @@
 """Answers are taken out by stated rules, of English and of Japanese."""
 
+import re
+from types import SimpleNamespace
+
 import pytest
 
 from tasks.studies.suites.extraction import taken_out
+from tasks.studies.suites.language import StudiesLanguage, studies_languages
 from tasks.studies.suites.question import Question
+from tasks.text.language import languages
 
 
 def question(kind, lang="en", choices=()):
@@ -75,3 +80,33 @@ def test_yes_and_no(text, lang, wanted):
 )
 def test_words(text, wanted):
     assert taken_out(text, question("text")) == wanted
+
+
+def test_every_language_says_all_that_is_asked():
+    assert set(studies_languages()) == set(languages())
+    for code, language in studies_languages().items():
+        assert all(hasattr(language, name) for name in StudiesLanguage.__annotations__), code
+        assert language.ASK.count("{question}") == 1 and not language.ASK.endswith((" ", "\n")) and language.JOINT in ("", " ")
+        assert language.spelled("") is None and language.spelled("猫 cat") is None
+        assert not (language.YES.search("") or language.NO.search("") or language.MARKS.search(""))
+        # An example that is put before a question announces its answer as a model's own would.
+        assert taken_out(language.ASK.replace("{question}", "?").partition("\n")[2] + language.JOINT + "7", question("number", code)) == "7"
+
+
+def test_an_invented_language_needs_its_table_alone(monkeypatch):
+    greek = SimpleNamespace(
+        ASK="Ερώτηση: {question}\nΑπάντηση:",
+        JOINT=" ",
+        MARKS=re.compile("απάντηση είναι", re.IGNORECASE),
+        YES=re.compile("ναι"),
+        NO=re.compile("όχι"),
+        MULTIPLES={"χιλιάδες": 1000},
+        spelled=lambda text: 5 if text.strip().startswith("πέντε") else None,
+    )
+    monkeypatch.setattr("tasks.studies.suites.extraction.studies_languages", lambda: {"el": greek})
+    for text, kind, wanted in (
+        ("Δύο και 3: η απάντηση είναι πέντε.", "number", "5"),
+        ("Η απάντηση είναι 7 χιλιάδες", "number", "7000"),
+        ("όχι, ναι", "yes_no", "no"),
+    ):
+        assert taken_out(text, question(kind, "el")) == wanted
