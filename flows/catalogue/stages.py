@@ -16,12 +16,12 @@ DECLARED = (
     "tasks.calibration.spec:CALIBRATE",
     "tasks.answering.spec:ANSWERING",
     "tasks.studies.decoding.spec:DECODING_STUDY",
-    "tasks.evaluation.spec:EVALUATE",
-    "tasks.evaluation.spec:PROMOTE",
     "tasks.studies.benchmarks.spec:BENCHMARK",
     "tasks.studies.prompting.spec:PROMPT_STUDY",
     "tasks.studies.prompting.spec:OWN_PROMPTS",
     "tasks.studies.peft.spec:PEFT_STUDY",
+    "tasks.evaluation.spec:EVALUATE",
+    "tasks.evaluation.spec:PROMOTE",
 )
 
 SPECS: dict[str, FlowSpec] = {spec.name: spec for spec in map(load, DECLARED)}

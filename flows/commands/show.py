@@ -66,9 +66,10 @@ def stages_of(home: Home, run_id: str) -> list[dict[str, Any]]:
     """The stages of a run in their order, each with its key figure."""
     rows = []
     for stage in runs.stages(home, run_id):
-        headlines = stage.meta.get("headlines") or [{"label": "", "before": None, "after": None}]
+        nothing = {"label": "", "before": None, "after": None}  # a record leaves out what it has not
+        headline = nothing | next(iter(stage.meta.get("headlines") or ()), {})
         choice = {"choice": stage.meta["choice"]} if stage.stage == "choose" else {}
-        rows.append(fields_of(stage, "stage", "status", "seconds", "artifact_id", "body_seconds") | headlines[0] | choice)
+        rows.append(fields_of(stage, "stage", "status", "seconds", "artifact_id", "body_seconds") | headline | choice)
     return rows
 
 

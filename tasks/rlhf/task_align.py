@@ -97,8 +97,8 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     _report(rounds, ending, work)
     trained = share_of(sum(p.numel() for p in roles.parameters(POLICY)), total)
     work.log(f"align: the policy's adapter trains {trained} parameters")
-    work.headline("trained parameters", None, trained)
     _report_held_out(learning, folder, work)
+    work.headline("trained parameters", None, trained)
     return Adapter(
         adapters=[*work.record(tuned, Adapter).adapters, work.id],
         algorithm=settings.algorithm,

@@ -40,7 +40,6 @@ def fit(trainable: Trainable, examples: list[Example], held_out: list[Example], 
         What the trained model says of some rows, for `write_result`.
     """
     work.log(f"{name}: {trainable.method} trains {trainable.share} parameters")
-    work.headline("trained parameters", None, trainable.share)
     if adapted_modules(trainable.model) and (experts := expert_parameters(trainable.model)):
         work.log(
             f"{name}: adapters are on {', '.join(adapted_modules(trainable.model))}; the experts of this model ({experts:,} parameters) stay as they are"
@@ -62,6 +61,7 @@ def fit(trainable: Trainable, examples: list[Example], held_out: list[Example], 
         train(trainable, examples, settings, on_step)
     after = score("after", states)
     report_held_out(name, held_out, before, after, work)
+    work.headline("trained parameters", None, trainable.share)  # the first one is the key figure
     if held_out:
         chosen = spread_rows(len(held_out))
         return Said([held_out[row] for row in chosen], [after[row] for row in chosen])

@@ -84,7 +84,7 @@ def test_what_has_no_score_has_none_in_the_figures_and_a_held_out_margin_instead
     ]
     margin = 0.1 * (sum(gained[:3]) - sum(gained[3:])) / 3
     assert align_project.metric(made, "align.held_out_margin") == [pytest.approx(margin, abs=1e-3)] and margin > 0.1
-    trained, headline = made.meta["headlines"]
+    headline, trained = made.meta["headlines"]
     policy = sum(weight.numel() for weight in load_file(align_project.path(made) / "adapter/adapter_model.safetensors").values())
     assert trained["label"] == "trained parameters" and trained["after"].startswith(f"{policy:,} of ")
     assert "held out" in headline["label"] and headline["after"] == pytest.approx(margin, abs=1e-3)
