@@ -161,7 +161,7 @@ def lives(process: int, run_id: str) -> bool:
     """Whether a process is still that run's: numbers are given out again."""
     try:
         found = psutil.Process(process)
-        return found.status() != psutil.STATUS_ZOMBIE and found.environ().get(RUN) == run_id
+        return bool(found.status() != psutil.STATUS_ZOMBIE and found.environ().get(RUN) == run_id)
     except psutil.Error:
         return False
 
