@@ -25,9 +25,9 @@ from tasks.text.measures import chrf, distinct_n, repetition
 Model = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 CORRECTNESS, SIMILARITY, DISTINCT = "correctness", "self_similarity", "distinct_2"
 MEASURES = (
-    Measure(CORRECTNESS, "correctness: right, or chrF with the reference"),
-    Measure("distinct_1", "distinct-1 of a prompt's answers", better=""),
-    Measure(DISTINCT, "distinct-2 of a prompt's answers", better=""),
+    Measure(CORRECTNESS),
+    Measure("distinct_1", "distinct-1", better=""),
+    Measure(DISTINCT, "distinct-2", better=""),
     Measure("repetition", "repeated 4-grams", better="lower"),
     Measure(SIMILARITY, "self-similarity (chrF)", better=""),
     Measure("log_likelihood", "log-likelihood per token", better="", per="tokens"),
