@@ -180,6 +180,7 @@ def notes_on(suite: str, note: str) -> list[str]:
         "A chain of thought helps models of about 100 billion parameters; smaller ones write fluent steps that are wrong, and are often no better or worse with "
         "them (Wei et al. 2022, section 3.2). That a small model does not show the textbook's gain is no fault of the prompt.",
         "An answer is taken out of the text by rules (tasks/studies/suites/extraction.py); where they find none, it counts as wrong and as not found.",
+        "An answer that is longer than prompt_study.answer_tokens, or reasoning_tokens where steps are written first, is cut there and read as far as it goes.",
         "self-consistency takes the answer that comes most often of several sampled ones; all other ways take the likeliest token.",
         "Seconds are those of a batch of answers, shared out among them; the examples of a method are read once, before its first answer.",
     ]
