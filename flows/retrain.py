@@ -52,7 +52,7 @@ def retrain(
     sections = {"prepare": prepare, "safety": safety, "pretrain": pretrain, "tune": tune, "align": align, "index": index}
     sections |= {"evaluate": evaluate, "chat": chat, "tools": tools}
     # Before anything runs: the stages would say so hours later.
-    require_merging(run, tune, align)
+    require_merging(run, tune, align, quantize)
     require_benchmarks(evaluate, promote)
     hold(run, sections)
     read_templates(chat.templates)

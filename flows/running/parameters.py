@@ -17,6 +17,7 @@ from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
 from tasks.flywheel.settings import HarvestSettings
+from tasks.quantization.settings import QuantizeSettings
 from tasks.rlhf.settings import AlignSettings
 from tasks.rlhf.unpaired import READER, Counts, require_pairs, without_reward_models
 from tasks.settings import StageSettings
@@ -161,16 +162,19 @@ def merge(*layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return merged
 
 
-def require_merging(run: RunSettings, tune: TuneSettings, align: AlignSettings) -> None:
+def require_merging(run: RunSettings, tune: TuneSettings, align: AlignSettings, quantize: QuantizeSettings) -> None:
     """
     Raises:
         MigakiError: what tune would leave cannot be merged, which later stages of a retraining run need: told here before hours of tuning.
     """
-    if tune.method in UNMERGEABLE:
+    needing = [
+        said for said, needs in {"align": run.align, f"quantize.pick = {quantize.pick}": quantize.pick in ("int8", "nf4")}.items() if needs
+    ]
+    if tune.method in UNMERGEABLE and needing:
         raise MigakiError(
-            f"tune.method = {tune.method} leaves what cannot be merged into the weights, and quantize{' and align need' if run.align else ' needs'} a "
-            f"merged model: accepted for a retraining run are {', '.join(sorted(set(LEARNING_RATES) - set(UNMERGEABLE)))}. `migaki tune --set "
-            f"tune.method={tune.method}` and `migaki peft-study` train and measure it by itself"
+            f"tune.method = {tune.method} leaves what cannot be merged into the weights, and {' and '.join(needing)} {'need' if needing[1:] else 'needs'} "
+            f"a merged model: accepted are {', '.join(sorted(set(LEARNING_RATES) - set(UNMERGEABLE)))}; or run.align = false with quantize.pick = fp16, "
+            "which releases it beside the weights"
         )
     if run.align and align.trunk != "float32" and (tune.method == "ia3" or (tune.dora and tune.method != "full")):
         said = "tune.method = ia3" if tune.method == "ia3" else "tune.dora"

@@ -18,6 +18,7 @@ from tasks.chatbot.safety.settings import SafetySettings
 from tasks.data.settings import PrepareSettings
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
 from tasks.models.reference import ResolvedModel, resolve, resolved
+from tasks.quantization.settings import QuantizeSettings
 from tasks.rlhf.settings import AlignSettings
 from tasks.settings import StageSettings
 from tasks.stages.keys import Ingredients
@@ -45,7 +46,7 @@ def plan(home: Home, params: RunParams) -> list[PlanLine]:
     prepare = with_feedback(cast(PrepareSettings, settings["prepare"]))
     align = cast(AlignSettings, settings["align"])
     safety = cast(SafetySettings, settings["safety"])
-    require_merging(params.run, cast(TuneSettings, settings["tune"]), align)
+    require_merging(params.run, cast(TuneSettings, settings["tune"]), align, cast(QuantizeSettings, settings["quantize"]))
     require_benchmarks(cast(EvaluateSettings, settings["evaluate"]), cast(PromoteSettings, settings["promote"]))
     settings["prepare"], without = prepare, left_out(params.run, prepare, align, safety)
     newest = {manifest["stage"]: manifest for manifest in store.manifests()}

@@ -1,15 +1,14 @@
 """The stage answering: the release's model asked the team's own questions, and each language answered in the way that is worth most."""
 
 from storage.artifacts import ArtifactRef
-from storage.kinds import Answering, Calibration, Release, Ways
+from storage.kinds import Answering, Release, Ways
 from tasks.answering.settings import AnsweringSettings
 from tasks.answering.ways import WAYS, Row, ask_in_each_way, chosen, decide
 from tasks.asking.asking import Asked
 from tasks.asking.questions import as_they_are
-from tasks.asking.task_opening import open_documents, opened_engine
+from tasks.asking.task_opening import open_documents, open_retriever, opened_engine
 from tasks.chatbot.release import Sections
 from tasks.data.records import load_questions
-from tasks.rag.opening import open_index
 from tasks.rag.retrieval import Retriever
 from tasks.stages.work import Work, require
 
@@ -18,14 +17,7 @@ def answering(settings: AnsweringSettings, inputs: dict[str, ArtifactRef], work:
     """Ask a part of the team's questions in every way, and choose by language. The release brings what holds where too few can be judged."""
     ref = require(inputs, "release", "quantize")
     release = work.record(ref, Release)
-    retriever = open_index(
-        work.open(require(inputs, "index", "index")),
-        work.embedder,
-        work.companions,
-        work.device,
-        exports=work.home.exports,
-        calibration=work.record(require(inputs, "calibration", "calibrate"), Calibration),
-    )
+    retriever = open_retriever(inputs, work)
     questions = load_questions(work.open(require(inputs, "dataset", "prepare")))
     items = chosen(as_they_are(questions, open_documents(retriever)), settings.questions)
     rows = _asked(release, items, retriever, work) if items else []

@@ -7,6 +7,7 @@ import numpy as np
 from storage.artifacts import ArtifactRef
 from storage.calibrated import Calibrated, Ends
 from storage.kinds import Calibration
+from tasks.asking.task_opening import open_retriever
 from tasks.calibration.asking import cases
 from tasks.calibration.fitting import Case, by_language, curve, ended, fit, out_of_fold, probabilities, with_thresholds
 from tasks.calibration.settings import CalibrateSettings
@@ -14,14 +15,13 @@ from tasks.data.records import load_questions
 from tasks.data.twins import groups_of
 from tasks.rag.confidence import BUNDLED, FEATURES
 from tasks.rag.confidence import Calibration as Fitted
-from tasks.rag.opening import open_index
 from tasks.stages.work import Work, require
 
 
 def calibrate(settings: CalibrateSettings, inputs: dict[str, ArtifactRef], work: Work) -> Calibration:
     """Ask the index the team's questions, as it is and without the documents that answer them, and fit the confidence of each language."""
     index = require(inputs, "index", "index")
-    retriever = open_index(work.open(index), work.embedder, work.companions, work.device, exports=work.home.exports)
+    retriever = open_retriever(inputs, work)
     there = set(retriever.chunks["document"].to_pylist())
     known = [question for question in load_questions(work.open(require(inputs, "dataset", "prepare"))) if question.document]
     questions = [question for question in known if question.document in there]

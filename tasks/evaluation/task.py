@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 from storage.artifacts import ArtifactRef
-from storage.kinds import Calibration, Evaluation, Release
+from storage.kinds import Evaluation, Release
+from tasks.asking.task_opening import open_retriever
 from tasks.errors import MigakiError
 from tasks.evaluation import measure
 from tasks.evaluation.benchmarks import COMPARED as BENCHMARKED
@@ -20,7 +21,6 @@ from tasks.models.loader import load_tokenizer
 from tasks.models.opening import parts_of
 from tasks.prompts.template import encode_prompt
 from tasks.rag.figures import retrieval_figures
-from tasks.rag.opening import open_index
 from tasks.rag.retrieval import Retriever
 from tasks.rlhf.reward import FACTS, score_with_both
 from tasks.stages.opening import open_checked
@@ -46,9 +46,7 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
         raise MigakiError(
             "there is nothing to evaluate on: the dataset has 0 questions and 0 held-out instructions. Give questions with --questions"
         )
-    index = work.open(require(inputs, "index", "index"))
-    calibration = work.record(inputs["calibration"], Calibration) if "calibration" in inputs else None
-    retriever = open_index(index, work.embedder, work.companions, work.device, exports=work.home.exports, calibration=calibration)
+    retriever = open_retriever(inputs, work)
     models = _models(inputs, work)
     drawn = drawn_benchmarks(settings)
     rows: list[dict[str, Any]] = []
@@ -117,7 +115,7 @@ def _measure(
     chat = (
         parts_of(work.model.path, work.trained(inputs.get("tuned")), work.adapter).chat if ref is None else None
     )  # models are compared in the same chat
-    model, tokenizer = open_checked(work, ref, chat=chat, today=work.today(inputs))
+    model, tokenizer = open_checked(work, ref, chat=chat, today=work.today(inputs), beside=True)
     total = len(items.loss) + len(items.prompts) + sum(len(item.choices) for item in items.choices)
     with work.progress(f"evaluate: {name}", total) as bar:
         rows = measure.answer_losses(name, model, tokenizer, items.loss, settings.max_tokens, bar)

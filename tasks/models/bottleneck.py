@@ -76,6 +76,13 @@ def attach(model: nn.Module, names: list[str], size: int) -> list[nn.Parameter]:
     return added
 
 
+def remove_bottlenecks(model: nn.Module) -> None:
+    """Leave the modules alone that have a bottleneck behind them, in place."""
+    for name, adapter in bottlenecks(model).items():
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, adapter.base)
+
+
 def bottlenecks(model: nn.Module) -> dict[str, Bottleneck]:
     return {name: module for name, module in model.named_modules() if isinstance(module, Bottleneck)}
 

@@ -224,7 +224,8 @@ def has_alibi(config: PretrainedConfig) -> bool:
 
 def context_length(config: PretrainedConfig) -> int | None:
     """Tokens of prompt and answer that the model can take in at once, where its configuration says so."""
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
+    length: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return length and length - getattr(config, "virtual_tokens", 0)  # tasks.models.virtual_tokens
 
 
 def stated_context_length(folder: Path) -> int | None:

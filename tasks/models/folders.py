@@ -13,6 +13,7 @@ from tasks.errors import MigakiError
 CODE = frozenset({".dll", ".dylib", ".py", ".pyc", ".pyd", ".so"})
 PICKLED = frozenset({".bin", ".ckpt", ".dill", ".h5", ".joblib", ".keras", ".mar", ".pickle", ".pkl", ".pt", ".pt2", ".pth"})
 INDEX = ".index.json"  # of weights in several files
+BESIDE = "beside"  # folder inside of a model's, with an adapter that no weights can hold (`tasks.models.beside`)
 HEADER = 8  # bytes before the header of a safetensors file, which is JSON
 
 

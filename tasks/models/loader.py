@@ -10,7 +10,7 @@ from transformers.utils import logging as transformers_logging
 
 from tasks.errors import MigakiError
 from tasks.models.families import let_falcon_be_quantized
-from tasks.models.folders import refuse_unsafe
+from tasks.models.folders import BESIDE, refuse_unsafe
 from tasks.models.linear import sped_up
 from tasks.prompts.templates import DEFAULT, settle
 
@@ -41,7 +41,8 @@ def load_tokenizer(path: Path, template: str = DEFAULT, thinking: bool = False) 
 
 
 def load_model(path: Path, dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
-    """The causal language model of a folder, frozen and without dropout. A folder saved with bitsandbytes opens quantized.
+    """The causal language model of a folder, frozen and without dropout, with what the folder carries beside it (`tasks.models.beside`). One
+    saved with bitsandbytes opens quantized.
 
     Raises:
         MigakiError: the folder holds no model that transformers can open, code of its own, or pickled weights.
@@ -59,7 +60,12 @@ def load_model(path: Path, dtype: str = "float32", device: str = "cpu") -> PreTr
         raise MigakiError(f"the model in {path.name!r} cannot be opened: {error}") from error
     if not quantized:
         model.to(device)  # type: ignore[arg-type]  # transformers wraps `to` so that its types are lost
-    return frozen(sped_up(model))
+    model = frozen(sped_up(model))
+    if (path / BESIDE).is_dir():
+        from tasks.models.beside import put_beside  # peft takes a second to import
+
+        put_beside(model, path / BESIDE)
+    return model
 
 
 def frozen(model: PreTrainedModel) -> PreTrainedModel:

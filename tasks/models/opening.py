@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.kinds import Adapter, Model
 from tasks.errors import MigakiError
+from tasks.models.beside import put_beside, stays_beside
 from tasks.models.loader import load_tokenizer
-from tasks.models.merged import load_beside, load_merged
+from tasks.models.merged import load_merged
 from tasks.models.trunk import input_embeddings
 from tasks.models.unmerged import load_unmerged
 from tasks.prompts.chat_format import freeze_date
@@ -37,6 +37,11 @@ class Parts:
     adapters: tuple[Path, ...] = ()
     chat: ChatChoice = ChatChoice()
     trunk: str = "float32"
+
+    @property
+    def beside(self) -> Path | None:
+        """The folder of what no weights can hold."""
+        return self.adapters[-1] if self.adapters and stays_beside(self.adapters[-1]) else None
 
 
 def parts_of(base: Path, trained: tuple[Path, Adapter | Model] | None, find: FindAdapter) -> Parts:
@@ -69,12 +74,14 @@ def open_model(
     trunk: str = "float32",
     chat: ChatChoice | None = None,
     today: str = "",
+    beside: bool = False,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The frozen model of `parts_of`, and its tokenizer. In float32 adapters are merged; on a "bfloat16" or "nf4" trunk they stay beside the weights.
 
     Args:
         chat: instead of what the adapters were tuned to.
         today: the day (YYYY-MM-DD) that the chat template is told; "" is the clock's.
+        beside: in float32, take a last adapter that no weights can hold (a bottleneck, virtual tokens) as well, beside them.
 
     Raises:
         MigakiError: a folder holds no model or no tokenizer that can be opened, or its tokenizer has more tokens than the model; or an adapter can
@@ -83,20 +90,15 @@ def open_model(
     parts = parts_of(base, trained, find)
     tokenizer = _tokenizer(parts, chat, today)
     if trunk == "float32":
-        model = load_merged(parts.start, list(parts.adapters), device=device, trunk=parts.trunk)
+        model = load_merged(
+            parts.start, list(parts.adapters[:-1] if beside and parts.beside else parts.adapters), "float32", device, parts.trunk
+        )
+        if beside and parts.beside:
+            put_beside(model, parts.beside)
     else:
         model = load_unmerged(parts.start, parts.adapters, trunk, device, parts.trunk)
     require_fitting(model, tokenizer, parts.start.name)
     return model, tokenizer
-
-
-def open_beside(
-    base: Path, trained: tuple[Path, Adapter | Model] | None, find: FindAdapter, device: str = "cpu", today: str = ""
-) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    """As `open_model` in float32, and of what cannot be merged (bottleneck adapters, soft prompts) the model with it: its `forward` and `generate` are
-    those that were tuned; see `tasks.models.soft_prompts` for the way to final states."""
-    parts = parts_of(base, trained, find)
-    return load_beside(parts.start, list(parts.adapters), device, parts.trunk), _tokenizer(parts, None, today)
 
 
 def open_tokenizer(

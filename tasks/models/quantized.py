@@ -15,6 +15,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
+from tasks.models.beside import carried, copy_beside, method_of, take_off
 from tasks.models.folders import refuse_unsafe
 from tasks.models.loader import load_model
 from tasks.prompts.template import stop_ids
@@ -35,7 +36,7 @@ def make_variant(variant: str, source: Path, int8_threshold: float, device: str,
     """The model in `source` as "fp16", "int8" or "nf4"; of the latter two, `dtype` is what is not quantized and what they compute in.
 
     Raises:
-        MigakiError: fp16 cannot hold a weight, or bitsandbytes knows none of the model's layers.
+        MigakiError: fp16 cannot hold a weight, bitsandbytes knows none of the model's layers, or int8 and nf4 have something beside them.
     """
     if variant == "fp16":
         model = load_model(source, "float16")
@@ -43,6 +44,8 @@ def make_variant(variant: str, source: Path, int8_threshold: float, device: str,
             raise MigakiError(f"fp16 ends at 65504, and weights of {overflown[0]} are larger")
         return model
     refuse_unsafe(source)
+    if (aside := carried(source)) is not None:
+        raise MigakiError(f"what tune.method = {method_of(aside)} left stays beside weights of floating point: accepted are fp16 and fp32")
     model = AutoModelForCausalLM.from_pretrained(
         source,
         dtype=dtype,
@@ -56,13 +59,21 @@ def make_variant(variant: str, source: Path, int8_threshold: float, device: str,
     return model
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """With the tokenizer, its chat template, and the tokens that end an answer, so that other programs end one there too."""
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, beside: Path | None = None) -> None:
+    """With the tokenizer, its chat template, and the tokens that end an answer, so that other programs end one there too.
+
+    Args:
+        beside: the adapter that the model computes with beside its weights; it is taken off the model and copied.
+    """
+    if beside:
+        take_off(model)
     if model.generation_config is not None:
         model.generation_config.eos_token_id = sorted(stop_ids(model, tokenizer))
         model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    if beside:
+        copy_beside(beside, folder)
 
 
 def quantized(model: nn.Module) -> list[tuple[str, Linear4bit | Linear8bitLt]]:
@@ -95,5 +106,5 @@ def weight_bytes(model: nn.Module) -> int:
 
 
 def disk_bytes(folder: Path) -> int:
-    """Size of the weight files."""
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    """Size of the weight files, with those of what is carried beside the weights."""
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))

@@ -12,13 +12,13 @@ from typing import Any, cast
 import torch
 from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Batch
-from tasks.models.families import attention_kinds
-from tasks.models.folders import refuse_unsafe
 from tasks.models.likelihood import FinalStates
 from tasks.models.trunk import causal_lm, decoder, input_embeddings, position_ids
+from tasks.models.virtual_tokens import obstacle, put_before
 
 KINDS = {"PROMPT_TUNING": "prompt", "PREFIX_TUNING": "prefix"}
 FAILURES = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
@@ -31,10 +31,8 @@ def with_soft_prompt(model: nn.Module, method: str, count: int, seed: int) -> Pe
         MigakiError: the family's attention or cache cannot take them.
     """
     base, family = causal_lm(model), causal_lm(model).config.model_type
-    if method == "prefix" and (kinds := attention_kinds(base.config) - {"full_attention"}):
-        raise MigakiError(
-            f"models of the family {family!r} have layers of {', '.join(sorted(kinds))}, which would lose sight of a prefix: {_OTHERS}"
-        )
+    if why := obstacle(base):
+        raise MigakiError(f"models of the family {family!r} {why}: {_OTHERS}")
     config: Any = PrefixTuningConfig if method == "prefix" else PromptTuningConfig
     try:
         adapted = cast(PeftModel, get_peft_model(base, config(task_type="CAUSAL_LM", num_virtual_tokens=count)).eval())
@@ -86,10 +84,18 @@ def soft_prompt_states(model: PeftModel) -> FinalStates:
     return final_states
 
 
-def load_soft_prompt(model: nn.Module, folder: Path) -> PeftModel:
-    """A frozen model with the virtual tokens of a folder before every text that its `forward` and `generate` are given."""
-    refuse_unsafe(folder)
-    return PeftModel.from_pretrained(model, folder).eval()
+@torch.no_grad()
+def put_soft_prompt(model: PreTrainedModel, folder: Path) -> None:
+    """Let every text of a model come after the virtual tokens of a folder, in place."""
+    put_before(model, virtual_keys_and_values(PeftModel.from_pretrained(model, folder).eval()))
+
+
+def virtual_keys_and_values(model: PeftModel) -> list[tuple[Tensor, Tensor]]:
+    """Keys and values (1, heads, count, dimension) that each layer has of the virtual tokens."""
+    prompt: Any = model.get_prompt(1)
+    if KINDS[model.active_peft_config.peft_type.value] == "prompt":
+        prompt = decoder(model)(inputs_embeds=prompt.to(causal_lm(model).dtype), use_cache=True).past_key_values
+    return [(layer.keys, layer.values) for layer in prompt.layers]
 
 
 def kind_of(folder: Path) -> str:

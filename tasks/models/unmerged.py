@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tasks.errors import MigakiError
+from tasks.models.beside import require_mergeable
 from tasks.models.loader import frozen
 from tasks.models.lora import lora_layers
-from tasks.models.merged import load_trunk, require_mergeable
+from tasks.models.merged import load_trunk
 from tasks.models.quantized import make_variant, quantized_layers
 from tasks.models.soft_prompts import kind_of
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from itertools import cycle
 
 import matplotlib
 
@@ -18,6 +19,7 @@ matplotlib_fontja.japanize()
 matplotlib.rcParams["font.family"] = [*matplotlib.rcParams["font.family"], "DejaVu Sans"]  # for signs that the Japanese font lacks
 matplotlib.rcParams["text.parse_math"] = False  # what models and people say is text: a price is no formula
 BLUE, ORANGE, GREY = "#3b6fb6", "#d9822b", "#8a8f98"
+LABEL = 28  # characters of a name beside a plot; of a longer one, such as a model's, the end tells it from others
 
 
 def curves(
@@ -108,8 +110,25 @@ def intervals(title: str, xlabel: str, ylabel: str, points: dict[str, tuple[floa
     axis.set_ylabel(ylabel)
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(alpha=0.25)
-    figure.tight_layout()
-    out = io.StringIO()
-    figure.savefig(out, format="svg")
-    plt.close(figure)
-    return out.getvalue()[out.getvalue().index("<svg") :]
+    return _svg(figure)
+
+
+def interval_rows(title: str, xlabel: str, groups: dict[str, dict[str, tuple[float, float, float]]]) -> str:
+    """An SVG with a row for each name, from the top, and in it the value and the interval (value, low, high) of each group that has the name."""
+    names = list(dict.fromkeys(name for own in groups.values() for name in own))
+    figure, axis = plt.subplots(figsize=(5.4, 1.1 + 0.34 * len(names)))
+    for place, ((group, own), colour) in enumerate(zip(groups.items(), cycle((BLUE, ORANGE, GREY)), strict=False)):
+        off = (place - (len(groups) - 1) / 2) * 0.22
+        rows = [names.index(name) + off for name in own]
+        x = [value for value, _, _ in own.values()]
+        wide = [[value - low for value, low, _ in own.values()], [high - value for value, _, high in own.values()]]
+        axis.errorbar(x, rows, xerr=wide, fmt="o", color=colour, markersize=4, elinewidth=1.2, capsize=2, label=shown(group))
+    axis.set_yticks(range(len(names)), [name if len(name) <= LABEL else f"…{name[1 - LABEL :]}" for name in map(shown, names)])
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_title(shown(title), fontsize=11, loc="left")
+    axis.set_xlabel(shown(xlabel))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="x", alpha=0.25)
+    if len(groups) > 1:
+        axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _svg(figure)

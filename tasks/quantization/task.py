@@ -11,7 +11,9 @@ from storage.kinds import Adapter, Model, Variant
 from tasks.data.records import Instruction, load_instructions, load_questions
 from tasks.errors import MigakiError
 from tasks.models.batching import Example
+from tasks.models.beside import carried
 from tasks.models.loader import load_model
+from tasks.models.opening import parts_of
 from tasks.models.quantized import ORDER, make_variant, save_model
 from tasks.quantization.measure import choose, fixed_tokens, measure
 from tasks.quantization.settings import QuantizeSettings
@@ -21,13 +23,15 @@ from tasks.training.examples import Limit, encode_instructions, within_context
 
 
 def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: Work) -> Model:
-    """Merge the chain of adapters, write and measure the variants, and put the picked one into `model/`."""
+    """Merge the chain of adapters, write and measure the variants, and put the picked one into `model/`. What cannot be merged is carried beside
+    floating-point weights."""
     dataset = work.open(require(inputs, "dataset", "prepare"))
     variants = work.path / "variants"
     aligned = require(inputs, "aligned", "align")
-    model, tokenizer = open_checked(work, aligned, today=work.today(inputs))
+    model, tokenizer = open_checked(work, aligned, today=work.today(inputs), beside=True)
+    beside = parts_of(work.model.path, work.trained(aligned), work.adapter).beside
     examples = held_out_tokens(dataset, tokenizer, settings.eval_tokens, within_context(model, settings.eval_tokens))
-    save_model(model, tokenizer, variants / "fp32")
+    save_model(model, tokenizer, variants / "fp32", beside)
     del model  # the variants are opened one at a time
     measurements, problems = measure_all(variants, tokenizer, examples, settings, work)
     picked, passed_over = choose(settings.pick, measurements, problems, settings.max_loss)
@@ -73,7 +77,9 @@ def measure_all(
         check = None if variant == "fp16" else partial(_check, work, tokenizer, variant, variants / "fp32")  # which is measured in float32
         with work.progress(f"quantize: {variant}", len(examples)) as bar:
             try:
-                save_model(make_variant(variant, variants / "fp32", settings.int8_threshold, work.device), tokenizer, variants / variant)
+                made = make_variant(variant, variants / "fp32", settings.int8_threshold, work.device)
+                save_model(made, tokenizer, variants / variant, carried(variants / "fp32"))
+                del made
                 measurements[variant] = measure(
                     variant, variants / variant, examples, measurements["fp32"], work.device, bar.advance, check
                 )

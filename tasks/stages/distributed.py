@@ -6,8 +6,6 @@ over; that one alone writes into the artifact. Where the body trains, `tasks.mod
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -19,15 +17,13 @@ from storage.files import replacing
 from storage.home import Home
 from storage.kinds import RECORDS, Record
 from tasks.errors import MigakiError
-from tasks.processes import child_environment, leave_with
+from tasks.processes import last_words, leave_with, listen_to
 from tasks.settings import StageSettings
 from tasks.stages.execute import models_of
 from tasks.stages.spec import StageSpec, function, load
 from tasks.stages.work import Context, Work
 
-JOB, RESULT, MISTAKES = "job.json", "result.json", "mistakes"
-PATIENCE = 30  # seconds for the launcher to end its children
-LAST_WORDS = 2000  # characters of a failed launch's error output that its message quotes
+JOB, RESULT, MISTAKES, ERRORS = "job.json", "result.json", "mistakes", "errors.log"
 
 
 def run_in_processes(spec: StageSpec, settings: StageSettings, inputs: dict[str, ArtifactRef], work: Work, context: Context) -> Record:
@@ -77,37 +73,11 @@ def _launch(config: Path, folder: Path, work: Work) -> None:
         "tasks.stages.distributed",
         str(folder),
     ]
-    with (folder / "errors.log").open("wb") as errors:
-        process = subprocess.Popen(
-            command,
-            env=child_environment(),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,
-        )
-        try:
-            for line in process.stdout or ():
-                _hand_on(line, work)
-            process.wait()
-        finally:
-            _end(process)
-    if process.returncode:
+    code = listen_to(command, lambda line: _hand_on(line, work), folder / ERRORS)
+    if code:
         if mistakes := sorted((folder / MISTAKES).glob("*.txt")):
             raise MigakiError(mistakes[0].read_text(encoding="utf-8"))
-        words = (folder / "errors.log").read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
-        raise MigakiError(f"`accelerate launch --config_file {config.name}` ended with {process.returncode}:\n{words}")
-
-
-def _end(launcher: subprocess.Popen[str]) -> None:
-    """After an interruption: the launcher ends its children when told to; those that stay notice by themselves that nobody waits for them."""
-    if launcher.poll() is None:
-        launcher.terminate()
-        try:
-            launcher.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(launcher.pid, signal.SIGKILL)
+        raise MigakiError(f"`accelerate launch --config_file {config.name}` ended with {code}:\n{last_words(folder / ERRORS)}")
 
 
 def _hand_on(line: str, work: Work) -> None:

@@ -30,7 +30,7 @@ CHECKS = "tasks.inference.agreement"
 
 
 def open_checked(
-    work: Work, ref: ArtifactRef | None, trunk: str = "float32", chat: ChatChoice | None = None, today: str = ""
+    work: Work, ref: ArtifactRef | None, trunk: str = "float32", chat: ChatChoice | None = None, today: str = "", beside: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """What `open_model` gives of an `adapter` or `model` artifact (None: the base model), checked.
 
@@ -38,13 +38,13 @@ def open_checked(
         MigakiError: it cannot be opened, or Migaki's path through it does not give what its own forward gives (`tasks.inference.agreement`).
     """
     trained = work.trained(ref)
-    model, tokenizer = open_model(work.model.path, trained, work.adapter, work.device, trunk, chat, today)
+    model, tokenizer = open_model(work.model.path, trained, work.adapter, work.device, trunk, chat, today, beside)
     record = trained[1] if trained else None
     quantized = isinstance(record, Model) and record.precision in ("int8", "nf4")
     original = _original(work.home, ref) if quantized and ref else ref  # the base is a yardstick where that is gone
 
     def exact() -> PreTrainedModel:
-        return open_model(work.model.path, work.trained(original), work.adapter)[0]
+        return open_model(work.model.path, work.trained(original), work.adapter, beside=beside)[0]
 
     precision = record.precision if quantized and isinstance(record, Model) else trunk
     check_opened(work, model, tokenizer, precision, exact)

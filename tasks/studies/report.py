@@ -1,10 +1,11 @@
 """The page of a study: what came of it, its figures, its plots, and answers side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from tasks.pages.charts import interval_rows
 from tasks.pages.page import note, section, table, text, whole_page
 from tasks.studies.figures import Figure, Winner
-from tasks.studies.study import Results, Study
+from tasks.studies.study import ALL, Results, Study
 
 SHOWN = 6  # items of each language whose answers are shown
 
@@ -29,7 +30,7 @@ def study_page(
         section("Figures", _figure_table(study, figures), note("In brackets: 95 % bootstrap intervals over items.")),
         _facts(results.facts),
         section(f"Differences from {study.arms[0].name}", _difference_table(study, figures)) if len(study.arms) > 1 else "",
-        section("Plots", f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in plots)}</div>') if plots else "",
+        _plots([*_side_by_side(study, figures), *plots]),
         _answers(study, results),
         section("What to know when reading this", *map(note, notes)) if notes else "",
     )
@@ -83,6 +84,22 @@ def _difference_table(study: Study, figures: Sequence[Figure]) -> str:
         if one.against
     ]
     return table(["arm", "figure", "language", "difference", "95 % interval", "items", "excludes zero"], rows)
+
+
+def _side_by_side(study: Study, figures: Sequence[Figure]) -> Iterator[str]:
+    """The first measure of every arm with its intervals, each language in a colour of its own."""
+    first = study.measures[0]
+    own = [one for one in figures if one.measure == first.name and not one.against]
+    langs = [lang for lang in dict.fromkeys(one.lang for one in own) if lang != ALL]
+    if len(study.arms) > 1 and langs:
+        by_lang = {
+            lang: {one.arm: (one.interval.value, one.interval.low, one.interval.high) for one in own if one.lang == lang} for lang in langs
+        }
+        yield interval_rows(f"{_labels(study)[first.name]} by arm", "value and 95 % interval over items", by_lang)
+
+
+def _plots(plots: Sequence[str]) -> str:
+    return section("Plots", f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in plots)}</div>') if plots else ""
 
 
 def _facts(facts: Mapping[str, Mapping[str, float]]) -> str:

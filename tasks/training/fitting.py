@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
 from storage.artifacts import ArtifactRef
@@ -14,8 +13,7 @@ from tasks.errors import MigakiError
 from tasks.models.batching import Example
 from tasks.models.likelihood import FinalStates, Score, mean_per_character, score_examples, whole_model
 from tasks.models.lora import adapted_modules, expert_parameters
-from tasks.models.opening import open_beside
-from tasks.models.soft_prompts import soft_prompt_states
+from tasks.models.opening import open_model
 from tasks.stages.work import Work
 from tasks.training.loop import total_steps, train
 from tasks.training.methods import MODEL, SOFT_PROMPTS, Trainable
@@ -130,9 +128,8 @@ def require_as_said(record: Adapter, said: Said, work: Work) -> None:
     def find(artifact: str) -> tuple[Path, Adapter]:
         return (work.path, record) if artifact == work.id else work.adapter(artifact)
 
-    model, _ = open_beside(work.model.path, (work.path, record), find, work.device)
-    states: FinalStates | None = soft_prompt_states(model) if isinstance(model, PeftModel) else None
-    found = score_examples(model, said.rows, final_states=states)
+    model, _ = open_model(work.model.path, (work.path, record), find, work.device, beside=True)
+    found = score_examples(model, said.rows)
     tokens = sum(score.tokens for score in said.scores)
     apart = sum(abs(one.nll - other.nll) for one, other in zip(found, said.scores, strict=True)) / max(1, tokens)
     if not apart <= TOLERANCE:  # so put, a loss that is no number is refused

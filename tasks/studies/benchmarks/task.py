@@ -62,7 +62,7 @@ def _open_trained(ref: ArtifactRef, work: Work) -> tuple[PreTrainedModel, PreTra
         ref = work.artifact(release.model)
     if ref.kind not in ("adapter", "model"):
         raise MigakiError(f"the artifact {ref.id[:12]} is of kind {ref.kind!r}; a benchmark measures an adapter, a model or a release")
-    return open_checked(work, ref)
+    return open_checked(work, ref, beside=True)
 
 
 def _notes(drawn: list[Drawn], settings: BenchmarkSettings) -> list[str]:

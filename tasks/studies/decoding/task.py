@@ -52,7 +52,7 @@ def decoding_study(settings: DecodingStudySettings, inputs: dict[str, ArtifactRe
     ref = inputs.get("model") if settings.model == "newest" else None
 
     def open_model() -> Model:
-        return open_checked(work, ref, today=work.today(inputs))
+        return open_checked(work, ref, today=work.today(inputs), beside=True)
 
     study = DecodingStudy(ways, items, open_model, settings.samples, settings.seed)
     first = {item.lang: item for item in reversed(items)}

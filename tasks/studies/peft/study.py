@@ -1,9 +1,6 @@
 """The study of tuning methods: arms are methods, items held-out rows, and the measure what the tuned model says of their answers."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +11,7 @@ from typing import Any
 
 from tasks.data.records import Instruction
 from tasks.errors import MigakiError
-from tasks.processes import child_environment
+from tasks.processes import last_words, listen_to
 from tasks.studies.peft.arm import JOB, MISTAKE, RESULT, SHARE, Job
 from tasks.studies.study import Answer, Arm, Item, Measure, Opened
 from tasks.training.settings import UNMERGEABLE
@@ -22,12 +19,13 @@ from tasks.training.settings import UNMERGEABLE
 NLL = Measure("nll", "nats per character", "lower", per="characters")
 # Shares of the parameters that learn, in percent, as the textbook's table has them.
 TEXTBOOK = {"full": (100.0, 100.0), "lora": (0.1, 1.0), "adapter": (2.0, 5.0), "prompt": (0.0, 0.1)}
-LAST_WORDS = 2000  # characters of a failed process's error output that the message quotes
+ERRORS = "errors.log"
 
 
 def arm_of(method: str, first: str) -> Arm:
-    """The arm of a method; what can be merged can be taken up by a release."""
-    return Arm(method, {"method": method}, {} if method in UNMERGEABLE or method == first else {"tune.method": method})
+    """The arm of a method. A release takes up what cannot be merged only where nothing is trained on top of it."""
+    adopt = {} if method == first else {"tune.method": method} | ({"run.align": "false"} if method in UNMERGEABLE else {})
+    return Arm(method, {"method": method}, adopt)
 
 
 def item_of(row: Instruction) -> Item:
@@ -74,29 +72,12 @@ class PeftStudy:
         with TemporaryDirectory(dir=self.scratch, prefix=".arm-") as name:
             folder = Path(name)
             (folder / JOB).write_text(json.dumps(asdict(self.job_of(arm))), encoding="utf-8")
-            with (folder / "errors.log").open("wb") as errors:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "tasks.studies.peft.arm", str(folder)],
-                    env=child_environment(),
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    text=True,
-                    encoding="utf-8",
-                    start_new_session=True,
-                )
-                try:
-                    for line in process.stdout or ():
-                        self._hear(arm, line)
-                    process.wait()
-                finally:
-                    if process.poll() is None:
-                        os.killpg(process.pid, signal.SIGKILL)
-                        process.wait()
+            command = [sys.executable, "-m", "tasks.studies.peft.arm", str(folder)]
+            code = listen_to(command, lambda line: self._hear(arm, line), folder / ERRORS)
             if (folder / MISTAKE).exists():
                 raise MigakiError(f"the method {arm.name!r}: {(folder / MISTAKE).read_text(encoding='utf-8')}")
-            if process.returncode:
-                words = (folder / "errors.log").read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
-                raise MigakiError(f"the process of the method {arm.name!r} ended with {process.returncode}:\n{words}")
+            if code:
+                raise MigakiError(f"the process of the method {arm.name!r} ended with {code}:\n{last_words(folder / ERRORS)}")
             result: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
             return result
 

@@ -1,14 +1,13 @@
 """The study prompt_study on the team's own questions: the chatbot of a release with each template."""
 
 from storage.artifacts import ArtifactRef
-from storage.kinds import Calibration, Release, Studied
+from storage.kinds import Release, Studied
 from tasks.answering.ways import chosen
 from tasks.asking.questions import as_they_are
-from tasks.asking.task_opening import open_documents, opened_engine
+from tasks.asking.task_opening import open_documents, open_retriever, opened_engine
 from tasks.data.records import load_questions
 from tasks.errors import MigakiError
 from tasks.prompts.library.library import open_library
-from tasks.rag.opening import open_index
 from tasks.stages.work import Work, require
 from tasks.studies.prompting.own import NOTES, OwnPrompts, read_prompts
 from tasks.studies.prompting.settings import OwnPromptsSettings
@@ -25,14 +24,7 @@ def own_prompts(settings: OwnPromptsSettings, inputs: dict[str, ArtifactRef], wo
     library = open_library(settings.prompts)
     prompts = read_prompts(settings.templates, library)
     release = work.record(require(inputs, "release", "quantize"), Release)
-    retriever = open_index(
-        work.open(require(inputs, "index", "index")),
-        work.embedder,
-        work.companions,
-        work.device,
-        exports=work.home.exports,
-        calibration=work.record(require(inputs, "calibration", "calibrate"), Calibration),
-    )
+    retriever = open_retriever(inputs, work)
     questions = load_questions(work.open(require(inputs, "dataset", "prepare")))
     asked = chosen(as_they_are(questions, open_documents(retriever)), settings.items)
     if not asked:

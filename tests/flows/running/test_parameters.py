@@ -19,6 +19,7 @@ from tasks.chatbot.safety.settings import SafetySettings
 from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
+from tasks.quantization.settings import QuantizeSettings
 from tasks.rlhf.settings import AlignSettings
 from tasks.training.settings import UNMERGEABLE, TuneSettings
 
@@ -135,21 +136,27 @@ def test_which_second_embedder_a_run_has(said, second):
 
 @pytest.mark.parametrize("method", UNMERGEABLE)
 def test_what_cannot_be_merged_is_refused_before_a_retraining_run(method):
-    with pytest.raises(MigakiError, match=rf"tune.method = {method} leaves what cannot be merged .* are full, ia3, lora, qlora\. "):
-        require_merging(RunSettings(), TuneSettings(method=method), AlignSettings())
-    with pytest.raises(MigakiError, match="quantize needs a merged model"):
-        require_merging(RunSettings(align=False), TuneSettings(method=method), AlignSettings())
+    wanted = QuantizeSettings(pick="int8")
+    with pytest.raises(
+        MigakiError, match=rf"tune.method = {method} leaves what cannot be merged .* and align needs a .* are full, ia3, lora, qlora;"
+    ):
+        require_merging(RunSettings(), TuneSettings(method=method), AlignSettings(), QuantizeSettings())
+    with pytest.raises(MigakiError, match="align and quantize.pick = int8 need a merged model"):
+        require_merging(RunSettings(), TuneSettings(method=method), AlignSettings(), wanted)
+    with pytest.raises(MigakiError, match="and quantize.pick = int8 needs a merged model"):
+        require_merging(RunSettings(align=False), TuneSettings(method=method), AlignSettings(), wanted)
+    require_merging(RunSettings(align=False), TuneSettings(method=method), AlignSettings(), QuantizeSettings())
 
 
 def test_what_can_only_be_merged_is_refused_with_a_trunk_in_fewer_bits():
     small = AlignSettings(trunk="nf4")
     for tune in (TuneSettings(method="ia3"), TuneSettings(dora=True), TuneSettings(method="qlora", dora=True)):
         with pytest.raises(MigakiError, match="align.trunk = nf4 keeps what tune learnt beside the weights"):
-            require_merging(RunSettings(), tune, small)
-        require_merging(RunSettings(align=False), tune, small)
-        require_merging(RunSettings(), tune, AlignSettings())
+            require_merging(RunSettings(), tune, small, QuantizeSettings())
+        require_merging(RunSettings(align=False), tune, small, QuantizeSettings())
+        require_merging(RunSettings(), tune, AlignSettings(), QuantizeSettings())
     for tune in (TuneSettings(), TuneSettings(method="full", dora=True), TuneSettings(method="qlora")):
-        require_merging(RunSettings(), tune, small)
+        require_merging(RunSettings(), tune, small, QuantizeSettings())
 
 
 def test_benchmarks_that_are_missing_are_told_before_anything_runs(tmp_path):

@@ -123,7 +123,7 @@ def test_the_stage_measures_every_arm_and_says_the_same_after_a_death(project, m
     assert figures["greedy", "log_likelihood", "all", ""] > figures["top_p:0.9 T=1.5", "log_likelihood", "all", ""]
     assert figures["beam:3", "speed", "all", ""] > 0
     page = (project.folder(whole) / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 4 and "top_p:0.9 T=1.5" in page
+    assert page.count("<svg") == 5 and "top_p:0.9 T=1.5" in page
 
     generated, batches = DecodingStudy._generated, []
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tasks.pages.charts import interval_rows
 from tasks.studies.figures import figures, winner
 from tasks.studies.report import adopting, study_page
 from tasks.studies.study import ALL, Answer, Arm, Item, Journal, Measure, Opened, Results, run_study
@@ -130,3 +131,11 @@ def test_the_page_shows_what_people_and_models_wrote_as_text(tmp_path):
     assert "<script>" not in page and "&lt;script&gt;" in page
     for told in ("halving", "exact", "parameters", "a note", "migaki retrain --set chat.temperature=0.0"):
         assert told in page
+    assert page.count("<svg") == 2 and "<!-- right by arm -->" in page, "the first measure is drawn before a study's own plots"
+
+
+def test_the_first_measure_of_each_arm_is_drawn_by_language():
+    one = interval_rows("right by arm", "share", {"el": {"exact": (1.0, 0.9, 1.0), "猫": (0.5, 0.2, 0.7)}, "xx": {"猫": (0.4, 0.1, 0.6)}})
+    for told in ("exact", "猫", "el", "xx", "share"):
+        assert one.count(f"<!-- {told} -->") == 1
+    assert "<!-- el -->" not in interval_rows("right", "share", {"el": {"exact": (1.0, 0.9, 1.0)}})

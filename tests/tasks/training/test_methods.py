@@ -8,12 +8,14 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from tasks.errors import MigakiError
 from tasks.models.batching import Example, collate
+from tasks.models.beside import take_off
 from tasks.models.bottleneck import bottlenecks, load_bottlenecks, save_bottlenecks
 from tasks.models.likelihood import whole_model
+from tasks.models.loader import load_model
 from tasks.models.lora import lora_layers
 from tasks.models.merged import load_merged
-from tasks.models.opening import open_beside, open_model
-from tasks.models.quantized import parameter_count, quantized, weight_bytes
+from tasks.models.opening import open_model
+from tasks.models.quantized import disk_bytes, parameter_count, quantized, weight_bytes
 from tasks.models.unmerged import load_unmerged
 from tasks.quantization.settings import QuantizeSettings
 from tasks.training.inspection import inspect_model
@@ -25,7 +27,7 @@ from tests.helpers.models import FAMILIES, save_tiny
 from tests.helpers.training_project import IDS, TUNE
 
 ROWS = [Example(list(range(3, 30)), 9), Example(list(range(40, 52)), 4)]
-FALCON_PREFIX = ("falcon", "prefix")  # one cached head where PEFT's prefix has as many as queries
+FALCON = {("falcon", "prompt"), ("falcon", "prefix")}  # its attention is its own, and knows no virtual tokens
 
 
 def settings(method: str, **more) -> TuneSettings:
@@ -56,8 +58,8 @@ def test_shares_have_two_digits_that_say_something():
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("method", [name for name in LEARNING_RATES if name != "qlora"])
 def test_what_learns_is_counted_and_a_fresh_method_changes_nothing_but_by_virtual_tokens(family, method):
-    if (family, method) == FALCON_PREFIX:
-        with pytest.raises(MigakiError, match="'falcon' cannot be tuned by tune.method = prefix"):
+    if (family, method) in FALCON:
+        with pytest.raises(MigakiError, match="family 'falcon' bring an attention of their own"):
             make_trainable(FAMILIES[family](), settings(method))
         return
     model = FAMILIES[family]()
@@ -95,13 +97,23 @@ def test_every_method_learns_and_what_is_kept_is_what_was_trained(method, traini
         return
     with pytest.raises(MigakiError, match=f"tune.method = {method} left cannot be merged"):
         project.logits(tuned)
-    with pytest.raises(MigakiError, match="this needs a merged model"):
-        project.run("quantize", QuantizeSettings(eval_tokens=300), aligned=tuned)
     work = project.work("tune", project.home.root, {})
-    beside, _ = open_beside(work.model.path, work.trained(tuned), work.adapter)
+    beside, _ = open_model(work.model.path, work.trained(tuned), work.adapter, beside=True)
     with torch.no_grad():
-        plain = beside(input_ids=IDS).logits
-    assert plain.shape[1] >= IDS.shape[1] and (plain[:, -IDS.shape[1] :] - project.logits(None)).abs().max() > 1e-3
+        wanted = beside(input_ids=IDS).logits
+    assert (wanted - project.logits(None)).abs().max() > 1e-3
+    released = project.run("quantize", QuantizeSettings(eval_tokens=300, pick="int8", max_loss=9.0), aligned=tuned)
+    assert released.meta["precision"] == "fp16"
+    assert released.meta["passed_over"] == [
+        f"int8: what tune.method = {method} left stays beside weights of floating point: accepted are fp16 and fp32"
+    ]
+    folder = project.folder(released) / "model"
+    served = load_model(folder)
+    with torch.no_grad():
+        torch.testing.assert_close(served(input_ids=IDS).logits, wanted, atol=5e-3, rtol=5e-3)
+        take_off(served)
+        torch.testing.assert_close(served(input_ids=IDS).logits, project.logits(None), atol=5e-3, rtol=5e-3)
+    assert disk_bytes(folder) > sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
 def test_a_qlora_adapter_is_merged_into_the_weights_that_it_learnt_on(training_project):
@@ -144,7 +156,8 @@ def test_bottlenecks_are_after_both_parts_of_the_upper_layers_and_fit_no_other_m
     [
         ("mixtral", "adapter", "which this mixtral model does not have: tune.method = adapter"),
         ("mixtral", "ia3", "which this mixtral model does not have: tune.method = ia3"),
-        ("gemma2", "prefix", "'gemma2' have layers of sliding_attention, which would lose sight of a prefix"),
+        ("gemma2", "prefix", "'gemma2' have layers of sliding_attention, which would lose sight of virtual tokens"),
+        ("gemma2", "prompt", "'gemma2' have layers of sliding_attention, which would lose sight of virtual tokens"),
     ],
 )
 def test_what_a_family_cannot_have_is_refused_by_name_before_a_run(kind, method, words, tmp_path):
@@ -157,7 +170,7 @@ def test_what_a_family_cannot_have_is_refused_by_name_before_a_run(kind, method,
 
 def test_a_falcon_prefix_is_refused_without_its_weights(tmp_path):
     found = inspect_model(save_tiny(tmp_path, "falcon"), settings("prefix"))
-    assert len(found.problems) == 1 and "'falcon' cannot be tuned by tune.method = prefix" in found.problems[0]
+    assert len(found.problems) == 1 and "'falcon' bring an attention of their own" in found.problems[0]
 
 
 @pytest.mark.parametrize("method", LEARNING_RATES)

@@ -8,13 +8,13 @@ import pytest
 from storage.artifacts import ArtifactStore
 from tasks.data.records import save
 from tasks.errors import MigakiError
-from tasks.models.opening import open_beside
+from tasks.models.opening import open_model
 from tasks.studies.peft.arm import SHARE, Job, encode_each, most_memory, read_rows, tune_and_score
 from tasks.studies.peft.settings import PeftStudySettings
 from tasks.studies.peft.study import PeftStudy, arm_of
 from tasks.studies.peft.task import tune_settings
 from tasks.studies.study import Arm
-from tasks.training.settings import LEARNING_RATES
+from tasks.training.settings import LEARNING_RATES, UNMERGEABLE
 from tests.helpers.training_project import TrainingProject
 
 SMALL = PeftStudySettings(methods=["lora", "prompt"], epochs=2, batch_size=4, max_tokens=120)
@@ -62,16 +62,17 @@ def test_all_arms_see_the_same_rows_in_the_same_order():
 
 def test_rows_that_keep_no_answer_are_no_items(training_project):
     work = training_project.work("tune", training_project.home.root, {})
-    _, tokenizer = open_beside(work.model.path, None, work.adapter)
+    _, tokenizer = open_model(work.model.path, None, work.adapter)
     rows = read_rows(training_project.folder(training_project.dataset), "eval", 0)
     assert set(encode_each(tokenizer, rows, 120)) == {row.id for row in rows}
     assert encode_each(tokenizer, rows, 8) == {}
 
 
-def test_only_what_can_be_merged_can_be_taken_up_and_the_first_needs_no_taking():
+def test_every_method_but_the_first_can_be_taken_up_and_what_cannot_be_merged_without_rlhf():
     arms = {method: arm_of(method, "lora") for method in LEARNING_RATES}
-    assert {name for name, arm in arms.items() if arm.adopt} == {"full", "qlora", "ia3"}
-    assert arms["full"].adopt == {"tune.method": "full"}
+    assert not arms["lora"].adopt and arms["full"].adopt == {"tune.method": "full"}
+    for method in UNMERGEABLE:
+        assert arms[method].adopt == {"tune.method": method, "run.align": "false"}
 
 
 def test_the_most_memory_is_that_of_the_moment():
