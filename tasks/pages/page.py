@@ -15,7 +15,7 @@ h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 10
 th { font-weight: 600; background: var(--soft); } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .decision { border: 1px solid var(--line); border-left: 5px solid var(--dim); border-radius: 6px; padding: 10px 14px; margin: 16px 0; background: var(--soft); }
 .promote { border-left-color: var(--good); } .keep { border-left-color: var(--bad); }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 14px; } .charts > div { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: 4px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 14px; } .charts > div { background: #fff; max-width: 640px; border: 1px solid var(--line); border-radius: 6px; padding: 4px; }
 .charts svg { width: 100%; height: auto; } .pair { border: 1px solid var(--line); border-radius: 6px; margin: 12px 0; padding: 10px 14px; }
 .pair > div { display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); gap: 12px; } .pair h3 { margin: 0 0 8px; font-size: 15px; } .pair b { display: block; font-size: 12px; color: var(--dim); }
 """

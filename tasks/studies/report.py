@@ -27,10 +27,10 @@ def study_page(
         note(f"{len(study.arms)} arms on the same {len(study.items)} items ({', '.join(kinds)})"),
         f"<div class='decision'><b>{text(best.arm)}</b><p>{text(best.because)}</p></div>",
         _adoption(study, best),
-        section("Figures", _figure_table(study, figures), note("In brackets: 95 % bootstrap intervals over items.")),
-        _facts(results.facts),
-        section(f"Differences from {study.arms[0].name}", _difference_table(study, figures)) if len(study.arms) > 1 else "",
         _plots([*_side_by_side(study, figures), *plots]),
+        section("Figures", *_figure_tables(study, figures), note("In brackets: 95 % bootstrap intervals over items.")),
+        _facts(results.facts),
+        _differences(study, figures),
         _answers(study, results),
         section("What to know when reading this", *map(note, notes)) if notes else "",
     )
@@ -49,12 +49,14 @@ def _adoption(study: Study, best: Winner) -> str:
     return note(f"Nothing has changed. A release takes it up where the gate promotes it: {command}") if command else ""
 
 
-def _figure_table(study: Study, figures: Sequence[Figure]) -> str:
+def _figure_tables(study: Study, figures: Sequence[Figure]) -> Iterator[str]:
+    """A table for each language, the arms one below the other."""
     cells = {(one.arm, one.measure, one.lang): one for one in figures if not one.against}
-    asked = list(dict.fromkeys((one.measure, one.lang) for one in figures if not one.against))
     labels = _labels(study)
-    rows = [[arm.name, *[_cell(cells.get((arm.name, measure, lang))) for measure, lang in asked]] for arm in study.arms]
-    return table(["arm", *[f"{labels[measure]} ({lang})" for measure, lang in asked]], rows)
+    for lang in dict.fromkeys(lang for _, _, lang in cells):
+        asked = [measure for measure in labels if any((arm.name, measure, lang) in cells for arm in study.arms)]
+        rows = [[arm.name, *[_cell(cells.get((arm.name, measure, lang))) for measure in asked]] for arm in study.arms]
+        yield f"<h3>{text(lang)}</h3>" + table(["arm", *[labels[measure] for measure in asked]], rows)
 
 
 def _labels(study: Study) -> Mapping[str, str]:
@@ -66,6 +68,16 @@ def _cell(figure: Figure | None) -> str:
         return ""
     one = figure.interval
     return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
+
+
+def _differences(study: Study, figures: Sequence[Figure]) -> str:
+    """Those of the first measure, and what else was measured folded up: arms times measures times languages are many."""
+    if len(study.arms) == 1:
+        return ""
+    first = [one for one in figures if one.against and one.measure == study.measures[0].name]
+    others = [one for one in figures if one.against and one not in first]
+    folded = f"<details><summary>Of the other figures</summary>{_difference_table(study, others)}</details>" if others else ""
+    return section(f"Differences from {study.arms[0].name}", _difference_table(study, first), folded)
 
 
 def _difference_table(study: Study, figures: Sequence[Figure]) -> str:
@@ -81,7 +93,6 @@ def _difference_table(study: Study, figures: Sequence[Figure]) -> str:
             "yes" if one.interval.low > 0 or one.interval.high < 0 else "inconclusive",
         ]
         for one in figures
-        if one.against
     ]
     return table(["arm", "figure", "language", "difference", "95 % interval", "items", "excludes zero"], rows)
 
