@@ -31,9 +31,21 @@ class ShowVersion(argparse.Action):
         parser.exit()
 
 
+class Parser(argparse.ArgumentParser):
+    """Takes names after options as well: argparse wants all of a `*` in one place, and that where the word before it stands."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
+        found, rest = super().parse_known_args(args, namespace)
+        names = next((action.dest for action in self._actions if action.nargs == "*" and not action.option_strings), None)
+        if names and not any(word.startswith("-") for word in rest):
+            setattr(found, names, [*getattr(found, names), *rest])
+            rest = []
+        return found, rest
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line: stages, then talking, then looking."""
-    root = argparse.ArgumentParser(
+    root = Parser(
         prog="migaki",
         description="Turns an open language model and your own text into a tuned, aligned, quantized, grounded chatbot.",
         epilog=EXAMPLES,

@@ -116,8 +116,9 @@ def _faults(prompt: Prompt) -> Iterator[str]:
     for name in prompt.used:
         if name not in known:
             told = ", ".join(sorted(known)) or "none"
-            hint = "; it needs `examples`" if name == EXAMPLES else ""
-            yield f"the field {{{name}}} is used and not defined{hint}; defined are {told}"
+            wanted = ", ".join(field for field in prompt.used if field not in {EXAMPLES, *prompt.chain})
+            how = "it needs `examples`" if name == EXAMPLES else f"all that are used would be `fields: [{wanted}]`"
+            yield f"the field {{{name}}} is used and not defined; defined are {told}; {how}"
     for name in sorted(known - set(prompt.used)):
         yield f"the field {{{name}}} is defined and not used: no message or step holds it"
     if twice := set(prompt.fields) & set(prompt.chain):

@@ -12,3 +12,15 @@ def test_the_version_is_that_of_the_installed_package(capsys):
         parser().parse_args(["--version"])
     assert end.value.code == 0
     assert capsys.readouterr().out == f"migaki {importlib.metadata.version('migaki')}\n"
+
+
+def test_names_stand_before_and_after_options():
+    said = parser().parse_args(["prompts", "diff", "brief", "--lang", "ja", "shown"])
+    assert (said.action, said.names, said.lang) == ("diff", ["brief", "shown"], "ja")
+    assert parser().parse_args(["prompts", "lint", "--prompts", "own", "mine"]).names == ["mine"]
+    said = parser().parse_args(["benchmark", "piqa", "--benchmarks-dir", "data", "arc_easy"])
+    assert vars(said)["benchmark.names"] == ["piqa", "arc_easy"]
+    with pytest.raises(SystemExit):
+        parser().parse_args(["prompts", "lint", "--no-such-option", "mine"])
+    with pytest.raises(SystemExit):
+        parser().parse_args(["status", "mine"])

@@ -64,7 +64,7 @@ def test_what_is_filled_in_is_text():
     [
         (("question, context", "question"), r"the field \{context\} is used and not defined; defined are question"),
         (("context]", "context, tone]"), r"the field \{tone\} is defined and not used"),
-        (("質問:", "{examples}"), r"the field \{examples\} is used and not defined; it needs `examples`"),
+        (("質問:", "{examples}"), r"the field \{examples\} is used and not defined; defined are context, question; it needs `examples`"),
         (("lang: ja", "lang: fr"), "lang 'fr' is no language that is known here; accepted: en, ja"),
         (("role: user", "role: assistant"), "the last message is of the role 'assistant'"),
         (("role: user", "role: boss"), r"refund\.ja\.yaml, line 6: messages\.0\.role: Input should be 'system', 'user' or 'assistant'"),
