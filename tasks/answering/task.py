@@ -6,10 +6,11 @@ from tasks.answering.settings import AnsweringSettings
 from tasks.answering.ways import WAYS, Row, ask_in_each_way, chosen, decide
 from tasks.asking.asking import Asked
 from tasks.asking.questions import as_they_are
-from tasks.asking.task_opening import open_documents, open_retriever, opened_engine
+from tasks.asking.task_opening import open_documents, opened_engine
 from tasks.chatbot.release import Sections
 from tasks.data.records import load_questions
 from tasks.rag.retrieval import Retriever
+from tasks.rag.task_opening import open_retriever
 from tasks.stages.work import Work, require
 
 

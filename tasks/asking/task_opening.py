@@ -9,8 +9,7 @@ from functools import partial
 
 import torch
 
-from storage.artifacts import ArtifactRef
-from storage.kinds import Calibration, Model, Release
+from storage.kinds import Model, Release
 from tasks.asking.asking import AT_ONCE
 from tasks.chatbot.engine import ChatEngine
 from tasks.chatbot.release import Sections, engine_of
@@ -20,10 +19,9 @@ from tasks.inference.backend import Backend
 from tasks.inference.server import OpenAIServer
 from tasks.models.reference import resolve
 from tasks.models.word_table import stored_dtype
-from tasks.rag.opening import open_index
 from tasks.rag.retrieval import Retriever
 from tasks.stages.serving import serving_model
-from tasks.stages.work import Work, require
+from tasks.stages.work import Work
 
 
 @contextmanager
@@ -46,17 +44,6 @@ def opened_engine(release: Release, retriever: Retriever, work: Work, release_id
     finally:
         backend.close()
         gc.collect()
-
-
-def open_retriever(inputs: dict[str, ArtifactRef], work: Work) -> Retriever:
-    """The index among a stage's inputs, with the calibration among them, else the bundled one.
-
-    Raises:
-        MigakiError: there is no index, or it was made with other embedders than the run's.
-    """
-    calibration = work.record(inputs["calibration"], Calibration) if "calibration" in inputs else None
-    index = work.open(require(inputs, "index", "index"))
-    return open_index(index, work.embedder, work.companions, work.device, exports=work.home.exports, calibration=calibration)
 
 
 def open_documents(retriever: Retriever) -> dict[str, str]:

@@ -7,7 +7,6 @@ import numpy as np
 from storage.artifacts import ArtifactRef
 from storage.calibrated import Calibrated, Ends
 from storage.kinds import Calibration
-from tasks.asking.task_opening import open_retriever
 from tasks.calibration.asking import cases
 from tasks.calibration.fitting import Case, by_language, curve, ended, fit, out_of_fold, probabilities, with_thresholds
 from tasks.calibration.settings import CalibrateSettings
@@ -15,6 +14,7 @@ from tasks.data.records import load_questions
 from tasks.data.twins import groups_of
 from tasks.rag.confidence import BUNDLED, FEATURES
 from tasks.rag.confidence import Calibration as Fitted
+from tasks.rag.task_opening import open_retriever
 from tasks.stages.work import Work, require
 
 

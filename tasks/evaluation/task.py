@@ -6,7 +6,6 @@ from typing import Any
 
 from storage.artifacts import ArtifactRef
 from storage.kinds import Evaluation, Release
-from tasks.asking.task_opening import open_retriever
 from tasks.errors import MigakiError
 from tasks.evaluation import measure
 from tasks.evaluation.benchmarks import COMPARED as BENCHMARKED
@@ -22,6 +21,7 @@ from tasks.models.opening import parts_of
 from tasks.prompts.template import encode_prompt
 from tasks.rag.figures import retrieval_figures
 from tasks.rag.retrieval import Retriever
+from tasks.rag.task_opening import open_retriever
 from tasks.rlhf.reward import FACTS, score_with_both
 from tasks.stages.opening import open_checked
 from tasks.stages.work import Work, require

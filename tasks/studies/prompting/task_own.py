@@ -4,10 +4,11 @@ from storage.artifacts import ArtifactRef
 from storage.kinds import Release, Studied
 from tasks.answering.ways import chosen
 from tasks.asking.questions import as_they_are
-from tasks.asking.task_opening import open_documents, open_retriever, opened_engine
+from tasks.asking.task_opening import open_documents, opened_engine
 from tasks.data.records import load_questions
 from tasks.errors import MigakiError
 from tasks.prompts.library.library import open_library
+from tasks.rag.task_opening import open_retriever
 from tasks.stages.work import Work, require
 from tasks.studies.prompting.own import NOTES, OwnPrompts, read_prompts
 from tasks.studies.prompting.settings import OwnPromptsSettings
