@@ -31,7 +31,7 @@ NOTES = (
     "parameters is that of all layers, and tokens per second count rows as often as they were learnt.",
     "The textbook's shares of trained parameters stand beside those of its methods. They hold for models of billions of parameters: in a small one the same "
     "rank or width is a larger share.",
-    "What adapter, prompt and prefix learn cannot be merged into the weights, so that no release takes it up.",
+    "What adapter, prompt and prefix learn cannot be merged into the weights: a release carries it beside them, without RLHF and in fp16.",
 )
 
 
