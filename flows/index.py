@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.running.dispatch import print_line, stage_flow
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
@@ -17,7 +18,7 @@ from tasks.rag.settings import IndexSettings
 MAX_DROP = 0.02  # of hit@5
 
 
-@flow(name="index")
+@flow(name="index", flow_run_name=named)
 def index(
     index: IndexSettings = IndexSettings(),
     run: RunSettings = RunSettings(),

@@ -8,6 +8,7 @@ from flows.index import calibrated, go_live
 from flows.running.dispatch import Recorder, recorded
 from flows.running.gate import gate
 from flows.running.inputs import newest_inputs
+from flows.running.names import named
 from flows.running.pages import plain
 from flows.running.parameters import RunSettings
 from flows.running.releases import release_with
@@ -15,7 +16,7 @@ from storage.artifacts import ArtifactRef
 from tasks.evaluation.settings import PromoteSettings
 
 
-@flow(name="promote")
+@flow(name="promote", flow_run_name=named)
 def promote(promote: PromoteSettings = PromoteSettings(), run: RunSettings = RunSettings()) -> str:
     """Decide on the newest model's release by its newest evaluation. Returns the decision."""
     with recorded("promote", run, promote.model_dump(mode="json")) as this:

@@ -9,6 +9,7 @@ from flows.promote import decide
 from flows.running.dispatch import recorded
 from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
+from flows.running.names import named
 from flows.running.parameters import RunSettings, left_out, require_benchmarks, require_merging
 from flows.running.releases import commit_release, keep_release, measured, release_of
 from flows.running.report import write_report
@@ -29,7 +30,7 @@ from tasks.rlhf.settings import AlignSettings
 from tasks.training.settings import PretrainSettings, TuneSettings
 
 
-@flow(name="retrain")
+@flow(name="retrain", flow_run_name=named)
 def retrain(
     run: RunSettings = RunSettings(),
     prepare: PrepareSettings = PrepareSettings(),
