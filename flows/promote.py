@@ -5,7 +5,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.catalogue.stages import FLOWS
 from flows.index import calibrated, go_live
-from flows.running.dispatch import Recorder, recorded
+from flows.running.dispatch import Recorder, log_of, recorded
 from flows.running.gate import gate
 from flows.running.inputs import newest_inputs
 from flows.running.names import named
@@ -23,7 +23,7 @@ def promote(promote: PromoteSettings = PromoteSettings(), run: RunSettings = Run
         newest = newest_inputs(this.home, FLOWS["promote"])
         release = release_with(this.home, newest["release"], this.run_id, newest["index"].id)
         decision = decide(promote, release, newest["evaluation"], this)
-        go_live(this.home, newest["index"], calibrated(this.home, newest["index"].id, run))
+        go_live(this.home, newest["index"], calibrated(this.home, newest["index"].id, run), log_of(run))
         return decision
 
 

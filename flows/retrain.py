@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.index import go_live
 from flows.promote import decide
-from flows.running.dispatch import recorded
+from flows.running.dispatch import log_of, recorded
 from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
 from flows.running.names import named
@@ -14,6 +14,7 @@ from flows.running.parameters import RunSettings, left_out, require_benchmarks, 
 from flows.running.releases import commit_release, keep_release, measured, release_of
 from flows.running.report import write_report
 from flows.running.roots import hold
+from flows.running.shown import show_retrain
 from storage.kinds import Dataset
 from tasks.answering.settings import AnsweringSettings
 from tasks.calibration.settings import CalibrateSettings
@@ -77,6 +78,8 @@ def retrain(
         release = keep_release(this.home, measured(made, ways, chat), this.run_id, this.artifacts["index"].id)
         this.stage("evaluate", evaluate, with_champion(this.home, release))
         decide(promote, release, this.artifacts["evaluate"], this)
-        go_live(this.home, this.artifacts["index"], this.artifacts["calibrate"].id)
+        go_live(this.home, this.artifacts["index"], this.artifacts["calibrate"].id, log_of(run))
     write_report(this.home, this.run_id)
+    if run.where == "prefect":
+        show_retrain(this.home, this.run_id, run, log_of(run))
     return this.run_id
