@@ -15,6 +15,7 @@ from flows.running.releases import commit_release, keep_release, measured, relea
 from flows.running.report import write_report
 from flows.running.roots import hold
 from flows.running.shown import show_retrain
+from flows.running.subflows import tag_this_run
 from storage.kinds import Dataset
 from tasks.answering.settings import AnsweringSettings
 from tasks.calibration.settings import CalibrateSettings
@@ -58,6 +59,8 @@ def retrain(
     require_benchmarks(evaluate, promote)
     hold(run, sections)
     read_templates(chat.templates)
+    if run.where == "prefect":
+        tag_this_run("retrain", run)
     with recorded("retrain", run, {}) as this:
         dataset = this.stage("prepare", with_feedback(prepare))
         without = left_out(run, prepare, cast(AlignSettings, run.applied_to(align)), safety, Dataset.of(dataset.meta, dataset.id))

@@ -145,7 +145,7 @@ def stage_flow(
     if parent_run:
         return run_here(spec, settings, run, refs, parent_run).ref.id
     if run.where == "prefect":
-        tag_this_run(spec, run)
+        tag_this_run(name, run, spec.pool)
     with recorded(name, run, settings.model_dump(mode="json")) as own:
         own.note(name, run_here(spec, settings, run, refs, own.run_id))
     return own.artifacts[name].id

@@ -7,7 +7,6 @@ from prefect import runtime
 
 from flows.catalogue.stages import STAGES
 from flows.running.parameters import RunSettings
-from tasks.stages.spec import FlowSpec
 
 
 def run_name(what: str, run: RunSettings) -> str:
@@ -22,8 +21,8 @@ def named() -> str:
     return run_name(parts[0] if parts else flow, RunSettings.model_validate(given["run"]))
 
 
-def tags_of(spec: FlowSpec, run: RunSettings) -> list[str]:
-    """Of a stage's run: the stage, the base model, and the work pool where it is not the parent's own."""
+def tags_of(what: str, run: RunSettings, pool: str = "cpu") -> list[str]:
+    """Of a run: the flow or the stage, the base model, and `gpu` where it needs that work pool."""
     kind, _, named = run.model.partition(":")
     model = named if kind in ("wheel", "hub") else Path(run.model).name  # where a folder lies is nobody's tag
-    return [spec.name, model, *(["gpu"] if spec.pool == "gpu" else [])]
+    return [what, model, *(["gpu"] if pool == "gpu" else [])]

@@ -84,7 +84,7 @@ def _handed_over(spec: StageSpec, parameters: dict[str, Any], key: str, run: Run
         idempotency_key=f"{key}:{attempt}",
         timeout=0,
         flow_run_name=run_name(spec.name, run),
-        tags=tags_of(spec, run),
+        tags=tags_of(spec.name, run, spec.pool),
     )
     return cast(FlowRun, started)  # a coroutine only inside an event loop, and this is none
 

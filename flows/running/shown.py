@@ -2,23 +2,21 @@
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from flows.running.pages import plain
+from flows.running.pages import plain, table
 from flows.running.parameters import RunSettings
 from flows.running.report import facts_of
 from storage.home import Home
 from tasks.evaluation.facts import Facts, Table
-from tasks.shown import shown
 
 
 def show_retrain(home: Home, run_id: str, run: RunSettings, log: Callable[[str], None]) -> None:
     """Write the artifacts of a run that has ended, and say what the command says of it at the end."""
     facts = facts_of(home, run_id)
-    for key, title, table in tables_of(facts):
-        create_table_artifact(records_of(table), key=key, description=title)
+    for key, title, (columns, rows) in tables_of(facts):
+        create_markdown_artifact(table(columns, [list(map(cell_of, row)) for row in rows]), key=key, description=title)
     if curves := curves_of(facts):
         create_markdown_artifact(curves, key="curves", description="What was learnt, step by step")
     address = report_address(run, run_id)
@@ -41,15 +39,9 @@ def tables_of(facts: Facts) -> Iterator[tuple[str, str, Table]]:
         yield "gate", plain(f"{facts.decision}: {facts.reason}"), gate
 
 
-def records_of(table: Table) -> list[dict[str, Any]]:
-    """Rows as Prefect takes them. Its page shows a cell as text, and a number as it comes: three digits are enough."""
-    columns, rows = table
-    return [{name: cell_of(cell) for name, cell in zip(columns, row, strict=True)} for row in rows]
-
-
 def cell_of(value: object) -> str:
-    """A cell in words: no control characters, and no figure longer than it is sure."""
-    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else shown(value)
+    """A cell in words; three digits of a figure are enough."""
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def curves_of(facts: Facts) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from uuid import UUID
 
 from prefect import flow, get_client, runtime, tags, task
 from prefect.cache_policies import NO_CACHE
@@ -13,7 +14,7 @@ from flows.running.parameters import RunSettings
 from flows.running.plan import nothing_differs
 from tasks.settings import StageSettings
 from tasks.stages.execute import Outcome
-from tasks.stages.spec import FlowSpec, StageSpec
+from tasks.stages.spec import StageSpec
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ def as_subflow(spec: StageSpec, settings: StageSettings, run: RunSettings, work:
     name = run_name(spec.name, run)
     own = flow(name=spec.name, flow_run_name=lambda: name, description=spec.help, persist_result=False, validate_parameters=False)(stage)
     # Its process is its parent's, which tells that it lives; a heartbeat of its own takes up to a second to end.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), tags(*tags_of(spec, run)):
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), tags(*tags_of(spec.name, run, spec.pool)):
         own(settings.model_dump(mode="json"))
     return done[0]
 
@@ -52,7 +53,7 @@ def as_task(name: str, of: str, piece: Callable[[], T]) -> T:
     return made.pop()
 
 
-def tag_this_run(spec: FlowSpec, run: RunSettings) -> None:
-    """Give the flow run that runs the tags of a stage that somebody started by itself."""
+def tag_this_run(what: str, run: RunSettings, pool: str = "cpu") -> None:
+    """Give the flow run that runs the tags of what it runs (`tags_of`): nobody else did where somebody started it by itself."""
     with get_client(sync_client=True) as client:
-        client.update_flow_run(runtime.flow_run.id, tags=sorted({*runtime.flow_run.tags, *tags_of(spec, run)}))
+        client.update_flow_run(UUID(runtime.flow_run.id), tags=sorted({*runtime.flow_run.tags, *tags_of(what, run, pool)}))
