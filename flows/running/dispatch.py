@@ -18,7 +18,7 @@ from flows.running.pools import run_on_pool
 from flows.running.progress import ProgressArtifacts
 from flows.running.roots import hold
 from flows.running.secret import hide_secret
-from flows.running.subflows import as_subflow, as_task, tag_this_run
+from flows.running.subflows import as_subflow, as_task, show_cached, tag_this_run
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from storage.registry import begin_run, end_run, register
@@ -148,4 +148,6 @@ def stage_flow(
         tag_this_run(name, run, spec.pool)
     with recorded(name, run, settings.model_dump(mode="json")) as own:
         own.note(name, run_here(spec, settings, run, refs, own.run_id))
+    if run.where == "prefect" and own.reused[name]:
+        show_cached(spec, own.artifacts[name])
     return own.artifacts[name].id

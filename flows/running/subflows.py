@@ -12,6 +12,7 @@ from prefect.states import Completed, State
 from flows.running.names import run_name, tags_of
 from flows.running.parameters import RunSettings
 from flows.running.plan import nothing_differs
+from storage.artifacts import ArtifactRef
 from tasks.settings import StageSettings
 from tasks.stages.execute import Outcome
 from tasks.stages.spec import StageSpec
@@ -51,6 +52,15 @@ def as_task(name: str, of: str, piece: Callable[[], T]) -> T:
     run_name = f"{name} {of}".strip()
     task(name=name, task_run_name=lambda: run_name, persist_result=False, cache_policy=NO_CACHE)(run_piece)()
     return made.pop()
+
+
+def show_cached(spec: StageSpec, ref: ArtifactRef) -> None:
+    """A task run that is Cached: for a stage that somebody started by itself, and whose artifact was there."""
+
+    def stage() -> State[None]:
+        return Completed(name="Cached", message=nothing_differs(ref))
+
+    task(name=spec.name, task_run_name=spec.name, persist_result=False, cache_policy=NO_CACHE)(stage)()
 
 
 def tag_this_run(what: str, run: RunSettings, pool: str = "cpu") -> None:

@@ -118,7 +118,8 @@ class Runs:
     def _parent_ended(self, run: Mapping[str, Any]) -> bool:
         """Whether the run that runs a stage in its own process has ended, and the stage with it."""
         of_it = {"task_runs": {"id": {"any_": [run["parent_task_run_id"]]}}}
-        return all(parent["state"]["type"] not in (*GOING, "SCHEDULED") for parent in self.api("/flow_runs/filter", of_it))
+        parents = self.api("/flow_runs/filter", of_it)
+        return bool(parents) and parents[0]["state"]["type"] not in (*GOING, "SCHEDULED")
 
     def _crash(self, run: Mapping[str, Any], why: str) -> None:
         self.say(f"the run {run['name']!r} is marked as crashed: {why}")
