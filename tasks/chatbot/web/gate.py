@@ -47,8 +47,8 @@ class Gate:
         send = self._with_headers(scope, send)
         try:
             headers = Headers(scope=scope)
-            check_origin(headers, self.hosts)
             guarded = scope["path"].startswith(GUARDED)
+            check_origin(headers, self.hosts, page=scope["method"] == "GET" and not guarded)
             scope.setdefault("state", {})["user"] = self._user(scope, headers) if guarded else User()
             if scope["method"] in ("POST", "PUT", "PATCH"):
                 receive = await self._body(headers, receive)

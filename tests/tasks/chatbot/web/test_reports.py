@@ -64,3 +64,15 @@ def test_its_frame_may_do_nothing_and_its_page_runs_no_script_but_its_own(http):
     policy = page.headers["content-security-policy"]
     assert "script-src 'self';" in policy and "frame-ancestors 'none'" in policy and "default-src 'none'" in policy
     assert http.get("/").headers["content-security-policy"] != policy and page.headers["x-content-type-options"] == "nosniff"
+
+
+FOLLOWED = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}
+
+
+def test_a_link_of_another_site_leads_to_the_page_and_to_nothing_else(http):
+    assert http.get("/report", headers=FOLLOWED).status_code == 200
+    answers = [http.get("/report", headers=FOLLOWED | {"Sec-Fetch-Dest": dest}) for dest in ("iframe", "empty", "script", "embed")]
+    answers.append(http.get(f"/api/reports/{RUN}", headers=FOLLOWED | {"Authorization": "Bearer the-admin-of-this-server"}))
+    answers.append(http.post("/report", headers=FOLLOWED, json={}))
+    answers.append(http.get("/report", headers=FOLLOWED | {"Origin": "http://evil.example"}))
+    assert [answer.status_code for answer in answers] == [403] * 7
