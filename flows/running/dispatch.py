@@ -56,6 +56,8 @@ class Recorder:
             MigakiError, StorageError: what the user can mend.
         """
         spec, settings = STAGES[name], self.run.applied_to(settings)
+        if self.run.where == "prefect":
+            log_of(self.run)(f"{name} begins")
         inputs = inputs_from(spec, self.artifacts) | (others or {})
         with recorded(name, self.run, settings.model_dump(mode="json"), parent=self.run_id) as own:
             if self.run.where == "local":

@@ -13,7 +13,7 @@ from tasks.evaluation.facts import Facts, Table
 
 
 def show_retrain(home: Home, run_id: str, run: RunSettings, log: Callable[[str], None]) -> None:
-    """Write the artifacts of a run that has ended, and say what the command says of it at the end."""
+    """Write the artifacts of a run whose stages have ended, and say what the command says of it at the end."""
     facts = facts_of(home, run_id)
     for key, title, (columns, rows) in tables_of(facts):
         create_markdown_artifact(table(columns, [list(map(cell_of, row)) for row in rows]), key=key, description=title)
@@ -59,11 +59,10 @@ def report_address(run: RunSettings, run_id: str) -> str:
 
 
 def lines_of(facts: Facts) -> Iterator[str]:
-    """What the table says that the command ends with, line by line."""
+    """What the table says that the command ends with, line by line; the decision was said when it was made."""
     for stage in facts.stages:
         line = next(iter(stage.meta.get("headlines") or ()), None)
         figure = f", {line['label']}: {cell_of(line.get('before'))} -> {cell_of(line.get('after'))}" if line else ""
         yield f"{stage.name}: {'reused' if stage.status == 'reused' else 'done'}, {stage.seconds:.1f} s{figure}"
     if choice := facts.meta("choose").get("choice"):
         yield f"choose: {choice['because']}"
-    yield f"{facts.decision}: {facts.reason}"

@@ -65,7 +65,6 @@ def test_the_log_ends_as_the_command_does():
         "tune: done, 31.3 s, loss: 2.250 -> 1.500",
         "choose: reused, 0.3 s",
         "choose: the tuned model goes on",
-        "keep: worse: [a](javascript:x) 損失",
     ]
 
 
