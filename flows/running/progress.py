@@ -26,8 +26,7 @@ def key_of(label: str) -> str:
 
 @dataclass
 class _Bar:
-    begun: float
-    told: float = 0.0
+    told: float  # when it was told last, or tried to be
     artifact: UUID | None = None
 
 
@@ -40,9 +39,8 @@ class ProgressArtifacts:
 
     def __call__(self, label: str, share: float, last: bool) -> None:
         now = self._clock()
-        bar = self._bars.setdefault(label, _Bar(now))
-        due = now - bar.told >= EVERY if bar.artifact else now - bar.begun >= LASTS and not last
-        if due or (last and bar.artifact):
+        bar = self._bars.setdefault(label, _Bar(now - EVERY + LASTS))
+        if bar.artifact if last else now - bar.told >= EVERY:
             bar.told = now
             self._tell(label, bar, round(100 * share, 1))
         if last:
