@@ -11,6 +11,7 @@ from pydantic import Field
 from flows.catalogue.stages import STAGES
 from flows.running.dispatch import stage_flow
 from flows.running.inputs import newest_inputs
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from storage.artifacts import ArtifactStore, read_manifest
 from storage.home import Home
@@ -19,7 +20,7 @@ from tasks.rlhf.settings import AlignSettings
 from tasks.rlhf.unpaired import READER, Counts, without_reward_models
 
 
-@flow(name="align")
+@flow(name="align", flow_run_name=named)
 def align(
     align: AlignSettings = AlignSettings(),
     run: RunSettings = RunSettings(),

@@ -6,12 +6,13 @@ from prefect import flow
 from pydantic import Field
 
 from flows.running.dispatch import stage_flow
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from flows.running.releases import unmeasured
 from tasks.answering.settings import AnsweringSettings
 
 
-@flow(name="answering")
+@flow(name="answering", flow_run_name=named)
 def answering(
     answering: AnsweringSettings = AnsweringSettings(),
     run: RunSettings = RunSettings(),

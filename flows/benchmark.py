@@ -6,12 +6,13 @@ from prefect import flow
 from pydantic import Field
 
 from flows.running.dispatch import stage_flow
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from flows.running.releases import on_its_base
 from tasks.studies.benchmarks.settings import BenchmarkSettings
 
 
-@flow(name="benchmark")
+@flow(name="benchmark", flow_run_name=named)
 def benchmark(
     benchmark: BenchmarkSettings = BenchmarkSettings(),
     run: RunSettings = RunSettings(),

@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.running.dispatch import stage_flow
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from storage.artifacts import ArtifactStore
 from storage.home import Home
@@ -14,7 +15,7 @@ from storage.registry import champion_index, set_champion_index
 from tasks.calibration.settings import CalibrateSettings
 
 
-@flow(name="calibrate")
+@flow(name="calibrate", flow_run_name=named)
 def calibrate(
     calibrate: CalibrateSettings = CalibrateSettings(),
     run: RunSettings = RunSettings(),

@@ -6,11 +6,12 @@ from prefect import flow
 from pydantic import Field
 
 from flows.running.dispatch import stage_flow
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from tasks.studies.decoding.settings import DecodingStudySettings
 
 
-@flow(name="decoding_study")
+@flow(name="decoding_study", flow_run_name=named)
 def decoding_study(
     decoding_study: DecodingStudySettings = DecodingStudySettings(),
     run: RunSettings = RunSettings(),

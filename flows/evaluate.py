@@ -7,11 +7,12 @@ from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.gate import releases_for
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from tasks.evaluation.settings import EvaluateSettings
 
 
-@flow(name="evaluate")
+@flow(name="evaluate", flow_run_name=named)
 def evaluate(
     evaluate: EvaluateSettings = EvaluateSettings(),
     run: RunSettings = RunSettings(),

@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.running.dispatch import recorded
 from flows.running.feedback import gather, record_harvest, write_harvest
+from flows.running.names import named
 from flows.running.pages import table
 from flows.running.parameters import RunSettings
 from storage.home import Home
@@ -15,7 +16,7 @@ from tasks.flywheel.settings import HarvestSettings
 EXAMPLES = 3
 
 
-@flow(name="harvest")
+@flow(name="harvest", flow_run_name=named)
 def harvest(harvest: HarvestSettings = HarvestSettings(), run: RunSettings = RunSettings()) -> dict[str, Any]:
     """Ratings and corrections of chats to preference pairs and instructions. Returns the counts, and examples."""
     home = Home.current()

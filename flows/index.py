@@ -1,11 +1,13 @@
 """Build the knowledge index. Runs on demand, when documents changed, and after every retraining."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from prefect import flow
 from pydantic import Field
 
-from flows.running.dispatch import print_line, stage_flow
+from flows.running.dispatch import log_of, stage_flow
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
@@ -17,7 +19,7 @@ from tasks.rag.settings import IndexSettings
 MAX_DROP = 0.02  # of hit@5
 
 
-@flow(name="index")
+@flow(name="index", flow_run_name=named)
 def index(
     index: IndexSettings = IndexSettings(),
     run: RunSettings = RunSettings(),
@@ -31,7 +33,7 @@ def index(
     made = stage_flow("index", index, run, inputs, parent_run)
     if not parent_run:
         home = Home.current()
-        go_live(home, ArtifactStore(home).get(made), calibrated(home, made, run), anyway=serve_anyway)
+        go_live(home, ArtifactStore(home).get(made), calibrated(home, made, run), log_of(run), anyway=serve_anyway)
     return made
 
 
@@ -43,7 +45,7 @@ def calibrated(home: Home, index: str, run: RunSettings) -> str | None:
     return stage_flow("calibrate", CalibrateSettings(), run, {"index": index, "dataset": dataset.artifact_id}, "")
 
 
-def go_live(home: Home, index: ArtifactRef, calibration: str | None, *, anyway: bool = False) -> bool:
+def go_live(home: Home, index: ArtifactRef, calibration: str | None, log: Callable[[str], None], *, anyway: bool = False) -> bool:
     """Let an index serve with its calibration (artifact id, None for the bundled one), unless it finds the right documents clearly less often than the
     one that serves now (hit@5 over the stored questions about the documents that it holds).
 
@@ -56,11 +58,11 @@ def go_live(home: Home, index: ArtifactRef, calibration: str | None, *, anyway: 
     before, after = (now.hit_at_5 if now else None), Index.of(index.meta, f"the index {index.id[:12]}").hit_at_5
     worse = now and now.artifact_id != index.id and before is not None and after is not None and after < before - MAX_DROP
     if worse and not anyway:
-        print_line(
+        log(
             f"index: {index.id[:12]} DOES NOT SERVE: it finds the right document among five for {after:.3f} of the stored questions about its "
             f"documents, the index {now.artifact_id[:12] if now else ''}, which goes on serving, for {before:.3f}"
         )
-        print_line("index: `migaki index --serve-anyway`, with the same documents and settings, lets it serve")
+        log("index: `migaki index --serve-anyway`, with the same documents and settings, lets it serve")
         return False
     set_champion_index(home, index.id, calibration)
     return True

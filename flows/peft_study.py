@@ -6,11 +6,12 @@ from prefect import flow
 from pydantic import Field
 
 from flows.running.dispatch import stage_flow
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from tasks.studies.peft.settings import PeftStudySettings
 
 
-@flow(name="peft_study")
+@flow(name="peft_study", flow_run_name=named)
 def peft_study(
     peft_study: PeftStudySettings = PeftStudySettings(),
     run: RunSettings = RunSettings(),

@@ -7,11 +7,12 @@ from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.feedback import with_feedback
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from tasks.data.settings import PrepareSettings
 
 
-@flow(name="prepare")
+@flow(name="prepare", flow_run_name=named)
 def prepare(
     prepare: PrepareSettings = PrepareSettings(),
     run: RunSettings = RunSettings(),

@@ -6,11 +6,12 @@ from prefect import flow
 from pydantic import Field
 
 from flows.running.dispatch import stage_flow
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from tasks.training.settings import PretrainSettings
 
 
-@flow(name="pretrain")
+@flow(name="pretrain", flow_run_name=named)
 def pretrain(
     pretrain: PretrainSettings = PretrainSettings(),
     run: RunSettings = RunSettings(),

@@ -6,12 +6,13 @@ from prefect import flow
 from pydantic import Field
 
 from flows.running.dispatch import stage_flow
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from flows.running.releases import unmeasured
 from tasks.studies.prompting.settings import OWN, PromptStudySettings
 
 
-@flow(name="prompt_study")
+@flow(name="prompt_study", flow_run_name=named)
 def prompt_study(
     prompt_study: PromptStudySettings = PromptStudySettings(),
     run: RunSettings = RunSettings(),

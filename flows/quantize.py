@@ -6,11 +6,12 @@ from prefect import flow
 from pydantic import Field
 
 from flows.running.dispatch import stage_flow
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from tasks.quantization.settings import QuantizeSettings
 
 
-@flow(name="quantize")
+@flow(name="quantize", flow_run_name=named)
 def quantize(
     quantize: QuantizeSettings = QuantizeSettings(),
     run: RunSettings = RunSettings(),

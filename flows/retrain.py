@@ -6,13 +6,16 @@ from prefect import flow
 
 from flows.index import go_live
 from flows.promote import decide
-from flows.running.dispatch import recorded
+from flows.running.dispatch import log_of, recorded
 from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
+from flows.running.names import named
 from flows.running.parameters import RunSettings, left_out, require_benchmarks, require_merging
 from flows.running.releases import commit_release, keep_release, measured, release_of
 from flows.running.report import write_report
 from flows.running.roots import hold
+from flows.running.shown import show_retrain
+from flows.running.subflows import tag_this_run
 from storage.kinds import Dataset
 from tasks.answering.settings import AnsweringSettings
 from tasks.calibration.settings import CalibrateSettings
@@ -29,7 +32,7 @@ from tasks.rlhf.settings import AlignSettings
 from tasks.training.settings import PretrainSettings, TuneSettings
 
 
-@flow(name="retrain")
+@flow(name="retrain", flow_run_name=named)
 def retrain(
     run: RunSettings = RunSettings(),
     prepare: PrepareSettings = PrepareSettings(),
@@ -56,6 +59,8 @@ def retrain(
     require_benchmarks(evaluate, promote)
     hold(run, sections)
     read_templates(chat.templates)
+    if run.where == "prefect":
+        tag_this_run("retrain", run)
     with recorded("retrain", run, {}) as this:
         dataset = this.stage("prepare", with_feedback(prepare))
         without = left_out(run, prepare, cast(AlignSettings, run.applied_to(align)), safety, Dataset.of(dataset.meta, dataset.id))
@@ -76,6 +81,8 @@ def retrain(
         release = keep_release(this.home, measured(made, ways, chat), this.run_id, this.artifacts["index"].id)
         this.stage("evaluate", evaluate, with_champion(this.home, release))
         decide(promote, release, this.artifacts["evaluate"], this)
-        go_live(this.home, this.artifacts["index"], this.artifacts["calibrate"].id)
+        go_live(this.home, this.artifacts["index"], this.artifacts["calibrate"].id, log_of(run))
     write_report(this.home, this.run_id)
+    if run.where == "prefect":
+        show_retrain(this.home, this.run_id, run, log_of(run))
     return this.run_id

@@ -6,11 +6,12 @@ from prefect import flow
 from pydantic import Field
 
 from flows.running.dispatch import stage_flow
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from tasks.chatbot.safety.settings import SafetySettings
 
 
-@flow(name="safety")
+@flow(name="safety", flow_run_name=named)
 def safety(
     safety: SafetySettings = SafetySettings(),
     run: RunSettings = RunSettings(),

@@ -6,11 +6,12 @@ from prefect import flow
 from pydantic import Field
 
 from flows.running.dispatch import stage_flow
+from flows.running.names import named
 from flows.running.parameters import RunSettings
 from tasks.training.settings import TuneSettings
 
 
-@flow(name="tune")
+@flow(name="tune", flow_run_name=named)
 def tune(
     tune: TuneSettings = TuneSettings(),
     run: RunSettings = RunSettings(),

@@ -8,6 +8,11 @@ from typing import TextIO
 from tasks.shown import shown
 
 Emit = Callable[[str, bool], None]  # (text, last one of this bar?)
+Watch = Callable[[str, float, bool], None]  # (label, share done in [0, 1], last one of this bar?)
+
+
+def unwatched(label: str, share: float, last: bool) -> None:
+    """For runs that nobody follows but on their terminal or in their log."""
 
 
 def terminal(stream: TextIO | None = None) -> Emit:
@@ -45,8 +50,8 @@ def logged(write: Callable[[str], None], every: float = 15.0) -> Emit:
 class Bar:
     """Counts steps of a known total; `with` closes its line. `advance` shows any figures given to it by name."""
 
-    def __init__(self, label: str, total: int, emit: Emit, done: int = 0):
-        self.label, self.total, self._emit = label, max(1, total), emit
+    def __init__(self, label: str, total: int, emit: Emit, done: int = 0, watch: Watch = unwatched):
+        self.label, self.total, self._emit, self._watch = label, max(1, total), emit, watch
         self.done, self._before, self._start, self._figures = (
             done,
             done,
@@ -55,11 +60,11 @@ class Bar:
         )  # what was done before took none of this time
 
     def __enter__(self) -> "Bar":
-        self._emit(self._line(), False)
+        self._tell(False)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._emit(self._line(), True)
+        self._tell(True)
 
     def advance(self, n: int = 1, **figures: float | str) -> None:
         self.done += n
@@ -67,7 +72,11 @@ class Bar:
             self._figures = "  ".join(
                 f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
             )
-        self._emit(self._line(), False)
+        self._tell(False)
+
+    def _tell(self, last: bool) -> None:
+        self._emit(self._line(), last)
+        self._watch(self.label, min(1.0, self.done / self.total), last)
 
     def _line(self) -> str:
         spent = time.monotonic() - self._start

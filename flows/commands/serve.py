@@ -10,11 +10,13 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from flows.commands.show import console
 from flows.running.local import interrupted
+from flows.running.report import read_report
 from flows.serving.engine import Opened, open_anew, open_champion_index, open_engine
 from flows.serving.wanted import Said, Wanted
 from storage.chat_log import CANNOT_WRITE, ChatLog, Conversation, SafetyDecision
@@ -84,7 +86,7 @@ def make_server(opened: Opened, settings: ServeSettings, tokens: Tokens, log: Ch
     from tasks.chatbot.web.app import create_app
     from tasks.chatbot.web.connections import timed_protocol
 
-    app = create_app(opened.engine, KeptChats(log, opened.about), opened.about, settings, tokens)
+    app = create_app(opened.engine, KeptChats(log, opened.about), opened.about, settings, tokens, partial(read_report, log.home))
     config = uvicorn.Config(
         app,
         http=timed_protocol(settings.header_seconds),

@@ -13,10 +13,12 @@ from flows.running.devices import device
 from flows.running.inputs import inputs_from, newest_inputs
 from flows.running.local import interruption
 from flows.running.parameters import RunSettings
-from flows.running.plan import reason
+from flows.running.plan import nothing_differs, reason
 from flows.running.pools import run_on_pool
+from flows.running.progress import ProgressArtifacts
 from flows.running.roots import hold
 from flows.running.secret import hide_secret
+from flows.running.subflows import as_subflow, as_task, show_cached, tag_this_run
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from storage.registry import begin_run, end_run, register
@@ -54,12 +56,16 @@ class Recorder:
             MigakiError, StorageError: what the user can mend.
         """
         spec, settings = STAGES[name], self.run.applied_to(settings)
+        if self.run.where == "prefect":
+            log_of(self.run)(f"{name} begins")
         inputs = inputs_from(spec, self.artifacts) | (others or {})
         with recorded(name, self.run, settings.model_dump(mode="json"), parent=self.run_id) as own:
-            if self.run.where == "prefect" and spec.pool != "cpu":
-                outcome = run_on_pool(spec, settings, self.run, inputs, own.run_id, context_for(self.run))
-            else:
+            if self.run.where == "local":
                 outcome = run_here(spec, settings, self.run, inputs, own.run_id)
+            elif spec.pool == "cpu":
+                outcome = as_subflow(spec, settings, self.run, lambda: run_here(spec, settings, self.run, inputs, own.run_id))
+            elif (outcome := run_on_pool(spec, settings, self.run, inputs, own.run_id, context_for(self.run))).reused:
+                as_subflow(spec, settings, self.run, lambda: outcome)
             own.note(name, outcome)
         self.take(name, outcome)
         return outcome.ref
@@ -84,19 +90,15 @@ def recorded(flow: str, run: RunSettings, settings: dict[str, Any], parent: str 
 
 def context_for(run: RunSettings) -> Context:
     """What stage bodies need of a run: this process's home, the models, and where progress goes."""
-    write: Callable[[str], None] = get_run_logger().info if run.where == "prefect" else print_line
-    emit = logged(write) if run.where == "prefect" else terminal()
-    return Context(
-        Home.current(),
-        run.model,
-        run.embedder,
-        device(run.device),
-        emit,
-        write,
-        run.accelerate,
-        run.second_embedder,
-        run.where != "prefect",
-    )
+    home, base, embedder, on, write = Home.current(), run.model, run.embedder, device(run.device), log_of(run)
+    if run.where == "local":
+        return Context(home, base, embedder, on, terminal(), write, run.accelerate, run.second_embedder)
+    return Context(home, base, embedder, on, logged(write), write, run.accelerate, run.second_embedder, False, as_task, ProgressArtifacts())
+
+
+def log_of(run: RunSettings) -> Callable[[str], None]:
+    """Where a run says things: the terminal, or Prefect's log."""
+    return print_line if run.where == "local" else get_run_logger().info
 
 
 def print_line(text: str) -> None:
@@ -108,7 +110,10 @@ def run_here(spec: StageSpec, settings: StageSettings, run: RunSettings, inputs:
     context = context_for(run)
     if run.where == "local":
         print_line(spec.name)
-    return execute(spec, settings, inputs, context, run_id, lambda made_of: _say_why(spec, made_of, context))
+    outcome = execute(spec, settings, inputs, context, run_id, lambda made_of: _say_why(spec, made_of, context))
+    if run.where == "prefect" and outcome.reused:
+        context.log(f"{spec.name} is reused: {nothing_differs(outcome.ref)}")
+    return outcome
 
 
 def _say_why(spec: StageSpec, made_of: Ingredients, context: Context) -> None:
@@ -141,6 +146,10 @@ def stage_flow(
     refs = {role: store.get(artifact_id) for role, artifact_id in inputs.items()} or complete(home, newest_inputs(home, spec, settings))
     if parent_run:
         return run_here(spec, settings, run, refs, parent_run).ref.id
+    if run.where == "prefect":
+        tag_this_run(name, run, spec.pool)
     with recorded(name, run, settings.model_dump(mode="json")) as own:
         own.note(name, run_here(spec, settings, run, refs, own.run_id))
+    if run.where == "prefect" and own.reused[name]:
+        show_cached(spec, own.artifacts[name])
     return own.artifacts[name].id

@@ -1,6 +1,7 @@
 """What Migaki writes onto Prefect's page. There a script could take the secret, and an image tells its server who looks: text is shown as text."""
 
 import re
+from collections.abc import Sequence
 
 MARKUP = re.compile(r"([!-/:-@\[-`{-~])")  # ASCII's punctuation, all of which Markdown takes literally after a backslash
 UNSEEN = re.compile(
@@ -15,7 +16,7 @@ def plain(text: object) -> str:
     return MARKUP.sub(r"\\\1", broken)
 
 
-def table(columns: list[str], rows: list[list[object]]) -> str:
-    """A Markdown table."""
-    lines = [columns, ["---"] * len(columns), *[[plain(cell) for cell in row] for row in rows]]
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table. Not Prefect's own kind of artifact for tables: the older of its two pages takes those cells for Markdown, the newer for text."""
+    lines = [list(map(plain, columns)), ["---"] * len(columns), *[[plain(cell) for cell in row] for row in rows]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

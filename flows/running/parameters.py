@@ -62,6 +62,11 @@ class RunSettings(StageSettings):
         le=10080,
         description="On the work pools: how long a stage waits where no worker of its pool is alive, before the run fails",
     )
+    chat_address: str = Field(
+        "http://127.0.0.1:8400",
+        pattern=r"^https?://[^\s/]+(/[^\s]*)?$",
+        description="Where people open the chat's page (`migaki serve`): Prefect's page links reports there",
+    )
     align: bool = Field(True, description="Whether to run RLHF after instruction tuning")
     profile_applied: bool = Field(
         False, description="Leave off: set by the command, which applies the profile itself and knows what was said"

@@ -98,7 +98,7 @@ def _planned(
     store = ArtifactStore(home)
     if store.is_whole(spec.kind, made_of.key):
         ref = store.get(made_of.key)
-        return PlanLine(spec.name, "reuse", f"nothing differs from {ref.id[:12]}"), ref
+        return PlanLine(spec.name, "reuse", nothing_differs(ref)), ref
     return PlanLine(spec.name, "run", reason(spec, made_of, newest, {role: params.run.model_in(role) for role in spec.models})), None
 
 
@@ -110,6 +110,11 @@ def _release(home: Home, params: RunParams, made: Mapping[str, ArtifactRef]) -> 
     release = release_of(home, sections, made["quantize"], classifier)
     meta = (measured(release, made["answering"], sections.chat) if "answering" in made else release).meta()
     return ArtifactRef(id=content_key(meta), kind="release", uri="", meta=meta)
+
+
+def nothing_differs(ref: ArtifactRef) -> str:
+    """Why a stage makes nothing: the artifact that is there has its key."""
+    return f"nothing differs from {ref.id[:12]}"
 
 
 def reason(spec: StageSpec, made_of: Ingredients, newest: Manifest | None, references: Mapping[str, str], names: bool = True) -> str:

@@ -14,6 +14,7 @@ from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
+from flows.running.names import run_name, tags_of
 from flows.running.parameters import RunSettings
 from storage.artifacts import ArtifactRef, ArtifactStore
 from tasks.errors import MigakiError
@@ -53,7 +54,7 @@ def run_on_pool(
     for again in range(AGAIN + 1):
         if (kept := store.find(spec.kind, key)) is not None:
             return Outcome(kept, reused=again == 0)
-        flow_run = _handed_over(spec, parameters, key)
+        flow_run = _handed_over(spec, parameters, key, run)
         state = _waited_for(flow_run, spec, run, context)
         if state.is_completed():
             break
@@ -71,13 +72,19 @@ def run_on_pool(
     return Outcome(made, reused=False)
 
 
-def _handed_over(spec: StageSpec, parameters: dict[str, Any], key: str) -> FlowRun:
+def _handed_over(spec: StageSpec, parameters: dict[str, Any], key: str, run: RunSettings) -> FlowRun:
     """The run of a stage that has not ended: somebody's, or a new one."""
     attempt = 1
     while _has_ended(f"{key}:{attempt}"):  # without the artifact, or it would have been there
         attempt += 1
     started = run_deployment(
-        f"{spec.command}/{spec.command}", parameters=parameters, as_subflow=True, idempotency_key=f"{key}:{attempt}", timeout=0
+        f"{spec.command}/{spec.command}",
+        parameters=parameters,
+        as_subflow=True,
+        idempotency_key=f"{key}:{attempt}",
+        timeout=0,
+        flow_run_name=run_name(spec.name, run),
+        tags=tags_of(spec.name, run, spec.pool),
     )
     return cast(FlowRun, started)  # a coroutine only inside an event loop, and this is none
 

@@ -1,5 +1,6 @@
 """The report of a run: one file that opens without a network."""
 
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from storage.queries.datasets import row_counts
 from storage.queries.evaluations import figures_of, sampled_answers, turns_of
 from storage.queries.metrics import curve
 from storage.queries.promotions import promotion_of
-from storage.queries.runs import run, stages
+from storage.queries.runs import StageRun, run, stages
 from tasks.evaluation.facts import CURVES, Answer, ChatTurn, Facts, Figure, Gate, RowCount, Stage
+from tasks.stages.spent import DEVICE_SECONDS, PEAK_BYTES
 
 
 def write_report(home: Home, run_id: str) -> Path:
@@ -26,6 +28,12 @@ def write_report(home: Home, run_id: str) -> Path:
     return home.reports / f"{run_id}.html"
 
 
+def read_report(home: Home, run_id: str) -> str | None:
+    """The page that `write_report` wrote of a run; None where there is none."""
+    page = home.reports / f"{run_id}.html"
+    return page.read_text(encoding="utf-8") if page.is_file() else None
+
+
 def keep_study_page(home: Home, ref: ArtifactRef, study: str) -> Path:
     """Copy a study's page out of its artifact to `reports/STUDY.html`, where the newest one of that study lies."""
     home.reports.mkdir(exist_ok=True)
@@ -33,6 +41,13 @@ def keep_study_page(home: Home, ref: ArtifactRef, study: str) -> Path:
     with replacing(page) as draft:
         draft.write_bytes((ArtifactStore(home).path(ref) / "report.html").read_bytes())
     return page
+
+
+def _cost(home: Home, stage: StageRun) -> Iterator[float | None]:
+    """What a stage cost this run: device-seconds, and bytes of memory at most; None of what another run paid for."""
+    for name in (DEVICE_SECONDS, PEAK_BYTES):
+        told = curve(home, stage.made_by, f"{stage.stage}.{name}") if stage.made_by and stage.status != "reused" else []
+        yield told[-1][1] if told else None
 
 
 def facts_of(home: Home, run_id: str) -> Facts:
@@ -48,7 +63,7 @@ def facts_of(home: Home, run_id: str) -> Facts:
         this.profile,
         promotion.decision if promotion else "keep",
         promotion.reason if promotion else "unchanged: the release is the champion already",
-        stages=[Stage(stage.stage, stage.status, stage.seconds or 0.0, stage.meta) for stage in ran],
+        stages=[Stage(stage.stage, stage.status, stage.seconds or 0.0, stage.meta, *_cost(home, stage)) for stage in ran],
         curves={name: curve(home, makers.get(name.partition(".")[0], ""), name) for name in CURVES},
         figures=[Figure(row.model, row.metric, row.lang, row.value, row.low, row.high, row.items) for row in figures_of(home, evaluation)],
         answers=[

@@ -91,6 +91,8 @@ class Runs:
             going = self.api("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": list(GOING)}}}, "limit": 200})
             missing, ours = set(), {pool for pool in {run["work_pool_name"] for run in going} if pool and not self._foreign(pool)}
             for run in going:
+                if run["work_pool_name"] is None and run["parent_task_run_id"] and self._parent_ended(run):
+                    self._crash(run, "the run that it was a part of has ended")
                 if run["work_pool_name"] not in ours:
                     continue
                 if (process := process_of(run)) is None:
@@ -112,6 +114,12 @@ class Runs:
             worker["name"] != worker_name(pool) and worker["status"] == "ONLINE"
             for worker in self.api(f"/work_pools/{pool}/workers/filter", {})
         )
+
+    def _parent_ended(self, run: Mapping[str, Any]) -> bool:
+        """Whether the run that runs a stage in its own process has ended, and the stage with it."""
+        of_it = {"task_runs": {"id": {"any_": [run["parent_task_run_id"]]}}}
+        parents = self.api("/flow_runs/filter", of_it)
+        return bool(parents) and parents[0]["state"]["type"] not in (*GOING, "SCHEDULED")
 
     def _crash(self, run: Mapping[str, Any], why: str) -> None:
         self.say(f"the run {run['name']!r} is marked as crashed: {why}")

@@ -9,14 +9,20 @@ from typing import Any
 CURVES = ("tune.loss", "reward.first_loss", "reward.second_loss", "align.score", "align.kl", "align.second_score")
 
 
+Table = tuple[Sequence[str], Sequence[Sequence[Any]]]  # columns, and rows of cells
+
+
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the run. `meta` is what its artifact says of itself; the key figures are the `headlines` in it."""
+    """A stage of the run. `meta` is what its artifact says of itself; the key figures are the `headlines` in it. What it cost (`tasks.stages.spent`) is None
+    where it was reused or the system did not tell."""
 
     name: str
     status: str
     seconds: float
     meta: Mapping[str, Any]
+    device_seconds: float | None = None
+    peak_bytes: float | None = None
 
 
 @dataclass(frozen=True)

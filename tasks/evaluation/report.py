@@ -1,10 +1,10 @@
 """The report of a run: one HTML file that needs no network. Every section is one small template over what the catalog says of the run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from storage.kinds import Answering
-from tasks.evaluation.facts import Facts, Figure
+from tasks.evaluation.facts import Facts, Figure, Table
 from tasks.evaluation.own_metrics import PREFIX
 from tasks.evaluation.report_calibration import calibration_section
 from tasks.evaluation.report_chat import chat_section
@@ -14,45 +14,55 @@ from tasks.pages.page import note, section, table, text, whole_page
 WAYS: tuple[Answering, ...] = get_args(Answering)
 
 
-def stage_section(facts: Facts) -> str:
+def stage_table(facts: Facts) -> Table:
+    """What each stage took and came to."""
     rows = []
     for stage in facts.stages:
+        cost = [_given(stage.device_seconds, "{:.1f}"), _given(stage.peak_bytes and stage.peak_bytes / 2**20, "{:.0f}")]
+        own = [stage.name, stage.status, f"{stage.seconds:.1f}", *cost]
         for i, line in enumerate(stage.meta.get("headlines") or [{}]):
-            rows.append(
-                [
-                    stage.name if i == 0 else "",
-                    stage.status if i == 0 else "",
-                    f"{stage.seconds:.1f}" if i == 0 else "",
-                    line.get("label"),
-                    line.get("before"),
-                    line.get("after"),
-                ]
-            )
-    return section("Stages", table(["stage", "status", "seconds", "key figure", "before", "after"], rows))
+            rows.append([*(own if i == 0 else [""] * len(own)), line.get("label"), line.get("before"), line.get("after")])
+    return ["stage", "status", "seconds", "device-seconds", "peak MiB", "key figure", "before", "after"], rows
+
+
+def _given(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
+
+
+def stage_section(facts: Facts) -> str:
+    told = (
+        "Device-seconds: of a GPU the seconds that it was held, of the CPU those of all its cores that worked. Peak: of the GPU's memory what the stage took, of "
+        "the machine's what the process held, with what was there before."
+    )
+    return section("Stages", table(*stage_table(facts)), note(told))
+
+
+def charts(facts: Facts) -> dict[str, str]:
+    """SVGs of what was learnt, by title."""
+    drawn: dict[str, str] = {}
+
+    def draw(title: str, xlabel: str, *series: dict[str, Sequence[tuple[float, float]]]) -> None:
+        drawn[title] = curves(title, xlabel, *series)
+
+    if loss := facts.curves.get("tune.loss"):
+        draw("Instruction tuning", "step", {"loss of a step": loss, "mean of 10": smoothed(loss, 10)})
+    if first := facts.curves.get("reward.first_loss"):
+        draw("Reward models", "step", {"first": first, "second": facts.curves["reward.second_loss"]})
+    if score := facts.curves.get("align.score"):
+        kl = facts.curves["align.kl"]
+        draw("RLHF: score and KL", "update", {"score": score}, {"KL per answer (nats)": kl})
+        if watched := facts.curves.get("align.second_score"):
+            draw("RLHF: what both reward models say", "update", {"first": score, "second": watched})
+        against = sorted((x, y) for (_, x), (_, y) in zip(kl, score, strict=True))
+        draw("RLHF: score against KL", "KL per answer (nats)", {"score": against})
+    elif moved := facts.curves.get("align.kl"):  # nothing scores answers where KTO goes without reward models
+        draw("RLHF: KL", "update", {"KL per answer (nats)": moved})
+    return drawn
 
 
 def chart_section(facts: Facts) -> str:
-    charts = []
-    if loss := facts.curves.get("tune.loss"):
-        charts.append(curves("Instruction tuning", "step", {"loss of a step": loss, "mean of 10": smoothed(loss, 10)}))
-    if first := facts.curves.get("reward.first_loss"):
-        charts.append(curves("Reward models", "step", {"first": first, "second": facts.curves["reward.second_loss"]}))
-    if score := facts.curves.get("align.score"):
-        kl = facts.curves["align.kl"]
-        watched = facts.curves.get("align.second_score")
-        charts.append(curves("RLHF: score and KL", "update", {"score": score}, {"KL per answer (nats)": kl}))
-        if watched:
-            charts.append(curves("RLHF: what both reward models say", "update", {"first": score, "second": watched}))
-        charts.append(
-            curves(
-                "RLHF: score against KL",
-                "KL per answer (nats)",
-                {"score": sorted((x, y) for (_, x), (_, y) in zip(kl, score, strict=True))},
-            )
-        )
-    elif moved := facts.curves.get("align.kl"):  # nothing scores answers where KTO goes without reward models
-        charts.append(curves("RLHF: KL", "update", {"KL per answer (nats)": moved}))
-    return section("Curves", f'<div class="charts">{"".join(f"<div>{svg}</div>" for svg in charts)}</div>') if charts else ""
+    drawn = "".join(f"<div>{svg}</div>" for svg in charts(facts).values())
+    return section("Curves", f'<div class="charts">{drawn}</div>') if drawn else ""
 
 
 LENGTHS = ("shorter", "alike", "longer")  # the chosen answer beside the rejected one
@@ -112,7 +122,8 @@ def choice_section(facts: Facts) -> str:
     return section("Aligned or tuned", f"<p>{text(choice['because'])}</p>", differences)
 
 
-def figure_section(facts: Facts) -> str:
+def figure_table(facts: Facts) -> Table:
+    """What the models are worth on the same items."""
     figures = [
         figure for figure in facts.figures if not figure.is_difference and figure.model != "index" and not figure.metric.startswith(PREFIX)
     ]
@@ -121,9 +132,13 @@ def figure_section(facts: Facts) -> str:
     shown = []
     for metric, lang in dict.fromkeys((figure.metric, figure.lang) for figure in figures):
         shown.append([metric, lang, *[cell(cells.get((metric, lang, model))) for model in models]])
+    return ["figure", "language", *models], shown
+
+
+def figure_section(facts: Facts) -> str:
     return section(
         "Models on the same items",
-        table(["figure", "language", *models], shown),
+        table(*figure_table(facts)),
         note(
             "In brackets: 95 % bootstrap intervals. Losses in nats per character; rewards in standard deviations of the tuned model's answers."
         ),
@@ -260,20 +275,26 @@ def decision_section(facts: Facts) -> str:
     return f"<div class='decision {facts.decision}'><b>{text(facts.decision)}</b><p>{text(facts.reason)}</p></div>"
 
 
-def gate_section(facts: Facts) -> str:
-    """What the decision rests on, and how much it could have seen."""
+def gate_table(facts: Facts) -> Table | None:
+    """What the decision rests on, and how much it could have seen; None where nothing was compared."""
     gate = facts.gate
     if gate is None or gate.difference is None:
-        return ""
+        return None
     interval = f"{gate.low:+.3f} to {gate.high:+.3f}"
     shown = [[gate.metric, gate.difference, interval, gate.items, gate.smallest, gate.needed]]
-    columns = ["decided by", "difference", "95 % interval", "items", "smallest difference they show", "items that the margin needs"]
+    return ["decided by", "difference", "95 % interval", "items", "smallest difference they show", "items that the margin needs"], shown
+
+
+def gate_section(facts: Facts) -> str:
+    shown = gate_table(facts)
+    if facts.gate is None or shown is None:
+        return ""
     told = (
         "Utility of a question: right 1, wrong minus chat.cost_wrong, not answered 0, unsure half. Each is asked twice, as it is and with the documents left "
         "out that answer it (0.3 of the weight); languages count alike; documents are resampled together with their twins. A difference of the smallest size "
         "is shown 80 % of the time."
     )
-    return section("The gate", table(columns, shown), *([note(told)] if gate.smallest is not None else []))
+    return section("The gate", table(*shown), *([note(told)] if facts.gate.smallest is not None else []))
 
 
 def caveats(facts: Facts) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tasks.evaluation.facts import ChatTurn, Facts, Figure
+from tasks.evaluation.facts import ChatTurn, Facts, Figure, Table
 from tasks.evaluation.own_metrics import PREFIX
 from tasks.pages.page import note, section, table, text
 
@@ -42,23 +42,29 @@ LISTED = 8  # items won, and as many lost
 WORST = 10
 
 
-def chat_section(facts: Facts) -> str:
-    """Nothing where the chatbot was not asked."""
+def chat_table(facts: Facts) -> tuple[Table, str] | None:
+    """The chatbots' figures side by side, and whom the release is compared with; None where none was asked."""
     figures = {(figure.metric, figure.lang, figure.model): figure for figure in facts.figures if figure.metric.startswith(PREFIX)}
     roles = [role for role in ROLES if any(model == role for _, _, model in figures)]
     if "release" not in roles:
-        return ""
+        return None
     against = roles[-2] if len(roles) > 1 else "release"
-    columns = ["figure", "language", "items", *roles, f"release - {against}"]
+    return (["figure", "language", "items", *roles, f"release - {against}"], list(_rows(figures, roles, against))), against
+
+
+def chat_section(facts: Facts) -> str:
+    """Nothing where the chatbot was not asked."""
+    found = chat_table(facts)
+    if found is None:
+        return ""
+    shown, against = found
     told = (
         "In brackets: 95 % intervals, bootstrapped over documents with their twins. Correct: answered, holds what a right answer contains, short, every "
         "sentence supported. Wrong: answered without it. Seconds are of questions asked one by one, on this machine."
     )
     judge = facts.meta("evaluate").get("judge")
     notes = [note(words) for words in (told, judge) if words]
-    return section(
-        "The chatbot", table(columns, list(_rows(figures, roles, against))), *notes, _changes(facts.turns, against), _worst(facts.turns)
-    )
+    return section("The chatbot", table(*shown), *notes, _changes(facts.turns, against), _worst(facts.turns))
 
 
 def _rows(figures: dict[tuple[str, str, str], Figure], roles: Sequence[str], against: str) -> list[list[str | int]]:

@@ -2,6 +2,7 @@
 
 import gc
 import json
+from functools import partial
 from typing import Any
 
 from storage.artifacts import ArtifactRef
@@ -52,10 +53,11 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
     rows: list[dict[str, Any]] = []
     sampled: list[tuple[dict[str, Any], Example]] = []
     for name, ref in models.items():
-        found, answers = _measure(name, ref, items, drawn if name in BENCHMARKED else [], settings, inputs, work)
+        measured = partial(_measure, name, ref, items, drawn if name in BENCHMARKED else [], settings, inputs, work)
+        found, answers = work.step("measure_model", measured, name)
         rows += found
         sampled += answers
-    _reward(sampled, inputs, work)
+    work.step("score_answers", partial(_reward, sampled, inputs, work))
     figures = [row for name in models for row in model_figures(name, rows, settings.resamples)]
     for name, reference in COMPARED:
         if name in models and reference in models:

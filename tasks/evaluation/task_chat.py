@@ -1,8 +1,9 @@
 """The chatbot in evaluate: base, champion and release asked the same, each through the engine that serves it."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import pyarrow.parquet as pq
 
@@ -63,8 +64,8 @@ def ask_chatbots(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], 
         kept = _kept(chats[chatbot.role], chatbot.role, work)
         timed = clocked(items, settings.timed_items)
         asked = timed if kept else items  # how long answers take depends on the moment, so all are timed in the same run
-        with work.progress(f"evaluate: chatbot, {chatbot.role}", len(asked)) as bar:
-            found = _asked(chatbot, asked, len(timed), retriever, work, bar.advance)
+        ask = partial(_asked, chatbot, asked, len(timed), retriever, work)
+        found = work.step("ask_chatbot", ask, chatbot.role)
         told = {(row["suite"], row["item_id"]): row for row in [*kept, *found]}
         rows += told.values()
         for metric, values in said.items():  # of each when it has answered: what is wrong with a metric shows before the next one is asked
@@ -119,11 +120,12 @@ def _items(settings: EvaluateSettings, inputs: Mapping[str, ArtifactRef], retrie
     return items
 
 
-def _asked(
-    chatbot: Chatbot, items: Sequence[Asked], timed: int, retriever: Retriever, work: Work, on_done: Callable[[], object]
-) -> list[Row]:
-    with opened_engine(chatbot.release, retriever, work, chatbot.release_id, base=chatbot.role == BASE) as engine:
-        return ask_all(engine, items, chatbot.role, timed, on_done=on_done)
+def _asked(chatbot: Chatbot, items: Sequence[Asked], timed: int, retriever: Retriever, work: Work) -> list[Row]:
+    with (
+        work.progress(f"evaluate: chatbot, {chatbot.role}", len(items)) as bar,
+        opened_engine(chatbot.release, retriever, work, chatbot.release_id, base=chatbot.role == BASE) as engine,
+    ):
+        return ask_all(engine, items, chatbot.role, timed, on_done=bar.advance)
 
 
 def _depends_on(chatbot: Chatbot, items: Iterable[Asked], searched: Sequence[str]) -> str:

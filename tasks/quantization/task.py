@@ -1,6 +1,7 @@
 """The stage quantize: the merged model in several precisions, each measured, one of them to serve."""
 
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -28,11 +29,15 @@ def quantize(settings: QuantizeSettings, inputs: dict[str, ArtifactRef], work: W
     dataset = work.open(require(inputs, "dataset", "prepare"))
     variants = work.path / "variants"
     aligned = require(inputs, "aligned", "align")
-    model, tokenizer = open_checked(work, aligned, today=work.today(inputs), beside=True)
-    beside = parts_of(work.model.path, work.trained(aligned), work.adapter).beside
-    examples = held_out_tokens(dataset, tokenizer, settings.eval_tokens, within_context(model, settings.eval_tokens))
-    save_model(model, tokenizer, variants / "fp32", beside)
-    del model  # the variants are opened one at a time
+
+    def merge() -> tuple[PreTrainedTokenizerBase, list[Example]]:
+        model, tokenizer = open_checked(work, aligned, today=work.today(inputs), beside=True)
+        beside = parts_of(work.model.path, work.trained(aligned), work.adapter).beside
+        examples = held_out_tokens(dataset, tokenizer, settings.eval_tokens, within_context(model, settings.eval_tokens))
+        save_model(model, tokenizer, variants / "fp32", beside)
+        return tokenizer, examples  # not the model: the variants are opened one at a time
+
+    tokenizer, examples = work.step("merge", merge)
     measurements, problems = measure_all(variants, tokenizer, examples, settings, work)
     picked, passed_over = choose(settings.pick, measurements, problems, settings.max_loss)
     for line in passed_over:
@@ -70,22 +75,29 @@ def measure_all(
     variants: Path, tokenizer: PreTrainedTokenizerBase, examples: list[Example], settings: QuantizeSettings, work: Work
 ) -> tuple[dict[str, Variant], dict[str, str]]:
     """(measurement by variant, reason by variant that could not be made), from the largest to the smallest."""
+    measurements: dict[str, Variant] = {}
     problems: dict[str, str] = {}
-    with work.progress("quantize: fp32", len(examples)) as bar:
-        measurements = {"fp32": measure("fp32", variants / "fp32", examples, None, work.device, bar.advance)}
-    for variant in reversed(ORDER[:-1]):
-        check = None if variant == "fp16" else partial(_check, work, tokenizer, variant, variants / "fp32")  # which is measured in float32
+
+    def measure_variant(variant: str, check: Callable[[PreTrainedModel], None] | None) -> None:
         with work.progress(f"quantize: {variant}", len(examples)) as bar:
-            try:
-                made = make_variant(variant, variants / "fp32", settings.int8_threshold, work.device)
-                save_model(made, tokenizer, variants / variant, carried(variants / "fp32"))
-                del made
-                measurements[variant] = measure(
-                    variant, variants / variant, examples, measurements["fp32"], work.device, bar.advance, check
-                )
-            except MigakiError as problem:
-                problems[variant] = str(problem)
-                shutil.rmtree(variants / variant, ignore_errors=True)  # nobody is to serve what does not run
+            measurements[variant] = measure(
+                variant, variants / variant, examples, measurements.get("fp32"), work.device, bar.advance, check
+            )
+
+    def make_and_measure(variant: str) -> None:
+        check = None if variant == "fp16" else partial(_check, work, tokenizer, variant, variants / "fp32")  # which is measured in float32
+        try:
+            made = make_variant(variant, variants / "fp32", settings.int8_threshold, work.device)
+            save_model(made, tokenizer, variants / variant, carried(variants / "fp32"))
+            del made
+            measure_variant(variant, check)
+        except MigakiError as problem:
+            problems[variant] = str(problem)
+            shutil.rmtree(variants / variant, ignore_errors=True)  # nobody is to serve what does not run
+
+    work.step("measure_variant", partial(measure_variant, "fp32", None), "fp32")
+    for variant in reversed(ORDER[:-1]):
+        work.step("measure_variant", partial(make_and_measure, variant), variant)
     return measurements, problems
 
 

@@ -81,16 +81,16 @@ def index(settings: IndexSettings, inputs: dict[str, ArtifactRef], work: Work) -
     folder = work.open(dataset) if dataset else None
     embedder = _embedder(settings, work)
     caches = Caches(work.home, settings, embedder.fingerprint)
-    documents, chunks, terms = _chunks(folder, settings, embedder, caches, work)
+    documents, chunks, terms = work.step("read_and_cut", partial(_chunks, folder, settings, embedder, caches, work))
     if not chunks:
         first = documents[:3] if work.names else []
         skipped = f"{len(documents)} were skipped" if documents else "the dataset has none"
         reasons = "; ".join(f"{row['path']}: {row['reason']}" for row in first) or skipped
         raise MigakiError(f"no document could be indexed ({reasons}): give documents with --documents")
     companions = _companions(settings, work)
-    vectors = _vectors(chunks, embedder, companions, caches, settings, work)
+    vectors = work.step("embed_chunks", partial(_vectors, chunks, embedder, companions, caches, settings, work))
     about = write_index(work.path, chunks, vectors, settings, identity(embedder), terms)
-    found = about | _smoke_check(folder, chunks, embedder, companions, caches, settings, work)
+    found = about | work.step("ask_questions", partial(_smoke_check, folder, chunks, embedder, companions, caches, settings, work))
     record = replace(
         _record(documents, chunks, embedder, found, work), sentences=len(vectors.sentences), embedders=in_words(embedder, companions)
     )

@@ -91,7 +91,8 @@ def align(settings: PPOSettings, inputs: dict[str, ArtifactRef], work: Work) -> 
     watcher = open_reward_model(reward_folder, roles, "second", "second") if reward_folder else None
     guards = Guards(settings, partial(decode, tokenizer, skip_special_tokens=True))
     learning = Learning(Participants(roles, scorer, end_ids(tokenizer), watcher), first, facts, guards, tokenizer, prompts, languages)
-    policy, ending, rounds = _by_ppo(learning, work) if settings.algorithm == "ppo" else _by_trl(learning, folder, made, work)
+    learn = partial(_by_ppo, learning, work) if settings.algorithm == "ppo" else partial(_by_trl, learning, folder, made, work)
+    policy, ending, rounds = work.step("train_policy", learn, settings.algorithm)
     roles.load_state(POLICY, policy)
     save_adapter(roles.model, POLICY, work.path / "adapter")
     _report(rounds, ending, work)

@@ -1,6 +1,7 @@
 """The stage reward: preference pairs to two reward models on the tuned model's trunk."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work)
     total = parameter_count(model)
     pairs = _halves(balanced(load_preferences(folder, "train"), settings.reward_max_pairs)[0], settings)
     roles = Roles(model, split_layer(model, settings.reward_top_fraction))
-    answers = _own_answers(model, tokenizer, folder, settings, work)
+    answers = work.step("sample_answers", partial(_own_answers, model, tokenizer, folder, settings, work))
     decided = [pair for pair in load_preferences(folder, "eval") if not pair.tie]
     held_out = PairSet(roles, tokenizer, decided, settings.reward_max_tokens)
     facts: dict[str, Any] = {}
@@ -66,7 +67,8 @@ def reward(settings: RewardSettings, inputs: dict[str, ArtifactRef], work: Work)
         work.log(f"reward: the adapter of the {which} model trains {share_of(trained, total)} parameters")
         reward_model = RewardModel(roles, which, scalar_head(roles.hidden_size, settings.reward_seed + number))
         train_set = PairSet(roles, tokenizer, half, settings.reward_max_tokens, settings.reward_cut_share, settings.reward_seed)
-        facts |= {f"{which}_{name}": count for name, count in _fit(reward_model, train_set, settings, which, work).items()}
+        fitted = work.step("train_reward_model", partial(_fit, reward_model, train_set, settings, which, work), which)
+        facts |= {f"{which}_{name}": count for name, count in fitted.items()}
         facts[f"{which}_accuracy"] = _measure(reward_model, held_out, which, work)
         normalise(reward_model, answers)
         facts[f"{which}_scale"] = Scale(mean=reward_model.mean, std=reward_model.std)

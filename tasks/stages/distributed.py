@@ -90,6 +90,8 @@ def _hand_on(line: str, work: Work) -> None:
         work.log(*words)
     elif what == "progress":
         work.emit(*words)
+    elif what == "share":
+        work.watch(*words)
 
 
 def main(folder: Path) -> None:
@@ -112,6 +114,7 @@ def main(folder: Path) -> None:
         lambda text, last: say("progress", text, last),
         lambda text: say("log", text),
         embedder_en=facts["embedder_en"],
+        watch=lambda label, share, last: say("share", label, share, last),
     )
     path = Path(job["path"])
     own = path if first else folder / f"{path.name}-{state.process_index}"

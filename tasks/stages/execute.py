@@ -18,6 +18,7 @@ from tasks.processes import give_back_memory
 from tasks.settings import StageSettings
 from tasks.stages.keys import Ingredients
 from tasks.stages.spec import StageSpec, function
+from tasks.stages.spent import spent
 from tasks.stages.work import Context, Work
 
 
@@ -69,7 +70,8 @@ def _make(
     store, started = ArtifactStore(context.home), time.perf_counter()
     with store.draft(spec.kind, made_of.key) as path:
         work = Work(spec, path, context, models_of(spec, context))
-        record = run_body(spec, settings, inputs, work, context)
+        with spent(work):
+            record = run_body(spec, settings, inputs, work, context)
         work.write_tables()
         made = store.commit(
             path,

@@ -15,14 +15,20 @@ from storage.home import Home
 from storage.kinds import Adapter, Dataset, Headline, Model, Record
 from storage.rows import check_rows
 from tasks.errors import MigakiError
-from tasks.progress import Bar, Emit, terminal
+from tasks.progress import Bar, Emit, Watch, terminal, unwatched
 from tasks.stages.spec import StageSpec
 
 if TYPE_CHECKING:  # how a model was found is in no key: what it holds is
     from tasks.models.reference import ResolvedModel
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 SECOND = "embedder_"  # begins the role of an embedder for one language, which ends it
+
+
+def unseen(name: str, of: str, piece: Callable[[], Any]) -> Any:
+    """A piece of a stage's work where nobody watches its pieces."""
+    return piece()
 
 
 @dataclass
@@ -38,6 +44,8 @@ class Context:
     accelerate: str = ""  # configuration file: training stages then run in its processes
     embedder_en: str = ""
     names: bool = True  # whether the log may name documents: Prefect's page is read by people who may not see all of them
+    step: Callable[[str, str, Callable[[], Any]], Any] = unseen  # (name, which of several, piece): runs a piece of the work, and shows it
+    watch: Watch = unwatched
 
 
 class Work:
@@ -48,6 +56,7 @@ class Work:
         self.spec, self.keeps = spec, keeps
         self.path, self.home, self.device = path, context.home, context.device
         self.log, self.emit, self.names = context.log, context.emit, context.names
+        self.watch, self._step = context.watch, context.step
         self._models, self._store = models, ArtifactStore(context.home)
         self.id = path.name.partition(".tmp-")[0]
         self.headlines: list[Headline] = []
@@ -88,7 +97,12 @@ class Work:
         self.headlines.append(Headline(label, before, after))
 
     def progress(self, label: str, total: int, done: int = 0) -> Bar:
-        return Bar(label, total, self.emit, done)
+        return Bar(label, total, self.emit, done, self.watch)
+
+    def step(self, name: str, piece: Callable[[], T], of: str = "") -> T:
+        """What a piece of the work gives, which Prefect's page shows as a task `name`: one `of` several where there are more."""
+        made: T = self._step(name, of, piece)
+        return made
 
     def open(self, ref: ArtifactRef) -> Path:
         """The folder of an input artifact."""

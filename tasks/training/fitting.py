@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,20 @@ def fit(trainable: Trainable, examples: list[Example], held_out: list[Example], 
             return score_examples(trainable.model, held_out, final_states=states, on_batch=bar.advance)
 
     # Fresh virtual tokens change what the model says, all else that is fresh does not.
-    before = score("before", whole_model(trainable.model) if trainable.method in SOFT_PROMPTS else states)
-    with work.progress(name, total_steps(len(examples), settings.batch_size, settings.epochs)) as bar:
+    fresh = whole_model(trainable.model) if trainable.method in SOFT_PROMPTS else states
+    before = work.step("measure_loss", partial(score, "before", fresh), "before")
 
-        def on_step(step: int, loss: float) -> None:
-            work.metric(f"{name}.loss", loss, step)
-            bar.advance(loss=loss)
+    def run_steps() -> None:
+        with work.progress(name, total_steps(len(examples), settings.batch_size, settings.epochs)) as bar:
 
-        train(trainable, examples, settings, on_step)
-    after = score("after", states)
+            def on_step(step: int, loss: float) -> None:
+                work.metric(f"{name}.loss", loss, step)
+                bar.advance(loss=loss)
+
+            train(trainable, examples, settings, on_step)
+
+    work.step("train", run_steps)
+    after = work.step("measure_loss", partial(score, "after", states), "after")
     report_held_out(name, held_out, before, after, work)
     work.headline("trained parameters", None, trainable.share)  # the first one is the key figure
     if held_out:

@@ -374,4 +374,12 @@ def test_retrain_over_the_api_with_both_limits_at_one(running, small_project):
     events = {event["event"] for event in running.api("/events/filter", {"limit": 50})["events"]}
     assert {"prefect.flow-run.Completed", "prefect.task-run.Completed"} <= events
     tasks = {task["name"] for task in running.api("/task_runs/filter", {})}
+    assert {"merge", "measure_variant int8", "embed_chunks", "train_policy ppo", "ask_chatbot release"} <= tasks
+    named = {own["name"]: own for own in running.api("/flow_runs/filter", {})}
+    day = next(name.rpartition(" ")[2] for name in named if name.startswith("retrain standard "))
+    assert {"evaluate", "gpu"} <= set(named[f"evaluate standard {day}"]["tags"]) and f"index standard {day}" in named
+    kept = {own["key"]: own["data"] for own in running.api("/artifacts/filter", {}) if own["flow_run_id"] == run["id"]}
+    assert {"stages", "figures", "chatbot", "gate", "curves", "report", "promotion"} <= kept.keys()
+    assert "| tune | completed |" in kept["stages"] and "data:image/svg" in kept["curves"] and "/report#" in kept["report"]
+    assert any(line.startswith("report: ") for line in said) and any(line.startswith("tune: done, ") for line in said)
     assert {"prepare", "safety", "tune", "align", "choose", "quantize", "index", "calibrate", "answering", "evaluate"} <= tasks

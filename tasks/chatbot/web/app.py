@@ -17,6 +17,7 @@ from tasks.chatbot.web.errors import ApiError, in_words
 from tasks.chatbot.web.gate import Gate
 from tasks.chatbot.web.limits import Slots
 from tasks.chatbot.web.metrics import Metrics
+from tasks.chatbot.web.reports import ReadReport, report_routes
 from tasks.chatbot.web.service import Chats, Engine, Service
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.chatbot.web.tokens import NO_TOKENS, Tokens
@@ -24,7 +25,14 @@ from tasks.chatbot.web.tokens import NO_TOKENS, Tokens
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(engine: Engine, chats: Chats, about: About, settings: ServeSettings, tokens: Tokens = NO_TOKENS) -> FastAPI:
+def create_app(
+    engine: Engine,
+    chats: Chats,
+    about: About,
+    settings: ServeSettings,
+    tokens: Tokens = NO_TOKENS,
+    read_report: ReadReport = lambda run: None,
+) -> FastAPI:
     """The server's application. Without tokens it must listen on loopback alone, which `auth.check_exposure` sees to."""
     each = (settings.max_concurrent_each, settings.max_waiting_each) if tokens else ()
     slots = Slots(settings.max_concurrent, settings.max_waiting, settings.waiting_seconds, *each)
@@ -33,6 +41,7 @@ def create_app(engine: Engine, chats: Chats, about: About, settings: ServeSettin
     app.state.service = service
     app.include_router(page_routes(service))
     app.include_router(openai_routes(service))
+    app.include_router(report_routes(read_report))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _add_own_routes(app, service)
     _add_error_handlers(app)

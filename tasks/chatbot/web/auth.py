@@ -44,8 +44,11 @@ def hostname(host: str) -> str:
     return (match["six"] or match["name"]) if match else ""
 
 
-def check_origin(headers: Mapping[str, str], allowed: Iterable[str]) -> None:
+def check_origin(headers: Mapping[str, str], allowed: Iterable[str], *, page: bool = False) -> None:
     """Refuse what another site made the browser send. `allowed` are host names; none allows every name.
+
+    Args:
+        page: whether a page is asked for, and nothing that a token opens: somebody may follow another site's link to it, such as Prefect's to a report.
 
     Raises:
         ApiError: 403, with what was expected.
@@ -63,7 +66,8 @@ def check_origin(headers: Mapping[str, str], allowed: Iterable[str]) -> None:
         and hostname(urlsplit(origin).netloc) not in (set(allowed) - set(LOOPBACK_NAMES))
     ):
         raise ApiError(403, "wrong_origin", f"a page of {origin!r} may not use this server; open the server's own page")
-    if headers.get("sec-fetch-site", "none") == "cross-site":
+    followed = page and headers.get("sec-fetch-dest") == "document"
+    if headers.get("sec-fetch-site", "none") == "cross-site" and not followed:
         raise ApiError(403, "wrong_origin", "a page of another site may not use this server; open the server's own page")
 
 

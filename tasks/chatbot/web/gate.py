@@ -47,8 +47,8 @@ class Gate:
         send = self._with_headers(scope, send)
         try:
             headers = Headers(scope=scope)
-            check_origin(headers, self.hosts)
             guarded = scope["path"].startswith(GUARDED)
+            check_origin(headers, self.hosts, page=scope["method"] == "GET" and not guarded)
             scope.setdefault("state", {})["user"] = self._user(scope, headers) if guarded else User()
             if scope["method"] in ("POST", "PUT", "PATCH"):
                 receive = await self._body(headers, receive)
@@ -120,7 +120,7 @@ class Gate:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-cache" if scope["path"].startswith("/static/") else "no-store")
                 self._count(scope, message["status"])
             await send(message)

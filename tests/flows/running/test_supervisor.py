@@ -31,6 +31,7 @@ def run():
         "id": "run-1",
         "name": "brave-otter",
         "work_pool_name": "gpu",
+        "parent_task_run_id": None,
         "state": {"type": "RUNNING", "timestamp": datetime.now(UTC).isoformat()},
         "infrastructure_pid": str(process.pid),
         "process": process,
@@ -42,10 +43,13 @@ def run():
 class Server:
     """Answers the two questions that are asked of runs, and remembers what it is told."""
 
-    def __init__(self, going=(), crashed=(), workers=("gpu-worker",)):
+    def __init__(self, going=(), crashed=(), workers=("gpu-worker",), parents=None):
+        self.parents = parents or {}  # states by task run
         self.going, self.crashed, self.told, self.made, self.workers = list(going), list(crashed), [], {}, workers
 
     def __call__(self, path, body):
+        if path == "/flow_runs/filter" and "task_runs" in body:  # whose part a run is
+            return [{"state": {"type": self.parents[task]}} for task in body["task_runs"]["id"]["any_"] if task in self.parents]
         if path == "/flow_runs/filter":
             return self.crashed if body["flow_runs"]["state"]["type"]["any_"] == ["CRASHED"] else self.going
         if path == "/work_pools/gpu/workers/filter":
@@ -122,6 +126,15 @@ def test_a_run_that_a_dead_worker_took_and_never_began_is_crashed(run):
     server = Server(going=[taken, just_now, run])
     Runs(server, lambda text: None).look([os.getpid()])
     assert server.told == [("run-1", "CRASHED", "its worker took it, and died before it began it")]
+
+
+def test_a_stage_in_the_process_of_another_run_ends_with_that_run(run):
+    inside = [
+        run | {"id": state, "parent_task_run_id": state, "work_pool_name": None} for state in ("CRASHED", "RUNNING", "PENDING", "unknown")
+    ]
+    server = Server(going=inside, parents={"CRASHED": "CRASHED", "RUNNING": "RUNNING", "PENDING": "PENDING"})
+    Runs(server, lambda text: None).look([os.getpid()])
+    assert server.told == [("CRASHED", "CRASHED", "the run that it was a part of has ended")]
 
 
 def test_a_run_that_may_be_on_another_machine_is_left_alone(run):

@@ -39,25 +39,24 @@ CAT = ("Where does the cat sleep?", "cat.md")
 @pytest.fixture
 def champion(served):
     first = about(served, CAT)
-    assert first.meta["hit_at_5"] == 1.0 and go_live(served.home, first, None)
+    assert first.meta["hit_at_5"] == 1.0 and go_live(served.home, first, None, print)
     return first
 
 
-def test_one_that_finds_less_does_not_serve_and_says_how_it_would(served, champion, monkeypatch):
+def test_one_that_finds_less_does_not_serve_and_says_how_it_would(served, champion):
     lines: list[str] = []
-    monkeypatch.setattr("flows.index.print_line", lines.append)
     second = about(served, CAT)
-    assert not go_live(served.home, worse(second), None) and champion_index(served.home).artifact_id == champion.id
+    assert not go_live(served.home, worse(second), None, lines.append) and champion_index(served.home).artifact_id == champion.id
     said = "\n".join(lines)
     assert "DOES NOT SERVE" in said and "--serve-anyway" in said and "for 1.000" in said
-    assert go_live(served.home, worse(second), None, anyway=True) and champion_index(served.home).artifact_id == second.id
+    assert go_live(served.home, worse(second), None, lines.append, anyway=True) and champion_index(served.home).artifact_id == second.id
 
 
 def test_own_documents_go_live_though_the_stored_questions_are_about_others(served, champion):
     (served.docs / "cat.md").unlink()
     (served.docs / "falcon.md").write_text("The falcon is back.", encoding="utf-8")
     own = about(served, CAT)
-    assert "hit_at_5" not in own.meta and go_live(served.home, own, None) and champion_index(served.home).artifact_id == own.id
+    assert "hit_at_5" not in own.meta and go_live(served.home, own, None, print) and champion_index(served.home).artifact_id == own.id
 
 
 def test_documents_alone_are_enough_for_the_base_model_to_answer(served, tmp_path):

@@ -54,7 +54,7 @@ def test_it_is_fitted_on_the_questions_of_each_language_and_serves_with_its_inde
         )
         assert own.before and own.after and own.after.right is not None and own.curve and own.curve[1][-1] == (1.0, 1.0)
         assert 0 < own.least <= own.sure < 1
-    assert go_live(project.home, index, made.id) and champion_index(project.home).calibration_id == made.id
+    assert go_live(project.home, index, made.id, print) and champion_index(project.home).calibration_id == made.id
     serving = open_champion(project.home)
     assert serving.retriever.calibrations["en"].weights == tuple(record.languages["en"].weights[name] for name in FEATURES)
     assert serving.retriever.thresholds("Where?", 1.0).sure == pytest.approx(record.languages["en"].sure)
@@ -68,7 +68,7 @@ def test_without_questions_it_is_the_bundled_one(project):
 
 def test_a_new_calibration_of_the_same_index_is_taken_up(project):
     index, made, _ = calibrate(project, project.asked)
-    assert go_live(project.home, index, None)
+    assert go_live(project.home, index, None, print)
     live = LiveIndex(project.home, every=0.0)
     set_champion_index(project.home, index.id, made.id)
     live.serving  # noqa: B018 looks, and lets a thread open it
