@@ -1,4 +1,4 @@
-"""Run a stage here, or hand it to its work pool. One setting decides, `run.where`; the environment never does."""
+"""Run a stage here, or hand it to its work pool: always where the run is a deployment's, and of a command as `run.where` says."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from flows.running.local import interruption
 from flows.running.parameters import RunSettings
 from flows.running.plan import reason
 from flows.running.pools import run_on_pool
-from flows.running.roots import hold
+from flows.running.roots import hold, on_platform
 from flows.running.secret import hide_secret
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
@@ -56,7 +56,7 @@ class Recorder:
         spec, settings = STAGES[name], self.run.applied_to(settings)
         inputs = inputs_from(spec, self.artifacts) | (others or {})
         with recorded(name, self.run, settings.model_dump(mode="json"), parent=self.run_id) as own:
-            if self.run.where == "prefect" and spec.pool != "cpu":
+            if on_platform(self.run) and spec.pool != "cpu":
                 outcome = run_on_pool(spec, settings, self.run, inputs, own.run_id, context_for(self.run))
             else:
                 outcome = run_here(spec, settings, self.run, inputs, own.run_id)
@@ -84,8 +84,9 @@ def recorded(flow: str, run: RunSettings, settings: dict[str, Any], parent: str 
 
 def context_for(run: RunSettings) -> Context:
     """What stage bodies need of a run: this process's home, the models, and where progress goes."""
-    write: Callable[[str], None] = get_run_logger().info if run.where == "prefect" else print_line
-    emit = logged(write) if run.where == "prefect" else terminal()
+    afar = on_platform(run)
+    write: Callable[[str], None] = get_run_logger().info if afar else print_line
+    emit = logged(write) if afar else terminal()
     return Context(
         Home.current(),
         run.model,
@@ -95,7 +96,7 @@ def context_for(run: RunSettings) -> Context:
         write,
         run.accelerate,
         run.second_embedder,
-        run.where != "prefect",
+        not afar,
     )
 
 
@@ -106,7 +107,7 @@ def print_line(text: str) -> None:
 def run_here(spec: StageSpec, settings: StageSettings, run: RunSettings, inputs: dict[str, ArtifactRef], run_id: str) -> Outcome:
     """The artifact of a stage, worked out in this process."""
     context = context_for(run)
-    if run.where == "local":
+    if not on_platform(run):
         print_line(spec.name)
     return execute(spec, settings, inputs, context, run_id, lambda made_of: _say_why(spec, made_of, context))
 
