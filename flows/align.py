@@ -12,7 +12,7 @@ from flows.catalogue.stages import STAGES
 from flows.running.dispatch import stage_flow
 from flows.running.inputs import newest_inputs
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from storage.artifacts import ArtifactStore, read_manifest
 from storage.home import Home
 from storage.kinds import Dataset
@@ -29,7 +29,7 @@ def align(
         Literal["all", "reward", "policy", "choose"],
         Field(description="Only the reward models, only the policy, only which model goes on, or all of it"),
     ] = "all",
-    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    parent_run: ParentRun = "",
 ) -> str:
     """RLHF: reward models, then the policy, then which model goes on. Returns the id of the last artifact made."""
     made, spared = "", {}

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from flows.running.releases import unmeasured
 from tasks.answering.settings import AnsweringSettings
 
@@ -17,7 +17,7 @@ def answering(
     answering: AnsweringSettings = AnsweringSettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
-    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    parent_run: ParentRun = "",
 ) -> str:
     """Measure how each language is best answered by the newest model: written, quoted, or both. The release that is made of the model next is answered
     so. Returns the artifact's id."""

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from flows.running.releases import on_its_base
 from tasks.studies.benchmarks.settings import BenchmarkSettings
 
@@ -19,7 +19,7 @@ def benchmark(
     inputs: Annotated[
         dict[str, str], Field(description="An artifact id as `trained`: an adapter, a model or a release that is measured too")
     ] = {},
-    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    parent_run: ParentRun = "",
 ) -> str:
     """Run standard benchmarks from local files, of a model and of what was trained on it, on the base that it was trained on. Returns the artifact's id."""
     return stage_flow("benchmark", benchmark, on_its_base(run, inputs.get("trained", "")), inputs, parent_run)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from storage.artifacts import ArtifactStore
 from storage.home import Home
 from storage.kinds import Calibration
@@ -20,7 +20,7 @@ def calibrate(
     calibrate: CalibrateSettings = CalibrateSettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
-    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    parent_run: ParentRun = "",
 ) -> str:
     """Fit how sure the chatbot must be of the index, on the team's own questions; it serves at once where its index does. Returns the artifact's id."""
     made = stage_flow("calibrate", calibrate, run, inputs, parent_run)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from tasks.studies.decoding.settings import DecodingStudySettings
 
 
@@ -16,7 +16,7 @@ def decoding_study(
     decoding_study: DecodingStudySettings = DecodingStudySettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
-    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    parent_run: ParentRun = "",
 ) -> str:
     """Compare ways of decoding on held-out prompts of the newest dataset, with the newest model, before the first one the base model. Nothing that serves
     changes. Returns the artifact's id."""

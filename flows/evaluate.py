@@ -8,7 +8,7 @@ from pydantic import Field
 from flows.running.dispatch import stage_flow
 from flows.running.gate import releases_for
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from tasks.evaluation.settings import EvaluateSettings
 
 
@@ -17,7 +17,7 @@ def evaluate(
     evaluate: EvaluateSettings = EvaluateSettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
-    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    parent_run: ParentRun = "",
 ) -> str:
     """Score base, tuned, aligned, release and champion on the same items. Returns the artifact's id."""
     return stage_flow("evaluate", evaluate, run, inputs, parent_run, releases_for)

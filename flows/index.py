@@ -6,9 +6,10 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
+from flows.running.debounce import later_run
 from flows.running.dispatch import log_of, stage_flow
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from storage.kinds import Index
@@ -24,12 +25,16 @@ def index(
     index: IndexSettings = IndexSettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
-    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    parent_run: ParentRun = "",
     serve_anyway: Annotated[
         bool, Field(description="Let it serve also where it finds the documents of the stored questions less often")
     ] = False,
 ) -> str:
-    """Build the knowledge index. Runs on demand, when documents changed, and after every retraining. Returns the artifact's id."""
+    """Build the knowledge index. Runs on demand, when documents changed, and after every retraining. Returns the artifact's id, or "" where a run that
+    a later event started will do it."""
+    if not parent_run and (later := later_run()):
+        log_of(run)(f"index: documents changed again, and {later} reads them: nothing is left to do here")
+        return ""
     made = stage_flow("index", index, run, inputs, parent_run)
     if not parent_run:
         home = Home.current()

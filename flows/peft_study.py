@@ -7,7 +7,7 @@ from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from tasks.studies.peft.settings import PeftStudySettings
 
 
@@ -16,7 +16,7 @@ def peft_study(
     peft_study: PeftStudySettings = PeftStudySettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
-    parent_run: Annotated[str, Field(description="Left empty: set when another run started this one")] = "",
+    parent_run: ParentRun = "",
 ) -> str:
     """Compare the tuning methods on the same rows: what learns, memory, speed and held-out loss. Changes no release. Returns the artifact's id."""
     return stage_flow("peft_study", peft_study, run, inputs, parent_run)

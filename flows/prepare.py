@@ -8,7 +8,7 @@ from pydantic import Field
 from flows.running.dispatch import stage_flow
 from flows.running.feedback import with_feedback
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from tasks.data.settings import PrepareSettings
 
 
@@ -17,7 +17,7 @@ def prepare(
     prepare: PrepareSettings = PrepareSettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
-    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    parent_run: ParentRun = "",
 ) -> str:
     """Read, clean and split the data, and register the dataset version. Returns the artifact's id."""
     return stage_flow("prepare", with_feedback(prepare), run, inputs, parent_run)

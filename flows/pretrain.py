@@ -7,7 +7,7 @@ from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from tasks.training.settings import PretrainSettings
 
 
@@ -16,7 +16,7 @@ def pretrain(
     pretrain: PretrainSettings = PretrainSettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
-    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    parent_run: ParentRun = "",
 ) -> str:
     """Continued pre-training on raw text; its result feeds tune. Runs when somebody has new text of the field. Returns the artifact's id."""
     return stage_flow("pretrain", pretrain, run, inputs, parent_run)

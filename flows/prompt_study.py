@@ -7,7 +7,7 @@ from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from flows.running.releases import unmeasured
 from tasks.studies.prompting.settings import OWN, PromptStudySettings
 
@@ -17,7 +17,7 @@ def prompt_study(
     prompt_study: PromptStudySettings = PromptStudySettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Of the suite own: artifact ids by role; empty takes the newest")] = {},
-    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    parent_run: ParentRun = "",
 ) -> str:
     """Ask a model in several ways beside each other, and say which is right most often; with the suite own, the newest model's chatbot with several
     templates. Nothing takes up what is best by itself. Returns the artifact's id."""

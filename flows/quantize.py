@@ -7,7 +7,7 @@ from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from tasks.quantization.settings import QuantizeSettings
 
 
@@ -16,7 +16,7 @@ def quantize(
     quantize: QuantizeSettings = QuantizeSettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
-    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    parent_run: ParentRun = "",
 ) -> str:
     """Merge the adapters, write the smaller variants, measure each, pick one for serving. Returns the artifact's id."""
     return stage_flow("quantize", quantize, run, inputs, parent_run)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
-from flows.running.parameters import RunSettings
+from flows.running.parameters import ParentRun, RunSettings
 from tasks.chatbot.safety.settings import SafetySettings
 
 
@@ -16,7 +16,7 @@ def safety(
     safety: SafetySettings = SafetySettings(),
     run: RunSettings = RunSettings(),
     inputs: Annotated[dict[str, str], Field(description="Left empty: the stage reads files alone")] = {},
-    parent_run: Annotated[str, Field(description="Left empty: set when a retraining run started this one")] = "",
+    parent_run: ParentRun = "",
 ) -> str:
     """Train the classifier of harmful requests. Returns the artifact's id; what `promote` makes a release of from then on has it, while
     `retrain` trains its own."""

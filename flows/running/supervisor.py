@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -26,6 +27,7 @@ TAKEN = 120.0  # seconds after which a run that a worker took, and that has no p
 AGAIN = 10  # times that one run is begun again, each under a key of its own
 DAYS = 1  # as long ago a run may have died to be begun again
 RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run's process
+EXITED = re.compile(r"exited with status code: (\d+)")  # in what a worker says; of one that was killed the code is negative, or a shell's
 GOING = ("RUNNING", "PENDING", "CANCELLING")
 
 
@@ -130,7 +132,7 @@ class Runs:
         after = (datetime.now(UTC) - timedelta(days=DAYS)).isoformat()
         crashed = {"state": {"type": {"any_": ["CRASHED"]}}, "parent_task_run_id": {"is_null_": True}, "end_time": {"after_": after}}
         for run in self.api("/flow_runs/filter", {"flow_runs": crashed, "limit": 200}):
-            if run["deployment_id"] is None or (number := times(run) + 1) > AGAIN:
+            if run["deployment_id"] is None or gave_up(run) or (number := times(run) + 1) > AGAIN:
                 continue
             body = {
                 "parameters": run["parameters"],
@@ -141,6 +143,12 @@ class Runs:
             made = self.api(f"/deployments/{run['deployment_id']}/create_flow_run", body)
             if made["run_count"] == 0 and made["state"]["type"] == "SCHEDULED":
                 self.say(f"the run {run['name']!r} crashed: it is begun again as {made['name']!r}")
+
+
+def gave_up(run: Mapping[str, Any]) -> bool:
+    """Whether the process of a crashed run ended by itself, as where the parameters are none that its flow has: it would do so again."""
+    said = EXITED.search(run["state"].get("message") or "")
+    return bool(said and int(said[1]) not in (128 + signal.SIGKILL, 128 + signal.SIGTERM))
 
 
 def times(run: Mapping[str, Any]) -> int:

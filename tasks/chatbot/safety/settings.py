@@ -73,7 +73,7 @@ class ClassifierSettings(StageSettings):
     regularisation: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty (scikit-learn's C)")
     min_count: int = Field(2, ge=1, description="Features that occur in fewer rows are left out")
     folds: int = Field(5, ge=2, description="Folds of the cross-validation that sets the thresholds")
-    seed: int = Field(0, description="Seed of the folds")
+    seed: int = Field(0, ge=0, description="Seed of the folds")
 
     def over_refusals(self) -> dict[str, float]:
         """The share of look-alike harmless rows that may be refused, by language; of a language without a setting, what the language says."""

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 import yaml
+from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools.validation import validate
 
 from flows.catalogue.stages import DECLARED, FLOWS, SPECS, STAGES, stage
 from flows.commands.parser import parser
@@ -28,6 +30,25 @@ def test_every_flow_has_its_file_its_form_and_its_deployment(name):
     assert deployment["entrypoint"] == f"flows/{name}.py:{name}"
     assert deployment["work_pool"]["name"] == FLOWS[name].pool
     assert STAGE_SETTINGS[name] is FLOWS[name].settings
+
+
+def form(name):
+    return parameter_schema(getattr(importlib.import_module(f"flows.{name}"), name)).model_dump()
+
+
+@pytest.mark.parametrize("name", sorted(DEPLOYMENTS))
+def test_a_form_shows_what_people_may_say_with_a_description_and_a_range(name):
+    """What a run says of itself is hidden, and a server that checks parameters lets it pass all the same."""
+    schema = form(name)
+    assert "parent_run" not in schema["properties"] and "profile_applied" not in schema["definitions"]["RunSettings"]["properties"]
+    said = {"run": {"where": "prefect", "profile": "quick", "profile_applied": True}} | ({"parent_run": "x"} if name in FLOWS else {})
+    validate(said, schema, raise_on_error=True, ignore_required=True)
+    for settings in schema["definitions"].values():
+        for field, about in settings.get("properties", {}).items():
+            assert about.get("description"), f"{settings['title']}.{field}"
+            for kind in about.get("anyOf", [about]):
+                if kind.get("type") in ("integer", "number") and "enum" not in kind:
+                    assert {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"} & kind.keys(), f"{settings['title']}.{field}"
 
 
 @pytest.mark.parametrize("spec", STAGES.values(), ids=STAGES)

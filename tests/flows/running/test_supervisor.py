@@ -151,9 +151,11 @@ def test_a_run_that_may_be_on_another_machine_is_left_alone(run):
 
 def test_a_crashed_run_nobody_waits_for_is_begun_again_once_under_one_key():
     crashed = {"id": "a", "name": "otter", "deployment_id": "d", "parameters": {"run": {"profile": "quick"}}, "tags": ["weekly", "again:2"]}
+    crashed["state"] = {"message": "Process exited with status code: -9. This indicates that the process exited due to a SIGKILL signal."}
     by_hand = crashed | {"id": "b", "deployment_id": None}
     often = crashed | {"id": "c", "tags": ["again:10"]}
-    server, said = Server(crashed=[crashed, by_hand, often]), []
+    refused = crashed | {"id": "e", "state": {"message": "Process exited with status code: 1. Process exited with a general error."}}
+    server, said = Server(crashed=[crashed, by_hand, often, refused]), []
     for _ in range(2):
         Runs(server, said.append).look([])
     assert list(server.made) == ["again:a"]
