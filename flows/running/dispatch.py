@@ -10,6 +10,7 @@ from prefect.exceptions import TerminationSignal
 
 from flows.catalogue.stages import STAGES
 from flows.running.devices import device
+from flows.running.events import tell_of_policy
 from flows.running.inputs import inputs_from, newest_inputs
 from flows.running.local import interruption
 from flows.running.parameters import RunSettings
@@ -39,6 +40,8 @@ class Recorder:
     def note(self, name: str, outcome: Outcome) -> None:
         """Enter what a stage gave into the catalog, and take it."""
         register(self.home, outcome.ref)
+        if not outcome.reused:
+            tell_of_policy(self.home, outcome.ref)
         self.take(name, outcome)
 
     def take(self, name: str, outcome: Outcome) -> None:
