@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 
 from flows.running.notifications import NotifySettings
 
@@ -63,6 +64,6 @@ def called(address: str) -> str:
     except urllib.error.HTTPError as error:
         error.close()
         return f"it answers with HTTP {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, HTTPException) as error:
         cause = getattr(error, "reason", error)
         return str(getattr(cause, "strerror", None) or type(cause).__name__)  # other words of an error may quote the address
