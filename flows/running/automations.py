@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from prefect import get_client
@@ -158,7 +158,7 @@ def _same(found: AutomationCore, one: AutomationCore) -> bool:
 def _block(name: str, address: str) -> UUID:
     """The block with a target's address, which Prefect keeps encrypted and shows nobody."""
     block = Webhook(url=address, headers={"Content-Type": "application/json"})
-    return block.save(f"migaki-{name}", overwrite=True)
+    return cast(UUID, block.save(f"migaki-{name}", overwrite=True))  # a coroutine only inside an event loop, and this is none
 
 
 def _remove_block(client: SyncPrefectClient, name: str) -> None:
