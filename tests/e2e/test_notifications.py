@@ -82,11 +82,11 @@ class Server:
                 time.sleep(0.5)
         raise TimeoutError(path)
 
-    def command(self, *options):
-        """`migaki platform` with these options, and its answer."""
+    def command(self, *options, **more):
+        """`migaki platform` with these options and variables, and its answer."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
         words = [sys.executable, "-m", "flows.commands.main", "platform", "--home", str(self.home.root), "--json", *options]
-        done = subprocess.run(words, env=environment | {"PYTHONPATH": str(ROOT)}, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(words, env=environment | {"PYTHONPATH": str(ROOT)} | more, cwd=ROOT, capture_output=True, text=True)
         assert SECRET not in done.stdout + done.stderr
         return done.returncode, json.loads(done.stdout), done.stderr
 
@@ -185,6 +185,9 @@ def test_the_trial_says_of_each_address_whether_it_arrived(server, sink):
     server.notify()
     code, answer, _ = server.command("--test-notifications")
     assert code == 1 and "names no address" in answer["message"]
+    server.notify(slack=sink.address("slack"))
+    code, answer, said = server.command("--test-notifications", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert code == 1 and "http://127.0.0.1:9/api does not take automations" in answer["message"] and "Traceback" not in said
     server.notify(webhook=sink.address("hook"), slack=sink.address("slack"), heartbeat=sink.address("beat"))
     assert server.command("--test-notifications")[:2] == (
         0,
