@@ -105,6 +105,7 @@ def wanted(settings: NotifySettings, blocks: dict[str, UUID]) -> list[Automation
 
 
 def _automation(told: Told, blocks: dict[str, UUID]) -> AutomationCore:
+    # What is waited after is expected too: where it comes again while time runs, time begins anew, and it would be passed over otherwise.
     waits: dict[str, Any] = {"posture": Posture.Reactive, "within": timedelta(0)}
     if told.within is not None:
         waits = {"posture": Posture.Proactive, "within": timedelta(seconds=told.within), "after": set(told.after)}
@@ -115,7 +116,12 @@ def _automation(told: Told, blocks: dict[str, UUID]) -> AutomationCore:
         description="Made anew by `migaki platform`: what is changed here is lost, but that it is switched off.",
         tags=[TAG],
         trigger=EventTrigger(
-            expect=set(told.expect), match=told.match, match_related=told.related, for_each={"prefect.resource.id"}, threshold=1, **waits
+            expect={*told.expect, *told.after},
+            match=told.match,
+            match_related=told.related,
+            for_each={"prefect.resource.id"},
+            threshold=1,
+            **waits,
         ),
         actions=[CallWebhook(block_document_id=block, payload=head + BODIES[name]) for name, block in blocks.items()],
     )
