@@ -8,6 +8,7 @@ from pydantic import Field
 
 from flows.running.debounce import later_run
 from flows.running.dispatch import log_of, stage_flow
+from flows.running.events import INDEX_LIVE, INDEX_REFUSED, emit
 from flows.running.names import named
 from flows.running.parameters import ParentRun, RunSettings
 from storage.artifacts import ArtifactRef, ArtifactStore
@@ -61,13 +62,17 @@ def go_live(home: Home, index: ArtifactRef, calibration: str | None, log: Callab
     if now and (now.artifact_id, now.calibration_id) == (index.id, calibration):
         return True
     before, after = (now.hit_at_5 if now else None), Index.of(index.meta, f"the index {index.id[:12]}").hit_at_5
+    facts = {"hit_at_5": after, "hit_at_5_before": before, "index_before": now.artifact_id if now else None}
     worse = now and now.artifact_id != index.id and before is not None and after is not None and after < before - MAX_DROP
     if worse and not anyway:
-        log(
-            f"index: {index.id[:12]} DOES NOT SERVE: it finds the right document among five for {after:.3f} of the stored questions about its "
+        reason = (
+            f"it finds the right document among five for {after:.3f} of the stored questions about its "
             f"documents, the index {now.artifact_id[:12] if now else ''}, which goes on serving, for {before:.3f}"
         )
+        log(f"index: {index.id[:12]} DOES NOT SERVE: {reason}")
         log("index: `migaki index --serve-anyway`, with the same documents and settings, lets it serve")
+        emit(home, INDEX_REFUSED, "index", index.id, {"reason": reason} | facts)
         return False
     set_champion_index(home, index.id, calibration)
+    emit(home, INDEX_LIVE, "index", index.id, facts | {"calibration": calibration})
     return True

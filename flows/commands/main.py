@@ -207,9 +207,13 @@ def sql(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
 
 def platform(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    if arguments.apply or arguments.test_notifications:
+        from flows.commands.notifications import apply_notifications, try_notifications
+
+        return (apply_notifications if arguments.apply else try_notifications)(home, arguments.notify)
     from flows.commands.platform import serve
 
-    return serve(home, arguments.port)
+    return serve(home, arguments.port, arguments.notify)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {

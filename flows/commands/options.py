@@ -131,6 +131,16 @@ def settings_help(*sections: str) -> str:
     return "settings (with --set):\n" + "\n".join(lines)
 
 
+def notify_help() -> str:
+    """What a platform's file of addresses may say, worked out only when help is asked for."""
+    if not {"-h", "--help"} & set(sys.argv):
+        return ""
+    from flows.running.notifications import NotifySettings  # with YAML and pydantic
+
+    known = NotifySettings.model_fields.items()
+    return "what --notify says (docs/operating.md):\n" + "\n".join(f"  {name}: {field.description}" for name, field in known)
+
+
 def said_in(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Settings from the file, then from options, then from --set."""
     from flows.running.parameters import merge, parse_assignment, read_config  # loads every section's settings, which help does without

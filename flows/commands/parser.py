@@ -14,6 +14,7 @@ from flows.commands.options import (
     common_options,
     data_options,
     generate_options,
+    notify_help,
     prompt_study_options,
     running_options,
     settings_help,
@@ -143,5 +144,12 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     sql = add("sql", "ask the catalog")
     sql.add_argument("query", help='one SELECT, SHOW, DESCRIBE or EXPLAIN; `migaki sql "SHOW TABLES"` lists the tables')
     sql.add_argument("--files", nargs="+", type=Path, default=[], metavar="PATH", help="files and folders that the query may read too")
-    platform = add("platform", "start the Prefect server and a worker for each pool, deployments included")
+    platform = add("platform", "start the Prefect server and a worker for each pool, deployments included", epilog=notify_help())
     platform.add_argument("--port", type=int, default=4200)
+    help_text = "addresses to tell what goes wrong (default: platform/notify.yaml in the home; without one nobody is told)"
+    platform.add_argument("--notify", type=Path, metavar="FILE.yaml", help=help_text)
+    instead = platform.add_mutually_exclusive_group()
+    help_text = "give the server of PREFECT_API_URL, or this home's platform, the automations that tell those addresses, and start nothing"
+    instead.add_argument("--apply", action="store_true", help=help_text)
+    help_text = "tell every address once, by way of that server, and say whether it arrived; the exit code is 1 where one did not"
+    instead.add_argument("--test-notifications", action="store_true", help=help_text)

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from flows.commands.show import console
-from flows.running.local import server_environment, servers, start_server, wait_for_server
+from flows.running.heartbeat import heartbeat
+from flows.running.local import address_of, server_environment, start_server, wait_for_server
+from flows.running.notifications import read_notify
 from flows.running.secret import made_secret, read_secret, secret_file
-from flows.running.supervisor import Api, Part, Runs, supervise, worker_name
+from flows.running.supervisor import Api, Part, Runs, supervise, unwell, worker_name
 from storage.home import Home
 from tasks.errors import MigakiError
 from tasks.processes import child_environment
@@ -53,9 +55,13 @@ def prefect(*arguments: str, env: dict[str, str]) -> str:
     Raises:
         MigakiError: it failed; the message is its own.
     """
-    done = subprocess.run([sys.executable, "-m", "prefect", "--no-prompt", *arguments], env=env, cwd=ROOT, capture_output=True, text=True)
+    return _ran(f"prefect {' '.join(arguments)}", ["-m", "prefect", "--no-prompt", *arguments], env)
+
+
+def _ran(shown: str, words: list[str], env: dict[str, str]) -> str:
+    done = subprocess.run([sys.executable, *words], env=env, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
-        raise MigakiError(f"`prefect {' '.join(arguments)}` failed: {(done.stderr or done.stdout).strip()[-800:]}")
+        raise MigakiError(f"`{shown}` failed: {(done.stderr or done.stdout).strip()[-800:]}")
     return done.stdout
 
 
@@ -79,8 +85,12 @@ def serving(home: Home, port: int, log: Path) -> subprocess.Popen[bytes]:
     return start_server(port, clients | server_environment(secret, port), log)
 
 
-def set_up(home: Home, port: int, limits: dict[str, int] | None = None) -> None:
-    """Pools, queues and deployments; doing it again changes nothing."""
+def set_up(home: Home, port: int, limits: dict[str, int] | None = None, notify: Path | None = None) -> None:
+    """Pools, queues, deployments and automations; doing it again changes nothing.
+
+    Args:
+        notify: the file that says who is told what, if not the home's own.
+    """
     env = environment(home, port)
     for pool, limit in (limits or POOLS).items():
         prefect("work-pool", "create", pool, "--type", "process", "--base-job-template", str(TEMPLATE), "--overwrite", env=env)
@@ -90,6 +100,9 @@ def set_up(home: Home, port: int, limits: dict[str, int] | None = None) -> None:
         if queue not in known:
             prefect("work-queue", "create", queue, "--pool", "gpu", "--priority", str(priority), env=env)
     prefect("deploy", "--all", env=env)
+    # In a process of its own: Prefect would stay in the memory of this one, which lasts as long as the platform.
+    named = ["--notify", str(notify.absolute())] if notify else []
+    _ran("migaki platform --apply", ["-m", "flows.commands.main", "platform", "--apply", *named], env)
 
 
 def start_worker(home: Home, port: int, pool: str, log: Path) -> subprocess.Popen[bytes]:
@@ -119,10 +132,8 @@ def refuse_taken_port(port: int) -> None:
 
 def state(home: Home) -> tuple[str, str]:
     """What `migaki doctor` says of this home's platform, and what is wrong with it ("" for nothing)."""
-    words = next((process.info["cmdline"] for process in servers(home.root / "platform")), None)
-    if words is None:
+    if (address := address_of(home)) is None:
         return "not running", ""
-    address = f"http://127.0.0.1:{words[words.index('--port') + 1]}"
     asked = urllib.request.Request(f"{address}/api/admin/version")
     try:
         asked.add_header("Authorization", f"Basic {b64encode(read_secret(home).encode()).decode()}")
@@ -136,8 +147,13 @@ def _interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def serve(home: Home, port: int) -> dict[str, Any]:
-    """Run the platform until Ctrl-C or SIGTERM, then end the server, the workers and what they run."""
+def serve(home: Home, port: int, notify: Path | None = None) -> dict[str, Any]:
+    """Run the platform until Ctrl-C or SIGTERM, then end the server, the workers and what they run.
+
+    Args:
+        notify: the file that says who is told what, if not the home's own.
+    """
+    told = read_notify(home, notify)
     refuse_taken_port(port)
     signal.signal(signal.SIGTERM, _interrupted)
     folder = home.root / "platform"
@@ -148,7 +164,7 @@ def serve(home: Home, port: int) -> dict[str, Any]:
     parts = [server]
     try:
         wait_for_server(server.process, port, log)
-        set_up(home, port)
+        set_up(home, port, notify=notify)
         parts += [_worker(home, port, pool, log) for pool in POOLS]
         console.print(
             f"Prefect is at http://127.0.0.1:{port} with the pools cpu and gpu; log: {log}\n"
@@ -157,8 +173,9 @@ def serve(home: Home, port: int) -> dict[str, Any]:
             "A part that dies is started again, and runs go on from what they have. Ctrl-C ends it",
             soft_wrap=True,
         )
-        runs = Runs(Api(f"http://127.0.0.1:{port}", read_secret(home)), console.print)
-        supervise(parts, runs, console.print, lambda: wait_for_server(server.process, port, log))
+        api = Api(f"http://127.0.0.1:{port}", read_secret(home))
+        beats = heartbeat(told, lambda: unwell(parts, api), console.print)
+        supervise(parts, Runs(api, console.print), console.print, lambda: wait_for_server(server.process, port, log), beats)
     except KeyboardInterrupt:
         return {"status": "ended"}
     finally:

@@ -10,13 +10,14 @@ from prefect.exceptions import TerminationSignal
 
 from flows.catalogue.stages import STAGES
 from flows.running.devices import device
+from flows.running.events import tell_of_policy
 from flows.running.inputs import inputs_from, newest_inputs
 from flows.running.local import interruption
 from flows.running.parameters import RunSettings
 from flows.running.plan import nothing_differs, reason
 from flows.running.pools import run_on_pool
 from flows.running.progress import ProgressArtifacts
-from flows.running.roots import hold
+from flows.running.roots import hold, on_platform
 from flows.running.secret import hide_secret
 from flows.running.subflows import as_subflow, as_task, show_cached, tag_this_run
 from storage.artifacts import ArtifactRef, ArtifactStore
@@ -41,6 +42,8 @@ class Recorder:
     def note(self, name: str, outcome: Outcome) -> None:
         """Enter what a stage gave into the catalog, and take it."""
         register(self.home, outcome.ref)
+        if not outcome.reused:
+            tell_of_policy(self.home, outcome.ref)
         self.take(name, outcome)
 
     def take(self, name: str, outcome: Outcome) -> None:

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import asdict
 
+from flows.running.events import tell_of_decision, tell_of_guards
 from flows.running.releases import fault, reigning_release, release_with
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
@@ -48,9 +49,12 @@ def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation
         run_id=run_id,
         champion_release_id=now.release_id if now else None,
         evaluation_id=evaluation.id,
-        **asdict(decision),
+        **{name: value for name, value in asdict(decision).items() if name != "guards"},
     )
     record_promotion(home, promotion)
+    tell_of_decision(home, promotion)
+    if decision.guards:
+        tell_of_guards(home, "release", release.id, "promote", decision.guards)
     return decision
 
 

@@ -68,6 +68,12 @@ def servers(prefect_home: Path) -> Iterator[psutil.Process]:
                 yield process
 
 
+def address_of(home: Home) -> str | None:
+    """Where this home's platform answers; None where none runs."""
+    words = next((process.info["cmdline"] for process in servers(home.root / "platform")), None)
+    return f"http://127.0.0.1:{words[words.index('--port') + 1]}" if words else None
+
+
 def end_orphans(home: Home) -> None:
     """End servers of this home whose run was killed: they serve nobody and hold the home's Prefect database."""
     for process in servers(home.prefect):

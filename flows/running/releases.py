@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from flows.running.events import tell_of_decision
 from flows.running.parameters import BUNDLED_MODEL, RunSettings
 from storage.artifacts import ArtifactRef, ArtifactStore, content_key, read_manifest, reference
 from storage.home import Home
@@ -259,4 +260,5 @@ def _put(home: Home, release_id: str, now: KeptRelease | None, promotion: Promot
         )
     promotion = replace(promotion, champion_release_id=now.release_id if now else None)
     record_promotion(home, promotion)
+    tell_of_decision(home, promotion)
     return promotion

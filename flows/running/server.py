@@ -4,6 +4,7 @@ A browser takes anybody's page to a port of this machine. The secret keeps such 
 Prefect has read a byte: a page of another address (Origin, Sec-Fetch-Site), and one whose own name was made to mean 127.0.0.1 (Host).
 """
 
+from httpx import AsyncHTTPTransport
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,9 +29,18 @@ POLICY = "; ".join(
 
 def app() -> ASGIApp:
     """What uvicorn serves; Prefect reads its settings from the environment."""
+    from prefect.blocks import webhook
     from prefect.server.api.server import create_app
 
+    webhook._http_transport = LeftOpen()
     return Door(create_app())
+
+
+class LeftOpen(AsyncHTTPTransport):
+    """What all of Prefect's webhooks share. Each closes it when it is done (Prefect 3.8.8), and another that is under way would come to nothing."""
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave it open: idle connections end by themselves after seconds."""
 
 
 class Door:

@@ -64,7 +64,7 @@ class Api:
     def __init__(self, address: str, secret: str):
         self.address, self.secret = address, secret
 
-    def __call__(self, path: str, body: Mapping[str, Any]) -> Any:
+    def __call__(self, path: str, body: Mapping[str, Any] | list[Any]) -> Any:
         """The answer to a POST.
 
         Raises:
@@ -196,11 +196,27 @@ def end_group(process: int) -> None:
         os.killpg(os.getpgid(process), signal.SIGKILL)
 
 
-def supervise(parts: list[Part], runs: Runs, say: Callable[[str], object], ready: Callable[[], object]) -> NoReturn:
+def unwell(parts: Collection[Part], api: Callable[[str, Mapping[str, Any]], Any]) -> str:
+    """What of a platform is down, or has died and not settled since; "" for nothing."""
+    for part in parts:
+        if part.process.poll() is not None or (part.tries and time.monotonic() - part.since < SETTLED):
+            return f"the {part.name} is down, or was lately"
+    try:
+        pools = api("/work_pools/filter", {})
+    except OSError:
+        return "the Prefect server does not answer"
+    idle = [pool["name"] for pool in pools if pool["status"] == "NOT_READY"]
+    return f"no worker of the pool {idle[0]} is alive" if idle else ""
+
+
+def supervise(
+    parts: list[Part], runs: Runs, say: Callable[[str], object], ready: Callable[[], object], beat: Callable[[], object]
+) -> NoReturn:
     """Look after the parts, of which the first is the server, until somebody ends the platform.
 
     Args:
         ready: waits until the server answers.
+        beat: called each second between two looks at the parts.
 
     Raises:
         MigakiError: a part cannot be kept going.
@@ -213,4 +229,5 @@ def supervise(parts: list[Part], runs: Runs, say: Callable[[str], object], ready
         if time.monotonic() - looked >= EVERY:
             runs.look([part.process.pid for part in parts[1:]])
             looked = time.monotonic()
+        beat()
         time.sleep(1)

@@ -16,7 +16,7 @@ BY_HAND = "the champion stays, and `migaki promote --to ID` puts the release in 
 @dataclass(frozen=True)
 class Decision:
     """`difference` of `metric` is the release's less the champion's, with its 95 % interval, from `items`. So many can show a difference of `smallest`;
-    `needed` would show one of `promote.margin`."""
+    `needed` would show one of `promote.margin`. `guards` are those that broke, in words."""
 
     decision: Literal["promote", "keep", "inconclusive", "unchanged"]
     reason: str
@@ -27,6 +27,7 @@ class Decision:
     items: int | None = None
     smallest: float | None = None
     needed: int | None = None
+    guards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def decide(evidence: Evidence, settings: PromoteSettings) -> Decision:
         return _by_loss(evidence, broken, questions_of(evidence.rows, "release"), settings)
     decision, reason = _by_utility(evidence, found, broken, settings)
     needed = found.needed(settings.margin)
-    return Decision(decision, reason, UTILITY, found.value, found.low, found.high, found.questions, found.smallest, needed)
+    return Decision(decision, reason, UTILITY, found.value, found.low, found.high, found.questions, found.smallest, needed, tuple(broken))
 
 
 def _by_utility(
@@ -111,7 +112,7 @@ def _by_loss(evidence: Evidence, broken: Sequence[str], questions: int, settings
     facts = {"difference": row["value"], "low": row["low"], "high": row["high"], "items": row["items"]}
     words = f"{_loss_words(row, evidence)}, which decides as {too_few}"
     if broken:
-        return Decision("keep", f"a guard speaks against it: {'; '.join(broken)}; {words}", LOSS, **facts)
+        return Decision("keep", f"a guard speaks against it: {'; '.join(broken)}; {words}", LOSS, **facts, guards=tuple(broken))
     if row["high"] < 0:
         return Decision("promote", f"better: {words}; every guard holds", LOSS, **facts)
     if row["low"] > 0:

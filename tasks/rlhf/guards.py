@@ -12,6 +12,7 @@ from itertools import pairwise
 from tasks.rlhf.settings import PPOSettings
 from tasks.text.measures import is_refusal
 
+DONE = "all updates done"  # how a run ends that no guard stops
 LIMITED = ("kl", "length", "distinct_2", "refused", "copied")  # figures of a round that limits are put on
 WINDOW = 4  # rounds that a mean is taken over: one round of 16 answers is too noisy to stop a run
 

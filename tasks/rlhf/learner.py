@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.batching import Example, as_rows, collate
-from tasks.rlhf.guards import Guards
+from tasks.rlhf.guards import DONE, Guards
 from tasks.rlhf.kl import kl_estimate
 from tasks.rlhf.participants import Participants, score_answers
 from tasks.rlhf.roles import POLICY
@@ -138,7 +138,7 @@ class Learner:
         try:
             for part in parts:
                 part()
-            policy, ending = self.roles.state(POLICY), "all updates done"
+            policy, ending = self.roles.state(POLICY), DONE
         except Stopped as stopped:
             policy, ending = self.progress.best, str(stopped)
         self.tell()

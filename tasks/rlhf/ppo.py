@@ -16,7 +16,7 @@ from tasks.models.batching import Batch
 from tasks.models.data_parallel import all_reduce, all_reduce_gradients, shard
 from tasks.models.likelihood import target_logprobs
 from tasks.rlhf.critic import CriticStart
-from tasks.rlhf.guards import Guards
+from tasks.rlhf.guards import DONE, Guards
 from tasks.rlhf.kl import kl_controller
 from tasks.rlhf.losses import policy_loss, value_loss
 from tasks.rlhf.participants import Participants
@@ -179,4 +179,4 @@ def run_ppo(
             return progress.best, f"stopped at update {progress.step}: {reason}; the best policy from before is kept"
         progress.step += 1
         keep({"trainer": trainer.state(), "progress": progress.state(), "guards": guards.seen})
-    return trainer.roles.state(POLICY), "all updates done"
+    return trainer.roles.state(POLICY), DONE

@@ -60,6 +60,28 @@ def test_wrong_answers_cost_what_the_champion_says(home):
     assert gate(PromoteSettings(), home, release, evaluation(home, bold, release=release, champion=before), "run").decision == "keep"
 
 
+def test_a_decision_is_told_and_so_are_the_guards_that_broke(home, monkeypatch):
+    before, release = made(home, "model001"), made(home, "model002")
+    told = []
+    monkeypatch.setattr("flows.running.events.emit", lambda home, *event: told.append(event))
+    promote_to(home, before.id)
+    hits = {"model": "index", "metric": "hit@5", "lang": "all", "value": 0.25}
+    tables = {"evaluation_answers": list(BETTER), "evaluations": [hits]}
+    releases = {"release": release.id, "champion": before.id}
+    asked = part(home, "eval0001", "evaluation", {"models": {"base": "hub:a/b"}, "releases": releases}, **tables)
+    decision = gate(PromoteSettings(min_hit_at_5=0.9), home, release, asked, "run")
+    assert decision.decision == "keep" and decision.guards == (
+        "the index finds the right document among five for 25% of the questions, 90% are asked for",
+    )
+    assert [(event, kind, id) for event, kind, id, _ in told] == [
+        ("migaki.release.promoted", "release", before.id),
+        ("migaki.release.kept", "release", release.id),
+        ("migaki.guard.broken", "release", release.id),
+    ]
+    assert told[1][3]["run_id"] == "run" and told[1][3]["reason"] == decision.reason and told[1][3]["items"] == 40
+    assert told[2][3] == {"stage": "promote", "reason": decision.guards[0], "guards": list(decision.guards)}
+
+
 def test_without_own_questions_answer_loss_decides(home):
     before, release = made(home, "model001"), made(home, "model002")
     promote_to(home, before.id)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from flows.running import supervisor
-from flows.running.supervisor import RUN, TRIES, Part, Runs, end_group, lives, orphaned, process_of
+from flows.running.supervisor import RUN, TRIES, Part, Runs, end_group, lives, orphaned, process_of, unwell
 from tasks.errors import MigakiError
 
 
@@ -70,6 +70,28 @@ def test_a_part_that_died_is_started_again_and_one_that_lives_is_left_alone():
     part.since -= 2 * supervisor.SETTLED  # it had worked for long
     assert part.look(said.append) and part.process.poll() is None
     assert said == ["the worker ended by itself (exit code -9): it is started again"]
+    part.process.kill()
+    part.process.wait()
+
+
+def test_a_platform_is_well_while_each_part_lives_and_each_pool_has_a_worker():
+    def pools(path, body):
+        return [{"name": "cpu", "status": "PAUSED"}, {"name": "gpu", "status": status}]
+
+    def silent(path, body):
+        raise ConnectionRefusedError
+
+    status, part = "READY", Part("worker", sleeping, sleeping())
+    assert unwell([part], pools) == ""
+    assert unwell([part], silent) == "the Prefect server does not answer"
+    status = "NOT_READY"
+    assert unwell([part], pools) == "no worker of the pool gpu is alive"
+    part.process.kill()
+    part.process.wait()
+    assert unwell([part], pools) == "the worker is down, or was lately"
+    assert part.look(lambda text: None) and unwell([part], pools) == "the worker is down, or was lately"  # it had died before it settled
+    part.since -= supervisor.SETTLED
+    assert unwell([part], pools) == "no worker of the pool gpu is alive"
     part.process.kill()
     part.process.wait()
 

@@ -43,13 +43,19 @@ def champion(served):
     return first
 
 
-def test_one_that_finds_less_does_not_serve_and_says_how_it_would(served, champion):
+def test_one_that_finds_less_does_not_serve_and_says_how_it_would(served, champion, monkeypatch):
     lines: list[str] = []
+    told: list[tuple] = []
+    monkeypatch.setattr("flows.index.emit", lambda home, *event: told.append(event))
     second = about(served, CAT)
     assert not go_live(served.home, worse(second), None, lines.append) and champion_index(served.home).artifact_id == champion.id
     said = "\n".join(lines)
     assert "DOES NOT SERVE" in said and "--serve-anyway" in said and "for 1.000" in said
     assert go_live(served.home, worse(second), None, lines.append, anyway=True) and champion_index(served.home).artifact_id == second.id
+    facts = {"hit_at_5": 0.0, "hit_at_5_before": 1.0, "index_before": champion.id}
+    [refused, live] = told
+    assert refused[:3] == ("migaki.index.refused", "index", second.id) and refused[3].pop("reason") in said and refused[3] == facts
+    assert live == ("migaki.index.live", "index", second.id, facts | {"calibration": None})
 
 
 def test_own_documents_go_live_though_the_stored_questions_are_about_others(served, champion):
