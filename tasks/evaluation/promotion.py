@@ -16,9 +16,9 @@ BY_HAND = "the champion stays, and `migaki promote --to ID` puts the release in 
 @dataclass(frozen=True)
 class Decision:
     """`difference` of `metric` is the release's less the champion's, with its 95 % interval, from `items`. So many can show a difference of `smallest`;
-    `needed` would show one of `promote.margin`."""
+    `needed` would show one of `promote.margin`. Where a person is to decide (pending), `would` is what the gate alone says."""
 
-    decision: Literal["promote", "keep", "inconclusive", "unchanged"]
+    decision: Literal["promote", "keep", "inconclusive", "unchanged", "pending"]
     reason: str
     metric: str = UTILITY
     difference: float | None = None
@@ -27,6 +27,7 @@ class Decision:
     items: int | None = None
     smallest: float | None = None
     needed: int | None = None
+    would: str | None = None
 
 
 @dataclass(frozen=True)
