@@ -16,10 +16,11 @@ LONGEST = 2000  # characters of a reason
 
 @dataclass(frozen=True)
 class Waiting:
-    """A decision that waits, and why it cannot be approved as things are ("" where it can)."""
+    """A decision that waits, and why it cannot be approved as things are: in words, and as a code for programs ("" where it can)."""
 
     pending: Pending
-    against: str
+    against: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Shown:
 def waiting(home: Home) -> list[Waiting]:
     """The decisions that wait, the latest first; those whose time is over are recorded as expired before."""
     expire(home)
-    return [Waiting(one, _against(home, one)) for one in pending(home)]
+    return [_waiting(home, one) for one in pending(home)]
 
 
 def shown(home: Home, named: str) -> Shown:
@@ -43,7 +44,7 @@ def shown(home: Home, named: str) -> Shown:
     one = pending_named(home, named)
     turns = turns_of(home, one.evaluation_id or "")
     role = "champion" if any(turn.model == "champion" for turn in turns) else "base"
-    return Shown(Waiting(one, _against(home, one)), role, side_by_side(turns, role))
+    return Shown(_waiting(home, one), role, side_by_side(turns, role))
 
 
 def decide(home: Home, named: str, what: Answer, who: Who, why: str) -> Promotion:
@@ -63,5 +64,8 @@ def decide(home: Home, named: str, what: Answer, who: Who, why: str) -> Promotio
     return answer(home, one, what, who, why)
 
 
-def _against(home: Home, one: Pending) -> str:
-    return str(moved(home, one) or "") or fault(home, one.release_id)
+def _waiting(home: Home, one: Pending) -> Waiting:
+    if changed := moved(home, one):
+        return Waiting(one, str(changed), changed.code)
+    wrong = fault(home, one.release_id)
+    return Waiting(one, wrong, "cannot_serve" if wrong else "")
