@@ -1,11 +1,12 @@
 """`migaki audit`: who did what, when and why."""
 
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from flows.commands.show import console, minute, table
-from storage.audit import entries
+from storage.audit import Entry, entries
 from storage.home import Home
 from tasks.errors import MigakiError
 
@@ -17,11 +18,20 @@ def audit(home: Home, since: str | None) -> dict[str, Any]:
         MigakiError: `since` is no date.
     """
     found = entries(home, _time(since) if since else None)
-    rows = [[minute(one.ts), one.who, one.via, one.action, one.subject[:12], one.why] for one in found]
+    rows = [[minute(one.ts), one.who, one.via, one.action, _subject(one), one.why or _detail(one)] for one in found]
     if rows:
-        table("audit", ["when (UTC)", "who", "via", "action", "of", "why"], rows)
+        table("audit", ["when (UTC)", "who", "via", "action", "of", "why, or what"], rows)
     console.print(f"{len(found)} entries{f' since {since}' if since else ''}")
     return {"entries": [asdict(one) for one in found]}
+
+
+def _subject(one: Entry) -> str:
+    """Ids are as long as other tables show them, names and paths whole."""
+    return one.subject[:12] if re.fullmatch("[0-9a-f-]{32,}", one.subject) else one.subject
+
+
+def _detail(one: Entry) -> str:
+    return ", ".join(f"{name}: {str(value)[:12] if name == 'name' else value}" for name, value in one.detail.items() if name != "before")
 
 
 def _time(text: str) -> datetime:

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 
 from flows.running.releases import fault, reigning_release, release_with
+from storage.approvals import expire
 from storage.artifacts import ArtifactRef, ArtifactStore, read_manifest
 from storage.catalog import utc_now
 from storage.home import Home
@@ -41,6 +42,7 @@ def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation
         MigakiError: the evaluation is not of this release and this champion.
         StorageError: another champion serves by the time it is decided.
     """
+    expire(home)
     now = reigning_release(home)
     if now and now.release_id == release.id:
         return Decision("unchanged", "keep: unchanged, the release is the champion already")
@@ -62,7 +64,9 @@ def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation
 
 def index_of(home: Home, evaluation: ArtifactRef) -> str | None:
     """The index that an evaluation asked with; None where it asked with none."""
-    return (read_manifest(ArtifactStore(home).path(evaluation)) or {}).get("inputs", {}).get("index")
+    manifest = read_manifest(ArtifactStore(home).path(evaluation))
+    inputs: dict[str, str] = manifest["inputs"] if manifest else {}
+    return inputs.get("index")
 
 
 def _evidence(home: Home, release: ArtifactRef, evaluation: ArtifactRef) -> Evidence:

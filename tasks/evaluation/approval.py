@@ -71,7 +71,7 @@ def for_a_person(decision: Decision, settings: PromoteSettings, until: datetime)
         return decision
     found = decision.reason.removesuffix(f"; {BY_HAND}")
     reason = (
-        f"a person decides (promote.approval = {settings.approval}) until {until:%Y-%m-%d %H:%M} UTC, and the champion stays until then; "
+        f"a person decides (promote.approval = {settings.approval}) until {until:%Y-%m-%d %H:%M} UTC, and what serves stays until then; "
         f"the gate alone: {decision.decision}: {found}"
     )
     return replace(decision, decision="pending", reason=reason, would=decision.decision)

@@ -6,11 +6,14 @@ import sys
 
 import pytest
 
+from flows.commands import platform
+from flows.commands.audit import audit
 from flows.commands.main import main
 from flows.running.gate import gate
 from flows.running.releases import promote_to
 from storage.approvals import pending
 from storage.artifacts import ArtifactStore
+from storage.audit import entries
 from storage.registry import set_champion_index
 from storage.releases import champion_release
 from tasks.evaluation.settings import PromoteSettings
@@ -128,3 +131,17 @@ def test_audit_takes_dates_alone(migaki):
     assert code == 1 and "--since '昨日' is no date: accepted are 2026-11-30" in told["message"]
     code, told, _ = migaki("sql", "SELECT who, action FROM audit ORDER BY ts")
     assert code == 0 and [row["action"] for row in told["rows"]] == ["promote", "pending"]
+
+
+def test_a_platform_whose_settings_changed_is_entered(home, monkeypatch, tmp_path, capsys):
+    platform.note_settings(home, 4200)
+    names = {"server", "pool cpu", "pool gpu", "queue interactive", "queue batch", "prefect.yaml", "work-pool.json"}
+    assert {entry.detail["name"] for entry in entries(home)} == names
+    platform.note_settings(home, 4200)
+    assert len(entries(home)) == 7
+    monkeypatch.setattr(platform, "POOLS", {"cpu": 2})
+    platform.note_settings(home, 4300)
+    changed = {(entry.action, entry.detail["name"], entry.detail.get("port")) for entry in entries(home)[:2]}
+    assert changed == {("setting changed", "server", 4300), ("setting removed", "pool gpu", None)} and len(entries(home)) == 9
+    audit(home, None)
+    assert "name: server, port: 4300" in capsys.readouterr().err
