@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import duckdb
 
+from storage.audit import Who
 from storage.catalog import Catalog, insert, utc_now
 from storage.chats import KeptMessage, ListedConversation, conversations, delete_conversation, messages, rate
 from storage.home import Home, StorageError
@@ -235,13 +236,13 @@ class ChatLog:
             return []
         return messages(self.home, conversation_id, owner)
 
-    def delete_conversation(self, conversation_id: str, owner: str) -> None:
+    def delete_conversation(self, conversation_id: str, owner: str, who: Who) -> None:
         begun = self._begun.get(conversation_id)
         if begun is not None and begun.owner == owner:
             self._begun.pop(conversation_id, None)
             return
         self.flush()
-        delete_conversation(self.home, conversation_id, owner)
+        delete_conversation(self.home, conversation_id, owner, who)
 
     def rate(self, turn_id: str, owner: str, rating: int, correction: str | None = None) -> None:
         """In the catalog when this returns."""

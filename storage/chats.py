@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from storage.audit import Who, note
 from storage.catalog import JSON, Catalog, insert, select, utc_now
 from storage.home import Home, StorageError
 
@@ -160,8 +161,8 @@ def _with_texts(connection: duckdb.DuckDBPyConnection, sources: list[dict[str, A
         source["text"] = texts.get(source["chunk_id"], "")
 
 
-def delete_conversation(home: Home, conversation_id: str, owner: str) -> None:
-    """Remove a conversation with its messages, ratings and safety decisions.
+def delete_conversation(home: Home, conversation_id: str, owner: str, who: Who) -> None:
+    """Remove a conversation with its messages, ratings and safety decisions; that it was there, and who removed it, stays in `audit`.
 
     Raises:
         UnknownChat: it is not this owner's.
@@ -173,6 +174,7 @@ def delete_conversation(home: Home, conversation_id: str, owner: str) -> None:
         connection.execute(f"DELETE FROM safety_decisions WHERE turn_id IN {turns}", [conversation_id])
         connection.execute("DELETE FROM messages WHERE conversation_id = ?", [conversation_id])
         connection.execute("DELETE FROM conversations WHERE conversation_id = ?", [conversation_id])
+        note(connection, who, "delete conversation", conversation_id)
 
 
 def rate(home: Home, turn_id: str, owner: str, rating: int, correction: str | None = None) -> None:

@@ -1,14 +1,16 @@
 """Free the disk of artifacts that nothing needs any more.
 
-What stays: the champions, the newest classifier, the releases that were promoted last with all they name, all that the newest runs made or
-reused, and everything that those were made from. A release that was not promoted stays as long as all that it names does. What is said of the others in words and figures (runs, metrics, evaluations, decisions) stays in the catalog; their rows of texts go with them.
+What stays: the champions, the newest classifier, the releases that were promoted last and those that wait for a person with all they name, all that
+the newest runs made or reused, and everything that those were made from. A release that was not promoted stays as long as all that it names does. What is said of the others in words and figures (runs, metrics, evaluations, decisions) stays in the catalog; their rows of texts go with them.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from storage.approvals import pending
 from storage.artifacts import ArtifactRef, ArtifactStore, reference
+from storage.audit import note, system_user
 from storage.catalog import Catalog, utc_now
 from storage.home import Home, StorageError
 from storage.registry import champion, champion_index, mark_crashed, newest_classifier
@@ -67,6 +69,8 @@ def prune(home: Home, keep_runs: int) -> list[Unneeded]:
                 connection.execute(f"DELETE FROM {table} WHERE artifact_id IN (SELECT unnest(?))", [ids])
             connection.execute("DELETE FROM releases WHERE release_id IN (SELECT unnest(?))", [ids])
             connection.execute("DELETE FROM lineage WHERE child_id IN (SELECT unnest(?))", [ids])
+            detail = {"artifacts": [{"kind": one.ref.kind, "id": one.ref.id} for one in going], "bytes": sum(one.bytes for one in going)}
+            note(connection, system_user(), "prune", "artifacts", f"not needed by the champions or the newest {keep_runs} runs", detail)
     for one in going:
         store.discard(one.ref.kind, one.ref.id)
     return going
@@ -86,6 +90,7 @@ def _roots(home: Home, keep_runs: int) -> set[str]:
         [one.artifact_id for one in serving if one]
         + [index.calibration_id if index else None]
         + [id for one in releases for id in (one.release_id, one.index_id)]
+        + [id for one in pending(home) for id in (one.release_id, one.index_id, one.evaluation_id)]
     )
     return {id for id in [*named, *(row["artifact_id"] for row in rows)] if id}
 

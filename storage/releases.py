@@ -9,10 +9,16 @@ from datetime import datetime
 
 import duckdb
 
+from storage.audit import CLOCK, GATE, Who, note
 from storage.catalog import Catalog, insert, select, utc_now
 from storage.home import Home, StorageError
 
-STAGE_AFTER = {"promote": "champion", "rollback": "champion", "keep": "rejected"}  # by the decision; any other leaves a candidate
+STAGE_AFTER = {
+    "promote": "champion",
+    "rollback": "champion",
+    "keep": "rejected",
+    "refuse": "rejected",
+}  # by the decision; any other leaves a candidate
 FIRST = "it served before there were releases"
 
 
@@ -32,9 +38,9 @@ class KeptRelease:
 
 @dataclass(frozen=True)
 class Promotion:
-    """A row of `promotions`: what was decided on a release (promote, keep, inconclusive, rollback), and why. The difference of `metric` has its
-    95 % interval; it is of so many items, which can show one of `smallest`, and `needed` would show the margin. The ids of both models are filled in
-    when it is recorded."""
+    """A row of `promotions`: what was decided on a release (promote, keep, inconclusive, rollback, pending, refuse, expired), and why. The difference of
+    `metric` has its 95 % interval; it is of so many items, which can show one of `smallest`, and `needed` would show the margin. The ids of both models
+    are filled in when it is recorded."""
 
     promotion_id: str
     release_id: str
@@ -52,12 +58,15 @@ class Promotion:
     needed: int | None = None
     model_id: str | None = None
     champion_id: str | None = None
+    would: str | None = None  # what the gate alone says, where a person decides
+    index_id: str | None = None  # of the evaluation, where a person decides
+    expires: datetime | None = None  # until when they can, UTC
 
 
 def champion_release(home: Home) -> KeptRelease | None:
     """The release that serves, or None before the first."""
     with Catalog.of(home).read() as connection:
-        return _champion(connection)
+        return serving_release(connection)
 
 
 def newest_releases(home: Home, count: int, *, model: str | None = None) -> list[KeptRelease]:
@@ -116,7 +125,7 @@ def note_release(home: Home, release_id: str, run_id: str | None, index_id: str 
 def crown_first(home: Home, release_id: str) -> None:
     """Make a release the champion that was made of the champion model of a home from before there were releases; nothing where one serves already."""
     with Catalog.of(home).write() as connection:
-        if _champion(connection) is not None:
+        if serving_release(connection) is not None:
             return
         connection.execute(
             """UPDATE releases SET stage = 'champion', promoted = coalesce((SELECT max(updated) FROM models WHERE stage = 'champion'), created)
@@ -125,34 +134,46 @@ def crown_first(home: Home, release_id: str) -> None:
         )
         row = {"promotion_id": str(uuid.uuid4()), "release_id": release_id, "decision": "promote", "reason": FIRST, "ts": utc_now()}
         insert(connection, "promotions", [row])
+        note(connection, CLOCK, "promote", release_id, FIRST)
 
 
-def record_promotion(home: Home, promotion: Promotion) -> None:
-    """Write a decision and move the stages of the releases and models it names, in one transaction.
+def record_promotion(home: Home, promotion: Promotion, who: Who = GATE) -> None:
+    """Write a decision and move the stages of the releases and models it names, in one transaction. Raises what `enter_promotion` raises."""
+    with Catalog.of(home).write() as connection:
+        enter_promotion(connection, promotion, who)
 
-    The decisions `promote` and `rollback` make the release the champion and archive the former one, `keep` rejects it, anything else
-    (inconclusive) leaves it a candidate.
+
+def enter_promotion(connection: duckdb.DuckDBPyConnection, promotion: Promotion, who: Who, *, action: str = "", why: str = "") -> None:
+    """Write a decision, move the stages of the releases and models it names, and enter it into `audit`, in the transaction of the connection.
+
+    The decisions `promote` and `rollback` make the release the champion and archive the former one, `keep` and `refuse` reject it, anything else
+    (inconclusive, pending, expired) leaves it a candidate.
+
+    Args:
+        action: what `audit` calls it, where that is not the decision.
+        why: what `audit` says, where that is not the reason.
 
     Raises:
         StorageError: the release is not there, or another champion serves by now than the one that the decision was made against.
     """
-    with Catalog.of(home).write() as connection:
-        found = select(connection, KeptRelease, "FROM releases WHERE release_id = ?", [promotion.release_id])
-        if not found:
-            raise StorageError(f"there is no release {promotion.release_id!r}; `migaki status` lists them")
-        now, stage = _champion(connection), STAGE_AFTER.get(promotion.decision, "candidate")
-        serves = now.release_id if now else None
-        if stage == "champion" and serves != promotion.champion_release_id:
-            raise StorageError(
-                f"another release was promoted meanwhile: {_short(serves)} serves, and this was decided against "
-                f"{_short(promotion.champion_release_id)}. Look at `migaki status`, and promote again if it still shall"
-            )
-        models = {"model_id": found[0].artifact_id, "champion_id": now and now.artifact_id}
-        insert(connection, "promotions", [asdict(promotion) | models | {"ts": utc_now()}])
-        _move(connection, found[0], now, stage)
+    found = select(connection, KeptRelease, "FROM releases WHERE release_id = ?", [promotion.release_id])
+    if not found:
+        raise StorageError(f"there is no release {promotion.release_id!r}; `migaki status` lists them")
+    now, stage = serving_release(connection), STAGE_AFTER.get(promotion.decision, "candidate")
+    serves = now.release_id if now else None
+    if stage == "champion" and serves != promotion.champion_release_id:
+        raise StorageError(
+            f"another release was promoted meanwhile: {_short(serves)} serves, and this was decided against "
+            f"{_short(promotion.champion_release_id)}. Look at `migaki status`, and promote again if it still shall"
+        )
+    models = {"model_id": found[0].artifact_id, "champion_id": now and now.artifact_id}
+    insert(connection, "promotions", [asdict(promotion) | models | {"ts": utc_now()}])
+    _move(connection, found[0], now, stage)
+    detail = {"promotion": promotion.promotion_id, "run": promotion.run_id, "champion_before": serves}
+    note(connection, who, action or promotion.decision, promotion.release_id, why or promotion.reason, detail)
 
 
-def _champion(connection: duckdb.DuckDBPyConnection) -> KeptRelease | None:
+def serving_release(connection: duckdb.DuckDBPyConnection) -> KeptRelease | None:
     rows = select(connection, KeptRelease, "FROM releases WHERE stage = 'champion' LIMIT 1")
     return rows[0] if rows else None
 

@@ -35,11 +35,11 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
         from flows.commands.verify import verify_index
 
         return verify_index(home, params.run)
-    if getattr(arguments, "to", None) is not None or getattr(arguments, "rollback", False):
-        from flows.commands.show import promotion_line
-        from flows.running.releases import promote_to, roll_back
+    if name == "promote":
+        from flows.commands.decide import by_a_person
 
-        return promotion_line(roll_back(home) if arguments.rollback else promote_to(home, arguments.to))
+        if (told := by_a_person(arguments, home)) is not None:
+            return told
     wanted: dict[str, Any] = params.flow_parameters() if name == "retrain" else {"run": params.run, name: params.stages[name]}
     if getattr(arguments, "serve_anyway", False):
         wanted["serve_anyway"] = True
@@ -141,9 +141,10 @@ def label(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
 
 def status(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.decide import pending_table
     from flows.commands.show import status_tables
 
-    return status_tables(home, rebuild_first=arguments.rebuild)
+    return status_tables(home, rebuild_first=arguments.rebuild) | {"pending": pending_table(home)}
 
 
 def search(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
@@ -206,6 +207,12 @@ def sql(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     return sql_table(home, arguments.query, arguments.files)
 
 
+def audit(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.commands.audit import audit
+
+    return audit(home, arguments.since)
+
+
 def platform(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     if arguments.apply or arguments.test_notifications:
         from flows.commands.notifications import apply_notifications, try_notifications
@@ -217,6 +224,7 @@ def platform(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
+    "audit": audit,
     "chat": chat,
     "generate": generate,
     "harvest": harvest,

@@ -116,6 +116,15 @@ def prompt_study_options(study: argparse.ArgumentParser) -> None:
     )
 
 
+def approval_options(more: argparse.ArgumentParser, instead: argparse._MutuallyExclusiveGroup) -> None:
+    """What `migaki promote` takes of a person on whom a release waits (`promote.approval`); ID is the decision's or the release's."""
+    help_text = "say what waits for a person; with ID what that one rests on: the gate's figures, and both chatbots on ten questions"
+    instead.add_argument("--pending", nargs="?", const="", metavar="ID", help=help_text)
+    instead.add_argument("--approve", metavar="ID", help="let a release serve that waits; refused where champion or index changed since")
+    instead.add_argument("--refuse", metavar="ID", help="keep out a release that waits")
+    more.add_argument("--why", metavar="TEXT", help="the reason, which is kept with your name (table audit)")
+
+
 def settings_help(*sections: str) -> str:
     """The settings of a stage, or of several sections, with their defaults, worked out only when help is asked for."""
     if not {"-h", "--help"} & set(sys.argv):

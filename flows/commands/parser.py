@@ -10,6 +10,7 @@ from flows.catalogue.stages import FLOWS
 from flows.commands.examples import ACCEPT, EXAMPLES, GENERATE_EXAMPLES, SEARCH_EXAMPLES
 from flows.commands.options import (
     add_prompts,
+    approval_options,
     benchmark_options,
     common_options,
     data_options,
@@ -80,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
             instead = stage.add_mutually_exclusive_group()
             instead.add_argument("--to", metavar="ID", help="put this release in the champion's place, whatever was measured")
             instead.add_argument("--rollback", action="store_true", help="go back to the release that served before")
+            approval_options(stage, instead)
     add_talking(add)
     add_looking(add, running)
     return root
@@ -141,6 +143,8 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     help_text = "the files and folders that they are about (default: prepare.documents, where --config or --set says it)"
     asked.add_argument("--documents", nargs="+", metavar="DIR", help=help_text)
     add_prompts(add, running)
+    who = add("audit", "who promoted, approved, refused, rolled back, deleted, gave out tokens or changed a platform, when and why")
+    who.add_argument("--since", metavar="DATE", help="entries from this day or time on (UTC, or with a zone: 2026-11-30T09:00+09:00)")
     sql = add("sql", "ask the catalog")
     sql.add_argument("query", help='one SELECT, SHOW, DESCRIBE or EXPLAIN; `migaki sql "SHOW TABLES"` lists the tables')
     sql.add_argument("--files", nargs="+", type=Path, default=[], metavar="PATH", help="files and folders that the query may read too")

@@ -1,5 +1,6 @@
 """A whole platform on one machine: the Prefect server, the work pools, a worker for each, and every deployment. For a team's server, see README."""
 
+import hashlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from flows.running.local import address_of, server_environment, start_server, wa
 from flows.running.notifications import read_notify
 from flows.running.secret import made_secret, read_secret, secret_file
 from flows.running.supervisor import Api, Part, Runs, supervise, unwell, worker_name
+from storage.audit import note_state, system_user
 from storage.home import Home
 from tasks.errors import MigakiError
 from tasks.processes import child_environment
@@ -105,6 +107,16 @@ def set_up(home: Home, port: int, limits: dict[str, int] | None = None, notify: 
     _ran("migaki platform --apply", ["-m", "flows.commands.main", "platform", "--apply", *named], env)
 
 
+def note_settings(home: Home, port: int) -> None:
+    """Enter into `audit` what of the platform's settings differs from when it was last started; of files, by what they hold."""
+    settings: dict[str, dict[str, Any]] = {"server": {"port": port}}
+    settings |= {f"pool {pool}": {"runs_at_once": limit} for pool, limit in POOLS.items()}
+    settings |= {f"queue {queue}": {"priority": priority} for queue, priority in QUEUES.items()}
+    for path in (ROOT / "prefect.yaml", TEMPLATE):
+        settings[path.name] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    note_state(home, system_user(), "setting", "platform", settings)
+
+
 def start_worker(home: Home, port: int, pool: str, log: Path) -> subprocess.Popen[bytes]:
     queues = [part for queue in QUEUES for part in ("--work-queue", queue)] if pool == "gpu" else []
     return start(home, port, log, "worker", "start", "--pool", pool, "--name", worker_name(pool), "--type", "process", *queues)
@@ -165,6 +177,7 @@ def serve(home: Home, port: int, notify: Path | None = None) -> dict[str, Any]:
     try:
         wait_for_server(server.process, port, log)
         set_up(home, port, notify=notify)
+        note_settings(home, port)
         parts += [_worker(home, port, pool, log) for pool in POOLS]
         console.print(
             f"Prefect is at http://127.0.0.1:{port} with the pools cpu and gpu; log: {log}\n"

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flows.commands.show import console
 from flows.running.local import interrupted
 from flows.running.report import read_report
+from flows.serving.decisions import KeptApprovals, note_tokens, person
 from flows.serving.engine import Opened, open_anew, open_champion_index, open_engine
 from flows.serving.wanted import Said, Wanted
 from storage.chat_log import CANNOT_WRITE, ChatLog, Conversation, SafetyDecision
@@ -27,7 +28,7 @@ from storage.releases import champion_release
 from tasks.chatbot.web.about import About
 from tasks.chatbot.web.auth import check_exposure, is_loopback
 from tasks.chatbot.web.settings import ServeSettings
-from tasks.chatbot.web.tokens import NO_TOKENS, TokenFile, Tokens
+from tasks.chatbot.web.tokens import NO_TOKENS, TokenFile, Tokens, User
 from tasks.errors import MigakiError
 
 if TYPE_CHECKING:
@@ -60,8 +61,11 @@ def serve(home: Home, said: Said, *, artifact: str | None, token_file: Path | No
         follow, over = Following(home, service, opened.wanted), threading.Event()
         del opened  # when the champion changes, nothing but the answers being made may hold the model
         followers = [threading.Thread(target=follow.follow, args=(over,), daemon=True)]
+        note = partial(note_tokens, home, console.print)
+        if file:
+            note(file)
         if file and file.path.is_file():  # not a pipe, which gives its tokens once
-            followers.append(threading.Thread(target=follow_tokens, args=(file, over), daemon=True))
+            followers.append(threading.Thread(target=follow_tokens, args=(file, over, note), daemon=True))
         for follower in followers:
             follower.start()
         if show:
@@ -84,9 +88,11 @@ def make_server(opened: Opened, settings: ServeSettings, tokens: Tokens, log: Ch
     import uvicorn
 
     from tasks.chatbot.web.app import create_app
+    from tasks.chatbot.web.approvals import approval_routes
     from tasks.chatbot.web.connections import timed_protocol
 
     app = create_app(opened.engine, KeptChats(log, opened.about), opened.about, settings, tokens, partial(read_report, log.home))
+    app.include_router(approval_routes(KeptApprovals(log.home)))
     config = uvicorn.Config(
         app,
         http=timed_protocol(settings.header_seconds),
@@ -137,9 +143,9 @@ class KeptChats:
         with _as_the_page_expects():
             return [_as_shown(message) for message in self.log.messages(conversation_id, owner)]
 
-    def delete(self, conversation_id: str, owner: str) -> None:
+    def delete(self, conversation_id: str, user: User) -> None:
         with _as_the_page_expects():
-            self.log.delete_conversation(conversation_id, owner)
+            self.log.delete_conversation(conversation_id, user.owner, person(user))
 
     def rate(self, turn_id: str, owner: str, rating: int, correction: str | None) -> None:
         with _as_the_page_expects():
@@ -213,12 +219,13 @@ def show_page(server: "uvicorn.Server", url: str) -> None:
         webbrowser.open(url)
 
 
-def follow_tokens(file: TokenFile, over: threading.Event) -> None:
-    """Let in whom the token file names now. What cannot be followed any more lets nobody in."""
+def follow_tokens(file: TokenFile, over: threading.Event, note: Callable[[TokenFile], object]) -> None:
+    """Let in whom the token file names now, and have it noted. What cannot be followed any more lets nobody in."""
     while not over.wait(TOKENS_LOOK):
         try:
             if told := file.look():
                 console.print(told)
+                note(file)
         except Exception as error:
             file.tokens.replace({})
             console.print(f"the token file {str(file.path)!r} cannot be followed, so no token works: {error}")

@@ -31,6 +31,8 @@ DECIDED = {
     "rollback": RELEASE_PROMOTED,
     "keep": RELEASE_KEPT,
     "inconclusive": RELEASE_KEPT,
+    "refuse": RELEASE_KEPT,
+    "expired": RELEASE_KEPT,
     "pending": RELEASE_PENDING,
 }
 TEST = "migaki.notifications.test"

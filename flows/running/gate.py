@@ -1,17 +1,21 @@
 """The gate: what is decided, never cached, from one evaluation; and which champion it is against."""
 
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import timedelta
 
 from flows.running.events import tell_of_decision, tell_of_guards
 from flows.running.releases import fault, reigning_release, release_with
-from storage.artifacts import ArtifactRef, ArtifactStore
+from storage.approvals import expire
+from storage.artifacts import ArtifactRef, ArtifactStore, read_manifest
+from storage.catalog import utc_now
 from storage.home import Home
 from storage.kinds import Evaluation, Release
 from storage.queries.evaluations import figures_of, turns_of
 from storage.releases import Promotion, record_promotion
 from tasks.chatbot.release import Sections
 from tasks.errors import MigakiError
+from tasks.evaluation.approval import for_a_person
 from tasks.evaluation.promotion import Decision, Evidence, decide
 from tasks.evaluation.settings import PromoteSettings
 
@@ -33,16 +37,18 @@ def releases_for(home: Home, inputs: dict[str, ArtifactRef]) -> dict[str, Artifa
 
 
 def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation: ArtifactRef, run_id: str) -> Decision:
-    """Decide on the release, record it and move the stages of releases and models, in one transaction.
+    """Decide on the release, or leave it to a person, record that and move the stages of releases and models, in one transaction.
 
     Raises:
         MigakiError: the evaluation is not of this release and this champion.
         StorageError: another champion serves by the time it is decided.
     """
+    expire(home)
     now = reigning_release(home)
     if now and now.release_id == release.id:
         return Decision("unchanged", "keep: unchanged, the release is the champion already")
-    decision = decide(_evidence(home, release, evaluation), settings)
+    until = utc_now() + timedelta(days=settings.approval_days)
+    decision = for_a_person(decide(_evidence(home, release, evaluation), settings), settings, until)
     promotion = Promotion(
         promotion_id=str(uuid.uuid4()),
         release_id=release.id,
@@ -51,11 +57,20 @@ def gate(settings: PromoteSettings, home: Home, release: ArtifactRef, evaluation
         evaluation_id=evaluation.id,
         **{name: value for name, value in asdict(decision).items() if name != "guards"},
     )
+    if decision.decision == "pending":
+        promotion = replace(promotion, index_id=index_of(home, evaluation), expires=until)
     record_promotion(home, promotion)
     tell_of_decision(home, promotion)
     if decision.guards:
         tell_of_guards(home, "release", release.id, "promote", decision.guards)
     return decision
+
+
+def index_of(home: Home, evaluation: ArtifactRef) -> str | None:
+    """The index that an evaluation asked with; None where it asked with none."""
+    manifest = read_manifest(ArtifactStore(home).path(evaluation))
+    inputs: dict[str, str] = manifest["inputs"] if manifest else {}
+    return inputs.get("index")
 
 
 def _evidence(home: Home, release: ArtifactRef, evaluation: ArtifactRef) -> Evidence:

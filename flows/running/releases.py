@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from flows.running.events import tell_of_decision
 from flows.running.parameters import BUNDLED_MODEL, RunSettings
 from storage.artifacts import ArtifactRef, ArtifactStore, content_key, read_manifest, reference
+from storage.audit import system_user
 from storage.home import Home
 from storage.kinds import Answering, Kind, Model, Release, Ways
 from storage.registry import champion, newest_classifier, register
@@ -259,6 +260,6 @@ def _put(home: Home, release_id: str, now: KeptRelease | None, promotion: Promot
             f"the release {release_id[:12]} cannot serve: {wrong}. Nothing was changed; `migaki status` lists the releases that there are"
         )
     promotion = replace(promotion, champion_release_id=now.release_id if now else None)
-    record_promotion(home, promotion)
+    record_promotion(home, promotion, system_user())
     tell_of_decision(home, promotion)
     return promotion

@@ -82,4 +82,5 @@ def facts_of(home: Home, run_id: str) -> Facts:
         )
         if promotion
         else None,
+        decision_id=promotion.promotion_id if promotion else "",
     )

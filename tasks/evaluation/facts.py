@@ -120,6 +120,7 @@ class Facts:
     row_counts: Sequence[RowCount] = ()
     turns: Sequence[ChatTurn] = ()
     gate: Gate | None = None
+    decision_id: str = ""  # by which a person decides where it waits for one
 
     def meta(self, stage: str) -> Mapping[str, Any]:
         """Of that stage; {} where it did not run."""

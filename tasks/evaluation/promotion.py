@@ -16,9 +16,10 @@ BY_HAND = "the champion stays, and `migaki promote --to ID` puts the release in 
 @dataclass(frozen=True)
 class Decision:
     """`difference` of `metric` is the release's less the champion's, with its 95 % interval, from `items`. So many can show a difference of `smallest`;
-    `needed` would show one of `promote.margin`. `guards` are those that broke, in words."""
+    `needed` would show one of `promote.margin`. `guards` are those that broke, in words. Where a person is to decide (pending), `would` is what the gate
+    alone says."""
 
-    decision: Literal["promote", "keep", "inconclusive", "unchanged"]
+    decision: Literal["promote", "keep", "inconclusive", "unchanged", "pending"]
     reason: str
     metric: str = UTILITY
     difference: float | None = None
@@ -28,6 +29,7 @@ class Decision:
     smallest: float | None = None
     needed: int | None = None
     guards: tuple[str, ...] = ()
+    would: str | None = None
 
 
 @dataclass(frozen=True)

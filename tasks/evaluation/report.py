@@ -6,6 +6,7 @@ from typing import Any, get_args
 from storage.kinds import Answering
 from tasks.evaluation.facts import Facts, Figure, Table
 from tasks.evaluation.own_metrics import PREFIX
+from tasks.evaluation.report_approval import approval_section
 from tasks.evaluation.report_calibration import calibration_section
 from tasks.evaluation.report_chat import chat_section
 from tasks.pages.charts import curves, smoothed
@@ -311,6 +312,7 @@ def caveats(facts: Facts) -> str:
 SECTIONS = (
     decision_section,
     gate_section,
+    approval_section,
     chat_section,
     calibration_section,
     answering_section,

@@ -1,6 +1,6 @@
 """Settings of the stages evaluate and promote."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -68,6 +68,14 @@ class EvaluateSettings(StageSettings):
 class PromoteSettings(StageSettings):
     """When a new release takes the champion's place."""
 
+    approval: Literal["never", "if_inconclusive", "always"] = Field(
+        "never",
+        description="Whether a person decides on a release that nothing speaks against: never, where the questions show no difference "
+        "(if_inconclusive), or always. What is worse, or breaks a guard, is never put before anybody",
+    )
+    approval_days: float = Field(
+        14.0, gt=0, le=365, description="Days in which a person can approve of a release; after them the champion stays"
+    )
     margin: float = Field(
         0.08,
         ge=0,

@@ -41,16 +41,16 @@ def promoted(home: Home, model: str, **facts) -> str:
     return release
 
 
-def part(home: Home, name: str, kind: str, meta: dict, **tables: list[dict]):
-    """An artifact of this name, registered; with rows of these tables."""
+def part(home: Home, name: str, kind: str, meta: dict, inputs: dict[str, str] | None = None, **tables: list[dict]):
+    """An artifact of this name, registered; with its inputs by role and rows of these tables."""
     store = ArtifactStore(home)
     with store.draft(kind, name) as folder:
         (folder / "weights").write_bytes(b"0123")
         for table, rows in tables.items():
             (folder / "tables").mkdir(exist_ok=True)
             pq.write_table(pa.Table.from_pylist(rows), folder / "tables" / f"{table}.parquet")
-        facts = {"stage": "quantize", "run_id": "r", "settings": {}, "inputs": {}, "model": "hub:a/b", "seconds": 0.0, "created": OLD}
-        ref = store.commit(folder, facts | {"meta": meta})
+        facts = {"stage": "quantize", "run_id": "r", "settings": {}, "model": "hub:a/b", "seconds": 0.0, "created": OLD}
+        ref = store.commit(folder, facts | {"inputs": inputs or {}, "meta": meta})
     register(home, ref)
     return ref
 

@@ -15,6 +15,7 @@ from tasks.chatbot.settings import ChatSettings
 from tasks.chatbot.tools.calls import Called, Returned
 from tasks.chatbot.web.about import About
 from tasks.chatbot.web.app import create_app
+from tasks.chatbot.web.approvals import NotDecided, approval_routes
 from tasks.chatbot.web.settings import ServeSettings
 from tasks.chatbot.web.tokens import NO_TOKENS
 from tasks.errors import MigakiError
@@ -165,8 +166,8 @@ class MemoryChats:
             ]
         return found
 
-    def delete(self, conversation_id, owner):
-        self._check(conversation_id, owner)
+    def delete(self, conversation_id, user):
+        self._check(conversation_id, user.owner)
         del self.owners[conversation_id]
 
     def rate(self, turn_id, owner, rating, correction):
@@ -180,8 +181,50 @@ class MemoryChats:
             raise LookupError(conversation_id)
 
 
-def app(engine=None, chats=None, tokens=None, **settings):
-    return create_app(engine or ScriptedEngine(), chats or MemoryChats(), ABOUT, ServeSettings(**settings), tokens or NO_TOKENS)
+class MemoryApprovals:
+    """What flows/serving/decisions.py gives in earnest."""
+
+    def __init__(self, *waits: str):
+        self.waits, self.words = list(waits), []
+        self.against: tuple[str, str] = ("", "")
+
+    def waiting(self):
+        figures = {"metric": "utility", "difference": 0.031, "low": -0.05, "high": 0.11, "items": 48, "smallest": 0.11, "needed": 90}
+        times = {"since": "2026-11-30T03:00:00", "until": "2026-12-14T03:00:00"}
+        told = {"would": "inconclusive", "reason": "the interval holds zero: <b>utility</b>", "release": "5c0ffee5c0ffee"}
+        return [figures | times | told | {"id": one, "against": self.against[0], "against_why": self.against[1]} for one in self.waits]
+
+    def conversations(self, id):
+        self._check(id)
+        said = {"suite": "answerable", "accepted": "1,200 °C", "before": {"answer": "I do not know.", "verdict": "unanswered"}}
+        asked = [
+            ("en", "How hot is the kiln? <img src=x onerror=alert(1)>", "It is **1,200 °C**."),
+            ("ja", "窯の温度は?", "1,200 °Cです。"),
+        ]
+        return {
+            "held_against": "champion",
+            "conversations": [
+                said | {"lang": lang, "question": question, "after": {"answer": answer, "verdict": "right"}}
+                for lang, question, answer in asked
+            ],
+        }
+
+    def decide(self, id, what, user, why):
+        self._check(id)
+        if what == "approve" and self.against[0]:
+            raise NotDecided(*self.against)
+        self.waits.remove(id)
+        self.words.append((id, what, user.name, why))
+
+    def _check(self, id):
+        if id not in self.waits:
+            raise NotDecided("unknown", f"no decision waits whose id begins with {id!r}")
+
+
+def app(engine=None, chats=None, tokens=None, approvals=None, **settings):
+    made = create_app(engine or ScriptedEngine(), chats or MemoryChats(), ABOUT, ServeSettings(**settings), tokens or NO_TOKENS)
+    made.include_router(approval_routes(approvals or MemoryApprovals()))
+    return made
 
 
 def client(*arguments, headers=None, **settings) -> TestClient:

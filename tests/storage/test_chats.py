@@ -6,11 +6,14 @@ import time
 import pytest
 
 from storage import chat_log, chats
+from storage.audit import Who
 from storage.catalog import Catalog, insert
 from storage.chat_log import ChatLog, Conversation, SafetyDecision
 from storage.chats import UnknownChat
 from storage.home import StorageError
 from tests.helpers.turns import turn
+
+WHO = Who("ann", "page")
 
 
 def test_a_turn_comes_back_as_it_was_said(home):
@@ -43,7 +46,7 @@ def test_nobody_reads_rates_or_deletes_what_is_somebody_elses(home):
         assert chats.conversations(home, owner) == []
         for act in (
             lambda: chats.messages(home, name, owner),
-            lambda: chats.delete_conversation(home, name, owner),
+            lambda: chats.delete_conversation(home, name, owner, WHO),
             lambda: chats.rate(home, "t1", owner, 1),
         ):
             with pytest.raises(UnknownChat):
@@ -87,7 +90,7 @@ def test_deleting_leaves_nothing_of_a_conversation_and_all_of_the_others(home):
         chat_log.keep_turn(home, conversation, turn(name))
         chats.rate(home, name, "ann", 1)
         chat_log.keep_decisions(home, [SafetyDecision(name, "input", "ok", False, 0.1, "ja")])
-    chats.delete_conversation(home, gone, "ann")
+    chats.delete_conversation(home, gone, "ann", WHO)
     for table in ("conversations", "messages", "feedback", "safety_decisions"):
         rows = Catalog.of(home).query(f"SELECT * FROM {table}")
         assert rows and all(row.get("turn_id", "t2") == "t2" and row.get("conversation_id", kept) == kept for row in rows), table
@@ -126,7 +129,7 @@ def test_what_waits_is_read_and_rated_at_once(home):
         log.rate("t2", "ann", 1)
         log.keep_turn(name, turn("t3"))
         assert log.conversations("ann")[0].turns == 3
-        log.delete_conversation(name, "ann")
+        log.delete_conversation(name, "ann", WHO)
         assert log.conversations("ann") == []
 
 

@@ -10,12 +10,15 @@ import time
 import pytest
 
 from storage import chat_log, chats, journal
+from storage.audit import Who
 from storage.catalog import Catalog
 from storage.chat_log import ChatLog, Conversation, recover
 from storage.home import Home
 from storage.journal import Journal, abandoned
 from tests import ROOT
 from tests.helpers.turns import turn
+
+WHO = Who("ann", "page")
 
 TALKER = """
 import sys
@@ -115,7 +118,7 @@ def test_a_conversation_deleted_while_it_is_answered_does_not_come_back(home):
     with ChatLog(home, delay=60) as log:
         name = log.begin_conversation(Conversation("m", "i", "web", "ann"))
         log.keep_turn(name, turn("t1"))
-        log.delete_conversation(name, "ann")
+        log.delete_conversation(name, "ann", WHO)
         log.keep_turn(name, turn("t2"))
     assert kept(home) == [] and left(home) == []
 

@@ -75,7 +75,7 @@ def page_routes(service: Service) -> APIRouter:
     @router.delete("/conversations/{conversation}", status_code=204)
     def delete(conversation: str, user: Asker) -> None:
         try:
-            chats.delete(conversation, user.owner)
+            chats.delete(conversation, user)
         except LookupError as error:
             raise no_conversation(conversation) from error
 
@@ -178,7 +178,7 @@ def produced(
             yield event
     finally:
         if not ended and asked.conversation is None:
-            chats.delete(conversation, user.owner)
+            chats.delete(conversation, user)
 
 
 def as_chosen(events: Iterator[Event], own: Sampling, used: Sampling) -> Iterator[Event]:

@@ -99,8 +99,8 @@ class Chats(Protocol):
         """
         ...
 
-    def delete(self, conversation_id: str, owner: str) -> None:
-        """Raises LookupError as `messages` does."""
+    def delete(self, conversation_id: str, user: User) -> None:
+        """One of the user's own, by them. Raises LookupError as `messages` does."""
         ...
 
     def rate(self, turn_id: str, owner: str, rating: int, correction: str | None) -> None:

@@ -64,6 +64,11 @@ class Tokens:
     def __len__(self) -> int:
         return len(self._users)
 
+    @property
+    def users(self) -> list[User]:
+        """Whom they let in now."""
+        return list(self._users.values())
+
     def find(self, token: str) -> User | None:
         """The token's user. Every known token is compared, in constant time, so the time taken says nothing."""
         presented, owner = _digest(token, "token"), None

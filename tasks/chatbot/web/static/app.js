@@ -5,7 +5,7 @@ import { Panel } from "./panel.js";
 import { Answer, button, icon, make, question } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { about: null, conversation: null, title: "", list: [], lists: 0, looks: "", answering: null };
+const state = { about: null, decisions: 0, conversation: null, title: "", list: [], lists: 0, looks: "", answering: null };
 const panel = new Panel();
 
 // Words for ears and errors.
@@ -305,6 +305,7 @@ function words() {
   showTheme();
   showSend();
   showVersion();
+  showDecisions();
   panel.show();
 }
 
@@ -317,6 +318,12 @@ function showVersion() {
   const unreleased = about.unreleased.replace(/^unreleased/, t("unreleased"));
   $("version").textContent = [who, unreleased, model, index].filter(Boolean).join(" · ");
   $("version").title = [`${about.model} ${about.version}`, about.index, about.release, unreleased].filter(Boolean).join("\n");
+}
+
+/** How many releases wait for whoever may decide on them. */
+function showDecisions() {
+  $("decisions").hidden = !state.decisions;
+  $("decisions").textContent = t("decisionsCount", { count: state.decisions });
 }
 
 function signIn(wrong) {
@@ -333,6 +340,8 @@ async function start() {
     showVersion();
     await refresh();
     await route();
+    if (state.about.role === "admin") state.decisions = (await call("GET", "api/approvals")).waiting.length;
+    showDecisions();
   });
 }
 

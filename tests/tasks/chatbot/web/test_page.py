@@ -196,7 +196,19 @@ def test_the_page_and_its_parts_are_served_and_run_no_inline_script():
         and "onclick" not in page.text
         and "//" not in page.text.replace("<!DOCTYPE", "")
     )
-    for name in ("app.js", "api.js", "panel.js", "report.js", "i18n.js", "markdown.js", "theme.js", "style.css", "icon.svg"):
+    for name in (
+        "app.js",
+        "api.js",
+        "panel.js",
+        "report.js",
+        "i18n.js",
+        "markdown.js",
+        "theme.js",
+        "approvals.js",
+        "style.css",
+        "approvals.css",
+        "icon.svg",
+    ):
         assert http.get(f"/static/{name}").status_code == 200, name
     assert http.get("/docs").status_code == 404 and http.get("/static/../app.py").status_code == 404
 

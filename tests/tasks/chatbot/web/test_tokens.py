@@ -200,7 +200,7 @@ def served(file, engine, **settings):
     server = uvicorn.Server(uvicorn.Config(app(engine, tokens=file.tokens, **settings), lifespan="off", log_level="critical"))
     with socket.create_server(("127.0.0.1", 0)) as found:
         threads = [threading.Thread(target=server.run, kwargs={"sockets": [found]}, daemon=True)]
-        threads.append(threading.Thread(target=serve.follow_tokens, args=(file, over), daemon=True))
+        threads.append(threading.Thread(target=serve.follow_tokens, args=(file, over, bool), daemon=True))
         [thread.start() for thread in threads]
         try:
             yield f"http://127.0.0.1:{found.getsockname()[1]}"
@@ -299,5 +299,5 @@ def test_a_watch_that_fails_lets_nobody_in(file, monkeypatch, capsys):
     over = threading.Event()
     monkeypatch.setattr(serve, "TOKENS_LOOK", 0.01)
     monkeypatch.setattr(file, "look", lambda: [over.set(), 1 / 0])
-    serve.follow_tokens(file, over)
+    serve.follow_tokens(file, over, bool)
     assert file.tokens.find(ANNA) is None and file.tokens and "no token works" in capsys.readouterr().err
