@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.commands.options import said_in
-from flows.commands.parser import parser
+from flows.commands.parser import parsed
 from flows.running.local import interruption
 from storage.home import Home, StorageError
 from tasks.errors import MigakiError
@@ -71,7 +71,7 @@ def out_of_space(command: str, error: BaseException) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point: one clear message and an exit code for whatever goes wrong (1 mendable, 2 usage, 130 interrupted)."""
-    arguments = parser().parse_args()
+    arguments = parsed()
     if arguments.home:
         os.environ["MIGAKI_HOME"] = arguments.home
     os.environ["MIGAKI_HOME"] = str(Path(os.environ.get("MIGAKI_HOME") or ".migaki").expanduser().absolute())

@@ -2,7 +2,7 @@
 
 import argparse
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from flows.commands.options import (
 )
 
 
+NAMES = ("names", "benchmark.names")  # arguments of which a command takes any number
+
+
 class ShowVersion(argparse.Action):
     """Looks the version up only when it is asked for: other commands run without an installed package too, such as in a bare checkout."""
 
@@ -33,21 +36,21 @@ class ShowVersion(argparse.Action):
         parser.exit()
 
 
-class Parser(argparse.ArgumentParser):
-    """Takes names after options as well: argparse wants all of a `*` in one place, and that where the word before it stands."""
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
-        found, rest = super().parse_known_args(args, namespace)
-        names = next((action.dest for action in self._actions if action.nargs == "*" and not action.option_strings), None)
-        if names and not any(word.startswith("-") for word in rest):
-            setattr(found, names, [*getattr(found, names), *rest])
-            rest = []
-        return found, rest
+def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line says (default: this process's). Names may stand after options as well, where argparse wants all of them in one place."""
+    root = parser()
+    found, rest = root.parse_known_args(words)
+    names = next((name for name in NAMES if hasattr(found, name)), None)
+    if rest and (names is None or any(word.startswith("-") for word in rest)):
+        root.error(f"unrecognized arguments: {' '.join(rest)}")
+    if names and rest:
+        setattr(found, names, [*getattr(found, names), *rest])
+    return found
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line: stages, then talking, then looking."""
-    root = Parser(
+    root = argparse.ArgumentParser(
         prog="migaki",
         description="Turns an open language model and your own text into a tuned, aligned, quantized, grounded chatbot.",
         epilog=EXAMPLES,

@@ -4,7 +4,7 @@ import importlib.metadata
 
 import pytest
 
-from flows.commands.parser import parser
+from flows.commands.parser import parsed, parser
 
 
 def test_the_version_is_that_of_the_installed_package(capsys):
@@ -15,12 +15,12 @@ def test_the_version_is_that_of_the_installed_package(capsys):
 
 
 def test_names_stand_before_and_after_options():
-    said = parser().parse_args(["prompts", "diff", "brief", "--lang", "ja", "shown"])
+    said = parsed(["prompts", "diff", "brief", "--lang", "ja", "shown"])
     assert (said.action, said.names, said.lang) == ("diff", ["brief", "shown"], "ja")
-    assert parser().parse_args(["prompts", "lint", "--prompts", "own", "mine"]).names == ["mine"]
-    said = parser().parse_args(["benchmark", "piqa", "--benchmarks-dir", "data", "arc_easy"])
+    assert parsed(["prompts", "lint", "--prompts", "own", "mine"]).names == ["mine"]
+    said = parsed(["benchmark", "piqa", "--benchmarks-dir", "data", "arc_easy"])
     assert vars(said)["benchmark.names"] == ["piqa", "arc_easy"]
     with pytest.raises(SystemExit):
-        parser().parse_args(["prompts", "lint", "--no-such-option", "mine"])
+        parsed(["prompts", "lint", "--no-such-option", "mine"])
     with pytest.raises(SystemExit):
-        parser().parse_args(["status", "mine"])
+        parsed(["status", "mine"])
