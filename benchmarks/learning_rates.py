@@ -25,13 +25,13 @@ from tasks.training.methods import make_trainable
 from tasks.training.settings import TuneSettings
 
 RATES = {
-    "lora": (5e-4, 1e-3, 2e-3),
+    "lora": (5e-4, 1e-3, 2e-3, 4e-3),
     "full": (3e-5, 1e-4, 3e-4),
-    "qlora": (5e-4, 1e-3, 2e-3),
+    "qlora": (1e-3, 2e-3, 4e-3),
     "adapter": (1e-3, 3e-3, 1e-2),
-    "prompt": (1e-2, 3e-2, 1e-1),
-    "prefix": (3e-3, 1e-2, 3e-2),
-    "ia3": (3e-3, 1e-2, 3e-2),
+    "prompt": (3e-3, 1e-2, 3e-2, 1e-1),
+    "prefix": (3e-3, 1e-2, 3e-2, 1e-1),
+    "ia3": (3e-3, 1e-2, 3e-2, 1e-1),
 }
 TOKENS = 96  # of a row
 

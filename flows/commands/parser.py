@@ -21,7 +21,6 @@ from flows.commands.options import (
     settings_help,
 )
 
-
 NAMES = ("names", "benchmark.names")  # arguments of which a command takes any number
 
 

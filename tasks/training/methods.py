@@ -108,7 +108,7 @@ def reserved(settings: TrainingSettings) -> int:
 def first_layer(model: nn.Module, settings: TrainingSettings) -> int:
     """The lowest layer that learns, or that virtual tokens reach."""
     whole = settings.method == "full" or settings.method in SOFT_PROMPTS
-    return 0 if whole else split_layer(model, settings.top_fraction)
+    return 0 if whole else split_layer(model, settings.learning_fraction)
 
 
 def _low_rank(model: nn.Module, settings: TrainingSettings, layer: int) -> Any:

@@ -7,16 +7,15 @@ from pydantic import Field
 from tasks.settings import StageSettings
 
 Method = Literal["lora", "full", "qlora", "adapter", "prompt", "prefix", "ia3"]
-# Peaks. Of these LoRA's alone has been looked at by a sweep (benchmarks/learning_rates.py: 1.48, 1.43 and 1.40 nats per character at 5e-4, 1e-3 and 2e-3
-# after one epoch of 64 rows); the others are of the size that their papers use.
+# Peaks, by a sweep on training rows that were left out (benchmarks/learning_rates.py, figures in benchmarks/README.md).
 LEARNING_RATES: dict[Method, float] = {
     "lora": 1e-3,
-    "full": 5e-5,
-    "qlora": 1e-3,
-    "adapter": 1e-3,
-    "prompt": 3e-2,
-    "prefix": 1e-2,
-    "ia3": 1e-2,
+    "full": 1e-4,
+    "qlora": 2e-3,
+    "adapter": 3e-3,
+    "prompt": 1e-2,
+    "prefix": 3e-2,
+    "ia3": 3e-2,
 }
 UNMERGEABLE: tuple[Method, ...] = ("adapter", "prompt", "prefix")  # change what a model computes beyond what its weights can hold
 
@@ -29,11 +28,10 @@ class TrainingSettings(StageSettings):
         description="What is trained: low-rank updates (lora; qlora on a 4-bit trunk), all weights (full), bottlenecks in each layer (adapter), "
         "virtual tokens before the text (prompt) or in each layer's cache (prefix), or scales (ia3)",
     )
-    top_fraction: float = Field(
-        1 / 3,
-        gt=0,
-        le=1,
-        description="LoRA, adapter and ia3: share of the layers, from the top, that learn; the layers below are run once per text",
+    top_fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="LoRA, adapter and ia3: share of the layers, from the top, that learn; the layers below are run once per text. Empty takes a third, "
+        "and of qlora all",
     )
     lora_r: int = Field(16, ge=1, le=1024, description="LoRA: rank")
     lora_alpha: float = Field(32, gt=0, description="LoRA: scale; the update is (alpha / r) B A")
@@ -62,6 +60,12 @@ class TrainingSettings(StageSettings):
     def peak_learning_rate(self) -> float:
         """What was said, or the method's own."""
         return self.learning_rate or LEARNING_RATES[self.method]
+
+    @property
+    def learning_fraction(self) -> float:
+        """The share of the layers that learn: what was said, or the method's own. Of qlora all layers, as what 4 bits lose they lose in each (Dettmers et
+        al. 2023, section 4)."""
+        return self.top_fraction or (1.0 if self.method == "qlora" else 1 / 3)
 
 
 class TuneSettings(TrainingSettings):

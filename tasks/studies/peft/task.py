@@ -27,7 +27,7 @@ NOTES = (
     "The methods saw the same training rows in the same order, and learnt at their own default learning rates (tune.learning_rate), which were chosen on "
     "training rows of the example project that were left out; the loss is that of held-out rows.",
     "A method is trained in a process of its own. Memory is that of the whole process while it trains; with a GPU that of its tensors.",
-    "LoRA, QLoRA, adapter and (IA)^3 learn in the upper third of the layers (tune.top_fraction), whose lower layers run once per row: a share of "
+    "LoRA, adapter and (IA)^3 learn in the upper third of the layers (tune.top_fraction), whose lower layers run once per row; QLoRA in all: a share of "
     "parameters is that of all layers, and tokens per second count rows as often as they were learnt.",
     "The textbook's shares of trained parameters stand beside those of its methods. They hold for models of billions of parameters: in a small one the same "
     "rank or width is a larger share.",
