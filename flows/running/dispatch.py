@@ -19,9 +19,11 @@ from flows.running.pools import run_on_pool
 from flows.running.progress import ProgressArtifacts
 from flows.running.roots import hold, on_platform
 from flows.running.secret import hide_secret
+from flows.running.shown import show_study
 from flows.running.subflows import as_subflow, as_task, show_cached, tag_this_run
 from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
+from storage.kinds import Studied
 from storage.registry import begin_run, end_run, register
 from tasks.progress import logged, terminal
 from tasks.settings import StageSettings
@@ -155,4 +157,6 @@ def stage_flow(
         own.note(name, run_here(spec, settings, run, refs, own.run_id))
     if on_platform(run) and own.reused[name]:
         show_cached(spec, own.artifacts[name])
+    if on_platform(run) and spec.kind == Studied.KIND:
+        show_study(home, own.artifacts[name], log_of(run))
     return own.artifacts[name].id

@@ -1,4 +1,4 @@
-"""What a retraining run leaves on Prefect's page: its tables, its curves, and where its report is."""
+"""What a run leaves on Prefect's page: a retraining run its tables, its curves, and where its report is; a study its figures."""
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -7,8 +7,11 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from flows.running.pages import plain, table
 from flows.running.parameters import RunSettings
-from flows.running.report import facts_of
+from flows.running.report import facts_of, keep_study_page
+from storage.artifacts import ArtifactRef
 from storage.home import Home
+from storage.kinds import Studied
+from storage.queries.studies import StudyFigure, figures_of_study
 from tasks.evaluation.facts import Facts, Table
 
 
@@ -24,6 +27,29 @@ def show_retrain(home: Home, run_id: str, run: RunSettings, log: Callable[[str],
     for line in lines_of(facts):
         log(line)
     log(f"report: {address}")
+
+
+def show_study(home: Home, ref: ArtifactRef, log: Callable[[str], None]) -> None:
+    """Write the figures of a study as artifacts of its run, and say what came of it; its page goes where the reports are."""
+    study = Studied.of(ref.meta, f"the study {ref.id[:12]}")
+    keep_study_page(home, ref, study.study)
+    found = figures_of_study(home, ref.id)
+    for key, title, rows in (
+        ("figures", "Arms on the same items; in brackets 95 % intervals", [one for one in found if one.items and not one.against]),
+        ("differences", f"Differences from {study.arms[0]}; in brackets 95 % intervals", [one for one in found if one.against]),
+        ("arms", "What each arm took and came to", [one for one in found if not one.items]),
+    ):
+        if rows:
+            lines = [[one.arm, one.measure, one.lang, _with_interval(one), one.items or ""] for one in rows]
+            create_markdown_artifact(table(["arm", "figure", "language", "value", "items"], lines), key=key, description=plain(title))
+    log(study.because)
+    if study.adopting:
+        log(f"nothing has changed; a release takes it up where the gate promotes it: {study.adopting}")
+
+
+def _with_interval(one: StudyFigure) -> str:
+    between = "" if one.low is None or one.high is None else f" ({one.low:.3f} to {one.high:.3f})"
+    return f"{one.value:,.0f}" if not between and float(one.value).is_integer() else f"{one.value:.3f}{between}"
 
 
 def tables_of(facts: Facts) -> Iterator[tuple[str, str, Table]]:

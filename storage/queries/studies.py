@@ -19,6 +19,25 @@ class Measured:
     items: int
 
 
+@dataclass(frozen=True)
+class StudyFigure:
+    """A figure of an arm, or its difference from the arm `against` ("" where it is none). Facts of an arm have no interval, and no items."""
+
+    arm: str
+    measure: str
+    lang: str
+    value: float
+    low: float | None
+    high: float | None
+    items: int
+    against: str
+
+
+def figures_of_study(home: Home, artifact: str) -> list[StudyFigure]:
+    """In the order in which they were recorded."""
+    return Catalog.of(home).select(StudyFigure, "FROM studies WHERE artifact_id = ? ORDER BY rowid", [artifact])
+
+
 def measured_benchmarks(home: Home) -> list[Measured]:
     """Of each benchmark (`migaki benchmark`) and model the figure that was recorded last."""
     return Catalog.of(home).select(

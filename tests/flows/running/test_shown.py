@@ -5,8 +5,11 @@ from datetime import datetime
 
 import pytest
 
+from flows.running import shown
 from flows.running.parameters import RunSettings
-from flows.running.shown import cell_of, curves_of, lines_of, report_address, tables_of
+from flows.running.shown import cell_of, curves_of, lines_of, report_address, show_study, tables_of
+from storage.artifacts import ArtifactRef
+from storage.queries.studies import StudyFigure
 from tasks.errors import MigakiError
 from tasks.evaluation.facts import Facts, Figure, Gate, Stage
 
@@ -82,3 +85,22 @@ def test_the_report_is_on_the_chats_page(address):
 def test_what_is_no_address_is_refused_with_the_setting(address):
     with pytest.raises(MigakiError, match=r"run\.chat_address"):
         RunSettings.build("run", {"chat_address": address})
+
+
+def test_a_study_leaves_its_figures_and_its_page(home, monkeypatch):
+    """As Markdown in which names are text."""
+    made, lines = {}, []
+    monkeypatch.setattr(shown, "create_markdown_artifact", lambda text, key, description: made.update({key: (description, text)}))
+    monkeypatch.setattr(shown, "keep_study_page", lambda home, ref, study: lines.append(study))
+    figures = [
+        StudyFigure("[a](b)", "nll", "ja", 1.25, 1.0, 1.5, 8, ""),
+        StudyFigure("lora", "nll", "ja", -0.25, -0.5, -0.125, 8, "full"),
+        StudyFigure("lora", "trained parameters", "all", 294912.0, None, None, 0, ""),
+    ]
+    monkeypatch.setattr(shown, "figures_of_study", lambda home, artifact: figures)
+    meta = {"study": "peft_study", "arms": ["full", "lora"], "items": 8, "winner": "lora", "because": "it is", "adopting": "migaki retrain"}
+    show_study(home, ArtifactRef(kind="study", id="a" * 64, uri="u", meta=meta), lines.append)
+    assert list(made) == ["figures", "differences", "arms"]
+    assert "1\\.250 \\(1\\.000 to 1\\.500\\)" in made["figures"][1] and "[a](b)" not in made["figures"][1]
+    assert "full" in made["differences"][0] and "294\\,912" in made["arms"][1]
+    assert lines == ["peft_study", "it is", "nothing has changed; a release takes it up where the gate promotes it: migaki retrain"]
