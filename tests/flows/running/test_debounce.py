@@ -40,7 +40,7 @@ def test_a_later_one_that_an_event_started_takes_over(inside):
     assert inside(own, run("by hand", "USER"), run("last")) == "last"
     [asked] = inside.asked
     assert asked.deployment_id.any_ == [DEPLOYMENT] and asked.expected_start_time.after_ == NOW
-    assert {str(kind.value) for kind in asked.state.type.any_} == {"SCHEDULED", "PENDING"}
+    assert {str(kind.value) for kind in asked.state.type.any_} == {"SCHEDULED", "PENDING", "RUNNING", "COMPLETED"}
 
 
 def test_the_last_one_works(inside):
