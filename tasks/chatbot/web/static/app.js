@@ -335,11 +335,11 @@ async function start() {
   await attempt(async () => {
     state.about = await call("GET", "api/about");
     $("question").maxLength = state.about.max_question;
-    panel.offer(state.about.generation);
     $("sign-out").hidden = !token();
     showVersion();
     await refresh();
     await route();
+    panel.offer(state.about.generation); // not before: a conversation that begins takes the focus, from whoever has opened the panel too
     if (state.about.role === "admin") state.decisions = (await call("GET", "api/approvals")).waiting.length;
     showDecisions();
   });
