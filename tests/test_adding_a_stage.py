@@ -95,8 +95,9 @@ def test_the_stage_runs_and_is_reused(copy, small_project, tmp_path):
     assert manifest["id"] == made["id"] and manifest["inputs"] == {"dataset": dataset["id"]} and "words.parquet" in manifest["files"]
     rows = catalog.query("SELECT name, value FROM metrics WHERE run_id = ?", [manifest["run_id"]])
     metrics = {row["name"]: row["value"] for row in rows}
-    assert metrics.keys() == {f"{NAME}.{figure}.{lang}" for figure in ("words", "distinct") for lang in ("en", "ja")}
-    assert min(metrics.values()) > 10
+    own = {f"{NAME}.{figure}.{lang}" for figure in ("words", "distinct") for lang in ("en", "ja")}
+    assert metrics.keys() == own | {f"{NAME}.device_seconds", f"{NAME}.peak_bytes"}
+    assert min(metrics[name] for name in own) > 10
     assert migaki(home, NAME, "--set", f"{NAME}.most=20", root=copy)["artifact"] == made
     runs = catalog.query("SELECT status FROM runs WHERE flow = ? ORDER BY started", [NAME])
     assert [row["status"] for row in runs] == ["completed", "reused"]

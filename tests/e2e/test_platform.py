@@ -369,7 +369,9 @@ def test_retrain_over_the_api_with_both_limits_at_one(running, small_project):
     rows = [row for row in Catalog.of(running.home).query("SELECT run_id, flow, status FROM runs") if row["run_id"] not in before]
     assert {row["status"] for row in rows} == {"completed"} and len(rows) == 12
 
-    said = [line["message"] for line in running.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}})]
+    said = []
+    while lines := running.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "offset": len(said)}):  # 200 at a time
+        said += [line["message"] for line in lines]
     assert any("Beginning flow run" in line for line in said) and any("Finished in state Completed" in line for line in said)
     events = {event["event"] for event in running.api("/events/filter", {"limit": 50})["events"]}
     assert {"prefect.flow-run.Completed", "prefect.task-run.Completed"} <= events
