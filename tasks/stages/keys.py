@@ -32,6 +32,7 @@ EXCLUDED = {
     "tasks/processes.py": "what a process that is started may know of its environment",
     "tasks/stages/keys.py": "makes the key; a change of it shows in the key itself",
     "tasks/stages/execute.py": "decides whether a body runs",
+    "tasks/stages/spent.py": "measures what a body takes",
     "tasks/stages/opening.py": "refuses models, or leaves them as they are",
     "tasks/stages/distributed.py": "starts a body's processes; what they share out among them is in tasks/models",
     "storage/home.py": "where things lie",
