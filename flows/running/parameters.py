@@ -64,7 +64,8 @@ class RunSettings(StageSettings):
         description="Configuration file of accelerate (`accelerate config`): pretrain, tune and align then train in its processes, on several GPUs",
     )
     where: Literal["local", "prefect"] = Field(
-        "local", description="local runs every stage in this process; prefect hands the stages to the work pools"
+        "local",
+        description="Of a command: local runs every stage in this process, prefect hands the stages to the work pools. A deployment's run always hands them over",
     )
     stage_hours: float = Field(
         48, gt=0, le=720, description="On the work pools: a stage that has run for so long is ended, and the run that wanted it fails"
