@@ -4,8 +4,8 @@
 
 `migaki platform` runs in a home made on the spot, and retrains of a tiny model on it, each with another seed. Processes of stages, of both workers, of the run
 that wants the stages and of the server are killed, each kind as often, at times of chance; a retrain lives through `--each` kills. Every one must end
-completed, with no run that goes on without a process three minutes later and no process without a worker, and no stage may have left two artifacts of
-one retrain. Exits with 1 where one does not.
+completed, with no run that goes on without a process three minutes later and no process without a worker, and no stage that was completed may have
+been computed again. Exits with 1 where one does not.
 """
 
 import argparse
@@ -17,8 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from storage.catalog import Catalog
-from tests.helpers.deaths import kinds, platform_in
+from tests.helpers.deaths import computed_twice, kinds, platform_in
 from tests.helpers.small_project import SmallProject
 
 
@@ -47,9 +46,7 @@ def main() -> None:
             number += 1
         time.sleep(180)
         left, orphans = platform.without_process(), platform.orphans()
-        twice = Catalog.of(platform.home).query(
-            "SELECT stage, count(*) AS n FROM artifacts WHERE kind <> 'release' GROUP BY stage, settings HAVING count(*) > 1 AND stage = 'tune'"
-        )
+        twice = computed_twice(platform.home)
         print(
             f"{done} kills over {number} retrains: {wrong} not completed, {len(left)} runs without a process, {len(orphans)} orphans, {len(twice)} twice"
         )

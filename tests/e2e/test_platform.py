@@ -68,6 +68,16 @@ class Platform:
             time.sleep(1)
         return state
 
+    def said(self, run, last, seconds=60):
+        """The lines of a run's log, once it has the last one, which is sent after the run's state."""
+        until, lines = time.monotonic() + seconds, []
+        while not any(last in line for line in lines) and time.monotonic() < until:
+            page = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "offset": len(lines)}  # 200 at a time
+            if not (more := self.api("/logs/filter", page)):
+                time.sleep(1)
+            lines += [line["message"] for line in more]
+        return lines
+
     def start(self, name, parameters):
         path = f"/deployments/{self.deployment(name)['id']}/create_flow_run"
         return self.api(path, {"parameters": parameters, "state": {"type": "SCHEDULED"}})
@@ -369,9 +379,7 @@ def test_retrain_over_the_api_with_both_limits_at_one(running, small_project):
     rows = [row for row in Catalog.of(running.home).query("SELECT run_id, flow, status FROM runs") if row["run_id"] not in before]
     assert {row["status"] for row in rows} == {"completed"} and len(rows) == 12
 
-    said = []
-    while lines := running.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "offset": len(said)}):  # 200 at a time
-        said += [line["message"] for line in lines]
+    said = running.said(run, "Finished in state Completed")
     assert any("Beginning flow run" in line for line in said) and any("Finished in state Completed" in line for line in said)
     events = {event["event"] for event in running.api("/events/filter", {"limit": 50})["events"]}
     assert {"prefect.flow-run.Completed", "prefect.task-run.Completed"} <= events

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from flows.running.secret import read_secret
+from storage.catalog import Catalog
 from storage.home import Home
 from tests import ROOT
 from tests.helpers.small_project import SmallProject
@@ -145,6 +146,12 @@ def platform_in(folder: Path) -> Iterator[Platform]:
         with suppress(subprocess.TimeoutExpired):
             process.wait(60)
         process.kill()
+
+
+def computed_twice(home: Home) -> list[str]:
+    """Stages of which two runs computed the same to the end: what one has made, others are to reuse."""
+    source = "SELECT flow FROM runs WHERE status = 'completed' AND key IS NOT NULL GROUP BY flow, key HAVING count(*) > 1"
+    return [row["flow"] for row in Catalog.of(home).query(source)]
 
 
 def kinds(count: int, seed: int = 0) -> list[str]:
