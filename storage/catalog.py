@@ -13,7 +13,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 import pyarrow as pa
 
+from storage.engine import attached
 from storage.failures import disk_is_full, of_catalog
 from storage.home import Home, StorageError
 from storage.locks import locked
@@ -65,19 +66,16 @@ class Catalog:
         """
         with _in_process, of_catalog(self.path), locked(self._lock):
             draft = self._draft()
-            connection = self._connect(draft)
             try:
-                self._migrate(connection)
-                connection.begin()
-                yield connection
-                connection.commit()
-                connection.execute("CHECKPOINT")  # `close` would do it too, but keep silent when the disk is full
+                with self._opened(draft) as connection:
+                    self._migrate(connection)
+                    connection.begin()
+                    yield connection
+                    connection.commit()
+                    connection.execute("CHECKPOINT")  # leaving it to the end would do it too, but keep silent when the disk is full
             except BaseException:
-                _roll_back(connection)
-                connection.close()
-                draft.unlink()
+                draft.unlink(missing_ok=True)
                 raise
-            connection.close()
             os.replace(draft, self.path)
 
     def _draft(self) -> Path:
@@ -86,7 +84,8 @@ class Catalog:
         draft.unlink(missing_ok=True)
         _log_of(draft).unlink(missing_ok=True)
         if _log_of(self.path).exists():  # another program wrote to the catalog and was killed: fold its log in first
-            self._connect(self.path).close()
+            with self._opened(self.path):
+                pass
         if self.path.exists():
             shutil.copyfile(self.path, draft)
         return draft
@@ -97,23 +96,24 @@ class Catalog:
         if not self.path.exists() or _log_of(self.path).exists():
             self._bring_up_to_date()
         with of_catalog(self.path):
-            connection = self._connect_to_read()
-            try:
-                if self._refuse_newer(connection) < newest_migration():
-                    connection.close()
-                    self._bring_up_to_date()
-                    connection = self._connect_to_read()
+            with self._opened_to_read() as connection:
+                if self._refuse_newer(connection) == newest_migration():
+                    yield connection
+                    return
+            self._bring_up_to_date()
+            with self._opened_to_read() as connection:
                 yield connection
-            finally:
-                connection.close()
 
     def _bring_up_to_date(self) -> None:
         with self.write():
             pass
 
-    def _connect_to_read(self) -> duckdb.DuckDBPyConnection:
-        with self._snapshot() as path:
-            return self._connect(path, read_only=True)
+    @contextmanager
+    def _opened_to_read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with ExitStack() as stack:
+            with self._snapshot() as path:
+                connection = stack.enter_context(self._opened(path, read_only=True))
+            yield connection
 
     @contextmanager
     def _snapshot(self) -> Iterator[Path]:
@@ -141,20 +141,25 @@ class Catalog:
         with self.read() as connection:
             return select(connection, row, source, parameters)
 
-    def _connect(self, path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-        try:
-            return duckdb.connect(str(path), read_only=read_only)
-        except duckdb.Error as error:
-            if disk_is_full(error):
-                raise
-            raise StorageError(
-                f"the catalog {self.path.name!r} cannot be opened: {error}. Move it away and run `migaki status --rebuild` "
-                "to make it anew from the artifacts"
-            ) from error
+    @contextmanager
+    def _opened(self, path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(attached(path, read_only=read_only))
+            except duckdb.Error as error:
+                if disk_is_full(error):
+                    raise
+                raise StorageError(
+                    f"the catalog {self.path.name!r} cannot be opened: {error}. Move it away and run `migaki status --rebuild` "
+                    "to make it anew from the artifacts"
+                ) from error
+            yield connection
 
     def _version(self, connection: duckdb.DuckDBPyConnection) -> int:
         """The newest migration that the file has had; 0 for a new file."""
-        if not connection.execute("SELECT 1 FROM information_schema.tables WHERE table_name = 'schema_version'").fetchone():
+        if not connection.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() AND table_name = 'schema_version'"
+        ).fetchone():
             return 0
         newest = connection.execute("SELECT max(version) FROM schema_version").fetchone()
         return int(newest[0]) if newest else 0
@@ -218,8 +223,3 @@ def _link(path: Path, link: Path) -> None:
 
 def _log_of(database: Path) -> Path:
     return database.with_name(database.name + ".wal")
-
-
-def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
-    with suppress(duckdb.TransactionException):  # nothing was begun yet
-        connection.rollback()

@@ -8,7 +8,7 @@ from storage.home import Home
 
 def table_names(home: Home) -> list[str]:
     """The tables of the catalog, those that a user added among them, by name."""
-    rows = Catalog.of(home).query("SELECT table_name FROM information_schema.tables ORDER BY table_name")
+    rows = Catalog.of(home).query("SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() ORDER BY table_name")
     return [row["table_name"] for row in rows]
 
 

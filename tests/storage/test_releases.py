@@ -4,6 +4,7 @@ import json
 import multiprocessing
 from datetime import datetime
 
+import duckdb
 import pytest
 
 from storage import releases
@@ -151,7 +152,7 @@ def test_a_lost_catalog_comes_back_with_its_releases(home):
 def before(home):
     """A home as a Migaki of before there were releases left it: with a champion, a decision, a conversation, and an answer in its journal."""
     catalog = Catalog.of(home)
-    connection = catalog._connect(catalog.path)
+    connection = duckdb.connect(str(catalog.path))
     for path in sorted(MIGRATIONS.glob("*.sql"))[:6]:
         connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied TIMESTAMP NOT NULL)")
         connection.execute(path.read_text(encoding="utf-8"))
