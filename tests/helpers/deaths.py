@@ -52,11 +52,14 @@ class Platform:
 
     def retrain(self, project: SmallProject, seed: int) -> dict[str, Any]:
         """A run of the deployment retrain."""
-        deployment = self.api("/deployments/name/retrain/retrain")["id"]
         run = {"where": "prefect", "model": project.model, "embedder": project.embedder}
         settings = project.settings | {"tune": project.settings["tune"] | {"seed": seed}}
-        body = {"parameters": {"run": run, "prepare": project.files, **settings}, "state": {"type": "SCHEDULED"}}
-        return self.api(f"/deployments/{deployment}/create_flow_run", body)
+        return self.start("retrain", {"run": run, "prepare": project.files, **settings})
+
+    def start(self, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """A run of a deployment."""
+        deployment = self.api(f"/deployments/name/{name}/{name}")["id"]
+        return self.api(f"/deployments/{deployment}/create_flow_run", {"parameters": parameters, "state": {"type": "SCHEDULED"}})
 
     def runs(self, **wanted: Any) -> list[dict[str, Any]]:
         return self.api("/flow_runs/filter", {"flow_runs": wanted, "limit": 200})
@@ -122,14 +125,14 @@ class Platform:
 
 
 @contextmanager
-def platform_in(folder: Path) -> Iterator[Platform]:
-    """`migaki platform` in a home of its own, ready to run deployments."""
+def platform_in(folder: Path, threads: int = 1) -> Iterator[Platform]:
+    """`migaki platform` in the folder's own `home`, ready to run deployments, whose processes compute with so many threads."""
     home, log = Home(folder / "home"), folder / "said.log"
-    home.root.mkdir(parents=True)
+    home.root.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = os.environ | {"MIGAKI_HOME": str(home.root), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"MIGAKI_HOME": str(home.root), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}
     environment["MIGAKI_ROOTS"] = os.pathsep.join([str(ROOT), str(folder)])
     command = [sys.executable, "-m", "flows.commands.main", "platform", "--port", str(port)]
     with log.open("wb") as out:

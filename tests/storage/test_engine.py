@@ -1,6 +1,7 @@
 """One engine for a process: files come and go, and what one of them has is not seen beside another."""
 
-import multiprocessing
+import subprocess
+import sys
 import threading
 
 import duckdb
@@ -8,6 +9,7 @@ import pytest
 
 from storage import engine
 from storage.engine import attached
+from tests import ROOT
 
 
 def filled(path, value):
@@ -17,12 +19,9 @@ def filled(path, value):
     return path
 
 
-def value_of(path, found=None):
+def value_of(path):
     with attached(path, read_only=True) as connection:
-        value = connection.execute("SELECT value FROM facts").fetchone()[0]
-    if found is not None:
-        found.put(value)
-    return value
+        return connection.execute("SELECT value FROM facts").fetchone()[0]
 
 
 def test_each_sees_its_own_file_and_leaves_it_free(tmp_path):
@@ -61,13 +60,19 @@ def test_an_engine_that_broke_is_started_anew(tmp_path):
 
 
 def test_a_fork_has_an_engine_of_its_own(tmp_path):
-    path, context = filled(tmp_path / "one.duckdb", 7), multiprocessing.get_context("fork")
-    found = context.Queue()
-    child = context.Process(target=value_of, args=(path, found))
-    child.start()
-    assert found.get(timeout=30) == 7
-    child.join(30)
-    assert child.exitcode == 0
+    script = (
+        "import os, sys; from pathlib import Path; from storage.engine import attached\n"
+        "def read():\n"
+        "    with attached(Path(sys.argv[1]), read_only=True) as connection:\n"
+        "        print(connection.execute('SELECT value FROM facts').fetchone()[0], flush=True)\n"
+        "read()\n"
+        "if child := os.fork():\n"
+        "    sys.exit(os.waitpid(child, 0)[1])\n"
+        "read()\n"
+    )
+    path = filled(tmp_path / "one.duckdb", 7)
+    ran = subprocess.run([sys.executable, "-c", script, path], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout) == (0, "7\n7\n"), ran.stderr
 
 
 def test_threads_read_side_by_side(tmp_path):
