@@ -88,7 +88,8 @@ def indexed_texts(home: Home, index_id: str) -> list[IndexedText]:
 def index_before(home: Home, before: datetime) -> str | None:
     """The index that gave the last answer before a time (UTC), None where none did."""
     rows = Catalog.of(home).query(
-        "SELECT index_id FROM messages WHERE role = 'assistant' AND index_id IS NOT NULL AND ts < ? ORDER BY ts DESC, turn_id LIMIT 1", [before]
+        "SELECT index_id FROM messages WHERE role = 'assistant' AND index_id IS NOT NULL AND ts < ? ORDER BY ts DESC, turn_id LIMIT 1",
+        [before],
     )
     return rows[0]["index_id"] if rows else None
 

@@ -70,10 +70,11 @@ def by_week(turns: Iterable[Turn], zone: str) -> dict[date, list[Turn]]:
 
 
 def series(weeks: Mapping[date, Sequence[Turn]]) -> dict[tuple[str, str], list[Point]]:
-    """Each figure's points by (figure, language), week by week; a week in which it is of nothing has none. Languages are those of the answers, and "all"."""
+    """Each figure's points by (figure, language), week by week; a week in which it is of nothing has none. Languages are "all" and, of several, each."""
     found = defaultdict[tuple[str, str], list[Point]](list)
+    langs = {turn.lang for turns in weeks.values() for turn in turns}
     for week, turns in weeks.items():
-        for lang in (ALL, *sorted({turn.lang for turn in turns})):
+        for lang in (ALL, *sorted({turn.lang for turn in turns} if len(langs) > 1 else ())):
             own = [turn for turn in turns if lang in (ALL, turn.lang)]
             for name, point in figures_of(week.isoformat(), own).items():
                 found[name, lang].append(point)

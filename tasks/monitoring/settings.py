@@ -17,7 +17,10 @@ class MonitorSettings(StageSettings):
     )
     deviations: float = Field(3.0, gt=0, le=10, description="A range reaches so many scaled MADs from the median")
     least_items: int = Field(
-        30, ge=10, le=100_000, description="A figure of fewer answers (or questions of an evaluation) is shown, not judged, and makes no range"
+        30,
+        ge=10,
+        le=100_000,
+        description="A figure of fewer answers (or questions of an evaluation) is shown, not judged, and makes no range",
     )
     drift_level: float = Field(
         0.01, gt=0, le=0.2, description="Questions have drifted where a permutation test of the week gives a p-value below this"

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from tasks.monitoring.drift import Drift, IndexDrift
-from tasks.monitoring.figures import FIGURES, WORSE, Turn, by_week, series
+from tasks.monitoring.figures import FIGURES, QUANTILES, WORSE, Turn, by_week, series
 from tasks.monitoring.grouping import Group
 from tasks.monitoring.ranges import Point, Rule, Verdict, judge
 from tasks.monitoring.weeks import WEEK, week_of
@@ -56,6 +56,7 @@ class Watched:
     Attributes:
         made: when, UTC, ISO 8601.
         week: the Monday of the week that is judged.
+        release: the last one that was decided on, "" before the first.
         answers: of that week.
         without: why questions were not compared and grouped, "" where they were.
     """
@@ -63,6 +64,7 @@ class Watched:
     made: str
     zone: str
     week: str
+    release: str
     answers: int
     series: tuple[Series, ...]
     drift: Drift | None
@@ -72,11 +74,15 @@ class Watched:
     without: str = ""
 
     @property
-    def alerts(self) -> list[str]:
-        """What left its range, in words."""
-        told = [words_of(one) for one in self.series if one.verdict.is_alert]
+    def alerts(self) -> dict[str, str]:
+        """What left its range, in words, by what it is: the same alert has the same name whenever it is found."""
+        told = {
+            f"{one.kind}.{one.figure}.{one.lang}.{one.points[-1].at}.{one.verdict.status}": words_of(one)
+            for one in self.series
+            if one.verdict.is_alert
+        }
         if self.drifted and self.drift:
-            told.append(
+            told[f"week.questions.all.{self.week}.drifted"] = (
                 f"questions of the week of {self.week} are others than before: energy coefficient {self.drift.distance:.3f}, "
                 f"p = {self.drift.p:.3f}, {self.drift.now} questions against {self.drift.before}"
             )
@@ -108,7 +114,16 @@ def weekly(turns: Iterable[Turn], now: datetime, zone: str, rule: Rule) -> list[
         whole = tuple(point for point in points if point.at <= last)
         so_far = next((point for point in points if point.at > last), None)
         found.append(Series("week", figure, lang, whole, Verdict("few_items"), so_far))
-    return _judged(found, last, rule)
+    return [replace(one, verdict=_possible(one)) for one in _judged(found, last, rule)]
+
+
+def _possible(one: Series) -> Verdict:
+    """A verdict whose range has nothing that the figure cannot be: no share is below 0 or above 1, no time below 0."""
+    if one.verdict.low is None or one.verdict.high is None:
+        return one.verdict
+    return replace(
+        one.verdict, low=max(one.verdict.low, 0.0), high=one.verdict.high if one.figure in QUANTILES else min(one.verdict.high, 1.0)
+    )
 
 
 def over_releases(figures: Iterable[tuple[str, str, Point]], rule: Rule, shown: int) -> list[Series]:

@@ -34,7 +34,10 @@ def talk(home):
     """A conversation of three answers, of which one was rated."""
     name = chat_log.begin_conversation(home, Conversation("m", "i1", "page", owner="ann"))
     said = [{"text": "一", "cites": (1, 3), "supported": True}, {"text": "二", "cites": (), "supported": False}]
-    sources = [{"number": number, "chunk_id": "c", "document": document, "text": "t"} for number, document in ((1, "b.md"), (2, "no.md"), (3, "庭.md"))]
+    sources = [
+        {"number": number, "chunk_id": "c", "document": document, "text": "t"}
+        for number, document in ((1, "b.md"), (2, "no.md"), (3, "庭.md"))
+    ]
     chat_log.keep_turn(home, name, turn("t1", sentences=said, sources=sources, index="i1"))
     chat_log.keep_turn(home, name, turn("t2", question="駐車場は?", reason="unanswered", sources=[], sentences=[], index="i2"))
     chat_log.keep_turn(home, name, turn("t3", quoted=True, index="i2"))
@@ -86,9 +89,20 @@ def test_a_release_has_the_figures_of_the_evaluation_that_it_was_decided_on_by_l
         return row | {"low": value - 0.1, "high": value + 0.1, "items": 40}
 
     with Catalog.of(home).write() as connection:
-        decisions = [decided("r2", "e2", 2, "pending"), decided("r1", "e1", 0), decided("r2", "e3", 3, "promote"), decided("r3", None, 4, "rollback")]
+        decisions = [
+            decided("r2", "e2", 2, "pending"),
+            decided("r1", "e1", 0),
+            decided("r2", "e3", 3, "promote"),
+            decided("r3", None, 4, "rollback"),
+        ]
         insert(connection, "promotions", decisions)
-        figures = [figure("e1", 0.5), figure("e1", 0.9, "champion"), figure("e2", 0.1), figure("e3", 0.7), figure("e3", 0.8, "index", "hit_at_5")]
+        figures = [
+            figure("e1", 0.5),
+            figure("e1", 0.9, "champion"),
+            figure("e2", 0.1),
+            figure("e3", 0.7),
+            figure("e3", 0.8, "index", "hit_at_5"),
+        ]
         insert(connection, "evaluations", figures)
     assert release_figures(home) == [
         ReleaseFigure("r1", NOON, False, "chat.correct", "ja", 0.5, 0.4, 0.6, 40),

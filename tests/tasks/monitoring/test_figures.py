@@ -74,3 +74,8 @@ def test_series_are_by_figure_and_language_week_by_week():
     assert [(point.at, point.items) for point in found["unanswered", "all"]] == [("2026-11-09", 1), ("2026-11-23", 2)]
     assert [point.at for point in found["unanswered", "ja"]] == ["2026-11-23"]
     assert series({}) == {}
+
+
+def test_of_one_language_all_says_everything():
+    found = series(by_week([turn(0), turn(1)], "UTC"))
+    assert {lang for _, lang in found} == {"all"}

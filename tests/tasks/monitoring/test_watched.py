@@ -94,7 +94,8 @@ def test_questions_have_drifted_where_enough_of_them_say_so(found, conversations
 
 
 def test_drift_is_told_in_words():
-    found = Watched("2026-11-30T00:00", "UTC", "2026-11-23", 40, (), Drift(0.2, 0.001, 40, 300), True, None, None)
-    assert found.alerts == [
-        "questions of the week of 2026-11-23 are others than before: energy coefficient 0.200, p = 0.001, 40 questions against 300"
-    ]
+    found = Watched("2026-11-30T00:00", "UTC", "2026-11-23", "", 40, (), Drift(0.2, 0.001, 40, 300), True, None, None)
+    assert found.alerts == {
+        "week.questions.all.2026-11-23.drifted": "questions of the week of 2026-11-23 are others than before: "
+        "energy coefficient 0.200, p = 0.001, 40 questions against 300"
+    }
