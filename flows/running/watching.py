@@ -20,14 +20,15 @@ from storage.queries.watched import answers, index_before, indexed_texts, questi
 from storage.registry import champion_index, record_metrics
 from tasks.monitoring.drift import SAMPLE, Drift, IndexDrift, drift, index_drift
 from tasks.monitoring.figures import Turn, by_week
-from tasks.monitoring.grouping import Embedded, group
+from tasks.monitoring.grouping import group
+from tasks.monitoring.questions import embedded
 from tasks.monitoring.ranges import Point, Rule
 from tasks.monitoring.settings import MonitorSettings
 from tasks.monitoring.watched import Questions, Watched, has_drifted, last_whole_week, over_releases, weekly
 from tasks.monitoring.weeks import WEEK, begin_of
-from tasks.text.language import languages
 
 if TYPE_CHECKING:
+    from tasks.rag.embedding import Embedder
     from tasks.rag.meaning import Meaning
 
 KEPT, MONITOR_PAGE = "monitor.json", "/monitor"
@@ -124,20 +125,13 @@ def _missing(home: Home, meaning: "Meaning", turns: Sequence[Turn], since: date,
         for turn in lang
         if turn in asked and asked[turn] not in restricted and not speaks_of_health(asked[turn])
     ]
-    found = group(open_ones, lambda of, texts: _embedded(meaning, of, texts), settings.alike)
+    found = group(open_ones, lambda lang, texts: embedded(_embedders(meaning, lang), lang, texts), settings.alike)
     return Questions(since.isoformat(), len(lang), len(lang) - len(open_ones), tuple(found))
 
 
-def _embedded(meaning: "Meaning", lang: str, texts: list[str]) -> list[Embedded]:
-    """Questions by the index's embedder, and by its companion where their language has one."""
-    embedders = [meaning.embedder, *([meaning.companions[lang].embedder] if lang in meaning.companions else [])]
-    sample = list(languages()[lang].SAMPLE) if lang in languages() else []
-    found = []
-    for embedder in embedders:
-        others = embedder.embed_queries(sample)
-        cosines = (others @ others.T)[~np.eye(len(others), dtype=bool)]
-        found.append(Embedded(embedder.embed_queries(texts), float(cosines.mean()) if len(cosines) else 0.0))
-    return found
+def _embedders(meaning: "Meaning", lang: str) -> list["Embedder"]:
+    """The index's own, and its companion where the language has one."""
+    return [meaning.embedder, *([meaning.companions[lang].embedder] if lang in meaning.companions else [])]
 
 
 def keep_watched(home: Home, found: Watched, charts: dict[str, str], run_id: str) -> list[str]:

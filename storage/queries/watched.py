@@ -54,7 +54,7 @@ def answers(home: Home, since: datetime) -> list[WatchedTurn]:
     """The answers from a time on (UTC), in order."""
     return Catalog.of(home).select(
         WatchedTurn,
-        """FROM (SELECT m.turn_id, conversation_id, m.ts AS time, coalesce(lang, '') AS lang, coalesce(reason, 'answered') AS reason,
+        """FROM (SELECT m.turn_id, conversation_id, m.ts AS time, coalesce(lang, 'und') AS lang, coalesce(reason, 'answered') AS reason,
                         coalesce(finish, 'stop') AS finish, coalesce(f.rating, 0) AS rating, seconds, coalesce(quoted, false) AS quoted,
                         coalesce(json_array_length(sentences), 0)::BIGINT AS sentences,
                         len(list_filter(coalesce(json_extract(sentences, '$[*].supported'), []), lambda one: one::BOOLEAN)) AS supported,

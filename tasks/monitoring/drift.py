@@ -44,7 +44,7 @@ def drift(now: np.ndarray, before: np.ndarray, now_of: Sequence[str], before_of:
     rng = np.random.default_rng(seed)
     drawn = np.array([rng.permutation(sides) for _ in range(PERMUTATIONS)])[:, of]
     both = drawn.any(axis=1) & ~drawn.all(axis=1)
-    as_far = np.count_nonzero(_coefficients(distances, drawn[both]) >= found - 1e-12) + np.count_nonzero(~both)
+    as_far = int((_coefficients(distances, drawn[both]) >= found - 1e-12).sum() + (~both).sum())
     return Drift(float(found), (as_far + 1) / (PERMUTATIONS + 1), len(now), len(before))
 
 

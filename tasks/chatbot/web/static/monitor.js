@@ -117,7 +117,7 @@ function missing() {
   if (watched.without) return [heading, make("p", "none", watched.index ? t("notGrouped", { why: watched.without }) : t("noIndexYet"))];
   const { since, asked, withheld, groups } = watched.questions;
   if (!asked) return [heading, make("p", "none", t("allHaveDocuments", { since: day(since) }))];
-  const head = make("tr", "", ...["timesAsked", "language", "suchAs"].map((name) => make("th", "", t(name))));
+  const head = make("tr", "", ...["timesAsked", "inLanguage", "suchAs"].map((name) => make("th", "", t(name))));
   const rows = groups.map((one) => {
     const examples = make("td", "", ...one.examples.map((text) => make("p", "", text)));
     examples.lang = one.lang;

@@ -42,4 +42,6 @@ def test_before_the_first_look_it_is_said_what_looks():
 def test_the_page_may_show_images_that_an_answer_holds_and_run_its_own_scripts_alone():
     page = site(None).get("/monitor")
     policy = page.headers["content-security-policy"]
-    assert page.status_code == 200 and "img-src 'self' data:" in policy and "script-src 'self';" in policy and "default-src 'none'" in policy
+    assert (
+        page.status_code == 200 and "img-src 'self' data:" in policy and "script-src 'self';" in policy and "default-src 'none'" in policy
+    )
