@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from storage.chat_log import Batch, Conversation, _message_rows
 from storage.home import Home
+from tasks.monitoring.figures import Turn
 from tests.helpers.turns import turn
 
 USUAL = (0.10, 0.12, 0.08, 0.11, 0.10, 0.09, 0.10, 0.12)
@@ -29,6 +30,30 @@ def plant_weeks(home: Home, last: datetime, unanswered: Sequence[float], count: 
             batch.conversations.append(asdict(talk))
             batch.messages += [row | {"ts": time} for row in rows]
     batch.write(home)
+
+
+def turns_of_weeks(last: datetime, unanswered: Sequence[float], count: int = 60) -> list[Turn]:
+    """The same answers as they are watched."""
+    return [
+        Turn(
+            f"w{back}-{number}",
+            f"c{back}-{number}",
+            last - timedelta(weeks=back),
+            said["lang"],
+            reason,
+            "stop",
+            0,
+            said["seconds"],
+            1,
+            1,
+            False,
+            documents,
+        )
+        for back, share in enumerate(reversed(unanswered))
+        for number in range(count)
+        for said in [_answer(number, number < round(share * count), MISSING)]
+        for reason, documents in [(said.get("reason", "answered"), () if "reason" in said else ("a.md",))]
+    ]
 
 
 def _answer(number: int, is_missing: bool, missing: Sequence[str]) -> dict:
