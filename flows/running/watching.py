@@ -47,10 +47,10 @@ def watch(home: Home, settings: MonitorSettings, meaning: "Meaning | None", with
     """
     recover(home)
     now = now or utc_now()
-    week, rule = last_whole_week(now, settings.zone), rule_of(settings)
+    week, rule, shown = last_whole_week(now, settings.zone), rule_of(settings), max(settings.weeks, settings.history + 1)
     turns = [
         Turn(**asdict(row) | {"documents": tuple(row.documents)})
-        for row in answers(home, begin_of(week - (settings.weeks - 1) * WEEK, settings.zone))
+        for row in answers(home, begin_of(week - (shown - 1) * WEEK, settings.zone))
     ]
     weeks = by_week(turns, settings.zone)
     judged = weeks.get(week, [])
@@ -62,7 +62,7 @@ def watch(home: Home, settings: MonitorSettings, meaning: "Meaning | None", with
         week.isoformat(),
         figures[-1][2].at if figures else "",
         len(judged),
-        (*weekly(turns, now, settings.zone, rule), *over_releases(figures, rule, settings.weeks)),
+        (*weekly(turns, now, settings.zone, rule), *over_releases(figures, rule, shown)),
         compared,
         has_drifted(compared, conversations, settings.drift_level, settings.least_items),
         _index_drift(home, turns, begin_of(week, settings.zone), now),

@@ -10,7 +10,7 @@ class MonitorSettings(StageSettings):
     """What is judged, against what, and what is shown."""
 
     zone: Zone = Field("UTC", description="IANA time zone, such as Asia/Tokyo, in which weeks begin on Monday at midnight")
-    weeks: int = Field(26, ge=2, le=104, description="Weeks that are shown, and of which questions are compared")
+    weeks: int = Field(26, ge=2, le=104, description="Weeks, and releases, that are shown (never fewer than the range needs)")
     history: int = Field(8, ge=4, le=52, description="Of how many weeks, or releases, before the one that is judged its range is")
     least_history: int = Field(
         6, ge=4, le=52, description="With fewer weeks, or releases, before it a figure is shown and not judged (never more than history)"

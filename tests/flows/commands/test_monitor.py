@@ -7,7 +7,6 @@ import pytest
 from flows.commands import show
 from flows.commands.monitor import monitor_table
 from tasks.monitoring.drift import Drift, IndexDrift
-from tasks.monitoring.figures import Turn
 from tasks.monitoring.ranges import Point, Verdict
 from tasks.monitoring.shown import rows_of
 from tasks.monitoring.watched import Series, Watched
