@@ -1,11 +1,11 @@
 """The rule of alerts of `migaki monitor` on noise and on planted changes, and its groups of questions.
 
-    python benchmarks/monitoring.py alarms
+    python benchmarks/monitoring.py alarms [--deviations 5]
     python benchmarks/monitoring.py grouping xquad_en_half.json jsquad_valid.json
 
-`alarms` draws weeks of answers of which a share p ends in some way, the last one by chance alone or with three times the share, and says how often
-that is told: of median +- 3 MAD by itself, of the scaled MAD by itself, and of the rule, whose figure is one of 27 (nine figures, two languages and both).
-The weeks differ by chance alone, or by a fifth of p besides (its standard deviation, of a beta distribution).
+`alarms` draws weeks of 27 figures (nine, of two languages and of both; here independent of each other), each the share p of so many answers, and says how often
+the last week is told of: by median +- 3 MAD alone, by the scaled MAD alone, by the rule, and in how many weeks the rule tells of anything. The weeks differ
+by chance alone, or by a fifth of p besides (a standard deviation, of a beta distribution). At last one of the 27 has three times the share.
 
 `grouping` takes SQuAD files: questions about one article belong together, as one document would answer them. Of each article six questions are taken, of
 different paragraphs where there are so many. `monitor.alike` was chosen on the even articles (0, 2, ...); what is reported are the odd ones. Precision: of
@@ -23,7 +23,7 @@ from tasks.monitoring.ranges import SCALE, Point, Rule, judge
 from tasks.monitoring.settings import MonitorSettings
 from tasks.statistics import wilson_interval
 
-WEEKS, FIGURES = 1000, 27
+WEEKS, FIGURES = 200, 27
 LANGUAGES = ("en", "ja")
 THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 QUESTIONS = 6  # of an article
@@ -37,33 +37,32 @@ def drawn(rng: np.random.Generator, p: float, answers: int, spread: float, shape
     return rng.binomial(answers, rng.beta(p * size, (1 - p) * size, shape))
 
 
-def told(counts: np.ndarray, answers: int, rule: Rule) -> tuple[float, float, float]:
-    """How often the last of (weeks, history + 1) counts is told: of the MAD, of the scaled MAD, and by the rule as one of `FIGURES`."""
+def told(counts: np.ndarray, answers: int, rule: Rule) -> tuple[float, float, np.ndarray]:
+    """How often the last of (weeks, figures, history + 1) counts is told of by three MADs and by three scaled ones; and by the rule, (weeks, figures)."""
     shares = counts / answers
-    median = np.median(shares[:, :-1], axis=1)
-    off, mad = np.abs(shares[:, -1] - median), np.median(np.abs(shares[:, :-1] - median[:, None]), axis=1)
-    intervals = [wilson_interval(count, answers) for count in range(answers + 1)]
-    calm = [Point("", 0.5, 0.4, 0.6, answers)] * (rule.history + 1)
-    alerts = 0
-    for row in counts:
-        points = [Point("", count / answers, *intervals[count], answers) for count in row]
-        alerts += judge([points, *[calm] * (FIGURES - 1)], rule)[0].is_alert
+    median = np.median(shares[..., :-1], axis=-1)
+    off, mad = np.abs(shares[..., -1] - median), np.median(np.abs(shares[..., :-1] - median[..., None]), axis=-1)
+    points = [Point("", count / answers, *wilson_interval(count, answers), answers) for count in range(answers + 1)]
+    alerts = [[verdict.is_alert for verdict in judge([[points[count] for count in figure] for figure in week], rule)] for week in counts]
     plain, scaled = (float((off > rule.deviations * scale * mad + 1e-12).mean()) for scale in (1.0, SCALE))
-    return plain, scaled, alerts / len(counts)
+    return plain, scaled, np.array(alerts)
 
 
-def alarms() -> None:
-    settings, rng = MonitorSettings(), np.random.default_rng(0)
-    print("history answers p | noise: MAD, scaled, rule | weeks differ by a fifth: MAD, scaled, rule | three times as many: rule")
+def alarms(deviations: float) -> None:
+    settings, rng = MonitorSettings(deviations=deviations), np.random.default_rng(0)
+    print("before answers p | noise: MAD, scaled, rule, weeks with any | weeks differ by a fifth: the same | three times as many: rule")
     for history in (settings.least_history, settings.history):
         rule = Rule(settings.deviations, history, history, settings.least_items)
         for answers in (30, 60, 100, 400):
             for p in (0.01, 0.05, 0.1, 0.3):
-                cells = [told(drawn(rng, p, answers, spread, (WEEKS, history + 1)), answers, rule) for spread in (0.0, 0.2)]
-                changed = drawn(rng, p, answers, 0.0, (WEEKS, history + 1))
-                changed[:, -1] = rng.binomial(answers, min(3 * p, 0.9), WEEKS)
-                shown = " | ".join(", ".join(f"{value:.4f}" for value in cell) for cell in cells)
-                print(f"{history} {answers} {p} | {shown} | {told(changed, answers, rule)[2]:.3f}", flush=True)
+                shape, cells = (WEEKS, FIGURES, history + 1), []
+                for spread in (0.0, 0.2):
+                    plain, scaled, alerts = told(drawn(rng, p, answers, spread, shape), answers, rule)
+                    cells.append(f"{plain:.3f}, {scaled:.3f}, {alerts.mean():.4f}, {alerts.any(axis=1).mean():.3f}")
+                changed = drawn(rng, p, answers, 0.0, shape)
+                changed[:, 0, -1] = rng.binomial(answers, min(3 * p, 0.9), WEEKS)
+                power = told(changed, answers, rule)[2][:, 0].mean()
+                print(f"{history} {answers} {p} | {' | '.join(cells)} | {power:.3f}", flush=True)
 
 
 def articles(path: Path) -> list[list[str]]:
@@ -111,9 +110,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("alarms", "grouping"))
     parser.add_argument("files", nargs="*", type=Path, help="grouping: a SQuAD file of English questions, and one of Japanese questions")
+    help_text = "alarms: scaled MADs from the median to the end of the range (default 3)"
+    parser.add_argument("--deviations", type=float, default=MonitorSettings().deviations, metavar="N", help=help_text)
     arguments = parser.parse_args()
     if arguments.what == "alarms":
-        alarms()
+        alarms(arguments.deviations)
     elif len(arguments.files) == len(LANGUAGES):
         grouping(arguments.files)
     else:

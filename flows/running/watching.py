@@ -135,10 +135,12 @@ def _embedders(meaning: "Meaning", lang: str) -> list["Embedder"]:
 
 
 def keep_watched(home: Home, found: Watched, charts: dict[str, str], run_id: str) -> list[str]:
-    """Put what was found in the place of what was there, enter the last figures into `metrics`, and tell Prefect's server of alerts that were not told
-    before; returns those in words."""
+    """Tell Prefect's server of alerts that were not told before, put what was found in the place of what was there, and enter the week's figures into
+    `metrics`; returns the new alerts in words."""
     earlier = (read_kept(home) or {}).get("alerts", {})
     new = [words for name, words in found.alerts.items() if name not in earlier]
+    if new:  # before they are kept: who dies in between tells them again
+        emit(home, MONITOR_ALERT, "monitor", found.week, {"week": found.week, "reason": "; ".join(new), "alerts": new})
     home.reports.mkdir(exist_ok=True)
     with replacing(home.reports / KEPT) as draft:
         draft.write_text(json.dumps(asdict(found) | {"alerts": found.alerts, "charts": charts}, ensure_ascii=False), encoding="utf-8")
@@ -146,8 +148,6 @@ def keep_watched(home: Home, found: Watched, charts: dict[str, str], run_id: str
     last = {f"monitor.{one.figure}.{one.lang}": one.points[-1].value for one in judged}
     drifted = {"monitor.drift.distance": found.drift.distance, "monitor.drift.p": found.drift.p} if found.drift else {}
     record_metrics(home, run_id, last | drifted | {"monitor.alerts": len(found.alerts)})
-    if new:
-        emit(home, MONITOR_ALERT, "monitor", found.week, {"week": found.week, "reason": "; ".join(new), "alerts": new})
     return new
 
 
@@ -158,7 +158,7 @@ def read_kept(home: Home) -> dict[str, Any] | None:
 
 
 def read_watched(home: Home) -> dict[str, Any] | None:
-    """What was kept, with the questions that are still there as they may be shown: `asked` and `example` of each group, and of one whose questions were
+    """What was kept, with the questions that are still there as they may be shown: `asked` and `examples` of each group, and of one whose questions were
     all deleted nothing."""
     kept = read_kept(home)
     if kept and kept["questions"]:

@@ -11,7 +11,7 @@ from tasks.monitoring.weeks import week_of
 from tasks.statistics import ratio_interval, wilson_interval
 
 ALL = "all"  # every language together
-RESAMPLES = 1000
+RESAMPLES, FEWEST, DRAWS = 1000, 200, 4_000_000  # of a bootstrap, fewer where many answers would take much memory: so many draws at once
 QUANTILES = {"seconds_p50": 0.5, "seconds_p95": 0.95}
 
 
@@ -90,7 +90,8 @@ def figures_of(at: str, turns: Sequence[Turn]) -> dict[str, Point]:
     written = [turn for turn in turns if turn.sentences and not turn.quoted]
     if written:
         missing = [float(turn.sentences - turn.supported) for turn in written]
-        interval = ratio_interval(missing, [turn.sentences for turn in written], RESAMPLES)  # over answers: sentences of one are alike
+        resamples = min(RESAMPLES, max(FEWEST, DRAWS // len(written)))
+        interval = ratio_interval(missing, [turn.sentences for turn in written], resamples)  # over answers: sentences of one are alike
         found[UNSUPPORTED] = Point(at, interval.value, interval.low, interval.high, len(written))
     seconds = sorted(turn.seconds for turn in turns if turn.seconds is not None)
     if seconds:

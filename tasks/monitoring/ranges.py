@@ -3,7 +3,7 @@
 That is Hampel's identifier (Hampel 1974, "The influence curve and its role in robust estimation"; Davies and Gather 1993, "The identification of
 multiple outliers"). The MAD is scaled by 1.4826, by which it estimates the standard deviation of normal noise (Rousseeuw and Croux 1993,
 "Alternatives to the median absolute deviation", section 1); unscaled, three of it are two standard deviations. Of eight points a median and a MAD
-are themselves uncertain, and a MAD of zero would make an alert of any change: noise alone leaves such a range in 7 to 24 % of the weeks. So for an
+are themselves uncertain, and a MAD of zero would make an alert of any change: noise alone leaves such a range in 7 to 29 % of the weeks. So for an
 alert the difference from the median must also be sure, by an interval made of those of both (Newcombe 1998, "Interval estimation for the difference
 between independent proportions", method 10), at a level of 5 % over all the figures that are judged at once (Bonferroni).
 `benchmarks/monitoring.py alarms` measures what remains.
