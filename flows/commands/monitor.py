@@ -16,6 +16,8 @@ def monitor_table(report: dict[str, Any]) -> dict[str, Any]:
         console.print(f"nobody asked anything in the week of {report['week']} ({report['zone']})")
     for words in report["alerts"].values():
         console.print(f"ALERT: {words}", soft_wrap=True)
+    if not any(one["verdict"]["median"] is not None for one in report["series"]):
+        console.print("nothing can be judged yet: that takes enough answers in the week, and weeks before it that had enough")
     for line in _documents(report):
         console.print(line, soft_wrap=True)
     _questions(report["questions"])

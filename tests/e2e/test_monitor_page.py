@@ -92,5 +92,8 @@ def test_nobody_else_sees_it_and_before_the_first_look_it_is_said(site, chromium
     before, found["now"] = found["now"], None
     page = opened(chromium, address, ADMIN)
     page.get_by_text("nothing was looked at yet").wait_for()
+    found["now"] = before | {"series": [], "drifted": False}
+    page.reload()
+    page.get_by_text("Nothing can be judged yet").wait_for()
     page.context.close()
     found["now"] = before

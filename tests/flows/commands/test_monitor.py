@@ -17,6 +17,7 @@ NOTHING = {
     "zone": "Asia/Tokyo",
     "answers": 0,
     "rows": [],
+    "series": [],
     "alerts": {},
     "drift": None,
     "index": None,
@@ -38,6 +39,7 @@ def test_an_empty_home(printed):
     assert monitor_table(NOTHING) is NOTHING
     assert printed().splitlines() == [
         "nobody asked anything in the week of 2026-11-23 (Asia/Tokyo)",
+        "nothing can be judged yet: that takes enough answers in the week, and weeks before it that had enough",
         "questions were neither compared nor grouped: there is no index yet",
         "page: http://127.0.0.1:8400/monitor (for admins, where `migaki serve` runs)",
     ]

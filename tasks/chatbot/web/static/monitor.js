@@ -59,7 +59,8 @@ function alerts() {
     return t(`left_${one.verdict.status}`, { ...facts, where });
   });
   if (watched.drifted) found.push(t("questionsDrifted", drifted()));
-  return found.length ? make("ul", "alerts", ...found.map((words) => make("li", "", words))) : make("p", "calm", t("allInRange"));
+  if (found.length) return make("ul", "alerts", ...found.map((words) => make("li", "", words)));
+  return make("p", "calm", t(watched.series.some((one) => one.verdict.median !== null) ? "allInRange" : "nothingJudged"));
 }
 
 const drifted = () => {
