@@ -27,7 +27,7 @@ class MonitorSettings(StageSettings):
     )
     grouped_weeks: int = Field(4, ge=1, le=26, description="Weeks whose questions without documents are grouped")
     alike: float = Field(
-        0.5,
+        0.3,
         gt=0,
         lt=1,
         description="Similarity (0: unrelated texts, 1: the same) above which questions without documents are of one group, on average",

@@ -1,7 +1,7 @@
 """Curves as inline SVG."""
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import cycle
 
 import matplotlib
@@ -136,7 +136,7 @@ def interval_rows(title: str, xlabel: str, groups: dict[str, dict[str, tuple[flo
 
 def trend(
     labels: Sequence[str],
-    lines: dict[str, Sequence[tuple[int, float, float | None, float | None]]],
+    lines: Mapping[str, Sequence[tuple[int, float, float | None, float | None]]],
     band: tuple[float, float] | None = None,
     marked: Collection[str] = (),
 ) -> str:
