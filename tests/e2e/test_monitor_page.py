@@ -84,6 +84,19 @@ def test_an_admin_sees_what_left_its_range_and_what_people_miss(site, chromium, 
     page.context.close()
 
 
+def test_the_chat_leads_administrators_there_and_nobody_else(site, chromium):
+    page = opened(chromium, site[0], ADMIN)
+    page.goto(site[0])
+    page.get_by_role("link", name="How the chatbot does").click()
+    page.get_by_role("heading", name="How the chatbot does").wait_for()
+    page.context.close()
+    page = opened(chromium, site[0], READER)
+    page.goto(site[0])
+    page.get_by_text("Ben (reader)").wait_for()
+    assert page.locator("#monitor").is_hidden()
+    page.context.close()
+
+
 def test_nobody_else_sees_it_and_before_the_first_look_it_is_said(site, chromium):
     page = opened(chromium, site[0], READER, "ja-JP")
     page.get_by_role("alert").get_by_text("この画面は管理者").wait_for()
