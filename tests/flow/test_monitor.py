@@ -11,6 +11,8 @@ from storage.catalog import utc_now
 from storage.home import Home
 from tests.helpers.watched_chats import USUAL, plant_weeks
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def client(migaki_here):
