@@ -102,7 +102,8 @@ def _counted(points: Sequence[Point], rule: Rule) -> list[Point]:
 
 
 def _is_sure(points: Sequence[Point], verdict: Verdict, rule: Rule, width: float) -> bool:
-    """Whether the difference of the last point from the median is no noise; never where an interval is missing.
+    """Whether the difference of the last point from the median is no noise. Of a figure without intervals nothing says how much of it is, and its range
+    decides alone.
 
     Args:
         width: of the interval that it must keep from zero, in those of 95 %.
@@ -112,7 +113,7 @@ def _is_sure(points: Sequence[Point], verdict: Verdict, rule: Rule, width: float
     others = [_reach(one, up=up) for one in before]
     known = [reach for reach in others if reach is not None]
     if own is None or len(known) < len(others) or verdict.median is None:
-        return False
+        return True
     of_median = math.sqrt(math.pi / 2 / len(known)) * statistics.median(known)  # a median's deviation, of normal noise
     return abs(point.value - verdict.median) > width * math.hypot(own, of_median)
 

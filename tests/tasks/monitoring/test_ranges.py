@@ -64,12 +64,14 @@ def test_one_figure_among_many_must_be_surer():
     assert [one.status for one in not_judged] == ["above"] + ["few_before"] * 26
 
 
+@pytest.mark.parametrize(("value", "status"), [(0.15, "above"), (0.144, "inside")])
 @pytest.mark.parametrize("place", [0, -1])
-def test_without_an_interval_there_is_no_alert(place):
-    figure = points(*USUAL, 0.9)
+def test_without_an_interval_the_range_decides(place, value, status):
+    figure = points(*USUAL, value, items=30)  # of so few that an interval would leave it uncertain
+    assert judge([figure], RULE)[0].status == ("uncertain" if status == "above" else status)
     figure[place] = replace(figure[place], low=None, high=None)
     found = judge([figure], RULE)[0]
-    assert (found.status, found.median) == ("uncertain", 0.10)
+    assert (found.status, found.median) == (status, 0.10)
 
 
 def test_noise_alone_is_hardly_ever_an_alert():
