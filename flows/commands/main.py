@@ -140,6 +140,21 @@ def harvest(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
         return harvest_table(harvest(harvest=settings), dry_run=settings.dry_run)
 
 
+def monitor(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    from flows.running.local import isolate, local_server
+
+    isolate(home)
+    from flows.commands.monitor import monitor_table
+    from flows.monitor import monitor
+    from flows.running.parameters import RunSettings
+    from tasks.monitoring.settings import MonitorSettings
+
+    said = said_in(arguments)
+    settings, run = MonitorSettings.build("monitor", said.get("monitor", {})), RunSettings.build("run", said.get("run", {}))
+    with local_server(home):
+        return monitor_table(monitor(monitor=settings, run=run))
+
+
 def label(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.commands.label import label
     from flows.running.feedback import export
@@ -238,6 +253,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
     "generate": generate,
     "harvest": harvest,
     "label": label,
+    "monitor": monitor,
     "prune": prune,
     "questions": questions,
     "search": search,

@@ -109,6 +109,8 @@ def add_talking(add: Callable[..., argparse.ArgumentParser]) -> None:
     help_text = "make preference pairs and instructions of the ratings and corrections in chats, for the next retrain"
     gather = add("harvest", help_text, epilog=settings_help("harvest"))
     gather.add_argument("--dry-run", action="store_true", help="count and show examples, and write nothing")
+    help_text = "the chatbot's figures of the last week and release against those before, drift, and questions that no document answers"
+    add("monitor", help_text, epilog=settings_help("monitor"))
 
 
 def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.ArgumentParser) -> None:

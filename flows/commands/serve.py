@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flows.commands.show import console
 from flows.running.local import interrupted
 from flows.running.report import read_report
+from flows.running.watching import read_watched
 from flows.serving.decisions import KeptApprovals, note_tokens, person
 from flows.serving.engine import Opened, open_anew, open_champion_index, open_engine
 from flows.serving.wanted import Said, Wanted
@@ -90,9 +91,11 @@ def make_server(opened: Opened, settings: ServeSettings, tokens: Tokens, log: Ch
     from tasks.chatbot.web.app import create_app
     from tasks.chatbot.web.approvals import approval_routes
     from tasks.chatbot.web.connections import timed_protocol
+    from tasks.chatbot.web.monitor import monitor_routes
 
     app = create_app(opened.engine, KeptChats(log, opened.about), opened.about, settings, tokens, partial(read_report, log.home))
     app.include_router(approval_routes(KeptApprovals(log.home)))
+    app.include_router(monitor_routes(partial(read_watched, log.home)))
     config = uvicorn.Config(
         app,
         http=timed_protocol(settings.header_seconds),

@@ -16,12 +16,12 @@ from prefect.events.filters import AutomationFilter, AutomationFilterTags, Event
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
 
-from flows.running.events import GUARD_BROKEN, INDEX_REFUSED, RELEASE_PENDING, TEST
+from flows.running.events import GUARD_BROKEN, INDEX_REFUSED, MONITOR_ALERT, RELEASE_PENDING, TEST
 from flows.running.notifications import TARGETS, NotifySettings
 
 NAME, TRIED = "Migaki: ", "notifications are tried"
 TAG = "migaki-notifications"  # by which ours are known again: others stay as they are
-ALONE = ("retrain", "harvest", "index")  # flows that a schedule or an event starts, with nobody looking on
+ALONE = ("retrain", "harvest", "index", "monitor")  # flows that a schedule or an event starts, with nobody looking on
 BEGUN = ("Pending", "Running", "AwaitingConcurrencySlot", "Cancelling", "Cancelled", "Completed", "Failed", "Crashed")
 
 RUN = "{{ flow.name }} {{ flow_run.name }}"
@@ -91,6 +91,7 @@ def all_told(settings: NotifySettings) -> list[Told]:
         Told(
             "a release waits for a person", f"The release {{{{ event.resource.name }}}} waits for a decision: {REASON}", (RELEASE_PENDING,)
         ),
+        Told("a figure left its range", f"The chatbot in the week of {{{{ event.resource.name }}}}: {REASON}", (MONITOR_ALERT,)),
         Told(TRIED, "Migaki tries whether this arrives. Nothing is wrong.", (TEST,)),
     ]
 

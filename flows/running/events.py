@@ -26,6 +26,7 @@ RELEASE_PENDING = "migaki.release.pending"  # a person is to decide
 INDEX_LIVE = "migaki.index.live"
 INDEX_REFUSED = "migaki.index.refused"
 GUARD_BROKEN = "migaki.guard.broken"
+MONITOR_ALERT = "migaki.monitor.alert"  # a figure of the chatbot left its range
 DECIDED = {
     "promote": RELEASE_PROMOTED,
     "rollback": RELEASE_PROMOTED,

@@ -18,6 +18,7 @@ from tasks.data.settings import PrepareSettings
 from tasks.errors import MigakiError
 from tasks.evaluation.settings import EvaluateSettings, PromoteSettings
 from tasks.flywheel.settings import HarvestSettings
+from tasks.monitoring.settings import MonitorSettings
 from tasks.quantization.settings import QuantizeSettings
 from tasks.rlhf.settings import AlignSettings
 from tasks.rlhf.unpaired import READER, Counts, require_pairs, without_reward_models
@@ -113,6 +114,7 @@ COMMAND_SETTINGS: dict[str, type[StageSettings]] = {
     "tools": ToolSettings,
     "serve": ServeSettings,
     "harvest": HarvestSettings,
+    "monitor": MonitorSettings,
 }
 
 

@@ -1,7 +1,7 @@
 """Curves as inline SVG."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import cycle
 
 import matplotlib
@@ -18,7 +18,7 @@ from tasks.shown import shown
 matplotlib_fontja.japanize()
 matplotlib.rcParams["font.family"] = [*matplotlib.rcParams["font.family"], "DejaVu Sans"]  # for signs that the Japanese font lacks
 matplotlib.rcParams["text.parse_math"] = False  # what models and people say is text: a price is no formula
-BLUE, ORANGE, GREY = "#3b6fb6", "#d9822b", "#8a8f98"
+BLUE, ORANGE, GREY, RED = "#3b6fb6", "#d9822b", "#8a8f98", "#b3261e"
 LABEL = 28  # characters of a name beside a plot; of a longer one, such as a model's, the end tells it from others
 
 
@@ -131,4 +131,41 @@ def interval_rows(title: str, xlabel: str, groups: dict[str, dict[str, tuple[flo
     axis.grid(axis="x", alpha=0.25)
     if len(groups) > 1:
         axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _svg(figure)
+
+
+def trend(
+    labels: Sequence[str],
+    lines: Mapping[str, Sequence[tuple[int, float, float | None, float | None]]],
+    band: tuple[float, float] | None = None,
+    marked: Collection[str] = (),
+) -> str:
+    """An SVG of figures over time, without words: each line has points (place among the labels, value, low, high) with their intervals.
+
+    Args:
+        labels: below the axis, of all times in order.
+        band: a range of values, shaded.
+        marked: lines whose last point is to be seen.
+    """
+    figure, axis = plt.subplots(figsize=(5.4, 2.4))
+    if band is not None:
+        axis.axhspan(*band, color=BLUE, alpha=0.12, linewidth=0)
+    for number, ((name, points), colour) in enumerate(zip(lines.items(), cycle((BLUE, ORANGE, GREY)), strict=False)):
+        beside = (number - (len(lines) - 1) / 2) * 0.12  # intervals of several lines would cover each other
+        x, y = [place + beside for place, *_ in points], [value for _, value, *_ in points]
+        axis.plot(x, y, label=shown(name), color=colour, linewidth=1.5, marker="o", markersize=3)
+        bounded = [(at, *ends) for at, (_, _, *ends) in zip(x, points, strict=True) if None not in ends]
+        if bounded:
+            axis.vlines(*zip(*bounded, strict=True), color=colour, alpha=0.45, linewidth=1)
+        if name in marked:
+            axis.plot(x[-1:], y[-1:], "o", color="none", markeredgecolor=RED, markersize=9)
+    step = -(-len(labels) // 7)  # labels that stand beside each other are read
+    ticks = list(range(len(labels)))[::-step][::-1]
+    axis.set_xticks(ticks, [shown(labels[place]) for place in ticks], fontsize=8)
+    axis.set_xlim(-0.5, len(labels) - 0.5)
+    axis.tick_params(axis="y", labelsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", alpha=0.25)
+    if len(lines) > 1:
+        axis.legend(fontsize=8, frameon=False, ncols=len(lines), loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return _svg(figure)

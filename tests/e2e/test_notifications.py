@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from flows.commands import platform
-from flows.running.events import INDEX_REFUSED, RELEASE_KEPT, emit, tell_of_decision, tell_of_guards
+from flows.running.events import INDEX_REFUSED, MONITOR_ALERT, RELEASE_KEPT, emit, tell_of_decision, tell_of_guards
 from flows.running.local import free_port, wait_for_server
 from flows.running.secret import read_secret
 from storage.home import Home
@@ -146,6 +146,7 @@ def test_what_happens_arrives_once_at_each_address(server, sink):
     emit(server.home, INDEX_REFUSED, "index", "index0000001", {"reason": "0.500 against 0.900", "hit_at_5": 0.5})
     tell_of_decision(server.home, Promotion("p1", "release00002", "pending", "a person decides"))
     tell_of_decision(server.home, Promotion("p2", "release00003", "keep", "worse", difference=-0.1))
+    emit(server.home, MONITOR_ALERT, "monitor", "2026-11-23", {"reason": "unanswered (ja) is 0.333, above its range", "alerts": ["..."]})
     expected = {
         "retrain failed-one failed:",
         "index crashed-one crashed: its process is gone.",
@@ -155,6 +156,7 @@ def test_what_happens_arrives_once_at_each_address(server, sink):
         "A guard broke in promote: it refuses 1 of 2 harmful requests, the champion 2; 長すぎる",
         "The index index0000001 does not go live: 0.500 against 0.900",
         "The release release00002 waits for a decision: a person decides",
+        "The chatbot in the week of 2026-11-23: unanswered (ja) is 0.333, above its range",
     }
 
     def seen(target):

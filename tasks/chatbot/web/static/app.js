@@ -340,6 +340,7 @@ async function start() {
     await refresh();
     await route();
     panel.offer(state.about.generation); // not before: a conversation that begins takes the focus, from whoever has opened the panel too
+    $("monitor").hidden = state.about.role !== "admin";
     if (state.about.role === "admin") state.decisions = (await call("GET", "api/approvals")).waiting.length;
     showDecisions();
   });

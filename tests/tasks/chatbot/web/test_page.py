@@ -205,8 +205,10 @@ def test_the_page_and_its_parts_are_served_and_run_no_inline_script():
         "markdown.js",
         "theme.js",
         "approvals.js",
+        "monitor.js",
         "style.css",
         "approvals.css",
+        "monitor.css",
         "icon.svg",
     ):
         assert http.get(f"/static/{name}").status_code == 200, name
