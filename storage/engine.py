@@ -14,7 +14,7 @@ import duckdb
 
 _guard = threading.Lock()
 _numbers = itertools.count()
-_engines: dict[int, duckdb.DuckDBPyConnection] = {}  # of this process alone: what a fork inherits has none of its threads
+_engines: list[duckdb.DuckDBPyConnection] = []  # the one, once it is wanted
 
 
 @contextmanager
@@ -40,9 +40,9 @@ def attached(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPy
 
 def _engine() -> duckdb.DuckDBPyConnection:
     with _guard:
-        if os.getpid() not in _engines:
-            _engines[os.getpid()] = duckdb.connect()
-        return _engines[os.getpid()]
+        if not _engines:
+            _engines.append(duckdb.connect())
+        return _engines[0]
 
 
 def _detach(engine: duckdb.DuckDBPyConnection, connection: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -59,5 +59,16 @@ def _detach(engine: duckdb.DuckDBPyConnection, connection: duckdb.DuckDBPyConnec
 
 def _forget(engine: duckdb.DuckDBPyConnection) -> None:
     with _guard:
-        if _engines.get(os.getpid()) is engine:
-            del _engines[os.getpid()]
+        if engine in _engines:
+            _engines.remove(engine)
+
+
+def _end() -> None:
+    """End the engine before a fork, which would inherit it without its threads."""
+    _guard.acquire()
+    for engine in _engines:
+        engine.close()
+    _engines.clear()
+
+
+os.register_at_fork(before=_end, after_in_parent=_guard.release, after_in_child=_guard.release)
