@@ -145,16 +145,15 @@ class Watcher:
         Raises:
             MigakiError: a document is not there, and was not when the file was written.
         """
-        self.documents = [spec for spec in documents if not spec.startswith(TABLE)]
+        self.documents = list(dict.fromkeys(documents))
         self.quiet, self.path, self.tell, self.say = quiet, path, tell, say
+        self._places = [spec for spec in self.documents if not spec.startswith(TABLE)]
         before, self._told = _read(path)
-        for spec in self.documents:
+        for spec in self._places:
             if spec not in before:
                 _listed_of_watch(spec)
-        if before != [*documents]:
-            self._told = None
-            _write(path, documents, None)
-        self._all = list(documents)
+        if before != self.documents:
+            _write(path, self.documents, self._told)
         self._lost, self._failed = Once(say), Once(say)
         self._last: dict[str, str] | None = None  # marks by path, as they were last
         self._since = self._moving = time.monotonic()  # since when they are as they are; and were last as they had been told
@@ -184,7 +183,9 @@ class Watcher:
         marks = _marks(found)
         if marks != self._last:
             self._last, self._since = marks, now
-        if self._told is not None and marks == {path: mark for files in self._told.values() for path, (mark, _) in files.items()}:
+        if list(self._told) == self.documents and marks == {
+            path: mark for files in self._told.values() for path, (mark, _) in files.items()
+        }:
             self._moving, self._failed.last = now, ""
         elif now - self._since >= self.quiet:
             self._settle(found)
@@ -196,8 +197,8 @@ class Watcher:
     def _found(self) -> dict[str, dict[str, Listed]] | None:
         """What there is by document; None where something is gone as a whole, which is waited for: a folder that is not mounted has lost nothing."""
         found = {}
-        for spec in self.documents:
-            before = (self._told or {}).get(spec, {})
+        for spec in self._places:
+            before = self._told.get(spec, {})
             try:
                 found[spec] = _listed_of_watch(spec)
             except MigakiError as error:
@@ -220,30 +221,29 @@ class Watcher:
 
     def _settle(self, found: dict[str, dict[str, Listed]]) -> None:
         """Tell what changed, if the contents did, and keep how it is now."""
-        before = self._told or {}
-        now: dict[str, Files] = {}
+        now: dict[str, Files] = {spec: {} for spec in self.documents}  # of a table nothing is known
         for spec, files in found.items():
-            known = before.get(spec, {})
+            known = self._told.get(spec, {})
             now[spec] = {
                 path: (one.mark, known[path][1] if path in known and known[path][0] == one.mark else one.file.digest())
                 for path, one in files.items()
             }
-        old, new = _digests(before), _digests(now)
-        if self._told is None and not new:  # nothing to index yet
+        old, new = _digests(self._told), _digests(now)
+        if not new:  # nothing to index yet
             return
         lists = {
             "added": sorted(new.keys() - old.keys()),
             "changed": sorted(path for path in new.keys() & old.keys() if new[path] != old[path]),
             "removed": sorted(old.keys() - new.keys()),
         }
-        if any(lists.values()):
+        if any(lists.values()) or list(self._told) != self.documents:
             try:
                 self.tell({name: len(paths) for name, paths in lists.items()})
             except OSError as error:
                 return self._failed.wrong(f"the server could not be told that documents changed, and is told again: {error}")
             self.say(_in_words(lists))
-        _write(self.path, self._all, now)
         self._told, self._moving, self._failed.last = now, time.monotonic(), ""
+        _write(self.path, self.documents, now)
 
 
 def _listed_of_watch(spec: str) -> dict[str, Listed]:
@@ -269,20 +269,24 @@ def _in_words(lists: Mapping[str, Sequence[str]]) -> str:
     counts = ", ".join(f"{len(paths):,} {name}" for name, paths in lists.items() if paths)
     names = [Path(path).name for paths in lists.values() for path in paths]
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return f"documents changed ({counts}: {', '.join(names[:SHOWN])}{more}): the index is made anew"
+    what = (
+        f"documents changed ({counts}: {', '.join(names[:SHOWN])}{more})"
+        if names
+        else "index.watch names the same documents in another way"
+    )
+    return f"{what}: the index is made anew"
 
 
-def _read(path: Path) -> tuple[list[str], dict[str, Files] | None]:
+def _read(path: Path) -> tuple[list[str], dict[str, Files]]:
     """What was watched, and how it was; nothing where that was never written, or is no more what was written: all is told anew then."""
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        files = said["files"]
-        told = {spec: {name: (mark, digest) for name, (mark, digest) in some.items()} for spec, some in files.items()} if files else None
+        told = {spec: {name: (mark, digest) for name, (mark, digest) in files.items()} for spec, files in said["told"].items()}
         return list(said["documents"]), told
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return [], None
+        return [], {}
 
 
-def _write(path: Path, documents: Sequence[str], files: Mapping[str, Files] | None) -> None:
+def _write(path: Path, documents: Sequence[str], told: Mapping[str, Files]) -> None:
     with replacing(path) as draft:
-        draft.write_text(json.dumps({"documents": list(documents), "files": files}), encoding="utf-8")
+        draft.write_text(json.dumps({"documents": list(documents), "told": told}), encoding="utf-8")

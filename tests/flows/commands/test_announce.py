@@ -101,7 +101,7 @@ def test_files_are_told_as_the_run_finds_them(home, project, platform):
 
 def test_without_files_it_is_what_the_platform_watches_or_else_its_deployment(home, platform):
     assert announced(home)["documents"] == [] and platform.payloads == [{}]
-    told_file(home).write_text(json.dumps({"documents": ["/srv/manuals"], "files": None}))
+    told_file(home).write_text(json.dumps({"documents": ["/srv/manuals"], "told": {}}))
     assert announced(home)["documents"] == ["/srv/manuals"] and platform.payloads[1:] == [{"documents": ["/srv/manuals"]}]
 
 

@@ -7,8 +7,10 @@ from itertools import pairwise
 
 import pytest
 
+from flows.commands.platform import note_settings
 from flows.running import watch as watching
 from flows.running.watch import Watcher, WatchSettings, read_watch, settings_file, told_file, watch_from, watched
+from storage.audit import entries
 from tasks.errors import MigakiError
 
 
@@ -190,6 +192,8 @@ def test_what_changed_while_nobody_watched_is_told_by_the_next_platform(told):
 def test_a_folder_that_vanishes_has_lost_nothing(told, tmp_path):
     told.folder.rename(tmp_path / "unmounted")
     assert told.news(600) == []
+    told.documents.append(str(tmp_path / "more"))
+    (tmp_path / "more").mkdir()
     assert told.start().news(600) == []  # nor does the next platform refuse to start, or tell it
     told.folder.mkdir()  # as a mount point is, without what is mounted there
     assert told.news(600) == []
@@ -199,8 +203,7 @@ def test_a_folder_that_vanishes_has_lost_nothing(told, tmp_path):
     assert told.said[1:] == [missing + waits, missing + waits, empty + waits]
     told.folder.rmdir()
     (tmp_path / "unmounted").rename(told.folder)
-    told.write("b.md")
-    assert told.news() == [counts(added=1)]
+    assert told.news() == [counts()]
     assert told.said[-2] == "index.watch: all that is watched is there again"
 
 
@@ -222,7 +225,7 @@ def test_one_of_several_that_is_gone_holds_back_all(told, tmp_path):
     single = tmp_path / "faq.csv"
     single.write_text("text\nthe answer\n")
     told.documents.append(f"{single}#text=text")
-    assert told.start().news() == [counts(added=3)]
+    assert told.start().news() == [counts(added=1)]
     single.unlink()
     told.write("b.md")
     assert told.news(600) == []
@@ -230,11 +233,28 @@ def test_one_of_several_that_is_gone_holds_back_all(told, tmp_path):
     assert told.news() == [counts(added=1, changed=1)]
 
 
-def test_columns_of_a_table_are_a_change(told, tmp_path):
+def test_other_columns_of_a_table_are_a_change(told, tmp_path):
     (tmp_path / "faq.csv").write_text("q,a\nwhat,this\n")
-    for columns in ("q", "a"):
+    for columns, news in {"q": counts(added=1), "a": counts(changed=1)}.items():
         told.documents[1:] = [f"{tmp_path / 'faq.csv'}#text={columns}"]
-        assert told.start().news() == [counts(added=3)]  # another list is told as a whole
+        assert told.start().news() == [news]
+
+
+def test_the_same_documents_named_in_another_way_are_told(told):
+    """Names in the index are told from the folder that is named."""
+    told.documents = [str(told.folder / "a.md"), str(told.folder / "規則"), str(told.folder / "a.md")]
+    assert told.start().news() == [counts()] and told.said[-1].startswith("index.watch names the same documents in another way")
+    told.documents = told.documents[:1]
+    assert told.news(600) == [] and told.start().news() == [counts(removed=1)] and told.start().news(600) == []
+
+
+def test_a_disk_that_is_full_costs_no_second_telling(told, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(watching, "_write", full)
+    told.write("b.md")
+    assert told.news(600) == [counts(added=1)] and told.said[-1] == "index.watch cannot look: OSError: [Errno 28] No space left on device"
 
 
 def test_what_is_not_there_and_never_was_is_refused(docs):
@@ -305,6 +325,14 @@ def test_settings_stand_in_the_home_under_those_of_the_command(home):
     assert read_watch(home, {"index": {"quiet_seconds": 60}}) == WatchSettings(watch=["資料", "faq.csv#text=answer"], quiet_seconds=60)
 
 
+def test_what_is_watched_is_in_the_audit(home):
+    for settings in (WatchSettings(watch=["資料"]), WatchSettings()):
+        note_settings(home, 4200, settings)
+    told = [(entry.action, entry.detail) for entry in entries(home) if entry.detail["name"] == "index.watch"]
+    detail = {"name": "index.watch", "watch": ["資料"], "quiet_seconds": 30.0}
+    assert told == [("setting removed", detail), ("setting added", detail)]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -332,7 +360,7 @@ def test_a_platform_watches_from_its_project_and_tells_all_that_is_watched(home,
         clock.now += 1
         look()
         look.__self__._thread.join(10)
-    assert told == [(documents, counts(added=1))] and said[0].startswith("documents changed (1 added: a.md)")
+    assert told == [(documents, counts(added=1))] and len(said) == 1 and said[0].startswith("documents changed (1 added: a.md)")
     watch_from(home, WatchSettings(), print, print)()
     assert watched(home) == [] and not told_file(home).exists()
 
