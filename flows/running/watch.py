@@ -176,11 +176,16 @@ class Watcher:
         self._due = time.monotonic() + max(min(EVERY, self.quiet), SHARE * (time.monotonic() - began))
 
     def _compare(self) -> None:
-        found, now = self._found(), time.monotonic()
-        if found is None:
-            self._last, self._moving = None, now
+        try:
+            found = self._found()
+        except MigakiError as gone:  # a folder that is not mounted has lost nothing
+            self._lost.wrong(f"{gone}. Is it not mounted? Nothing is told until it is there again, or is taken out of index.watch")
+            self._last, self._moving = None, time.monotonic()
             return
-        marks = _marks(found)
+        if self._lost.last:
+            self.say("index.watch: all that is watched is there again")
+            self._lost.last = ""
+        now, marks = time.monotonic(), _marks(found)
         if marks != self._last:
             self._last, self._since = marks, now
         if list(self._told) == self.documents and marks == {
@@ -194,30 +199,22 @@ class Watcher:
                 f"documents of index.watch have been changing for more than {long / 60:.0f} minutes without {self.quiet:g} s of quiet: nothing was told yet"
             )
 
-    def _found(self) -> dict[str, dict[str, Listed]] | None:
-        """What there is by document; None where something is gone as a whole, which is waited for: a folder that is not mounted has lost nothing."""
+    def _found(self) -> dict[str, dict[str, Listed]]:
+        """What there is, by what was named.
+
+        Raises:
+            MigakiError: some of that is gone as a whole.
+        """
         found = {}
         for spec in self._places:
             before = self._told.get(spec, {})
-            try:
-                found[spec] = _listed_of_watch(spec)
-            except MigakiError as error:
-                return self._gone(str(error))
-            shut = next(
-                (path for path, one in found[spec].items() if one.file.barred and any(Path(path) in Path(old).parents for old in before)),
-                None,
-            )
-            if shut:
-                return self._gone(f"index.watch: of {shut!r}, {found[spec][shut].file.barred}")
+            found[spec] = _listed_of_watch(spec)
+            for path, one in found[spec].items():
+                if one.file.barred and any(Path(path) in Path(old).parents for old in before):
+                    raise MigakiError(f"index.watch: of {path!r}, {one.file.barred}")
             if before and not found[spec]:
-                return self._gone(f"index.watch: {spec!r} has no document any more")
-        if self._lost.last:
-            self.say("index.watch: all that is watched is there again")
-            self._lost.last = ""
+                raise MigakiError(f"index.watch: {spec!r} has no document any more")
         return found
-
-    def _gone(self, why: str) -> None:
-        self._lost.wrong(f"{why}. Is it not mounted? Nothing is told until it is there again, or is taken out of index.watch")
 
     def _settle(self, found: dict[str, dict[str, Listed]]) -> None:
         """Tell what changed, if the contents did, and keep how it is now."""
