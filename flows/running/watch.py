@@ -23,7 +23,7 @@ from tasks.rag.fingerprint import TABLE
 from tasks.settings import StageSettings
 
 EVERY = 5.0  # seconds between two looks, at most
-SHARE = 50  # times as long as a look took is waited before the next: 2 % of a core for however many files
+IDLE, PENDING = 200, 50  # times as long as a look took is waited before the next: 0.5 % of a core, 2 % while something waits to be told
 RESTLESS = 600.0  # seconds of changes without a pause, after which that is said
 SHOWN = 5  # names of files that a line says
 
@@ -157,7 +157,7 @@ class Watcher:
         self._lost, self._failed = Once(say), Once(say)
         self._last: dict[str, str] | None = None  # marks by path, as they were last
         self._since = self._moving = time.monotonic()  # since when they are as they are; and were last as they had been told
-        self._due = time.monotonic()
+        self._due, self._pending = time.monotonic(), False  # the time of the next look; whether something waits to be told
         self._thread: threading.Thread | None = None
 
     def look(self) -> None:
@@ -173,14 +173,14 @@ class Watcher:
             self._compare()
         except Exception as error:  # of whatever kind: it would end the thread each time, and be said each time
             self._failed.wrong(f"index.watch cannot look: {type(error).__name__}: {error}")
-        self._due = time.monotonic() + max(min(EVERY, self.quiet), SHARE * (time.monotonic() - began))
+        self._due = time.monotonic() + max(min(EVERY, self.quiet), (PENDING if self._pending else IDLE) * (time.monotonic() - began))
 
     def _compare(self) -> None:
         try:
             found = self._found()
         except MigakiError as gone:  # a folder that is not mounted has lost nothing
             self._lost.wrong(f"{gone}. Is it not mounted? Nothing is told until it is there again, or is taken out of index.watch")
-            self._last, self._moving = None, time.monotonic()
+            self._last, self._moving, self._pending = None, time.monotonic(), False
             return
         if self._lost.last:
             self.say("index.watch: all that is watched is there again")
@@ -188,9 +188,9 @@ class Watcher:
         now, marks = time.monotonic(), _marks(found)
         if marks != self._last:
             self._last, self._since = marks, now
-        if list(self._told) == self.documents and marks == {
-            path: mark for files in self._told.values() for path, (mark, _) in files.items()
-        }:
+        known = {path: mark for files in self._told.values() for path, (mark, _) in files.items()}
+        self._pending = list(self._told) != self.documents or marks != known
+        if not self._pending:
             self._moving, self._failed.last = now, ""
         elif now - self._since >= self.quiet:
             self._settle(found)
