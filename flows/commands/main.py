@@ -105,6 +105,14 @@ def main() -> None:
     sys.exit(code)
 
 
+def index(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
+    if arguments.announce is None:
+        return run_flow(arguments, home)
+    from flows.commands.announce import announce
+
+    return announce(home, arguments)
+
+
 def chat(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     from flows.commands.chat import chat_in_terminal
 
@@ -244,7 +252,7 @@ def platform(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
         return (apply_notifications if arguments.apply else try_notifications)(home, arguments.notify)
     from flows.commands.platform import serve
 
-    return serve(home, arguments.port, arguments.notify)
+    return serve(home, arguments.port, arguments.notify, said_in(arguments))
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
@@ -252,6 +260,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Home], dict[str, Any]]] = {
     "chat": chat,
     "generate": generate,
     "harvest": harvest,
+    "index": index,
     "label": label,
     "monitor": monitor,
     "prune": prune,

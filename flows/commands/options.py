@@ -140,14 +140,18 @@ def settings_help(*sections: str) -> str:
     return "settings (with --set):\n" + "\n".join(lines)
 
 
-def notify_help() -> str:
-    """What a platform's file of addresses may say, worked out only when help is asked for."""
+def platform_help() -> str:
+    """What a platform's files may say, worked out only when help is asked for."""
     if not {"-h", "--help"} & set(sys.argv):
         return ""
     from flows.running.notifications import NotifySettings  # with YAML and pydantic
+    from flows.running.watch import WatchSettings
 
-    known = NotifySettings.model_fields.items()
-    return "what --notify says (docs/operating.md):\n" + "\n".join(f"  {name}: {field.description}" for name, field in known)
+    told = "\n".join(f"  {name}: {field.description}" for name, field in NotifySettings.model_fields.items())
+    settings = "\n".join(
+        f"  index.{name} = {field.get_default()!r}: {field.description}" for name, field in WatchSettings.model_fields.items()
+    )
+    return f"what --notify says (docs/operating.md):\n{told}\n\nsettings (with --set, or in platform/settings.yaml of the home, which lasts):\n{settings}"
 
 
 def said_in(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from flows.commands.options import (
     common_options,
     data_options,
     generate_options,
-    notify_help,
+    platform_help,
     prompt_study_options,
     running_options,
     settings_help,
@@ -75,6 +75,11 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument(
                 "--verify", action="store_true", help="compare the index that serves with the catalog, and mend what differs"
             )
+            help_text = (
+                "tell the server of PREFECT_API_URL, or this home's platform, that documents changed, so that it makes the index of these files "
+                "and folders, and of no others (default: of those that it watches, else of those in prefect.yaml), and index nothing here"
+            )
+            stage.add_argument("--announce", nargs="*", metavar="FILE", help=help_text)
         if name == "benchmark":
             benchmark_options(stage)
         if name == "prompt_study":
@@ -152,7 +157,7 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     sql = add("sql", "ask the catalog")
     sql.add_argument("query", help='one SELECT, SHOW, DESCRIBE or EXPLAIN; `migaki sql "SHOW TABLES"` lists the tables')
     sql.add_argument("--files", nargs="+", type=Path, default=[], metavar="PATH", help="files and folders that the query may read too")
-    platform = add("platform", "start the Prefect server and a worker for each pool, deployments included", epilog=notify_help())
+    platform = add("platform", "start the Prefect server and a worker for each pool, deployments included", epilog=platform_help())
     platform.add_argument("--port", type=int, default=4200)
     help_text = "addresses to tell what goes wrong (default: platform/notify.yaml in the home; without one nobody is told)"
     platform.add_argument("--notify", type=Path, metavar="FILE.yaml", help=help_text)

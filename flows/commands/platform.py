@@ -10,19 +10,24 @@ import sys
 import time
 import urllib.request
 from base64 import b64encode
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flows.commands.show import console
+from flows.running.events import tell_of_documents
 from flows.running.heartbeat import heartbeat
 from flows.running.local import address_of, server_environment, start_server, wait_for_server
 from flows.running.notifications import read_notify
 from flows.running.secret import made_secret, read_secret, secret_file
 from flows.running.supervisor import Api, Part, Runs, supervise, unwell, worker_name
+from flows.running.watch import WatchSettings, read_watch, watch_from
 from storage.audit import note_state, system_user
 from storage.home import Home
 from tasks.errors import MigakiError
 from tasks.processes import child_environment
+from tasks.shown import shown
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a run may say of the process it runs in: nothing. Command, folder and environment are the worker's.
@@ -107,11 +112,12 @@ def set_up(home: Home, port: int, limits: dict[str, int] | None = None, notify: 
     _ran("migaki platform --apply", ["-m", "flows.commands.main", "platform", "--apply", *named], env)
 
 
-def note_settings(home: Home, port: int) -> None:
+def note_settings(home: Home, port: int, watch: WatchSettings = WatchSettings()) -> None:
     """Enter into `audit` what of the platform's settings differs from when it was last started; of files, by what they hold."""
     settings: dict[str, dict[str, Any]] = {"server": {"port": port}}
     settings |= {f"pool {pool}": {"runs_at_once": limit} for pool, limit in POOLS.items()}
     settings |= {f"queue {queue}": {"priority": priority} for queue, priority in QUEUES.items()}
+    settings |= {"index.watch": watch.model_dump()} if watch.watch else {}
     for path in (ROOT / "prefect.yaml", TEMPLATE):
         settings[path.name] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     note_state(home, system_user(), "setting", "platform", settings)
@@ -155,21 +161,29 @@ def state(home: Home) -> tuple[str, str]:
         return f"at {address}", f"the platform at {address} does not answer to this home's secret ({error}): end it, and start it anew"
 
 
+def say(text: str) -> None:
+    """On the terminal, of a text with names of files."""
+    console.print(shown(text), soft_wrap=True)
+
+
 def _interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def serve(home: Home, port: int, notify: Path | None = None) -> dict[str, Any]:
+def serve(home: Home, port: int, notify: Path | None, said: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Run the platform until Ctrl-C or SIGTERM, then end the server, the workers and what they run.
 
     Args:
         notify: the file that says who is told what, if not the home's own.
+        said: settings over those of the home's file, by section.
     """
-    told = read_notify(home, notify)
+    told, watching = read_notify(home, notify), read_watch(home, said)
     refuse_taken_port(port)
     signal.signal(signal.SIGTERM, _interrupted)
     folder = home.root / "platform"
     folder.mkdir(exist_ok=True)
+    api = Api(f"http://127.0.0.1:{port}", made_secret(home))
+    watch = watch_from(home, watching, partial(tell_of_documents, api), say)
     log = folder / "platform.log"
     console.print("starting the Prefect server ...")
     server = Part("Prefect server", lambda: serving(home, port, log), serving(home, port, log))
@@ -177,7 +191,7 @@ def serve(home: Home, port: int, notify: Path | None = None) -> dict[str, Any]:
     try:
         wait_for_server(server.process, port, log)
         set_up(home, port, notify=notify)
-        note_settings(home, port)
+        note_settings(home, port, watching)
         parts += [_worker(home, port, pool, log) for pool in POOLS]
         console.print(
             f"Prefect is at http://127.0.0.1:{port} with the pools cpu and gpu; log: {log}\n"
@@ -186,9 +200,8 @@ def serve(home: Home, port: int, notify: Path | None = None) -> dict[str, Any]:
             "A part that dies is started again, and runs go on from what they have. Ctrl-C ends it",
             soft_wrap=True,
         )
-        api = Api(f"http://127.0.0.1:{port}", read_secret(home))
         beats = heartbeat(told, lambda: unwell(parts, api), console.print)
-        supervise(parts, Runs(api, console.print), console.print, lambda: wait_for_server(server.process, port, log), beats)
+        supervise(parts, Runs(api, console.print), console.print, lambda: wait_for_server(server.process, port, log), [beats, watch])
     except KeyboardInterrupt:
         return {"status": "ended"}
     finally:

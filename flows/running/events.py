@@ -3,6 +3,7 @@
 Whatever hears events (automations, other programs) may rest on these names; what an event holds is in docs/operating.md.
 """
 
+import json
 import logging
 import sys
 import uuid
@@ -18,6 +19,7 @@ from storage.artifacts import ArtifactRef
 from storage.home import Home
 from storage.kinds import Adapter
 from storage.releases import Promotion
+from tasks.errors import MigakiError
 from tasks.rlhf.guards import DONE
 
 RELEASE_PROMOTED = "migaki.release.promoted"
@@ -36,8 +38,10 @@ DECIDED = {
     "expired": RELEASE_KEPT,
     "pending": RELEASE_PENDING,
 }
+CORPUS_UPDATED = "corpus.updated"  # documents changed: on this the deployment `index` begins a run (prefect.yaml)
 TEST = "migaki.notifications.test"
 LONGEST = 4000  # characters of a text in a payload: reasons may quote what others wrote
+LARGEST = 1_400_000  # bytes: an event of more than 1.5 MB Prefect's server (3.8.8) drops, and answers as if it had not
 
 log = logging.getLogger(__name__)
 
@@ -59,16 +63,20 @@ def emit(home: Home, event: str, kind: str, id: str, facts: Mapping[str, Any]) -
 
             emit_event(event, resource, payload=payload)
         elif (address := address_of(home)) is not None:
-            told = {
-                "event": event,
-                "resource": resource,
-                "payload": payload,
-                "id": str(uuid.uuid4()),
-                "occurred": datetime.now(UTC).isoformat(),
-            }
-            Api(address, read_secret(home))("/events", [told])
+            Api(address, read_secret(home))("/events", [as_told(event, resource, payload)])
     except Exception as error:  # of whatever kind: the decision stands, and must not fail because nobody could be told
         log.warning("the event %s of the %s %s was not told: %s: %s", event, kind, id[:12], type(error).__name__, error)
+
+
+def as_told(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) -> dict[str, Any]:
+    """An event of this moment, as the API takes it."""
+    return {
+        "event": event,
+        "resource": resource,
+        "payload": payload,
+        "id": str(uuid.uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+    }
 
 
 def tell_of_decision(home: Home, promotion: Promotion) -> None:
@@ -89,6 +97,24 @@ def tell_of_policy(home: Home, made: ArtifactRef) -> None:
     record = Adapter.of(made.meta, f"the adapter {made.id[:12]}")
     if broken := [words for words in (record.ending, record.alarm) if words and words != DONE]:
         tell_of_guards(home, "adapter", made.id, "align", broken)
+
+
+def tell_of_documents(api: Api, documents: Sequence[str], counts: Mapping[str, int]) -> None:
+    """That documents changed. What is told is an order, unlike the rest here: where it cannot be told, that is an error.
+
+    Args:
+        documents: all that are to be in the index, as `index.documents` takes them; none leaves it to the deployment.
+        counts: of files, by what became of them.
+
+    Raises:
+        MigakiError: there are too many for one event.
+        OSError: the server does not answer, or refuses.
+    """
+    resource = {"prefect.resource.id": "migaki.corpus.documents", "prefect.resource.name": "documents"}
+    event = as_told(CORPUS_UPDATED, resource, {**({"documents": list(documents)} if documents else {}), **counts})
+    if (size := len(json.dumps(event))) > LARGEST:
+        raise MigakiError(f"{len(documents):,} names are {size:,} bytes, and an event takes {LARGEST:,}: name the folders that they lie in")
+    api("/events", [event])
 
 
 def _in_a_flow() -> bool:

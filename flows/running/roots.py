@@ -10,8 +10,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from prefect.context import FlowRunContext
-
 from flows.running.feedback import COMPARED, HARVESTED
 from flows.running.parameters import RunSettings
 from storage.home import Home
@@ -43,10 +41,24 @@ def hold(run: RunSettings, sections: Mapping[str, StageSettings]) -> None:
         MigakiError: something does not, through links and `..` too, lies in MIGAKI_HOME, or is hidden there; names the setting and the value.
             A function is missing, or its module cannot be imported.
     """
-    given = allowed() if on_platform(run) else []
+    hold_to(allowed() if on_platform(run) else [], {"run": run, **sections})
+    for settings in sections.values():
+        for field in CODE.keys() & type(settings).model_fields.keys():
+            CODE[field](getattr(settings, field))
+
+
+def hold_to(given: list[Path], sections: Mapping[str, StageSettings]) -> None:
+    """Nothing, where all that the settings name lies below the roots. Needs no Prefect: what starts runs of a platform asks here first.
+
+    Args:
+        given: what the platform allows; nothing where there is none.
+
+    Raises:
+        MigakiError: as `hold` of files and folders.
+    """
     index = sections.get("index")
     narrowed = narrower(index.roots, given) if isinstance(index, IndexSettings) else []
-    for section, settings in {"run": run, **sections}.items():
+    for section, settings in sections.items():
         for field, value in named(settings):
             roots = (narrowed if field == "documents" else []) or given
             fed = section == "prepare" and field in ("instructions", "preferences")
@@ -57,25 +69,29 @@ def hold(run: RunSettings, sections: Mapping[str, StageSettings]) -> None:
                 and not all(lies_below(path, roots, fed) for path in places(field, value, links))
             ):
                 raise MigakiError(
-                    f"{section}.{field} = {value!r} lies outside of {', '.join(map(str, roots))}, or is hidden there: this run reads nothing else. "
+                    f"{section}.{field} = {value!r} lies outside of {', '.join(map(str, roots))}, or is hidden there: a run reads nothing else. "
                     f"The owner of a platform's workers may allow more folders ({ROOTS} in their environment)"
                 )
-    for settings in sections.values():
-        for field in CODE.keys() & type(settings).model_fields.keys():
-            CODE[field](getattr(settings, field))
 
 
 def on_platform(run: RunSettings) -> bool:
     """Whether somebody started this run from afar: its parameters may say `run.where=local`, and it is a deployment's all the same."""
+    from prefect.context import FlowRunContext  # in a flow it is loaded already, and the platform's own process does without
+
     context = FlowRunContext.get()
     flow_run = context.flow_run if context else None
     return run.where == "prefect" or bool(flow_run and flow_run.deployment_id)
 
 
-def allowed() -> list[Path]:
-    """The folders that this worker's owner allows."""
-    named = [part for part in os.environ.get(ROOTS, "").split(os.pathsep) if part]
+def allowed(environment: Mapping[str, str] = os.environ) -> list[Path]:
+    """The folders that the owner of a worker with this environment (default: this process's) allows."""
+    named = [part for part in environment.get(ROOTS, "").split(os.pathsep) if part]
     return [Path(part).expanduser().resolve() for part in named] or [PROJECT]
+
+
+def placed(document: str, folder: Path) -> str:
+    """A document that somebody named who looks from a folder, as a run finds it that looks from another; a table of the catalog as it is."""
+    return document if document.startswith(TABLE) else str(folder / os.path.expanduser(document))
 
 
 def narrower(wanted: list[str], given: list[Path]) -> list[Path]:

@@ -210,13 +210,17 @@ def unwell(parts: Collection[Part], api: Callable[[str, Mapping[str, Any]], Any]
 
 
 def supervise(
-    parts: list[Part], runs: Runs, say: Callable[[str], object], ready: Callable[[], object], beat: Callable[[], object]
+    parts: list[Part],
+    runs: Runs,
+    say: Callable[[str], object],
+    ready: Callable[[], object],
+    besides: Collection[Callable[[], object]],
 ) -> NoReturn:
     """Look after the parts, of which the first is the server, until somebody ends the platform.
 
     Args:
         ready: waits until the server answers.
-        beat: called each second between two looks at the parts.
+        besides: what is called each second between two looks at the parts, and holds up nothing.
 
     Raises:
         MigakiError: a part cannot be kept going.
@@ -229,5 +233,6 @@ def supervise(
         if time.monotonic() - looked >= EVERY:
             runs.look([part.process.pid for part in parts[1:]])
             looked = time.monotonic()
-        beat()
+        for call in besides:
+            call()
         time.sleep(1)

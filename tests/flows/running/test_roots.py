@@ -182,7 +182,7 @@ def test_a_terminal_is_free_and_a_deployment_is_not_whatever_it_says_of_itself(p
     hold(RunSettings(), settings)
     for deployment, held in ((None, False), ("5c0f", True)):
         context = SimpleNamespace(get=lambda deployment=deployment: SimpleNamespace(flow_run=SimpleNamespace(deployment_id=deployment)))
-        monkeypatch.setattr(flows.running.roots, "FlowRunContext", context)
+        monkeypatch.setattr("prefect.context.FlowRunContext", context)
         if held:
             with pytest.raises(MigakiError, match="/etc"):
                 hold(RunSettings(where="local"), settings)
