@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import yaml
 from prefect import get_client
 from prefect.exceptions import ObjectNotFound
 
-from flows.catalogue.stages import FLOWS, STAGES
+from flows.catalogue.stages import STAGES
+from flows.running.local import ROOT
 
-DEPLOYED = ("retrain", "harvest", *FLOWS)
 STARTED_BY_PARENTS = {spec.command for spec in STAGES.values()}
 
 
@@ -18,14 +19,14 @@ def closed(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def close_forms() -> list[str]:
-    """Have the deployments of this process's Prefect server refuse unknown parameters, and say of which that is new.
+    """Have the deployments of `prefect.yaml` on this process's Prefect server refuse unknown parameters, and say of which that is new.
 
     Raises:
         httpx.HTTPError: the server does not answer, or refuses.
     """
-    changed = []
+    changed, deployments = [], yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
     with get_client(sync_client=True) as client:
-        for name in DEPLOYED:
+        for name in (one["name"] for one in deployments):
             try:
                 deployment = client.read_deployment_by_name(f"{name}/{name}")
             except ObjectNotFound:  # nobody deployed it there

@@ -12,7 +12,7 @@ from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 from flows.catalogue.stages import DECLARED, FLOWS, SPECS, STAGES, stage
 from flows.commands.parser import parser
-from flows.running.forms import DEPLOYED, closed
+from flows.running.forms import closed
 from flows.running.parameters import RELEASE_SETTINGS, STAGE_SETTINGS
 from storage.kinds import RECORDS
 from tasks.errors import MigakiError
@@ -70,10 +70,6 @@ def test_a_flow_that_no_other_starts_takes_no_parent():
     for name in ("retrain", "harvest", "promote"):
         with pytest.raises(ValidationError, match="'parent_run' is not one of"):
             validate({"parent_run": "x"}, form(name), raise_on_error=True)
-
-
-def test_what_is_deployed_has_a_form_that_is_closed():
-    assert sorted(DEPLOYED) == sorted(DEPLOYMENTS)
 
 
 @pytest.mark.parametrize("spec", STAGES.values(), ids=STAGES)
