@@ -3,10 +3,9 @@ which model goes on, the aligned or the tuned one.
 
 KTO on unpaired feedback does without the first part."""
 
-from typing import Annotated, Literal, cast
+from typing import Literal, cast
 
 from prefect import flow
-from pydantic import Field
 
 from flows.catalogue.stages import STAGES
 from flows.running.dispatch import stage_flow
@@ -24,14 +23,16 @@ from tasks.rlhf.unpaired import READER, Counts, without_reward_models
 def align(
     align: AlignSettings = AlignSettings(),
     run: RunSettings = RunSettings(),
-    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
-    part: Annotated[
-        Literal["all", "reward", "policy", "choose"],
-        Field(description="Only the reward models, only the policy, only which model goes on, or all of it"),
-    ] = "all",
+    inputs: dict[str, str] = {},
+    part: Literal["all", "reward", "policy", "choose"] = "all",
     parent_run: ParentRun = "",
 ) -> str:
-    """RLHF: reward models, then the policy, then which model goes on. Returns the id of the last artifact made."""
+    """RLHF: reward models, then the policy, then which model goes on. Returns the id of the last artifact made.
+
+    Args:
+        inputs: Artifact ids by role; empty takes the newest
+        part: Only the reward models, only the policy, only which model goes on, or all of it
+    """
     made, spared = "", {}
     if not parent_run and part in ("all", "policy"):
         spared = _inputs_without_reward(cast(AlignSettings, run.applied_to(align)), inputs)

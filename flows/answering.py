@@ -1,9 +1,6 @@
 """Measure how each language is best answered by the newest model: written, quoted, or both."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
@@ -16,9 +13,13 @@ from tasks.answering.settings import AnsweringSettings
 def answering(
     answering: AnsweringSettings = AnsweringSettings(),
     run: RunSettings = RunSettings(),
-    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    inputs: dict[str, str] = {},
     parent_run: ParentRun = "",
 ) -> str:
     """Measure how each language is best answered by the newest model: written, quoted, or both. The release that is made of the model next is answered
-    so. Returns the artifact's id."""
+    so. Returns the artifact's id.
+
+    Args:
+        inputs: Artifact ids by role; empty takes the newest
+    """
     return stage_flow("answering", answering, run, inputs, parent_run, unmeasured)

@@ -1,9 +1,6 @@
 """Run standard benchmarks from local files, of a model and of what was trained on it."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
@@ -16,10 +13,12 @@ from tasks.studies.benchmarks.settings import BenchmarkSettings
 def benchmark(
     benchmark: BenchmarkSettings = BenchmarkSettings(),
     run: RunSettings = RunSettings(),
-    inputs: Annotated[
-        dict[str, str], Field(description="An artifact id as `trained`: an adapter, a model or a release that is measured too")
-    ] = {},
+    inputs: dict[str, str] = {},
     parent_run: ParentRun = "",
 ) -> str:
-    """Run standard benchmarks from local files, of a model and of what was trained on it, on the base that it was trained on. Returns the artifact's id."""
+    """Run standard benchmarks from local files, of a model and of what was trained on it, on the base that it was trained on. Returns the artifact's id.
+
+    Args:
+        inputs: An artifact id as `trained`: an adapter, a model or a release that is measured too
+    """
     return stage_flow("benchmark", benchmark, on_its_base(run, inputs.get("trained", "")), inputs, parent_run)

@@ -1,9 +1,6 @@
 """Fit how sure the chatbot must be of the index, on the team's own questions. Runs with every rebuild of the index, and when questions changed."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
@@ -19,10 +16,14 @@ from tasks.calibration.settings import CalibrateSettings
 def calibrate(
     calibrate: CalibrateSettings = CalibrateSettings(),
     run: RunSettings = RunSettings(),
-    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    inputs: dict[str, str] = {},
     parent_run: ParentRun = "",
 ) -> str:
-    """Fit how sure the chatbot must be of the index, on the team's own questions; it serves at once where its index does. Returns the artifact's id."""
+    """Fit how sure the chatbot must be of the index, on the team's own questions; it serves at once where its index does. Returns the artifact's id.
+
+    Args:
+        inputs: Artifact ids by role; empty takes the newest
+    """
     made = stage_flow("calibrate", calibrate, run, inputs, parent_run)
     home = Home.current()
     index, now = Calibration.of(ArtifactStore(home).get(made).meta, f"the calibration {made[:12]}").index, champion_index(home)

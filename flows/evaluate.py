@@ -1,9 +1,6 @@
 """Score base, tuned, aligned, release and champion on the same items."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.gate import releases_for
@@ -16,8 +13,12 @@ from tasks.evaluation.settings import EvaluateSettings
 def evaluate(
     evaluate: EvaluateSettings = EvaluateSettings(),
     run: RunSettings = RunSettings(),
-    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    inputs: dict[str, str] = {},
     parent_run: ParentRun = "",
 ) -> str:
-    """Score base, tuned, aligned, release and champion on the same items. Returns the artifact's id."""
+    """Score base, tuned, aligned, release and champion on the same items. Returns the artifact's id.
+
+    Args:
+        inputs: Artifact ids by role; empty takes the newest
+    """
     return stage_flow("evaluate", evaluate, run, inputs, parent_run, releases_for)

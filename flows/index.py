@@ -1,10 +1,8 @@
 """Build the knowledge index. Runs on demand, when documents changed, and after every retraining."""
 
 from collections.abc import Callable
-from typing import Annotated
 
 from prefect import flow
-from pydantic import Field
 
 from flows.running.debounce import later_run
 from flows.running.dispatch import log_of, stage_flow
@@ -25,14 +23,17 @@ MAX_DROP = 0.02  # of hit@5
 def index(
     index: IndexSettings = IndexSettings(),
     run: RunSettings = RunSettings(),
-    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    inputs: dict[str, str] = {},
     parent_run: ParentRun = "",
-    serve_anyway: Annotated[
-        bool, Field(description="Let it serve also where it finds the documents of the stored questions less often")
-    ] = False,
+    serve_anyway: bool = False,
 ) -> str:
     """Build the knowledge index. Runs on demand, when documents changed, and after every retraining. Returns the artifact's id, or "" where a run that
-    a later event started will do it."""
+    a later event started will do it.
+
+    Args:
+        inputs: Artifact ids by role; empty takes the newest
+        serve_anyway: Let it serve also where it finds the documents of the stored questions less often
+    """
     if not parent_run and (later := later_run()):
         log_of(run)(f"index: documents changed again, and {later} reads them: nothing is left to do here")
         return ""

@@ -1,9 +1,6 @@
 """Compare the tuning methods on the same rows: what learns, memory, speed and held-out loss."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
@@ -15,8 +12,12 @@ from tasks.studies.peft.settings import PeftStudySettings
 def peft_study(
     peft_study: PeftStudySettings = PeftStudySettings(),
     run: RunSettings = RunSettings(),
-    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    inputs: dict[str, str] = {},
     parent_run: ParentRun = "",
 ) -> str:
-    """Compare the tuning methods on the same rows: what learns, memory, speed and held-out loss. Changes no release. Returns the artifact's id."""
+    """Compare the tuning methods on the same rows: what learns, memory, speed and held-out loss. Changes no release. Returns the artifact's id.
+
+    Args:
+        inputs: Artifact ids by role; empty takes the newest
+    """
     return stage_flow("peft_study", peft_study, run, inputs, parent_run)

@@ -1,9 +1,6 @@
 """Read, clean and split the data, and register the dataset version."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.feedback import with_feedback
@@ -16,8 +13,12 @@ from tasks.data.settings import PrepareSettings
 def prepare(
     prepare: PrepareSettings = PrepareSettings(),
     run: RunSettings = RunSettings(),
-    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    inputs: dict[str, str] = {},
     parent_run: ParentRun = "",
 ) -> str:
-    """Read, clean and split the data, and register the dataset version. Returns the artifact's id."""
+    """Read, clean and split the data, and register the dataset version. Returns the artifact's id.
+
+    Args:
+        inputs: Artifact ids by role; empty takes the newest
+    """
     return stage_flow("prepare", with_feedback(prepare), run, inputs, parent_run)

@@ -1,9 +1,6 @@
 """Continued pre-training on raw text; its result feeds tune. Runs when somebody has new text of the field."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
@@ -15,8 +12,12 @@ from tasks.training.settings import PretrainSettings
 def pretrain(
     pretrain: PretrainSettings = PretrainSettings(),
     run: RunSettings = RunSettings(),
-    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    inputs: dict[str, str] = {},
     parent_run: ParentRun = "",
 ) -> str:
-    """Continued pre-training on raw text; its result feeds tune. Runs when somebody has new text of the field. Returns the artifact's id."""
+    """Continued pre-training on raw text; its result feeds tune. Runs when somebody has new text of the field. Returns the artifact's id.
+
+    Args:
+        inputs: Artifact ids by role; empty takes the newest
+    """
     return stage_flow("pretrain", pretrain, run, inputs, parent_run)

@@ -1,9 +1,6 @@
 """Merge the adapters, write the smaller variants, measure each, pick one for serving."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
@@ -15,8 +12,12 @@ from tasks.quantization.settings import QuantizeSettings
 def quantize(
     quantize: QuantizeSettings = QuantizeSettings(),
     run: RunSettings = RunSettings(),
-    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    inputs: dict[str, str] = {},
     parent_run: ParentRun = "",
 ) -> str:
-    """Merge the adapters, write the smaller variants, measure each, pick one for serving. Returns the artifact's id."""
+    """Merge the adapters, write the smaller variants, measure each, pick one for serving. Returns the artifact's id.
+
+    Args:
+        inputs: Artifact ids by role; empty takes the newest
+    """
     return stage_flow("quantize", quantize, run, inputs, parent_run)

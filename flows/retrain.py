@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.index import go_live
 from flows.promote import decide
-from flows.running.dispatch import log_of, recorded
+from flows.running.dispatch import log_of, recorded, require_models
 from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
 from flows.running.names import named
@@ -58,6 +58,7 @@ def retrain(
     require_merging(run, tune, align, quantize)
     require_benchmarks(evaluate, promote)
     hold(run, sections)
+    require_models(run)
     read_templates(chat.templates)
     if run.where == "prefect":
         tag_this_run("retrain", run)

@@ -1,9 +1,6 @@
 """Train the classifier of harmful requests that stands behind the chatbot's rules."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
@@ -15,9 +12,13 @@ from tasks.chatbot.safety.settings import SafetySettings
 def safety(
     safety: SafetySettings = SafetySettings(),
     run: RunSettings = RunSettings(),
-    inputs: Annotated[dict[str, str], Field(description="Left empty: the stage reads files alone")] = {},
+    inputs: dict[str, str] = {},
     parent_run: ParentRun = "",
 ) -> str:
     """Train the classifier of harmful requests. Returns the artifact's id; what `promote` makes a release of from then on has it, while
-    `retrain` trains its own."""
+    `retrain` trains its own.
+
+    Args:
+        inputs: Left empty: the stage reads files alone
+    """
     return stage_flow("safety", safety, run, inputs, parent_run)

@@ -1,9 +1,6 @@
 """Instruction tuning of the base model (or of the pre-trained one)."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
 from flows.running.dispatch import stage_flow
 from flows.running.names import named
@@ -15,8 +12,12 @@ from tasks.training.settings import TuneSettings
 def tune(
     tune: TuneSettings = TuneSettings(),
     run: RunSettings = RunSettings(),
-    inputs: Annotated[dict[str, str], Field(description="Artifact ids by role; empty takes the newest")] = {},
+    inputs: dict[str, str] = {},
     parent_run: ParentRun = "",
 ) -> str:
-    """Instruction tuning of the base model (or of the pre-trained one). Returns the artifact's id."""
+    """Instruction tuning of the base model (or of the pre-trained one). Returns the artifact's id.
+
+    Args:
+        inputs: Artifact ids by role; empty takes the newest
+    """
     return stage_flow("tune", tune, run, inputs, parent_run)

@@ -17,7 +17,7 @@ from tasks.shown import shown
 
 
 def apply_notifications(home: Home, path: Path | None) -> dict[str, Any]:
-    """Give the server just the automations that the file wants.
+    """Give the server just the automations that the file wants, and have its deployments refuse parameters that their flows do not have.
 
     Raises:
         MigakiError: the file is wrong, or no server is there.
@@ -25,8 +25,9 @@ def apply_notifications(home: Home, path: Path | None) -> dict[str, Any]:
     settings = read_notify(home, path)
     with _server(home):
         from flows.running.automations import apply  # with Prefect, which reads the environment when it is imported
+        from flows.running.forms import close_forms
 
-        changed = apply(settings)
+        changed = close_forms() + apply(settings)
     console.print("\n".join(changed) or "nothing to change", markup=False, soft_wrap=True)
     return {"changed": changed}
 

@@ -162,7 +162,10 @@ def add_looking(add: Callable[..., argparse.ArgumentParser], running: argparse.A
     help_text = "addresses to tell what goes wrong (default: platform/notify.yaml in the home; without one nobody is told)"
     platform.add_argument("--notify", type=Path, metavar="FILE.yaml", help=help_text)
     instead = platform.add_mutually_exclusive_group()
-    help_text = "give the server of PREFECT_API_URL, or this home's platform, the automations that tell those addresses, and start nothing"
+    help_text = (
+        "give the server of PREFECT_API_URL, or this home's platform, the automations that tell those addresses, have its deployments refuse unknown "
+        "parameters, and start nothing"
+    )
     instead.add_argument("--apply", action="store_true", help=help_text)
     help_text = "tell every address once, by way of that server, and say whether it arrived; the exit code is 1 where one did not"
     instead.add_argument("--test-notifications", action="store_true", help=help_text)

@@ -196,6 +196,7 @@ def serve(home: Home, port: int, notify: Path | None, said: Mapping[str, dict[st
         console.print(
             f"Prefect is at http://127.0.0.1:{port} with the pools cpu and gpu; log: {log}\n"
             f"To sign in, enter the line of {secret_file(home)} in the one field of the page (it stands there in place of admin:pass).\n"
+            f"The main job is http://127.0.0.1:{port}/v2/deployments?flowOrDeploymentName=retrain: its Run, then Custom run, opens the form of its settings.\n"
             "Whoever holds that line can run any command on this machine as you: give it to nobody who may not.\n"
             "A part that dies is started again, and runs go on from what they have. Ctrl-C ends it",
             soft_wrap=True,

@@ -25,6 +25,8 @@ from storage.artifacts import ArtifactRef, ArtifactStore
 from storage.home import Home
 from storage.kinds import Studied
 from storage.registry import begin_run, end_run, register
+from tasks.errors import MigakiError
+from tasks.models.reference import resolve
 from tasks.progress import logged, terminal
 from tasks.settings import StageSettings
 from tasks.stages.execute import Outcome, execute
@@ -99,6 +101,20 @@ def context_for(run: RunSettings) -> Context:
     if not on_platform(run):
         return Context(home, base, embedder, on, terminal(), write, run.accelerate, run.second_embedder)
     return Context(home, base, embedder, on, logged(write), write, run.accelerate, run.second_embedder, False, as_task, ProgressArtifacts())
+
+
+def require_models(run: RunSettings) -> None:
+    """Nothing, where the models that a run names are there or have been fetched: told here before hours of stages that need none of them.
+
+    Raises:
+        MigakiError: one cannot be had; names its setting.
+    """
+    for role in ("model", "embedder", "embedder_en"):
+        if reference := run.model_in(role):
+            try:
+                resolve(reference, Home.current(), log_of(run))
+            except MigakiError as error:
+                raise MigakiError(f"run.{role}: {error}") from error
 
 
 def log_of(run: RunSettings) -> Callable[[str], None]:

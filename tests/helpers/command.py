@@ -3,8 +3,12 @@
 import io
 import json
 import os
+import queue
+import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -62,3 +66,30 @@ def _runs(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+class Served:
+    """`migaki serve` as a program of its own, and what it says."""
+
+    def __init__(self, home, *words):
+        command = [sys.executable, "-m", "flows.commands.main", "serve", "--port", "0", *words]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment(home), stderr=subprocess.PIPE, text=True)
+        self.lines: queue.Queue[str] = queue.Queue()
+        self.reader = threading.Thread(target=lambda: [self.lines.put(line) for line in self.process.stderr], daemon=True)
+        self.reader.start()
+
+    def says(self, pattern: str, seconds: float) -> str:
+        """What it says next that has this in it."""
+        end, heard = time.monotonic() + seconds, []
+        while not heard or not (found := re.search(pattern, heard[-1])):
+            try:
+                heard.append(self.lines.get(timeout=max(0.0, end - time.monotonic())))
+            except queue.Empty:
+                raise AssertionError(f"{pattern!r} was not said within {seconds} s: {''.join(heard)}") from None
+        return found[0]
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+        self.reader.join(10)
+        self.process.stderr.close()

@@ -81,4 +81,4 @@ class ClassifierSettings(StageSettings):
 
 
 class SafetySettings(ClassifierSettings, GuardSettings):
-    """All of `safety`: the stage reads the classifier's fields, the chat the guard's."""
+    """What becomes of harmful requests, personal data and orders inside documents, and what the classifier of harmful requests learns from."""

@@ -10,7 +10,7 @@ from tasks.settings import StageSettings
 
 
 class ToolSettings(StageSettings):
-    """Without addresses, the offline providers answer."""
+    """What the chatbot's tools ask. Without addresses, the offline providers answer."""
 
     PATHS: ClassVar[set[str]] = {"weather_table"}
     OPERATIONAL: ClassVar[set[str]] = {"http_seconds", "tool_seconds", "max_hanging"}

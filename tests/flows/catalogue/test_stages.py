@@ -8,10 +8,11 @@ import sys
 import pytest
 import yaml
 from prefect.utilities.callables import parameter_schema
-from prefect.utilities.schema_tools.validation import validate
+from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 from flows.catalogue.stages import DECLARED, FLOWS, SPECS, STAGES, stage
 from flows.commands.parser import parser
+from flows.running.forms import closed
 from flows.running.parameters import RELEASE_SETTINGS, STAGE_SETTINGS
 from storage.kinds import RECORDS
 from tasks.errors import MigakiError
@@ -33,7 +34,8 @@ def test_every_flow_has_its_file_its_form_and_its_deployment(name):
 
 
 def form(name):
-    return parameter_schema(getattr(importlib.import_module(f"flows.{name}"), name)).model_dump()
+    """What `migaki platform` makes of a deployment's parameters."""
+    return closed(name, parameter_schema(getattr(importlib.import_module(f"flows.{name}"), name)).model_dump_for_openapi())
 
 
 @pytest.mark.parametrize("name", sorted(DEPLOYMENTS))
@@ -41,14 +43,33 @@ def test_a_form_shows_what_people_may_say_with_a_description_and_a_range(name):
     """What a run says of itself is hidden, and a server that checks parameters lets it pass all the same."""
     schema = form(name)
     assert "parent_run" not in schema["properties"] and "profile_applied" not in schema["definitions"]["RunSettings"]["properties"]
-    said = {"run": {"where": "prefect", "profile": "quick", "profile_applied": True}} | ({"parent_run": "x"} if name in FLOWS else {})
+    said = {"run": {"where": "prefect", "profile": "quick", "profile_applied": True}} | ({"parent_run": "x"} if name in STAGES else {})
     validate(said, schema, raise_on_error=True, ignore_required=True)
+    for field, about in schema["properties"].items():
+        assert about.get("description") or "$ref" in about, field
     for settings in schema["definitions"].values():
         for field, about in settings.get("properties", {}).items():
             assert about.get("description"), f"{settings['title']}.{field}"
             for kind in about.get("anyOf", [about]):
                 if kind.get("type") in ("integer", "number") and "enum" not in kind:
                     assert {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"} & kind.keys(), f"{settings['title']}.{field}"
+
+
+@pytest.mark.parametrize("name", sorted(DEPLOYMENTS))
+@pytest.mark.parametrize(
+    "said", [{"tunes": {}}, {"run": {"profil": "quick"}}, {"": 1}, {"parent_run_": "x"}, {"run": {"日本語": True}}], ids=str
+)
+def test_a_form_refuses_what_nothing_reads(name, said):
+    section = said.get("run", said)
+    known = "'profile', 'model'" if section is not said else "'run'"
+    with pytest.raises(ValidationError, match=rf"{next(iter(section))!r} is not one of \[.*{known}.*\]"):
+        validate(said, form(name), raise_on_error=True, ignore_required=True)
+
+
+def test_a_flow_that_no_other_starts_takes_no_parent():
+    for name in ("retrain", "harvest", "promote"):
+        with pytest.raises(ValidationError, match="'parent_run' is not one of"):
+            validate({"parent_run": "x"}, form(name), raise_on_error=True)
 
 
 @pytest.mark.parametrize("spec", STAGES.values(), ids=STAGES)
