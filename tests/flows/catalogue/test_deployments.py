@@ -28,9 +28,9 @@ def test_stages_wait_where_their_run_belongs(monkeypatch, scheduled, queue):
     assert pools._queue() == queue
 
 
-def test_what_changes_what_serves_runs_one_at_a_time_and_the_next_waits():
+def test_what_changes_what_serves_or_is_told_runs_one_at_a_time_and_the_next_waits():
     limits = {name: one["concurrency_limit"] for name, one in DEPLOYMENTS.items() if "concurrency_limit" in one}
-    assert limits.keys() == {"retrain", "index", "promote", "safety"}
+    assert limits.keys() == {"retrain", "index", "promote", "safety", "monitor"}
     assert all(limit == {"limit": 1, "collision_strategy": "ENQUEUE"} for limit in limits.values())
 
 
