@@ -58,8 +58,8 @@ def retrain(
     require_merging(run, tune, align, quantize)
     require_benchmarks(evaluate, promote)
     hold(run, sections)
-    require_models(run)
     read_templates(chat.templates)
+    require_models(run)  # at last: it may fetch them
     if run.where == "prefect":
         tag_this_run("retrain", run)
     with recorded("retrain", run, {}) as this:

@@ -51,6 +51,7 @@ def write_in_batches(root, writer):
         catalog.query("SELECT count(*) FROM metrics")
 
 
+@pytest.mark.slow
 def test_eight_processes_lose_no_row(home):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=write_in_batches, args=(home.root, writer)) for writer in range(8)]

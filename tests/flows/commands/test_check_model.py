@@ -15,6 +15,7 @@ def model(tmp_path):
     return save_tiny(tmp_path / "model")
 
 
+@pytest.mark.slow
 def test_a_good_model(tmp_path, model):
     answer = migaki(tmp_path / "home", "models", "--check", str(model))
     assert answer["exit_code"] == 0 and answer["problems"] == [] and answer["facts"]["family"] == "llama"

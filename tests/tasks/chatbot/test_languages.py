@@ -115,6 +115,7 @@ def test_nothing_in_the_chat_decides_by_a_languages_name_or_words():
     assert [(path.name, text) for path in files for text in code_strings(path) if text in CODES or japanese.search(text)] == []
 
 
+@pytest.mark.slow
 def test_a_third_language_is_one_folder(tmp_path):
     for folder in ("tasks", "storage", "flows"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -74,6 +74,7 @@ def test_the_reward_rises(seed):
     assert last > first + 0.5 and ending == "all updates done"
 
 
+@pytest.mark.slow
 def test_a_large_kl_weight_keeps_the_policy_at_the_reference():
     held, free = (run(trainer_for(kl_coef=beta, learning_rate=3e-4, updates=40))[0] for beta in (100.0, 0.0))
     assert abs(sum(r.kl for r in held[-10:]) / 10) < 0.01 < sum(r.kl for r in free[-10:]) / 10

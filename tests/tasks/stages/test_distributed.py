@@ -59,6 +59,7 @@ def assert_alike(one, two, names):
         torch.testing.assert_close(figures(two, names)[name], values, atol=1e-4, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
 
 
+@pytest.mark.slow
 def test_ppo_in_two_processes_is_ppo_in_one(align_project, config):
     settings = PPOSettings(**SMALL | FREE | {"minibatches": 2, "epochs": 2, "rule_rewards": ["tests.helpers.rules:exclaims"]})
     inputs = {"dataset": align_project.dataset, "tuned": align_project.tuned, "reward": align_project.reward}
