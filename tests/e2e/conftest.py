@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # for as long as a file needs it: other files must find neither its processes nor its event loop
 def chromium():
     if (found := shutil.which("chromium")) is None:
         pytest.skip("needs Debian's chromium on the PATH")
