@@ -24,8 +24,7 @@ def attached(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPy
     Raises:
         duckdb.Error: the file cannot be opened, is none of DuckDB's or is damaged.
     """
-    engine, name = _engine(), f"file_{next(_numbers)}"
-    connection = engine.cursor()
+    (engine, connection), name = _connected(), f"file_{next(_numbers)}"
     try:
         quoted = str(path).replace("'", "''")
         connection.execute(f"ATTACH '{quoted}' AS {name} (TYPE duckdb{', READ_ONLY' if read_only else ''})")
@@ -38,11 +37,12 @@ def attached(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPy
         _detach(engine, connection, name)
 
 
-def _engine() -> duckdb.DuckDBPyConnection:
+def _connected() -> tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]:
+    """(the engine, a connection to it), which a fork in another thread does not end in between."""
     with _guard:
         if not _engines:
             _engines.append(duckdb.connect())
-        return _engines[0]
+        return _engines[0], _engines[0].cursor()
 
 
 def _detach(engine: duckdb.DuckDBPyConnection, connection: duckdb.DuckDBPyConnection, name: str) -> None:
