@@ -85,7 +85,8 @@ def begin_run(
         "settings": canonical_json(settings or {}),
     }
     with Catalog.of(home).write() as connection:
-        mark_crashed(connection)
+        if parent is None:  # a stage begins when its run has just done it
+            mark_crashed(connection)
         insert(connection, "runs", [row])
 
 

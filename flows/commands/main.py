@@ -1,7 +1,6 @@
 """The `migaki` command. Heavy modules are imported by the commands that need them, so that help and errors come at once."""
 
 import argparse
-import gc
 import os
 import sys
 from collections.abc import Callable
@@ -54,7 +53,8 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
 
     def meanwhile() -> None:
         flow()
-        gc.freeze()  # a million objects that stay: every full collection of a run looked at them again
+        if name == "retrain":
+            import tasks.evaluation.report  # matplotlib, which it would load at its end
         for stage in wanted.keys() & STAGES.keys():
             sources(STAGES[stage].module)  # of which their keys are made: a second of reading
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from flows.running.imports import without_collections
 from flows.running.secret import new_secret
 from storage.failures import no_space
 from storage.home import Home
@@ -118,7 +119,7 @@ def local_server(home: Home, meanwhile: Callable[[], object] = lambda: None) -> 
     """A server for the flows inside, and no heartbeat: a thread of about a second for every flow, of use only where somebody watches for dead runs.
 
     Args:
-        meanwhile: done while the server starts, which takes seconds.
+        meanwhile: done while the server starts, which takes seconds; what it makes is left out of the garbage collector (`without_collections`).
     """
     end_orphans(home)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -128,11 +129,12 @@ def local_server(home: Home, meanwhile: Callable[[], object] = lambda: None) -> 
     log.unlink(missing_ok=True)
     server = start_server(port, os.environ | server_environment(secret, port) | own, log)
     try:
-        from prefect.events.worker import EventsWorker
-        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+        with without_collections():
+            from prefect.events.worker import EventsWorker
+            from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-        known = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_AUTH_STRING: secret}
-        meanwhile()
+            known = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_AUTH_STRING: secret}
+            meanwhile()
         wait_for_server(server, port, log)
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} | known):
             yield
@@ -165,5 +167,5 @@ def wait_for_server(server: subprocess.Popen[bytes], port: int, log: Path, secon
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2):
                 return
         except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(0.2)
+            time.sleep(0.05)
     raise MigakiError(f"the Prefect server did not answer within {seconds:.0f} s; see {log}")

@@ -64,14 +64,17 @@ class _FrozenHeadLogprobs(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, targets: Tensor, head: Head, temperature: float) -> Tensor:
-        of_targets, gradients = [], []
-        for part, wanted in zip(states.split(PART), targets.split(PART), strict=True):
-            logits = head(part).float()
+        # Made before the logits: what is allocated between two of them keeps the memory of the first from the second.
+        of_targets, gradients = states.new_empty(len(states), dtype=torch.float32), torch.empty_like(states)
+        for first in range(0, len(states), PART):
+            part = slice(first, first + PART)
+            logits = head(states[part]).float()
             logprobs = _log_softmax(logits, temperature)
-            of_targets.append(logprobs.gather(1, wanted[:, None])[:, 0])
-            gradients.append(_gradient(head, logits, logprobs, wanted).to(states.dtype) / temperature)
-        ctx.save_for_backward(torch.cat(gradients))
-        return torch.cat(of_targets)
+            of_targets[part] = logprobs.gather(1, targets[part, None])[:, 0]
+            gradients[part] = _gradient(head, logits, logprobs, targets[part]) / temperature
+            del logits, logprobs
+        ctx.save_for_backward(gradients)
+        return of_targets
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

@@ -7,6 +7,7 @@ import { Answer, button, icon, make, question } from "./view.js";
 const $ = (id) => document.getElementById(id);
 const state = { about: null, decisions: 0, conversation: null, title: "", list: [], lists: 0, looks: "", answering: null };
 const panel = new Panel();
+let started = null; // settled when the server has said what it offers
 
 // Words for ears and errors.
 
@@ -120,6 +121,7 @@ async function submit() {
   follow(true);
   showSend();
   try {
+    await started; // what was chosen on an earlier visit counts for a question that comes sooner, too
     for await (const [name, data] of ask(text, state.conversation, panel.chosen, running.abort.signal)) {
       if (name === "begun") begun(running, data, text);
       else answer[name](data);
@@ -331,8 +333,8 @@ function signIn(wrong) {
   if (!$("sign-in").open) $("sign-in").showModal();
 }
 
-async function start() {
-  await attempt(async () => {
+function start() {
+  started = attempt(async () => {
     state.about = await call("GET", "api/about");
     $("question").maxLength = state.about.max_question;
     $("sign-out").hidden = !token();
