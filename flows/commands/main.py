@@ -54,7 +54,7 @@ def run_flow(arguments: argparse.Namespace, home: Home) -> dict[str, Any]:
     def meanwhile() -> None:
         flow()
         if name == "retrain":
-            import tasks.evaluation.report  # matplotlib, which it would load at its end
+            importlib.import_module("tasks.evaluation.report")  # and matplotlib, which it would load at its end
         for stage in wanted.keys() & STAGES.keys():
             sources(STAGES[stage].module)  # of which their keys are made: a second of reading
 
