@@ -9,6 +9,8 @@ READY := $(VENV)/.ready
 IN_ORDER := --dist loadfile --no-loadscope-reorder
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Empty: Python keeps what it compiled. Every process that runs tests, and the hundreds that these start, would compile the project's modules anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: install retrain test test-slow test-all platform chat lint sbom clean
 

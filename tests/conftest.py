@@ -13,12 +13,14 @@ import torch
 from storage.home import Home
 
 torch.set_num_threads(1)
+gc.disable()  # until all is collected: it would look at what the modules make again and again
 
 
 def pytest_collection_finish() -> None:
     """Leave what modules made out of every collection to come. There are a million such objects, and looking at them took half of the suite's time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
