@@ -105,7 +105,7 @@ def right(project: SmallProject, folder: Path) -> list[Given]:
     evaluate = project.settings["evaluate"]
     return [
         Given("retrain", whole | {"run": {"profile": "quick"}}, "cpu", stages=HANDED_OVER),
-        Given("retrain", anew[0] | {"run": {"where": "local"}, "promote": {"approval": "always"}}, "cpu", stages=frozenset({"evaluate"})),
+        Given("retrain", anew[0] | {"run": {"where": "local"}, "promote": {"approval": "always"}}, "cpu", stages=HANDED_OVER),
         Given("retrain", anew[1] | {"run": {"where": "prefect", "device": "cpu"}}, "cpu", stages=frozenset({"evaluate"})),
         Given("retrain", anew[2] | {"run": {"align": False}}, "cpu", stages=frozenset({"quantize", "answering", "evaluate"})),
         Given("prepare", {"prepare": files}, "cpu"),
