@@ -51,3 +51,13 @@ def benchmark_rows(name: str, model: PreTrainedModel, tokenizer: PreTrainedToken
         }
         for (one, question), answer in zip(asked, answered(contestant, asked), strict=True)
     ]
+
+
+def benchmark_headlines(figures: Sequence[dict[str, Any]]) -> list[tuple[str, float, float | None]]:
+    """(label, share of right answers of the base, and of the release) of every benchmark, in the order of the figures."""
+    right = {(row["metric"], row["model"]): row["value"] for row in figures if row["metric"].startswith(BENCHMARK)}
+    return [
+        (f"{metric.removeprefix(BENCHMARK)}: share of right answers, base to release", value, right.get((metric, "release")))
+        for (metric, model), value in right.items()
+        if model == "base"
+    ]

@@ -10,7 +10,7 @@ from storage.kinds import Evaluation, Release
 from tasks.errors import MigakiError
 from tasks.evaluation import measure
 from tasks.evaluation.benchmarks import COMPARED as BENCHMARKED
-from tasks.evaluation.benchmarks import benchmark_rows, drawn_benchmarks
+from tasks.evaluation.benchmarks import benchmark_headlines, benchmark_rows, drawn_benchmarks
 from tasks.evaluation.items import Items, held_out_items
 from tasks.evaluation.settings import EvaluateSettings
 from tasks.evaluation.summary import comparison_figures, figure, model_figures
@@ -76,6 +76,8 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, ArtifactRef], work: W
     loss = {row["model"]: row["value"] for row in figures if row["metric"] == "answer_loss_per_character" and row["lang"] == "all"}
     work.headline("answer loss per character, base to release", loss["base"], loss.get("release", loss.get("tuned")))
     _say_of_chatbot(figures, work)
+    for headline in benchmark_headlines(figures):
+        work.headline(*headline)
     return Evaluation(
         models={name: ref.id if ref else work.model.reference for name, ref in models.items()},
         releases={role: inputs[role].id for role in ("release", "champion") if role in inputs},

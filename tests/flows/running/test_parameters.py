@@ -40,6 +40,7 @@ def test_said_wins_over_file_over_profile_over_default(tmp_path):
         ({"tune": {"epochs": -1}}, r"tune\.epochs = -1.*greater than 0"),
         ({"tunes": {"epochs": 1}}, "no stage is named tunes; stages are"),
         ({"tune": {"method": "lorra"}}, "lora"),
+        ({"evaluate": {"benchmarks": "piqa,jmmlu"}}, r"evaluate\.benchmarks = 'piqa,jmmlu'.*a valid list, which is written \[piqa,jmmlu\]"),
     ],
 )
 def test_wrong_settings_are_refused_with_help(said, words):

@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from tasks.evaluation.benchmarks import benchmark_rows, drawn_benchmarks
+from tasks.evaluation.benchmarks import benchmark_headlines, benchmark_rows, drawn_benchmarks
 from tasks.evaluation.facts import Facts, Gate, Stage
 from tasks.evaluation.fingerprint import asked_and_measured
 from tasks.evaluation.report import build_report, table
@@ -74,6 +74,10 @@ def test_benchmarks_are_figures_with_paired_differences():
         ("release - base", "benchmark.piqa", "all"): (0.5, 4),
         ("release - base", "benchmark.jcommonsenseqa", "all"): (0.5, 4),
     }
+    label = "share of right answers, base to release"
+    every = [*model_figures("base", rows, 100), *found]
+    assert benchmark_headlines(every) == [(f"piqa: {label}", 0.5, 1.0), (f"jcommonsenseqa: {label}", 0.5, 1.0)]
+    assert benchmark_headlines([row for row in every if row["model"] == "base"])[0] == (f"piqa: {label}", 0.5, None)
 
 
 def test_a_model_answers_the_benchmarks_that_are_named(tmp_path):
