@@ -85,9 +85,8 @@ class Segments:
     def _read(self, path: Path) -> pa.Table | None:
         """A segment's rows; None, and the segment is removed, where it is not what was written. None too when another process merged it away."""
         try:
-            with pa.OSFile(
-                str(path)
-            ) as file:  # into memory of Arrow's: a thread of its that gives Python's back while Python ends would abort the process
+            # Into memory of Arrow's: a thread of its that gives Python's back while Python ends would abort the process.
+            with pa.OSFile(str(path)) as file:
                 data = file.read_buffer()
         except FileNotFoundError:
             return None
