@@ -1,14 +1,16 @@
 """The forms in which benchmarks are published, and what a row of each says. A form is told by its fields; the language of a suite is detected later."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.studies.suites.extraction import number_in, yes_or_no
+from tasks.studies.suites.language import studies_languages
 from tasks.studies.suites.question import NO, YES, Kind, Question, letter, numbered
 from tasks.studies.suites.rows import CELLS, Row
 
-NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 CALCULATED = re.compile(r"<<[^<>]*>>")  # GSM8K's annotations of what a calculator gives
 FINAL = "####"  # stands before the answer in GSM8K
 HINT = re.compile(r"\s*\[[^\]]*\]")  # WikiHow's, in HellaSwag: [header], [title], [step]
@@ -104,7 +106,8 @@ def _labelled(row: Row, id: str) -> Question:
     if not isinstance(given, dict):
         raise at.broken("choices", "choices with text and label")
     choices = Row(row.path, row.line, given)
-    texts, labels, key = _texts(choices, "text"), _texts(choices, "label"), row.fields.get("answerKey")
+    texts, labels, key = _texts(choices, "text"), choices.fields.get("label"), str(row.fields.get("answerKey")).strip()
+    labels = [str(label).strip() for label in labels] if isinstance(labels, list) else []
     if len(texts) != len(labels):
         raise choices.broken("label", f"a label for each of {len(texts)} choices")
     if key not in labels:
@@ -113,10 +116,33 @@ def _labelled(row: Row, id: str) -> Question:
 
 
 def _listed(row: Row, id: str) -> Question:
-    """MMLU as JSON: a list of choices and the place of the right one."""
-    choices = _texts(row, "choices")
+    """MMLU as JSON: a list of choices and the place of the right one; or its letter, or its text."""
+    choices = _texts(row, "choices" if "choices" in row.fields else "options")
     subject = row.fields.get("subject")
-    return _choice(row, id, row.text("question"), choices, _right(row, "answer", len(choices)), str(subject or ""))
+    return _choice(row, id, row.text("question"), choices, _meant(row, choices), str(subject or ""))
+
+
+def _columns(row: Row, id: str) -> Question:
+    """A table with a column for each choice, called by its letter."""
+    letters = [letter(place) for place in range(26)]
+    choices = [row.text(name) for name in itertools.takewhile(lambda name: row.fields.get(name), letters)]
+    return _choice(row, id, row.text("question"), choices, _meant(row, choices))
+
+
+def _meant(row: Row, choices: list[str]) -> int:
+    """The index of the right choice, by its place from 0, its letter in any language, or its text."""
+    value = str(row.fields.get("answer")).strip()
+    if value.isdecimal() and int(value) < len(choices):
+        return int(value)
+    for names in (
+        choices,
+        *(language.LABELS for language in studies_languages().values()),
+        [letter(place) for place in range(len(choices))],
+    ):
+        if value in list(names)[: len(choices)]:
+            return list(names).index(value)
+    last = len(choices) - 1
+    raise row.broken("answer", f"0 to {last}, the place of the right one of {len(choices)} choices; or A to {letter(last)}; or its text")
 
 
 def _solutions(row: Row, id: str) -> Question:
@@ -139,10 +165,10 @@ def _cleaned(text: str) -> str:
 def _steps(row: Row, id: str) -> Question:
     """GSM8K: steps, then the number behind ####."""
     steps, mark, final = row.text("answer").rpartition(FINAL)
-    number = final.strip().replace(",", "")
-    if not mark or not NUMBER.fullmatch(number):
+    number = number_in(final)
+    if not mark or number is None:
         raise row.broken("answer", f"steps that end in {FINAL} and a number")
-    return Question(id, "", row.text("question"), (), numbered(float(number)), "number", "", CALCULATED.sub("", steps).strip())
+    return Question(id, "", row.text("question"), (), number, "number", "", CALCULATED.sub("", steps).strip())
 
 
 def _word_problem(row: Row, id: str) -> Question:
@@ -157,18 +183,21 @@ def _word_problem(row: Row, id: str) -> Question:
 def _two_cells(row: Row, id: str) -> Question:
     """MGSM's tables: a question and a number."""
     cells = row.fields[CELLS]
-    number = cells[1].strip().replace(",", "") if len(cells) == 2 else ""
-    if not NUMBER.fullmatch(number) or not cells[0].strip():
-        raise row.broken(CELLS, "a question and a number, with a tab between them")
-    return Question(id, "", cells[0].strip(), (), numbered(float(number)), "number")
+    number = number_in(cells[1]) if len(cells) == 2 else None
+    if number is None or not cells[0].strip():
+        raise row.broken(
+            CELLS,
+            "a question and a number (in a .tsv with a tab between them), or a first line that names the columns, one of them question",
+        )
+    return Question(id, "", cells[0].strip(), (), number, "number")
 
 
 def _answer_number(row: Row, id: str) -> Question:
     """MGSM as JSON: answer_number, and in its worked examples steps as `answer`."""
-    number = str(row.fields.get("answer_number")).replace(",", "")
-    if not NUMBER.fullmatch(number):
+    number = number_in(str(row.fields.get("answer_number")))
+    if number is None:
         raise row.broken("answer_number", "a number")
-    return Question(id, "", row.text("question"), (), numbered(float(number)), "number", "", str(row.fields.get("answer") or ""))
+    return Question(id, "", row.text("question"), (), number, "number", "", str(row.fields.get("answer") or ""))
 
 
 def _targets(row: Row, id: str) -> Question:
@@ -188,9 +217,32 @@ def _yes_no(row: Row, id: str) -> Question:
     return Question(id, "", row.text("question"), (), YES if answer else NO, "yes_no", "", " ".join(map(str, facts)))
 
 
+def _number(row: Row, id: str) -> Question:
+    """A question and a number, as a number or as it is written: 1,250 or 3万5千円."""
+    number = number_in(_said(row))
+    if number is None:
+        raise row.broken("answer", "a number, as the first row of the file has one")
+    return Question(id, "", row.text("question"), (), number, "number")
+
+
+def _decided(row: Row, id: str) -> Question:
+    """A question and yes or no."""
+    answer = yes_or_no(_said(row))
+    if answer is None:
+        raise row.broken("answer", "yes or no, as the first row of the file has one of them")
+    return Question(id, "", row.text("question"), (), answer, "yes_no")
+
+
 def _text(row: Row, id: str) -> Question:
     """Last letters: a question and a word, whose case does not matter."""
-    return Question(id, "", row.text("question"), (), row.text("answer").lower(), "text")
+    answer = _said(row).lower() or row.text("answer")
+    return Question(id, "", row.text("question"), (), answer, "text")
+
+
+def _said(row: Mapping[str, Any] | Row) -> str:
+    """The answer as text; "" where it is none."""
+    answer = (row.fields if isinstance(row, Row) else row).get("answer")
+    return str(answer).strip() if isinstance(answer, str | int | float) and not isinstance(answer, bool) else ""
 
 
 # Looked at in this order: of two that a row has the fields of, the first.
@@ -204,10 +256,14 @@ FORMS = (
     Form("PIQA", "choice", has("goal", "sol1", "sol2"), _solutions),
     Form("HellaSwag", "choice", has("endings", "label"), _endings),
     Form("MMLU", "choice", has("question", "choices", "answer"), _listed),
+    Form("MMLU with options", "choice", has("question", "options", "answer"), _listed),
+    Form("a column for each choice", "choice", has("question", "A", "B", "answer"), _columns),
     Form("SVAMP", "number", has("Body", "Question", "Answer"), _word_problem),
     Form("MGSM", "number", has("question", "answer_number"), _answer_number),
     Form("StrategyQA of BIG-bench", "yes_no", has("input", "target_scores"), _targets),
     Form("StrategyQA", "yes_no", lambda row: isinstance(row.get("answer"), bool), _yes_no),
     Form("GSM8K", "number", lambda row: FINAL in str(row.get("answer")), _steps),
+    Form("questions with a number as the answer", "number", lambda row: "question" in row and number_in(_said(row)) is not None, _number),
+    Form("questions with yes or no as the answer", "yes_no", lambda row: "question" in row and yes_or_no(_said(row)) is not None, _decided),
     Form("questions with a word as the answer", "text", has("question", "answer"), _text),
 )

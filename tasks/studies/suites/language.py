@@ -17,9 +17,14 @@ class StudiesLanguage(Protocol):
     YES: re.Pattern[str]
     NO: re.Pattern[str]
     MULTIPLES: Mapping[str, int]  # words behind a number that multiply it
+    MINUS: re.Pattern[str]  # a word for minus, at the end of what is before a number
+    FRACTION: re.Pattern[str]  # a fraction as the language says it, with the groups `over` and `under` in digits
+    LABELS: str  # letters by which choices are called beside A, B, C, by their place; "" for none
+    ENDING: re.Pattern[str]  # what grammar puts behind an answer at the end of a sentence
+    TOPIC: re.Pattern[str]  # what a sentence says before its answer
 
-    def spelled(self, text: str) -> int | None:
-        """The whole number that the text begins with, written in words; None where it begins with none."""
+    def spelled(self, text: str) -> float | None:
+        """The number that the text begins with, written in words; None where it begins with none."""
 
 
 @cache

@@ -56,5 +56,6 @@ def letter(index: int) -> str:
 
 
 def numbered(value: float) -> str:
-    """A number as `Question.answer` has it: 51.0 is "51"."""
-    return f"{value:.10f}".rstrip("0").rstrip(".") if value % 1 else str(int(value))
+    """A number as `Question.answer` has it, to six decimals: 51.0 is "51", and so is what multiplying left beside it."""
+    value = round(value, 6)
+    return f"{value:.6f}".rstrip("0").rstrip(".") if value % 1 else str(int(value))

@@ -104,13 +104,15 @@ def _document(path: Path, text: str) -> Iterator[Row]:
 
 
 def _table(path: Path, text: str) -> Iterator[Row]:
-    """Rows by header where the first line names the fields (one of them `question`), else by place."""
+    """Rows by header where the first line names the fields (one of them `question`, in whatever case), else by place."""
     reader = csv.reader(StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
     header: list[str] | None = None
     line = 1
     for cells in reader:
         began, line = line, reader.line_num + 1
-        if began == 1 and "question" in cells:
-            header = cells
+        if began == 1 and "question" in [cell.strip().lower() for cell in cells]:
+            header = [
+                cell if len(cell) == 1 or "Body" in cells else cell.lower() for cell in map(str.strip, cells)
+            ]  # A to D, and SVAMP's, are capitals
         elif cells:
             yield Row(path, began, dict(zip(header, cells, strict=False)) if header else {CELLS: cells})

@@ -11,8 +11,8 @@ from tasks.studies.suites.question import Question
 from tasks.text.language import languages
 
 
-def question(kind, lang="en", choices=()):
-    return Question("1", lang, "?", choices, "", kind)
+def question(kind, lang="en", choices=(), answer=""):
+    return Question("1", lang, "?", choices, answer, kind)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,30 @@ def question(kind, lang="en", choices=()):
         ("答えは３万円です。", "ja", "30000"),
         ("5 + 4 = 9になります。したがって9個のおもちゃがあります。", "ja", "9"),
         ("", "ja", None),
+        ("The final answer is $\\boxed{1{,}200}$.", "en", "1200"),
+        ("\\[\\boxed{\\frac{3}{4}}\\]", "en", "0.75"),
+        ("Answer: 1 1/2 cups", "en", "1.5"),
+        ("Answer: .5", "en", "0.5"),
+        ("Answer: \u221215", "en", "-15"),
+        ("Answer: -$20", "en", "-20"),
+        ("Answer: minus 15", "en", "-15"),
+        ("So 10 minus 4 is what she has.", "en", "4"),
+        ("Answer: one hundred and twenty", "en", "120"),
+        ("Answer: two and three", "en", "2"),
+        ("Answer: 3 millionaires", "en", "3"),
+        ("Answer: 1.1 million", "en", "1100000"),
+        ("Answer: 6 = 10 - 4", "en", "6"),
+        ("The answer is 10 apples. Check: 10 = 5 + 5", "en", "10"),
+        ("three thousand five hundred", "en", "3500"),
+        ("答えは3万5千6百円です。", "ja", "35600"),
+        ("答え: 1億2000万人", "ja", "120000000"),
+        ("答えは3分の2です。", "ja", "0.666667"),
+        ("答えは三分の二です。", "ja", "0.666667"),
+        ("答えはマイナス5度です。", "ja", "-5"),
+        ("【答え】18本（1時間で3本）", "ja", "18"),
+        ("答：18本（1時間で3本）", "ja", "18"),
+        ("百二十", "ja", "120"),
+        ("Answer: 18。3は違います。", "ja", "18"),
     ],
 )
 def test_numbers(text, lang, wanted):
@@ -53,6 +77,21 @@ def test_numbers(text, lang, wanted):
         ("答えはＢです。", "ja", ("犬", "猫"), "B"),
         ("正解は「猫」です", "ja", ("犬", "猫"), "B"),
         ("Bです", "ja", ("犬", "猫"), "B"),
+        ("b", "en", ("dog", "cat"), "B"),
+        ("Answer: b) cat", "en", ("dog", "cat"), "B"),
+        ("The correct option is B.", "en", ("dog", "cat"), "B"),
+        ("I think it's B", "en", ("dog", "cat"), "B"),
+        ("The answer is A fish", "en", ("dog", "a fish"), "B"),
+        ("\\boxed{\\text{B}}", "en", ("dog", "cat"), "B"),
+        ("Answer: 2", "en", ("dog", "cat"), "B"),
+        ("Answer: 2", "en", ("2", "4"), "A"),
+        ("Answer: 3", "en", ("dog", "cat"), None),
+        ("正しいのはBです。", "ja", ("犬", "猫"), "B"),
+        ("選択肢Bが当てはまります。", "ja", ("犬", "猫"), "B"),
+        ("答えは「イ」です。", "ja", ("犬", "猫"), "B"),
+        ("正解は②です", "ja", ("犬", "猫"), "B"),
+        ("答え: イギリス", "ja", ("フランス", "ドイツ", "イギリス"), "C"),
+        ("Answer: B", "ja", ("犬", "猫"), "B"),
     ],
 )
 def test_choices(text, lang, choices, wanted):
@@ -68,6 +107,15 @@ def test_choices(text, lang, choices, wanted):
         ("いいえ、違います。", "ja", "no"),
         ("水に浮くので、答えは、はいです。", "ja", "yes"),
         ("中にはいった。", "ja", None),
+        ("入ってはいけない。", "ja", None),
+        ("There is no doubt that he could. So yes.", "en", "yes"),
+        ("No, there is none.", "en", "no"),
+        ("It is not true.", "en", "no"),
+        ("It is a true story, so no.", "en", "no"),
+        ("答えは「はい」です。", "ja", "yes"),
+        ("答えは「はい」になります", "ja", "yes"),
+        ("答え: Yes", "ja", "yes"),
+        ("答えはノーです。", "ja", "no"),
     ],
 )
 def test_yes_and_no(text, lang, wanted):
@@ -75,11 +123,23 @@ def test_yes_and_no(text, lang, wanted):
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
-    [('The answer is "YAJO".', "yajo"), ("The answer is yajo", "yajo"), ("y, a, j, o: yajo.", "yajo"), ("...", None)],
+    ("text", "lang", "right", "wanted"),
+    [
+        ('The answer is "YAJO".', "en", "yajo", "yajo"),
+        ("The answer is yajo", "en", "yajo", "yajo"),
+        ("y, a, j, o: yajo.", "en", "yajo", "yajo"),
+        ("...", "en", "yajo", None),
+        ("\\boxed{\\text{nk}}", "en", "nk", "nk"),
+        ("Answer: New Zealand, of course", "en", "new zealand", "new zealand"),
+        ("That is New Zealand.", "en", "new zealand", "new zealand"),
+        ("答えは東京です。", "ja", "東京", "東京"),
+        ("日本の首都は東京です。", "ja", "東京", "東京"),
+        ("最後の文字をつなげると「かた」になります。", "ja", "かた", "かた"),
+        ("おはな", "ja", "おはな", "おはな"),
+    ],
 )
-def test_words(text, wanted):
-    assert taken_out(text, question("text")) == wanted
+def test_words(text, lang, right, wanted):
+    assert taken_out(text, question("text", lang, answer=right)) == wanted
 
 
 def test_every_language_says_all_that_is_asked():
@@ -101,12 +161,19 @@ def test_an_invented_language_needs_its_table_alone(monkeypatch):
         YES=re.compile("ναι"),
         NO=re.compile("όχι"),
         MULTIPLES={"χιλιάδες": 1000},
+        MINUS=re.compile(r"μείον\s+$"),
+        FRACTION=re.compile(r"(?P<over>\d+) προς (?P<under>\d+)"),
+        LABELS="αβγ",
+        ENDING=re.compile(r"(?!)"),
+        TOPIC=re.compile(r"^.*είναι\s+"),
         spelled=lambda text: 5 if text.strip().startswith("πέντε") else None,
     )
     monkeypatch.setattr("tasks.studies.suites.extraction.studies_languages", lambda: {"el": greek})
     for text, kind, wanted in (
         ("Δύο και 3: η απάντηση είναι πέντε.", "number", "5"),
         ("Η απάντηση είναι 7 χιλιάδες", "number", "7000"),
+        ("Η απάντηση είναι μείον 3 προς 4", "number", "-0.75"),
         ("όχι, ναι", "yes_no", "no"),
+        ("η πρωτεύουσα είναι Αθήνα", "text", "αθήνα"),
     ):
         assert taken_out(text, question(kind, "el")) == wanted

@@ -122,6 +122,67 @@ def test_every_published_form_is_told_by_itself_and_by_its_name(tmp_path, name, 
     assert ("training questions" in suite.note) == ("train" in name)
 
 
+# Files of a team's own: the answers as people write them.
+OWN = [
+    (
+        "legs.jsonl",
+        [{"question": "How many legs has a crab?", "answer": 10}, {"question": "How cold?", "answer": "-2.5"}],
+        "number",
+        ["10", "-2.5"],
+    ),
+    ("litres.csv", 'Question,Answer\nHow many litres?,"1,250"\nHow far?,12 km\nWhat share?,3/4\n', "number", ["1250", "12", "0.75"]),
+    (
+        "nedan.csv",
+        "\ufeffquestion,answer\r\nいくらですか。,3万5千円\r\n何個ですか。,１２個\r\n気温は何度ですか。,−5\r\n",
+        "number",
+        ["35000", "12", "-5"],
+    ),
+    ("cost.jsonl", [{"question": "What does it cost?", "answer": "Two at 6.\n#### $12"}], "number", ["12"]),
+    ("wet.jsonl", [{"question": "Is water wet?", "answer": "Yes"}, {"question": "Is fire cold?", "answer": "no"}], "yes_no", ["yes", "no"]),
+    (
+        "nureru.jsonl",
+        [{"question": "水はぬれますか。", "answer": "はい"}, {"question": "火は冷たいですか。", "answer": "いいえ。"}],
+        "yes_no",
+        ["yes", "no"],
+    ),
+    ("capital.jsonl", [{"question": "Whose capital is Wellington?", "answer": "New Zealand"}], "text", ["new zealand"]),
+    ("columns.csv", "question,A,B,C,answer\nWhich purrs?,dog,cat,cow,B\nWhich barks?,dog,cat,cow,dog\n", "choice", ["B", "A"]),
+    ("options.jsonl", [{"question": "Which purrs?", "options": ["dog", "cat"], "answer": "B"}], "choice", ["B"]),
+    ("sentaku.jsonl", [{"question": "鳴くのはどれ？", "choices": ["犬", "猫"], "answer": "イ"}], "choice", ["B"]),
+    (
+        "places.jsonl",
+        [{"question": "2 + 1?", "choices": ["1", "2", "3"], "answer": 2}, {"question": "2?", "choices": ["7", "2"], "answer": "7"}],
+        "choice",
+        ["C", "A"],
+    ),
+    ("numbers.jsonl", [{"question": "どれ？", "choices": {"text": ["犬", "猫"], "label": [1, 2]}, "answerKey": 2}], "choice", ["B"]),
+]
+
+
+@pytest.mark.parametrize(("name", "rows", "kind", "answers"), OWN, ids=[name for name, *_ in OWN])
+def test_a_file_of_ones_own_says_its_answers_as_people_write_them(tmp_path, name, rows, kind, answers):
+    path = written(tmp_path, name, rows) if isinstance(rows, list) else tmp_path / name
+    if isinstance(rows, str):
+        path.write_text(rows, encoding="utf-8")
+    questions = read_file(path).questions
+    assert ({one.kind for one in questions}, [one.answer for one in questions]) == ({kind}, answers)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('{"question": "Q?", "answer": "4"}\n{"question": "Q?", "answer": "Paris"}', ["line 2", "'Paris'", "a number"]),
+        ('{"question": "Q?", "answer": "yes"}\n{"question": "Q?", "answer": "maybe"}', ["line 2", "'maybe'", "yes or no"]),
+        ('{"question": "Q?", "choices": ["red", "blue"], "answer": "D"}', ["'D'", "A to B"]),
+    ],
+)
+def test_an_answer_unlike_the_first_is_one_clear_message(tmp_path, text, wanted):
+    (tmp_path / "own.jsonl").write_text(text, encoding="utf-8")
+    with pytest.raises(MigakiError) as caught:
+        read_file(tmp_path / "own.jsonl")
+    assert [part for part in wanted if part not in str(caught.value)] == []
+
+
 def test_rationales_are_kept_without_a_calculators_marks(tmp_path):
     rows = [{"question": "How many?", "answer": "2 * 540 = <<2*540=1080>>1080\n#### 1,080"}]
     assert read_file(written(tmp_path, "gsm8k_test.jsonl", rows)).questions[0].rationale == "2 * 540 = 1080"
