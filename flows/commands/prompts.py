@@ -13,7 +13,8 @@ from flows.commands.show import table
 from storage.home import Home
 from storage.queries.prompts import used_prompts
 from tasks.errors import MigakiError
-from tasks.prompts.library.files import SUFFIXES, read_prompt
+from tasks.prompts.library.files import SUFFIXES
+from tasks.prompts.library.language import languages
 from tasks.prompts.library.library import Library, open_library
 from tasks.prompts.library.lint import advise
 from tasks.prompts.library.prompt import Prompt, version_of
@@ -62,7 +63,13 @@ def prompts(home: Home, action: str, names: Sequence[str], folder: str, given: S
     Raises:
         MigakiError, StorageError: a prompt or a field is not as it must be, or there is no model that can be asked.
     """
-    return ACTIONS[action](Asked(home, open_library(folder), names, out, dict(map(_field, given)), **more))
+    fields = list(map(_field, given))
+    if twice := next((name for place, (name, _) in enumerate(fields) if name in dict(fields[:place])), None):
+        raise MigakiError(f"--field {twice}=... is given twice: a field has one value")
+    asked = Asked(home, open_library(folder), names, out, dict(fields), **more)
+    if asked.lang not in (None, *languages()):
+        raise MigakiError(f"--lang {asked.lang!r} is no language that is known here; accepted: {', '.join(languages())}")
+    return ACTIONS[action](asked)
 
 
 def _field(text: str) -> tuple[str, str]:
@@ -108,8 +115,8 @@ def show(asked: Asked) -> Answer:
 
 
 def render(asked: Asked) -> Answer:
-    """The messages, with the outputs of a chain as they are given by --field; without, each prompt of the chain in its place."""
-    prompt = _chosen(asked)
+    """The messages of the prompt and of its chain, with the name of each in place of what it would answer."""
+    library, prompt = _chosen(asked)
     steps: list[Answer] = []
 
     def step(inner: Prompt, messages: list[Message]) -> str:
@@ -117,14 +124,15 @@ def render(asked: Asked) -> Answer:
         steps.append({"name": inner.name, "messages": messages})
         return f"[what {inner.name} answers]"
 
-    step(prompt, asked.library.asked(prompt, asked.fields, step))
+    step(prompt, library.asked(prompt, asked.fields, step))
     return {"prompts": steps}
 
 
 def attempt(asked: Asked) -> Answer:
     """Ask the champion's model, or the base where none serves or --model names it."""
-    prompt = _chosen(asked)
-    missing = [name for _, one in [*asked.library.chained(prompt), ("", prompt)] for name in one.fields if name not in asked.fields]
+    library, prompt = _chosen(asked)
+    _check_schemas([prompt, *(one for _, one in library.chained(prompt))])
+    missing = [name for _, one in [*library.chained(prompt), ("", prompt)] for name in one.fields if name not in asked.fields]
     if missing:
         raise MigakiError(f"the prompt {prompt.name!r} needs --field {missing[0]}=...")
     backend, sampling, model = _model(asked)
@@ -136,7 +144,7 @@ def attempt(asked: Asked) -> Answer:
             asked.say("\n")
             return answer
 
-        answer = ask(prompt, asked.library.asked(prompt, asked.fields, ask))
+        answer = ask(prompt, library.asked(prompt, asked.fields, ask))
     finally:
         backend.close()
     return {"name": prompt.name, "lang": prompt.lang, "model": model, "answer": answer}
@@ -181,6 +189,7 @@ def _model(asked: Asked) -> "tuple[Backend, Sampling, str]":
 def lint(asked: Asked) -> Answer:
     """Advice; a prompt that is none raises before any."""
     found = [one for name in asked.names or sorted({name for name, _ in asked.library.prompts}) for one in _named(asked, name)]
+    _check_schemas([prompt for prompt, _ in found])
     answers = []
     for prompt, content in found:
         advice = advise(prompt)
@@ -192,6 +201,15 @@ def lint(asked: Asked) -> Answer:
             {"name": prompt.name, "lang": prompt.lang, "version": version_of(content), "advice": [asdict(one) for one in advice]}
         )
     return {"prompts": answers}
+
+
+def _check_schemas(prompts: Sequence[Prompt]) -> None:
+    """Raises MigakiError: no answer can be held to the schema of one."""
+    from tasks.inference.schemas import why_not  # with llguidance
+
+    for prompt in prompts:
+        if prompt.output == "json" and (why := why_not(prompt.output_schema)):
+            raise MigakiError(f"{prompt.name}.{prompt.lang}: output_schema cannot be enforced: {why}")
 
 
 def diff(asked: Asked) -> Answer:
@@ -217,8 +235,8 @@ def _named(asked: Asked, name: str) -> list[tuple[Prompt, dict[str, Any]]]:
     """The prompts of a name, with the content that their version is of; in all languages where none is said."""
     path = Path(name).expanduser()
     if path.suffix in SUFFIXES:
-        prompt = read_prompt(path)
-        return [(prompt, prompt.content)]
+        library, prompt = asked.library.including(path)
+        return [(prompt, dict(library.content((prompt.name, prompt.lang))))]
     name, _, version = name.partition("@")
     name, _, lang = name.partition(".")
     wanted = lang or asked.lang
@@ -246,16 +264,18 @@ def _used(home: Home, name: str, version: str, lang: str | None) -> list[tuple[P
     return [(Prompt.model_construct(name=one.name, lang=one.lang, kind=one.kind, messages=()), one.content) for one in found]
 
 
-def _chosen(asked: Asked) -> Prompt:
-    """The one prompt that is meant: in the language that is named, or that what is filled in is in."""
+def _chosen(asked: Asked) -> tuple[Library, Prompt]:
+    """The one prompt that is meant, in the language that is named, or that what is filled in is in; and the library that has its chain."""
     [name] = asked.one()
+    if Path(name).suffix in SUFFIXES:
+        return asked.library.including(Path(name).expanduser())
     if "@" in name:
         raise MigakiError(
             f"{name!r}: `migaki prompts show` and `diff` look at versions that were used; only what is in a file is filled in"
         )
     found = {prompt.lang: prompt for prompt, _ in _named(asked, name)}
     lang = detect("\n".join(asked.fields.values()))
-    return found[lang] if lang in found else next(iter(found.values()))
+    return asked.library, found[lang] if lang in found else next(iter(found.values()))
 
 
 def _headed(prompt: Prompt, content: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ def read_prompt(path: Path) -> Prompt:
     try:
         text = path.read_text(encoding="utf-8-sig")
         node, said = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+        _check_names(node, path)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise MigakiError(f"{path}, line {mark.line + 1 if mark else 1}: this is no YAML: {error.problem or error.context}") from error
@@ -38,11 +39,28 @@ def read_prompt(path: Path) -> Prompt:
         name = ".".join(map(str, problem["loc"]))
         line = _line(node, problem["loc"])
         known = f"; known are {', '.join(Prompt.model_fields)}" if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1 else ""
-        raise MigakiError(f"{path}, line {line}: {name}: {problem['msg']}{known}") from error
+        lacking = problem["type"] in ("missing", "extra_forbidden")  # else what stands there says more than what is wrong with it
+        value = "" if lacking else f" = {problem['input']!r:.80}"
+        pattern = (
+            "; accepted are small letters of a to z, digits and _, a letter first" if problem["type"] == "string_pattern_mismatch" else ""
+        )
+        raise MigakiError(f"{path}, line {line}: {name}{value}: {problem['msg'].replace('tuple', 'list')}{pattern}{known}") from error
     check(prompt, str(path))
     if prompt.examples and prompt.examples.file:
         prompt = _with_rows(prompt, prompt.examples, path)
     return prompt
+
+
+def _check_names(node: yaml.Node | None, path: Path) -> None:
+    """Raises MigakiError: a mapping says a name twice, of which YAML would take the last."""
+    if isinstance(node, yaml.MappingNode):
+        names = [key.value for key, _ in node.value]
+        if twice := next((key for place, (key, _) in enumerate(node.value) if key.value in names[:place]), None):
+            raise MigakiError(f"{path}, line {twice.start_mark.line + 1}: {twice.value} stands there twice")
+    if isinstance(node, yaml.CollectionNode):
+        for one in node.value:
+            for inner in one if isinstance(one, tuple) else (one,):
+                _check_names(inner, path)
 
 
 def _line(node: yaml.Node, place: Sequence[int | str]) -> int:

@@ -44,6 +44,18 @@ class Library:
         chain = {field: f"{name}@{self._version((name, prompt.lang), found)}" for field, name in prompt.chain.items()}
         return prompt.content | ({"chain": chain} if chain else {})
 
+    def including(self, path: Path) -> tuple["Library", Prompt]:
+        """This library with a prompt's file over it, and that prompt.
+
+        Raises:
+            MigakiError: the file holds no prompt, or its chain names one that is not in the library, or runs in a circle.
+        """
+        prompt = read_prompt(path)
+        key = prompt.name, prompt.lang
+        found = Library({**self.prompts, key: prompt}, {**self.files, key: str(path)})
+        _check_chain(found, key)
+        return found, prompt
+
     def named(self, name: str) -> dict[str, Prompt]:
         """The prompts of a name by language.
 
@@ -138,7 +150,8 @@ def _check_chain(library: Library, key: Key) -> None:
         if path[-1] not in library.prompts:
             name, lang = path[-1]
             raise MigakiError(
-                f"{library.files[path[-2]]}: the chain of {path[-2][0]!r} names {name!r}, and there is no such prompt in {lang!r}"
+                f"{library.files[path[-2]]}: the chain of {path[-2][0]!r} names {name!r}, and there is no such prompt in {lang!r}; "
+                "--prompts DIR gives the folder that has a team's own"
             )
         if path[-1] in path[:-1]:
             raise MigakiError(f"{library.files[path[-2]]}: the chain runs in a circle: {' -> '.join(name for name, _ in path)}")

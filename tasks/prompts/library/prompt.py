@@ -12,7 +12,8 @@ from tasks.errors import MigakiError
 from tasks.prompts.library.language import languages
 
 EXAMPLES = "examples"  # the field that few-shot examples stand in
-FIELD = re.compile(r"\{([a-z_][a-z0-9_]*)\}")  # other braces, as of JSON, are text
+FIELD_NAME = r"[^\W\dA-Z][^\WA-Z]*"  # letters of any script but capitals, digits and _: {question}, {質問}
+FIELD = re.compile(rf"\{{({FIELD_NAME})\}}")  # other braces, as of JSON or of \boxed{X}, are text
 NAME = r"[a-z][a-z0-9_]*"
 VERSION = 12  # characters of the hash
 
@@ -112,6 +113,9 @@ def check(prompt: Prompt, where: str) -> None:
 def _faults(prompt: Prompt) -> Iterator[str]:
     if prompt.lang not in languages():
         yield f"lang {prompt.lang!r} is no language that is known here; accepted: {', '.join(languages())}"
+    for name in (*prompt.fields, *prompt.chain):
+        if not re.fullmatch(FIELD_NAME, name):
+            yield f"a field cannot be called {name!r}: accepted are letters other than capitals, digits and _, such as question or 質問"
     known = {*prompt.fields, *prompt.chain} | ({EXAMPLES} if prompt.examples else set())
     for name in prompt.used:
         if name not in known:

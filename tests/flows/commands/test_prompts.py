@@ -106,6 +106,7 @@ def test_a_prompt_is_rendered_in_the_language_of_its_fields(home, tmp_path):
         ("render", ("brief.fr",), (), "the prompt 'brief' is in en, ja, and not in 'fr'"),
         ("render", ("nothing",), (), "there is no prompt 'nothing'"),
         ("try", ("brief",), (), "the prompt 'brief' needs --field context=..."),
+        ("render", ("brief",), ("question=a", "question=b", "context=c"), r"--field question=\.\.\. is given twice"),
         ("show", (), (), "this takes 1 name"),
         ("diff", ("brief",), (), "this takes 2 names"),
     ],
@@ -113,6 +114,39 @@ def test_a_prompt_is_rendered_in_the_language_of_its_fields(home, tmp_path):
 def test_what_cannot_be_done_is_said(home, action, names, fields, complaint):
     with pytest.raises(MigakiError, match=complaint):
         asked(home, action, *names, fields=fields)
+
+
+def test_a_language_that_is_none_is_refused(home):
+    with pytest.raises(MigakiError, match="--lang 'fr' is no language that is known here; accepted: en, ja"):
+        asked(home, "list", lang="fr")
+
+
+def test_a_file_with_a_chain_is_rendered_and_has_the_version_of_its_chain(home, tmp_path):
+    (tmp_path / "minutes.yaml").write_text(
+        'name: minutes\nlang: ja\nkind: summarise\nfields: [議事録]\nmessages: [{role: user, content: "決定事項だけを書いてください。\\n{議事録}"}]\n',
+        encoding="utf-8",
+    )
+    mail = tmp_path / "mail.yaml"
+    mail.write_text(
+        'name: mail\nlang: ja\nkind: rewrite\nchain: {本文: minutes}\nmessages: [{role: user, content: "メールにしてください。\\n{本文}"}]\n',
+        encoding="utf-8",
+    )
+    answer, _ = asked(home, "render", str(mail), folder=str(tmp_path), fields=("議事録=来週から在宅。",))
+    assert [one["messages"][0]["content"].splitlines()[1] for one in answer["prompts"]] == ["来週から在宅。", "[what minutes answers]"]
+    shown_file = asked(home, "show", str(mail), folder=str(tmp_path))[0]["prompts"][0]["version"]
+    assert shown_file == open_library(str(tmp_path)).versions["mail", "ja"]
+    with pytest.raises(
+        MigakiError, match=r"mail\.yaml: the chain of 'mail' names 'minutes', and there is no such prompt in 'ja'; --prompts DIR"
+    ):
+        asked(home, "render", str(mail), fields=("議事録=来週から在宅。",))
+
+
+def test_a_schema_that_no_answer_can_be_held_to_is_told_before_a_model_is_asked(home, tmp_path):
+    own = tmp_path / "b.yaml"
+    own.write_text(OWN + "output: json\noutput_schema: {type: strong}\n", encoding="utf-8")
+    for action, fields in (("lint", ()), ("try", ("context=a", "question=b"))):
+        with pytest.raises(MigakiError, match=r"brief\.ja: output_schema cannot be enforced: Invalid type: strong"):
+            asked(home, action, str(own), fields=fields)
 
 
 def test_the_advice_names_what_a_prompt_lacks(home, tmp_path):
