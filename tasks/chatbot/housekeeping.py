@@ -1,9 +1,9 @@
 """Prompts that a chat's page, not its user, sends: for a title, tags, questions that may follow, queries, the rest of a sentence.
 
 Open WebUI sends them to the model that answers, in a question's place. They are told by their form and not by their words, which whoever runs that
-page may change and translate: sections under headings, the first line being one; among them the conversation inside `<chat_history>`, each message
-behind its role in capitals; and after it nothing but headings and further elements. A person who pastes such a prompt says something before or
-after it, and a question with context of its own holds no conversation.
+page may change and translate: sections under headings, the first line being one, or an instruction without any heading; then the conversation inside
+`<chat_history>`, each message behind its role in capitals; and after it nothing but headings and further elements. Or the conversation comes first, and the
+instruction follows. A person who pastes such a prompt says something before or after it, and a question with context of its own holds no conversation.
 """
 
 import json
@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-HEADING = re.compile(r"#{1,6}[ \t]*\S.{0,79}")
+HEADING = re.compile(r"#{1,6}[ \t]*\S.{0,79}")  # longer, it says something
+FIRST = re.compile(r"#{1,6}[ \t]*\S.*")
 OPEN, CLOSE = "<chat_history>", "</chat_history>"
-SPOKEN = re.compile(r"\s*([A-Z]+:|$)")  # in a conversation that has not begun nobody has spoken
+SPOKEN = re.compile(r"\s*[A-Z]+:")
 ELEMENT = re.compile(r"<(\w+)>.*?</\1>", re.S)
 AFTER = 4000  # characters behind the conversation that are read: one text that is to go on
 EXAMPLES = 8  # braces that are tried as the beginning of an example
@@ -61,9 +62,14 @@ def housekeeping(text: str) -> Housekeeping | None:
         return None
     start += len(OPEN)
     found = Housekeeping(text[:start], text[start:end], text[end:])
-    headings = [line for line in found.before.splitlines() if HEADING.fullmatch(line.strip())]
-    first = found.before.lstrip().partition("\n")[0].strip()
-    if len(headings) < 2 or first != headings[0].strip() or not SPOKEN.match(found.history):
+    lines = [line.strip() for line in found.before.removesuffix(OPEN).splitlines() if line.strip()]
+    headings = sum(bool(FIRST.fullmatch(line)) for line in lines)
+    begun = bool(SPOKEN.match(found.history))
+    if not begun and (found.history.strip() or headings < 2):  # in a conversation that has not begun nobody has spoken
+        return None
+    if not lines:
+        return found
+    if headings and not FIRST.fullmatch(lines[0]):
         return None
     return found if _holds_no_prose(found.after.removeprefix(CLOSE)) else None
 

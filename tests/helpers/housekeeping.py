@@ -93,6 +93,13 @@ IN_PLAIN_TEXT = f"""# 依頼:
 {HISTORY_JA}
 </chat_history>"""
 
+IN_OTHER_WORDS = {
+    "without_headings": f"Give this chat a title of three words.\n\n<chat_history>\n{HISTORY}\n</chat_history>\n",
+    "without_headings_in_japanese": f"次の会話に短い題名を付けてください。\n<chat_history>\n{HISTORY_JA}\n</chat_history>",
+    "with_one_heading": f"### タスク\nタグを三つまで付けてください。\n\n<chat_history>\n{HISTORY_JA}\n</chat_history>",
+    "with_a_long_heading": f"### Task: {'Name this conversation in a few words, with an emoji in front. ' * 2}\n{SINCE.format(history=HISTORY)}",
+    "conversation_first": f"<chat_history>\n{HISTORY_JA}\n</chat_history>\n上の会話に題名を付けてください。",
+}
 PROMPTS = {
     "title": TITLE,
     "tags": TAGS,
@@ -102,6 +109,7 @@ PROMPTS = {
     "in_japanese": IN_JAPANESE,
     "in_plain_text": IN_PLAIN_TEXT,
     "before_anything_was_said": AUTOCOMPLETE.replace(HISTORY, ""),
+    **IN_OTHER_WORDS,
 }
 
 # What a person asks, though it begins alike.
@@ -113,6 +121,7 @@ QUESTIONS = {
     "asks_about_the_element": "### Question:\nWhat belongs between <chat_history> and </chat_history>?\n### Reason:\nI write a template.",
     "with_context": "### Task:\nAnswer by the context, with citations such as [1].\n### Guidelines:\n- Say so if you do not know.\n"
     '<context>\n<source id="1">LoRA trains two matrices.</source>\n</context>\n\nWhat is LoRA?',
+    "about_an_empty_element": "What belongs into <chat_history></chat_history>?",
     "a_log_without_roles": f"### Task:\nSum up.\n### Log:\n<chat_history>\n{'we met at ten'}\n</chat_history>",
     "unclosed": TITLE.removesuffix("</chat_history>"),
 }
