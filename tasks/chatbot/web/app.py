@@ -71,7 +71,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        message, param = in_words(error.errors())
+        message, param = in_words(error.errors(), error.body)
         status = 400 if request.url.path.startswith("/v1/") else 422  # OpenAI's clients know 400
         return ApiError(status, "invalid_request", message, param).response()
 

@@ -1,11 +1,14 @@
 """Errors as OpenAI's API shapes them, on every path, so that one reader of errors serves all clients."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from fastapi.responses import JSONResponse
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+LONGEST = 80  # characters of a value that a message shows
 
 
 class ApiError(Exception):
@@ -39,13 +42,33 @@ def unavailable() -> ApiError:
     )
 
 
-def in_words(problems: Sequence[dict[str, Any]]) -> tuple[str, str | None]:
-    """(message, name of the first field) of pydantic's list of problems."""
-    named = []
+def in_words(problems: Sequence[dict[str, Any]], body: Any) -> tuple[str, str | None]:
+    """(message, name of the first field) of pydantic's list of problems with a body: each field by its way through the body, with what stands there."""
+    named, first = list[str](), None
     for problem in problems:
         if problem["type"] == "json_invalid":
             return f"the body is not valid JSON: {problem.get('ctx', {}).get('error', problem['msg'])}", None
-        name = ".".join(str(part) for part in problem["loc"][1:])
-        named.append(f"{name}: {problem['msg']}" if name else "a JSON object is expected as the body, with Content-Type: application/json")
-    param = ".".join(str(part) for part in problems[0]["loc"][1:]) if problems else ""
-    return "; ".join(named), param or None
+        where, *place = problem["loc"]
+        name = _way(place, body, problem["type"] == "missing") if where == "body" else ".".join(map(str, place))
+        value = problem.get("input")
+        shown = (
+            f" = {json.dumps(value, ensure_ascii=False):.{LONGEST}}"
+            if isinstance(value, str | int | float) and problem["type"] != "extra_forbidden"
+            else ""
+        )
+        named.append(
+            f"{name}{shown}: {problem['msg']}" if name else "a JSON object is expected as the body, with Content-Type: application/json"
+        )
+        first = first or name
+    return "; ".join(named), first or None
+
+
+def _way(place: Sequence[str | int], body: Any, missing: bool) -> str:
+    """Names and numbers on the way to a field; what pydantic says there of the types that it tried is left out."""
+    found = list[str]()
+    for number, part in enumerate(place, 1):
+        if (isinstance(body, dict) and part in body) or (isinstance(body, list) and isinstance(part, int) and part < len(body)):
+            found, body = [*found, str(part)], body[part]  # type: ignore[index]
+        elif missing and number == len(place):
+            found.append(str(part))
+    return ".".join(found)

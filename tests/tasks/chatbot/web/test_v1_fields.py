@@ -8,7 +8,7 @@ import pytest
 from tasks.chatbot.web.format_v1 import ANY_OBJECT
 from tasks.inference.schemas import why_not
 from tests.helpers.backends import until
-from tests.helpers.housekeeping import HISTORY, PROMPTS, QUESTIONS, TITLE
+from tests.helpers.housekeeping import HISTORY, IN_OTHER_WORDS, PROMPTS, QUESTIONS, TITLE
 from tests.helpers.web import EN, JSON, MemoryChats, ScriptedEngine, client, read_sse
 
 ASKED = {"model": "migaki", "messages": [{"role": "user", "content": "What is LoRA?"}]}
@@ -92,6 +92,26 @@ def test_what_cannot_be_is_refused_by_its_field_before_the_model_is_asked(more, 
     error = error_of(complete(client(engine), **more))
     assert (error["type"], error["param"]) == ("invalid_request_error", field) and field.partition(".")[0] in error["message"]
     assert engine.heard == []
+
+
+@pytest.mark.parametrize(
+    ("more", "param", "words"),
+    [
+        ({"n": 9}, "n", "n = 9: Input should be less than or equal to 4"),
+        ({"stop": 5}, "stop", "stop = 5: Input should be a valid string"),
+        ({"temperature": "熱い"}, "temperature", 'temperature = "熱い": Input should be a valid number'),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            "messages.0.content",
+            "messages.0.content.0.type = \"image_url\": Input should be 'text'",
+        ),
+        ({"messages": [{"content": "x"}]}, "messages.0.role", "messages.0.role: Field required"),
+        ({"model": None}, "model", "model: Field required"),
+    ],
+)
+def test_a_field_of_a_wrong_kind_is_named_as_the_client_wrote_it_with_its_value(more, param, words):
+    error = error_of(complete(client(), **more))
+    assert error["param"] == param and words in error["message"]
 
 
 def test_a_server_that_answers_in_the_models_place_may_heed_less():
@@ -274,7 +294,7 @@ def test_what_a_page_asks_is_answered_by_the_model_alone_and_counts_as_nobodys_q
     http = client(engine, chats)
     answer = complete(http, messages=[{"role": "user", "content": PROMPTS[name]}], max_completion_tokens=1000).json()
     schema, alone = engine.manners[0]
-    assert alone and (schema is None) == (name == "in_plain_text") and answer["migaki"]["sources"] == []
+    assert alone and (schema is None) == (name in ("in_plain_text", *IN_OTHER_WORDS)) and answer["migaki"]["sources"] == []
     if schema is not None:
         assert json.loads(answer["choices"][0]["message"]["content"]) == json.loads(JSON)
     conversation, question, _, sampling = engine.heard[0]
