@@ -68,5 +68,9 @@ class StageSettings(BaseModel):
             near = difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.5)
             known = f"did you mean {stage}.{near[0]}?" if near else f"known are {', '.join(cls.model_fields)}"
             return f"{stage}.{name} is no setting; {known}"
-        written = f", which is written [{problem['input']}]" if problem["type"] == "list_type" and isinstance(problem["input"], str) else ""
+        written = (
+            f", which is written [{problem['input']}]"
+            if problem["type"] == "list_type" and isinstance(problem["input"], str | int | float)
+            else ""
+        )
         return f"{stage}.{name} = {problem['input']!r}: {problem['msg']}{written} ({cls.model_fields[name].description})"

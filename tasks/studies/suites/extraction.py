@@ -56,16 +56,21 @@ def taken_out(text: str, question: Question) -> str | None:
 
 
 def number_in(text: str) -> str | None:
-    """The number that a published answer is, with a sign of money before it and a unit of one word behind it at most; None where it is something else."""
-    text = _plain(text)
+    """The number that a published answer is, with a sign of money before it and a unit of one word behind it at most; None where it is something else.
+
+    It is read in the language that takes most of it for the number: 万 is no unit of 300万円.
+    """
+    text = _plain(text).lstrip(MONEY)
+    if not (found := NUMBER.match(text)):
+        return None
+    read = list[tuple[int, str]]()
     for language in studies_languages().values():
-        found = NUMBER.match(text.lstrip(MONEY))
-        if found:
-            value, end = _valued(found.string, found, language)
-            unit = found.string[end:].removeprefix(_multiple(found.string[end:], language)).strip(" .\u3002%")
-            if not unit or (WORD.fullmatch(unit) and not re.search(r"\d", unit)):
-                return numbered(value)
-    return None
+        value, end = _valued(text, found, language)
+        end += len(_multiple(text[end:], language))
+        unit = text[end:].strip(" .\u3002%")
+        if not unit or (WORD.fullmatch(unit) and not re.search(r"\d", unit)):
+            read.append((end, numbered(value)))
+    return max(read, key=lambda one: one[0])[1] if read else None
 
 
 def yes_or_no(text: str) -> str | None:

@@ -133,9 +133,9 @@ OWN = [
     ("litres.csv", 'Question,Answer\nHow many litres?,"1,250"\nHow far?,12 km\nWhat share?,3/4\n', "number", ["1250", "12", "0.75"]),
     (
         "nedan.csv",
-        "\ufeffquestion,answer\r\nいくらですか。,3万5千円\r\n何個ですか。,１２個\r\n気温は何度ですか。,−5\r\n",
+        "\ufeffquestion,answer\r\nいくらですか。,3万5千円\r\n何個ですか。,１２個\r\n気温は何度ですか。,−5\r\n年収はいくらですか。,300万円\r\n",
         "number",
-        ["35000", "12", "-5"],
+        ["35000", "12", "-5", "3000000"],
     ),
     ("cost.jsonl", [{"question": "What does it cost?", "answer": "Two at 6.\n#### $12"}], "number", ["12"]),
     ("wet.jsonl", [{"question": "Is water wet?", "answer": "Yes"}, {"question": "Is fire cold?", "answer": "no"}], "yes_no", ["yes", "no"]),
