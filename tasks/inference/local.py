@@ -161,7 +161,7 @@ class LocalModel:
     def _fitting(self, prompt: list[int], room: int = 1) -> list[int]:
         """The prompt, after which there is `room` for more tokens."""
         if len(prompt) + room > self.context:
-            raise MigakiError(f"the prompt takes {len(prompt)} tokens of the {self.context} that {self.name} can read: shorten it")
+            raise MigakiError(f"the prompt takes {len(prompt)} tokens of the {self.context} that {self.name[:12]} can read: shorten it")
         return prompt
 
     def _tokens(self, text: str) -> list[int]:
