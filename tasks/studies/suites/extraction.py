@@ -153,9 +153,12 @@ def _multiple(behind: str, language: StudiesLanguage) -> str:
 
 
 def _behind_mark(text: str, question: Question, language: StudiesLanguage) -> str | None:
-    starts = [place for place, choice in enumerate(question.choices) if len(choice) > 1 and normalised(text).startswith(normalised(choice))]
-    if starts:
-        return letter(max(starts, key=lambda place: len(normalised(question.choices[place]))))
+    said, choices = normalised(text), [normalised(choice) for choice in question.choices]
+    begun = [
+        place for place, choice in enumerate(choices) if len(choice) > 1 and said.startswith(choice)
+    ]  # ~B, without its sign, is the letter too
+    if begun:
+        return letter(max(begun, key=lambda place: len(choices[place])))
     return _lettered(BEHIND, text, question) or _named(text, question) or _placed(text, question, language)
 
 

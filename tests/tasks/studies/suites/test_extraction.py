@@ -81,6 +81,7 @@ def test_numbers(text, lang, wanted):
         ("Answer: b) cat", "en", ("dog", "cat"), "B"),
         ("The correct option is B.", "en", ("dog", "cat"), "B"),
         ("I think it's B", "en", ("dog", "cat"), "B"),
+        ("The answer is B.", "en", ("A", "~A", "B", "~B"), "B"),
         ("The answer is A fish", "en", ("dog", "a fish"), "B"),
         ("\\boxed{\\text{B}}", "en", ("dog", "cat"), "B"),
         ("Answer: 2", "en", ("dog", "cat"), "B"),
