@@ -1,13 +1,17 @@
-"""`migaki platform` beside another of its home, after one that was killed, and at its end: with real processes."""
+"""`migaki platform` beside another of its home, after one that was killed, and at its end: with real processes. And what it is told to give to another server."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import time
 
+import httpx
 import psutil
 import pytest
 
+from flows.commands.notifications import _server
 from flows.commands.platform import alone, end, refuse_taken_port
 from flows.running.local import APP
 from flows.running.supervisor import RUN
@@ -77,3 +81,15 @@ def test_at_its_end_nothing_is_left_of_a_worker_that_has_to_be_killed(monkeypatc
 def test_a_port_that_is_none_is_refused_by_its_value(port):
     with pytest.raises(MigakiError, match=f"--port {port} is no port: accepted are 1 to 65535"):
         refuse_taken_port(port)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [json.JSONDecodeError("Expecting value", "<html>", 0), httpx.InvalidURL("Invalid port: '99999'"), httpx.ConnectError("refused")],
+)
+def test_an_address_that_is_no_prefect_is_said_in_words(home, monkeypatch, wrong):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "ERROR")
+    words = f"Prefect's server at http://127.0.0.1:9/api does not take automations: {type(wrong).__name__}: {wrong}"
+    with pytest.raises(MigakiError, match=re.escape(words)), _server(home):
+        raise wrong
