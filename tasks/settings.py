@@ -4,7 +4,7 @@ import difflib
 from datetime import date
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from tasks.errors import MigakiError
@@ -36,6 +36,14 @@ class StageSettings(BaseModel):
     QUICK: ClassVar[dict[str, Any]] = {}
     PATHS: ClassVar[set[str]] = set()  # fields that name files: their contents, not their places, enter the key
     OPERATIONAL: ClassVar[set[str]] = set()  # fields that say where and how long, not what is answered: no part of a release
+
+    @field_validator("*")
+    @classmethod
+    def _names_files(cls, value: Any, info: ValidationInfo) -> Any:
+        """Of a list of files, "" is none: as a path it would be the folder that is looked from, with all that lies there."""
+        if info.field_name in cls.PATHS and isinstance(value, list) and not all(str(one).strip() for one in value):
+            raise ValueError(f"{value} has a name that is empty; name files and folders, or nothing at all")
+        return value
 
     @classmethod
     def build(cls, stage: str, values: dict[str, Any], profile: str = "standard") -> Self:

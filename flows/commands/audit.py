@@ -17,21 +17,22 @@ def audit(home: Home, since: str | None) -> dict[str, Any]:
     Raises:
         MigakiError: `since` is no date.
     """
-    found = entries(home, _time(since) if since else None)
-    rows = [[minute(one.ts), one.who, one.via, one.action, _subject(one), one.why or _detail(one)] for one in found]
+    found = entries(home, _time(since) if since is not None else None)
+    rows = [[minute(one.ts), one.who, one.via, one.action, _short(one.subject), one.why or _detail(one)] for one in found]
     if rows:
         table("audit", ["when (UTC)", "who", "via", "action", "of", "why, or what"], rows)
     console.print(f"{len(found)} entries{f' since {since}' if since else ''}")
     return {"entries": [asdict(one) for one in found]}
 
 
-def _subject(one: Entry) -> str:
-    """Ids are as long as other tables show them, names and paths whole."""
-    return one.subject[:12] if re.fullmatch("[0-9a-f-]{32,}", one.subject) else one.subject
+def _short(value: object) -> str:
+    """Ids and hashes are as long as other tables show them, names and paths whole."""
+    text = str(value)
+    return text[:12] if re.fullmatch("[0-9a-f-]{32,}", text) else text
 
 
 def _detail(one: Entry) -> str:
-    return ", ".join(f"{name}: {str(value)[:12] if name == 'name' else value}" for name, value in one.detail.items() if name != "before")
+    return ", ".join(f"{name}: {_short(value)}" for name, value in one.detail.items() if name != "before")
 
 
 def _time(text: str) -> datetime:

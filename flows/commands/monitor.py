@@ -46,7 +46,7 @@ def _questions(found: dict[str, Any] | None) -> None:
     if not found:
         return
     if not found["asked"]:
-        console.print(f"since {found['since']} every question had documents")
+        console.print(f"since {found['since']} no question went without documents")
         return
     rows = [[one["asked"], one["lang"], "\n".join(one["examples"])] for one in found["groups"][:GROUPS]]
     if rows:

@@ -72,11 +72,11 @@ def _server(home: Home) -> Iterator[None]:
             )
         os.environ |= environment(home, int(address.rpartition(":")[2]))
     os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
-    from httpx import HTTPError
+    from httpx import HTTPError, InvalidURL
 
     try:
         yield
-    except HTTPError as error:
+    except (HTTPError, InvalidURL, ValueError) as error:  # of ValueError are addresses that are none, and answers of what is no Prefect
         raise MigakiError(
             f"Prefect's server at {os.environ['PREFECT_API_URL']} does not take automations: {type(error).__name__}: {error}"
         ) from error

@@ -10,21 +10,25 @@ import sys
 import time
 import urllib.request
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from flows.commands.show import console
 from flows.running.events import tell_of_documents
 from flows.running.heartbeat import heartbeat
-from flows.running.local import address_of, server_environment, start_server, wait_for_server
-from flows.running.notifications import read_notify
+from flows.running.local import APP, address_of, server_environment, start_server, wait_for_server
+from flows.running.notifications import NotifySettings, read_notify
 from flows.running.secret import made_secret, read_secret, secret_file
-from flows.running.supervisor import Api, Part, Runs, supervise, unwell, worker_name
+from flows.running.supervisor import RUN, Api, Part, Runs, end_group, supervise, unwell, worker_name
 from flows.running.watch import WatchSettings, read_watch, watch_from
 from storage.audit import note_state, system_user
 from storage.home import Home
+from storage.locks import try_lock
 from tasks.errors import MigakiError
 from tasks.processes import child_environment
 from tasks.shown import shown
@@ -129,9 +133,12 @@ def start_worker(home: Home, port: int, pool: str, log: Path) -> subprocess.Pope
 
 
 def end(processes: list[subprocess.Popen[bytes]]) -> None:
-    """End each process and everything it started."""
+    """End each process and everything it started, which may lead groups of its own."""
+    started: list[psutil.Process] = []
     for process in processes:
         if process.poll() is None:
+            with suppress(psutil.Error):
+                started += psutil.Process(process.pid).children(recursive=True)
             os.killpg(process.pid, signal.SIGTERM)
     until = time.monotonic() + 20
     for process in processes:
@@ -139,10 +146,49 @@ def end(processes: list[subprocess.Popen[bytes]]) -> None:
             process.wait(max(0.1, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
+    for child in started:
+        if child.is_running():  # still the same: numbers are given out again
+            end_group(child.pid)
+
+
+def left_in(folder: Path) -> Iterator[psutil.Process]:
+    """The server, the workers and the runs that a platform began with this folder as Prefect's."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words, own = process.cmdline(), process.environ()
+            if own.get("PREFECT_HOME") == str(folder) and (APP in words or {"worker", "start"} <= {*words} or RUN in own):
+                yield process
+
+
+@contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """Be the one platform of a home: two on its database would each take the other's runs for orphans. What a killed one left is ended first.
+
+    Raises:
+        MigakiError: another one runs.
+    """
+    folder = home.root / "platform"
+    folder.mkdir(exist_ok=True)
+    if (lock := try_lock(folder / "lock")) is None:
+        there = f" at {address}" if (address := address_of(home)) else ""
+        raise MigakiError(f"a platform of {home.root} runs already{there}: end that one first, or give this one another home with --home")
+    try:
+        if left := list(left_in(folder)):
+            say(
+                f"a platform of this home was killed, and {len(left)} of its processes are left: they are ended, and what they ran begins again"
+            )
+            for process in left:
+                end_group(process.pid)
+            psutil.wait_procs(left, 20)
+        yield
+    finally:
+        os.close(lock)
 
 
 def refuse_taken_port(port: int) -> None:
     """Raises MigakiError where something listens already: its answers would be taken for our server's."""
+    if not 0 < port < 1 << 16:
+        raise MigakiError(f"--port {port} is no port: accepted are 1 to 65535")
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise MigakiError(f"port {port} is taken, perhaps by another platform: end that one, or choose with --port")
@@ -178,10 +224,14 @@ def serve(home: Home, port: int, notify: Path | None, said: Mapping[str, dict[st
         said: settings over those of the home's file, by section.
     """
     told, watching = read_notify(home, notify), read_watch(home, said)
-    refuse_taken_port(port)
+    with alone(home):
+        refuse_taken_port(port)
+        return _serve(home, port, notify, told, watching)
+
+
+def _serve(home: Home, port: int, notify: Path | None, told: NotifySettings, watching: WatchSettings) -> dict[str, Any]:
     signal.signal(signal.SIGTERM, _interrupted)
     folder = home.root / "platform"
-    folder.mkdir(exist_ok=True)
     api = Api(f"http://127.0.0.1:{port}", made_secret(home))
     watch = watch_from(home, watching, partial(tell_of_documents, api), say)
     log = folder / "platform.log"

@@ -12,11 +12,11 @@ AUTOMATION = "AUTOMATION"  # what Prefect calls who created a run that an event 
 
 
 def later_run() -> str:
-    """The name of a run of the same deployment that an event started later than this one, and that did not fail; "" where there is none, or this run was
-    started otherwise. Later is who was created later: a run that had to wait is expected at another time than it was meant for."""
+    """The name of a run of the same deployment that a later event started than this one's, and that did not fail; "" where there is none, or this run was
+    started otherwise."""
     context = FlowRunContext.get()
     own = context.flow_run if context else None
-    if own is None or not _by_event(own) or not own.deployment_id or not own.created:
+    if own is None or not _by_event(own) or not own.deployment_id:
         return ""
     wanted = FlowRunFilter(
         deployment_id=FlowRunFilterDeploymentId(any_=[own.deployment_id]),
@@ -24,8 +24,14 @@ def later_run() -> str:
     )
     with get_client(sync_client=True) as client:
         found = client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC)
-    return next((run.name for run in found if _by_event(run) and run.created and run.created > own.created), "")
+    return next((run.name for run in found if _by_event(run) and _invocation(run) > _invocation(own)), "")
 
 
 def _by_event(run: FlowRun) -> bool:
     return run.created_by is not None and run.created_by.type == AUTOMATION
+
+
+def _invocation(run: FlowRun) -> str:
+    """Of the automation, at the end of the key that Prefect gives a run that it starts: a UUID of version 7, which orders by when it was made. A busy server
+    may enter the run of an earlier event later, and a run that had to wait is expected at another time than it was meant for."""
+    return (run.idempotency_key or "").rpartition(" ")[2]

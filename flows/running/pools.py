@@ -1,6 +1,8 @@
 """Hands a stage to its work pool, waits for it, and hands it over again where the run died."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 from uuid import UUID
 
@@ -105,7 +107,7 @@ def _waited_for(flow_run: FlowRun, spec: StageSpec, run: RunSettings, context: C
     """
     alone_since: float | None = None
     begun, looked = None, time.monotonic() - LOOK + POLL
-    with get_client(sync_client=True) as client:
+    with get_client(sync_client=True) as client, _cancelled_with_its_parent(client, flow_run):
         while True:
             try:
                 state = client.read_flow_run(flow_run.id).state
@@ -114,7 +116,7 @@ def _waited_for(flow_run: FlowRun, spec: StageSpec, run: RunSettings, context: C
                 if state is not None and state.is_running():
                     begun = begun or time.monotonic()
                     if time.monotonic() - begun > run.stage_hours * 3600:
-                        _end(client, flow_run.id)
+                        _end(client, flow_run.id, "it took longer than run.stage_hours")
                         raise MigakiError(
                             f"{spec.name} has run for run.stage_hours = {run.stage_hours:g} on its work pool and was ended (flow run {flow_run.name!r})"
                         )
@@ -145,8 +147,21 @@ def _without_worker(client: SyncPrefectClient, spec: StageSpec, run: RunSettings
     return since
 
 
-def _end(client: SyncPrefectClient, flow_run_id: UUID) -> None:
-    client.set_flow_run_state(flow_run_id, Cancelling(message="it took longer than run.stage_hours"))
+@contextmanager
+def _cancelled_with_its_parent(client: SyncPrefectClient, flow_run: FlowRun) -> Iterator[None]:
+    """End a stage where the run that waits for it is cancelled: it would hold its device for hours, for nobody. Prefect ends the process of that run alone."""
+    try:
+        yield
+    except BaseException:  # as Prefect raises where the process is told to end
+        own = FlowRunContext.get()
+        parent = client.read_flow_run(own.flow_run.id).state if own and own.flow_run else None
+        if parent is not None and (parent.is_cancelling() or parent.is_cancelled()):
+            _end(client, flow_run.id, "the run that wanted it was cancelled")
+        raise
+
+
+def _end(client: SyncPrefectClient, flow_run_id: UUID, why: str) -> None:
+    client.set_flow_run_state(flow_run_id, Cancelling(message=why))
 
 
 def _has_ended(idempotency_key: str) -> bool:

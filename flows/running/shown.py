@@ -1,7 +1,9 @@
 """What a run leaves on Prefect's page: a retraining run its tables, its curves, and where its report is; a study its figures."""
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
@@ -13,6 +15,8 @@ from storage.home import Home
 from storage.kinds import Studied
 from storage.queries.studies import StudyFigure, figures_of_study
 from tasks.evaluation.facts import Facts, Table
+
+UNFIT = re.compile(r"[()<>\"`\\]")  # in an address: what ends a link of Markdown, or begins something else
 
 
 def show_retrain(home: Home, run_id: str, run: RunSettings, log: Callable[[str], None]) -> None:
@@ -85,8 +89,8 @@ def curves_of(facts: Facts) -> str:
 
 
 def report_address(run: RunSettings, run_id: str) -> str:
-    """Where the chat's page shows the report of a run."""
-    return f"{run.chat_address.rstrip('/')}/report#{run_id}"
+    """Where the chat's page shows the report of a run: whatever whoever started it gave as that address, a link and nothing else in Markdown."""
+    return f"{UNFIT.sub(lambda found: quote(found[0]), run.chat_address.rstrip('/'))}/report#{run_id}"
 
 
 def lines_of(facts: Facts) -> Iterator[str]:

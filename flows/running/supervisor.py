@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from subprocess import Popen
 from typing import Any, NoReturn
 
@@ -27,6 +28,8 @@ TAKEN = 120.0  # seconds after which a run that a worker took, and that has no p
 AGAIN = 10  # times that one run is begun again, each under a key of its own
 DAYS = 1  # as long ago a run may have died to be begun again
 RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run's process
+REFUSED = (404, 409, 422)  # how the server says no, as where a deployment takes other parameters than it did: it would again
+LONGEST = 500  # characters of why
 EXITED = re.compile(r"exited with status code: (\d+)")  # in what a worker says; of one that was killed the code is negative, or a shell's
 GOING = ("RUNNING", "PENDING", "CANCELLING")
 
@@ -68,12 +71,15 @@ class Api:
         """The answer to a POST.
 
         Raises:
-            OSError: the server does not answer, or refuses.
+            OSError: the server does not answer, refuses, or dies while it answers.
         """
         asked = urllib.request.Request(f"{self.address}/api{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
         asked.add_header("Authorization", f"Basic {b64encode(self.secret.encode()).decode()}")
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            return json.loads(answer.read() or "null")
+        try:
+            with urllib.request.urlopen(asked, timeout=30) as answer:
+                return json.loads(answer.read() or "null")
+        except (HTTPException, ValueError) as error:  # half an answer, or what is no answer of Prefect's
+            raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
 
 class Runs:
@@ -82,6 +88,7 @@ class Runs:
     def __init__(self, api: Callable[[str, Mapping[str, Any]], Any], say: Callable[[str], object]):
         self.api, self.say = api, say
         self._missing: set[str] = set()
+        self._begun: set[str] = set()  # that crashed, and were begun again
 
     def look(self, workers: Collection[int]) -> None:
         """End what runs without a worker, say which runs have no process any more, and begin again those that nobody waits for.
@@ -132,7 +139,7 @@ class Runs:
         after = (datetime.now(UTC) - timedelta(days=DAYS)).isoformat()
         crashed = {"state": {"type": {"any_": ["CRASHED"]}}, "parent_task_run_id": {"is_null_": True}, "end_time": {"after_": after}}
         for run in self.api("/flow_runs/filter", {"flow_runs": crashed, "limit": 200}):
-            if run["deployment_id"] is None or gave_up(run) or (number := times(run) + 1) > AGAIN:
+            if run["id"] in self._begun or run["deployment_id"] is None or gave_up(run) or (number := times(run) + 1) > AGAIN:
                 continue
             body = {
                 "parameters": run["parameters"],
@@ -140,8 +147,15 @@ class Runs:
                 "idempotency_key": f"again:{run['id']}",
                 "tags": [*[tag for tag in run["tags"] if not tag.startswith("again:")], f"again:{number}"],
             }
-            made = self.api(f"/deployments/{run['deployment_id']}/create_flow_run", body)
-            if made["run_count"] == 0 and made["state"]["type"] == "SCHEDULED":
+            try:
+                made = self.api(f"/deployments/{run['deployment_id']}/create_flow_run", body)
+            except urllib.error.HTTPError as error:
+                if error.code not in REFUSED:
+                    raise
+                self.say(f"the run {run['name']!r} crashed and cannot be begun again: {error.read().decode(errors='replace')[:LONGEST]}")
+                made = None
+            self._begun.add(run["id"])
+            if made and made["run_count"] == 0 and made["state"]["type"] == "SCHEDULED":
                 self.say(f"the run {run['name']!r} crashed: it is begun again as {made['name']!r}")
 
 
@@ -229,10 +243,21 @@ def supervise(
     while True:
         for part in parts:
             if part.look(say) and part is parts[0]:
-                ready()
+                _await(part, ready, say)
         if time.monotonic() - looked >= EVERY:
             runs.look([part.process.pid for part in parts[1:]])
             looked = time.monotonic()
         for call in besides:
             call()
         time.sleep(1)
+
+
+def _await(server: Part, ready: Callable[[], object], say: Callable[[str], object]) -> None:
+    """Wait for a server that was started again. One that died again, or does not answer, has its tries (`Part.look`)."""
+    try:
+        ready()
+    except MigakiError as error:
+        say(str(error))
+        if server.process.poll() is None:
+            end_group(server.process.pid)
+            server.process.wait()

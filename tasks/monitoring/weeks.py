@@ -18,7 +18,7 @@ def a_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (LookupError, ValueError, OSError) as error:  # not there; a path; a folder of zones
-        raise ValueError("accepted is an IANA time zone such as Asia/Tokyo or UTC") from error
+        raise ValueError(f"{name!r} is no time zone; accepted is an IANA time zone such as Asia/Tokyo or UTC") from error
     return name
 
 

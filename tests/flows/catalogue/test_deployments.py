@@ -45,8 +45,14 @@ def test_schedules_are_off_until_somebody_switches_them_on_and_in_zones_that_the
     [
         ({"documents": ["/srv/資料", 'a "b".csv#text=answer']}, ["/srv/資料", 'a "b".csv#text=answer']),
         ({"documents": "/srv/manuals", "added": 1}, ["/srv/manuals"]),
-        ({"documents": []}, ["examples/documents"]),
+        ({"documents": None}, ["examples/documents"]),
         ({}, ["examples/documents"]),
+        # Refused by the run, in words, and told as one that failed.
+        ({"documents": []}, [""]),
+        ({"documents": ""}, [""]),
+        ({"documents": 5}, ["5"]),
+        ({"documents": {"手引き": 1}}, ["{'手引き': 1}"]),
+        ({"documents": [["a.md"], 7]}, ["['a.md']", "7"]),
     ],
 )
 def test_what_an_event_names_is_what_its_run_indexes(payload, documents):

@@ -13,7 +13,7 @@ from flows.running.gate import gate
 from flows.running.releases import promote_to
 from storage.approvals import pending
 from storage.artifacts import ArtifactStore
-from storage.audit import entries
+from storage.audit import entries, note_state, system_user
 from storage.registry import set_champion_index
 from storage.releases import champion_release
 from tasks.evaluation.settings import PromoteSettings
@@ -124,6 +124,18 @@ def test_a_release_whose_files_are_damaged_is_not_approved(waiting, migaki):
 def test_audit_from_a_day_on(migaki, since, count):
     code, told, said = migaki("audit", "--since", since)
     assert code == 0 and len(told["entries"]) == count and f"{count} entries since {since}" in said
+
+
+def test_audit_shortens_hashes_and_no_names(migaki, waiting):
+    settings = {"queue interactive": {"priority": 1}, "work-pool.json": {"sha256": "4b7fe05ceca5" + 52 * "0"}}
+    note_state(waiting[0], system_user(), "setting", "platform", settings)
+    said = " ".join(migaki("audit")[2].replace("│", " ").split())
+    assert "name: queue interactive, priority: 1" in said and "name: work-pool.json, sha256: 4b7fe05ceca5 " in said
+
+
+@pytest.mark.parametrize("since", ["", "2026-13-01"])
+def test_audit_takes_dates_alone_and_no_empty_one(migaki, since):
+    assert migaki("audit", "--since", since)[1]["message"].startswith(f"--since {since!r} is no date: accepted are 2026-11-30")
 
 
 def test_audit_takes_dates_alone(migaki):

@@ -10,12 +10,24 @@ import pytest
 import flows.running.debounce
 from flows.running.debounce import later_run
 
-DEPLOYMENT, NOW = uuid4(), datetime(2026, 3, 1, tzinfo=UTC)
+DEPLOYMENT, AUTOMATION = uuid4(), "automation 8e10dc7b-1a32-446c-baff-26e4dfeacdc0, action 0, invocation "
+NOW, BEGUN = datetime(2026, 3, 1, tzinfo=UTC), 0x01A22D028065  # milliseconds, as a UUID of version 7 begins with them
 
 
-def run(name, by="AUTOMATION", seconds=0):
-    created_by = SimpleNamespace(type=by) if by else None
-    return SimpleNamespace(name=name, deployment_id=DEPLOYMENT, created=NOW + timedelta(seconds=seconds), created_by=created_by)
+def run(name, by="AUTOMATION", seconds=0, entered=0):
+    """
+    Args:
+        seconds: when the event came.
+        entered: when the server entered the run.
+    """
+    milliseconds = f"{BEGUN + 1000 * seconds:012x}"
+    return SimpleNamespace(
+        name=name,
+        deployment_id=DEPLOYMENT,
+        created=NOW + timedelta(seconds=entered),
+        created_by=SimpleNamespace(type=by) if by else None,
+        idempotency_key=f"{AUTOMATION}{milliseconds[:8]}-{milliseconds[8:]}-7ef4-aa0c-d4b2951d8b9a" if by == "AUTOMATION" else None,
+    )
 
 
 @pytest.fixture
@@ -45,6 +57,11 @@ def test_a_later_one_that_an_event_started_takes_over(inside):
 def test_the_last_one_works(inside):
     own = run("last", seconds=3)
     assert inside(own, own, run("first")) == "" and inside(own) == ""
+
+
+def test_the_last_event_counts_where_a_busy_server_entered_its_run_first(inside):
+    first, last = run("first", entered=6), run("last", seconds=1, entered=2)
+    assert inside(first, first, last) == "last" and inside(last, first, last) == ""
 
 
 @pytest.mark.parametrize("own", [None, run("by hand", "USER"), run("unknown", None)])

@@ -38,6 +38,8 @@ def test_said_wins_over_file_over_profile_over_default(tmp_path):
         ({"tune": {"epoch": 1}}, r"tune\.epoch is no setting; did you mean tune\.epochs\?"),
         ({"tune": {"epochs": "many"}}, r"tune\.epochs = 'many'.*Passes over"),
         ({"tune": {"epochs": -1}}, r"tune\.epochs = -1.*greater than 0"),
+        ({"index": {"documents": ["docs", ""]}}, r"index\.documents = \['docs', ''\].*has a name that is empty.*Files, folders"),
+        ({"prepare": {"instructions": [" "]}}, r"prepare\.instructions = \[' '\].*has a name that is empty"),
         ({"tunes": {"epochs": 1}}, "no stage is named tunes; stages are"),
         ({"tune": {"method": "lorra"}}, "lora"),
         ({"evaluate": {"benchmarks": "piqa,jmmlu"}}, r"evaluate\.benchmarks = 'piqa,jmmlu'.*a valid list, which is written \[piqa,jmmlu\]"),

@@ -81,6 +81,12 @@ def test_the_report_is_on_the_chats_page(address):
     assert report_address(RunSettings(chat_address=address), "run-1") == "https://chat.example.org/report#run-1"
 
 
+def test_an_address_is_a_link_and_nothing_else_whatever_it_holds():
+    said = RunSettings(chat_address='http://[::1]:8400/a)![x](http://evil/y.png)<img src="z">'.replace(" ", "/"))
+    shown = report_address(said, "run-1")
+    assert shown == "http://[::1]:8400/a%29![x]%28http://evil/y.png%29%3Cimg/src=%22z%22%3E/report#run-1"
+
+
 @pytest.mark.parametrize("address", ["", "chat.example.org", "javascript:alert(1)", "http://", "http://a b"])
 def test_what_is_no_address_is_refused_with_the_setting(address):
     with pytest.raises(MigakiError, match=r"run\.chat_address"):

@@ -1,17 +1,21 @@
 """The platform's supervisor: real processes that die, and Prefect's answers as the server gives them."""
 
+import io
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
+from email.message import Message
+from urllib.error import HTTPError
 
 import psutil
 import pytest
 
 from flows.running import supervisor
-from flows.running.supervisor import RUN, TRIES, Part, Runs, end_group, lives, orphaned, process_of, unwell
+from flows.running.supervisor import RUN, TRIES, Api, Part, Runs, end_group, lives, orphaned, process_of, supervise, unwell
 from tasks.errors import MigakiError
 
 
@@ -183,6 +187,73 @@ def test_a_crashed_run_nobody_waits_for_is_begun_again_once_under_one_key():
     assert list(server.made) == ["again:a"]
     assert server.made["again:a"]["parameters"] == {"run": {"profile": "quick"}}
     assert server.made["again:a"]["tags"] == ["weekly", "again:3"]
+
+
+def test_a_run_that_waits_for_its_turn_to_begin_again_is_said_once():
+    crashed = {"id": "a", "name": "otter", "deployment_id": "d", "parameters": {}, "tags": [], "state": {"message": "its process is gone"}}
+    server, said = Server(crashed=[crashed]), []
+    runs = Runs(server, said.append)
+    for _ in range(3):
+        runs.look([])
+    assert said == ["the run 'otter' crashed: it is begun again as 'again'"]
+
+
+def test_a_run_that_the_server_refuses_to_begin_again_keeps_no_other_from_it():
+    crashed = {"id": "a", "name": "otter", "deployment_id": "d", "parameters": {"tune": {"rank": 4}}, "tags": [], "state": {"message": ""}}
+    server, said = Server(crashed=[crashed, crashed | {"id": "b", "name": "heron", "parameters": {}}]), []
+
+    def api(path, body):
+        if body.get("parameters"):
+            raise HTTPError(path, 409, "Conflict", Message(), io.BytesIO(b"'rank' was unexpected"))
+        return server(path, body)
+
+    runs = Runs(api, said.append)
+    for _ in range(2):
+        runs.look([])
+    assert said == [
+        "the run 'otter' crashed and cannot be begun again: 'rank' was unexpected",
+        "the run 'heron' crashed: it is begun again as 'again'",
+    ]
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n[{", b"HTTP/1.1 200 OK\r\n\r\n<html>", b"half"])
+def test_a_server_that_dies_while_it_answers_does_not_answer(answer):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def once():
+            connection, _ = server.accept()
+            with connection:
+                while b"{}" not in connection.recv(65536):
+                    pass
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=once)
+        thread.start()
+        with pytest.raises(ConnectionError):
+            Api(f"http://127.0.0.1:{server.getsockname()[1]}", "migaki:secret")("/flow_runs/filter", {})
+        thread.join()
+
+
+def test_a_server_that_dies_again_while_it_starts_is_started_once_more(monkeypatch):
+    server, said, starts = Part("Prefect server", lambda: starts.append(sleeping()) or starts[-1], sleeping()), [], []
+    server.process.kill()
+    server.process.wait()
+
+    def ready():
+        if len(starts) == 1:
+            raise MigakiError("the Prefect server did not answer")  # and hangs
+
+    def enough():
+        if len(starts) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(supervisor.time, "sleep", lambda seconds: None)
+    with pytest.raises(KeyboardInterrupt):
+        supervise([server], Runs(Server(), said.append), said.append, ready, [enough])
+    assert starts[0].poll() == -9 and starts[1].poll() is None
+    assert said[1:] == ["the Prefect server did not answer", "the Prefect server ended by itself (exit code -9): it is started again"]
+    starts[1].kill()
+    starts[1].wait()
 
 
 def test_a_server_that_is_away_is_asked_the_next_time():
