@@ -10,7 +10,7 @@ import httpx
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas import FlowRun, State
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey, TaskRunFilter, TaskRunFilterId
 from prefect.client.schemas.objects import WorkerStatus
 from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
@@ -62,7 +62,8 @@ def run_on_pool(
         if state.is_completed():
             break
         message = f"{spec.name} ended as {state.name} on its work pool: {state.message or 'no message'} (flow run {flow_run.name!r})"
-        if again == AGAIN or not (state.is_crashed() or state.is_failed()) or any(name in (state.message or "") for name in OURS):
+        died = state.is_crashed() or state.is_failed() or (state.is_cancelled() and _cancelled_by_another(flow_run))
+        if again == AGAIN or not died or any(name in (state.message or "") for name in OURS):
             raise MigakiError(message)
         wait = min(FIRST_WAIT * 2**again, LONGEST_WAIT)
         context.log(f"{message}; it is handed over again in {wait:.0f} s")
@@ -149,15 +150,38 @@ def _without_worker(client: SyncPrefectClient, spec: StageSpec, run: RunSettings
 
 @contextmanager
 def _cancelled_with_its_parent(client: SyncPrefectClient, flow_run: FlowRun) -> Iterator[None]:
-    """End a stage where the run that waits for it is cancelled: it would hold its device for hours, for nobody. Prefect ends the process of that run alone."""
+    """End a stage where the run that waits for it is cancelled: it would hold its device for hours, for nobody. Prefect ends the process of that run alone.
+    A stage that another run handed over, and waits for, goes on."""
     try:
         yield
     except BaseException:  # as Prefect raises where the process is told to end
         own = FlowRunContext.get()
-        parent = client.read_flow_run(own.flow_run.id).state if own and own.flow_run else None
-        if parent is not None and (parent.is_cancelling() or parent.is_cancelled()):
-            _end(client, flow_run.id, "the run that wanted it was cancelled")
+        parent = client.read_flow_run(own.flow_run.id) if own and own.flow_run else None
+        if parent is not None and _is_cancelled(parent):
+            first = _parent(client, flow_run)
+            if first is None or first.id == parent.id or (first.state and first.state.is_final()):
+                _end(client, flow_run.id, "the run that wanted it was cancelled")
         raise
+
+
+def _cancelled_by_another(flow_run: FlowRun) -> bool:
+    """Whether a stage ended with another run, which handed it over and was cancelled; what a person cancels by itself stays so."""
+    own = FlowRunContext.get()
+    with get_client(sync_client=True) as client:
+        first = _parent(client, flow_run)
+    return first is not None and own is not None and own.flow_run is not None and first.id != own.flow_run.id and _is_cancelled(first)
+
+
+def _parent(client: SyncPrefectClient, flow_run: FlowRun) -> FlowRun | None:
+    """The run that handed a stage over."""
+    if flow_run.parent_task_run_id is None:
+        return None
+    found = client.read_flow_runs(task_run_filter=TaskRunFilter(id=TaskRunFilterId(any_=[flow_run.parent_task_run_id])))
+    return found[0] if found else None
+
+
+def _is_cancelled(flow_run: FlowRun) -> bool:
+    return flow_run.state is not None and (flow_run.state.is_cancelling() or flow_run.state.is_cancelled())
 
 
 def _end(client: SyncPrefectClient, flow_run_id: UUID, why: str) -> None:
