@@ -4,8 +4,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from storage.artifacts import ArtifactRef
 from storage.kinds import Studied
 from tasks.errors import MigakiError
@@ -20,7 +18,7 @@ from tasks.studies.peft.study import NLL, PeftStudy, arm_of, item_of
 from tasks.studies.study import ALL, Arm, Results
 from tasks.studies.task_run import studied
 from tasks.training.examples import within_context
-from tasks.training.methods import make_trainable
+from tasks.training.inspection import require_trainable
 from tasks.training.settings import TuneSettings
 
 NOTES = (
@@ -81,8 +79,7 @@ def require_possible(base: Path, tunes: Sequence[TuneSettings]) -> None:
     """
     for tune in tunes:
         try:
-            with torch.device("meta"):
-                make_trainable(model_of_shapes(base), tune)
+            require_trainable(base, tune)
         except MigakiError as error:
             raise MigakiError(f"peft_study.methods: {error}. Leave {tune.method} out of peft_study.methods") from error
 

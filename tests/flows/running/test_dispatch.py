@@ -2,9 +2,11 @@
 
 import pytest
 
-from flows.running.dispatch import require_models
+from flows.running.dispatch import require_models, require_trainable
 from flows.running.parameters import RunSettings
 from tasks.errors import MigakiError
+from tasks.training.settings import TuneSettings
+from tests.helpers.small_project import tiny_model
 
 
 @pytest.mark.parametrize("field", ["model", "embedder", "embedder_en"])
@@ -15,3 +17,13 @@ def test_a_model_that_cannot_be_had_is_told_with_its_setting(home, small_project
         require_models(RunSettings(**there | {field: "models/ない"}))
     with pytest.raises(MigakiError, match=f"^run.{field}: 'hub:' is no model reference"):
         require_models(RunSettings(**there | {field: "hub:"}))
+
+
+def test_a_method_or_targets_that_the_family_cannot_have_are_told(home, small_project, tmp_path):
+    require_trainable(RunSettings(model=small_project.model), TuneSettings(method="ia3"))
+    for settings, told in (
+        ({"lora_targets": "c_attn"}, r"LoRA targets \['c_attn'\]"),
+        ({"method": "prefix"}, "family 'falcon' bring an attention"),
+    ):
+        with pytest.raises(MigakiError, match=told):
+            require_trainable(RunSettings(model=tiny_model(tmp_path, "falcon")), TuneSettings(**settings))
