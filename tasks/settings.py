@@ -2,7 +2,7 @@
 
 import difflib
 from datetime import date
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -69,4 +69,5 @@ class StageSettings(BaseModel):
             known = f"did you mean {stage}.{near[0]}?" if near else f"known are {', '.join(cls.model_fields)}"
             return f"{stage}.{name} is no setting; {known}"
         written = f", which is written [{problem['input']}]" if problem["type"] == "list_type" and isinstance(problem["input"], str) else ""
-        return f"{stage}.{name} = {problem['input']!r}: {problem['msg']}{written} ({cls.model_fields[name].description})"
+        inside = "".join(f".{part}" for part in problem["loc"][1:]) if get_origin(cls.model_fields[name].annotation) in (dict, list) else ""
+        return f"{stage}.{name}{inside} = {problem['input']!r}: {problem['msg']}{written} ({cls.model_fields[name].description})"

@@ -234,7 +234,10 @@ def require_benchmarks(evaluate: EvaluateSettings, promote: PromoteSettings) -> 
         MigakiError: a benchmark or its file is missing, a row of it is broken, or `promote.max_benchmark_loss` names one that is not measured.
     """
     for name in evaluate.benchmarks:
-        read_suite(name, Path(evaluate.benchmarks_dir))
+        try:
+            read_suite(name, Path(evaluate.benchmarks_dir))
+        except MigakiError as error:
+            raise MigakiError(f"evaluate.benchmarks and evaluate.benchmarks_dir: {error}") from error
     for name in promote.max_benchmark_loss:
         if name not in evaluate.benchmarks:
             raise MigakiError(

@@ -140,9 +140,9 @@ def _measures(drawn: Drawn, way: Way) -> list[Measure]:
     name = drawn.suite.name
     if drawn.questions and drawn.questions[0].kind == "choice":
         rules = ("sum", "bytes", "tokens", *(("pmi",) if way.empty_prompt else ()))
-        return [Measure(name), *(Measure(f"{name}.{rule}", f"{name}, by {rule}") for rule in rules)]
+        return [Measure(name, told=True), *(Measure(f"{name}.{rule}", f"{name}, by {rule}") for rule in rules)]
     return [
-        Measure(name),
+        Measure(name, told=True),
         Measure(f"{name}.unparsed", f"{name}, answers that say none", "lower"),
         Measure(f"{name}.tokens", f"{name}, tokens written", ""),
     ]

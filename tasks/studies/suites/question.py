@@ -45,7 +45,7 @@ class Suite:
     Attributes:
         note: what whoever reads figures on it must know, such as that these are training questions; "" for nothing.
         examples: questions that are published as the worked examples of a few-shot prompt; empty where the suite has none apart.
-        style: what is scored of its choices, by the form of its files.
+        style: what is scored of its choices.
     """
 
     name: str

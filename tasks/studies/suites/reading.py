@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks.errors import MigakiError
 from tasks.studies.suites.forms import FORMS, Form
-from tasks.studies.suites.question import Kind, Question, Suite
+from tasks.studies.suites.question import Kind, Question, Style, Suite
 from tasks.studies.suites.rows import SUFFIXES, Row, read_rows, shortened, with_labels
 from tasks.text.detection import detect
 
@@ -28,6 +28,8 @@ KINDS: dict[str, Kind] = {
     "last_letters": "text",
     "strategyqa": "yes_no",
 }
+# Of known suites, whichever form a file has them in; of others the form tells.
+STYLES: dict[str, Style] = {"mmlu": "letters", "jmmlu": "letters", "hellaswag": "continued"}
 # They run what a model wrote, which takes a sandbox that Migaki does not have.
 CODE = ("humaneval", "mbpp")
 SUBJECTS = {"mmlu": 57, "jmmlu": 56}
@@ -147,4 +149,4 @@ def _suite(name: str, form: Form, questions: list[Question], examples: list[Ques
         notes.append(f"these are {subjects} of the {SUBJECTS[name]} subjects; published figures are of all")
     note = "; ".join(notes)
     asked, shown = (tuple(replace(one, lang=lang) for one in part) for part in (questions, examples))
-    return Suite(name, asked, note, shown, form.style)
+    return Suite(name, asked, note, shown, STYLES.get(name, "text") if name in KINDS else form.style)

@@ -186,6 +186,9 @@ def test_the_stage_asks_the_base_and_what_was_trained_on_it(tmp_path, training_p
     assert difference["value"] == pytest.approx(own[names[1]] - own[names[0]])
     answers = pq.read_table(project.folder(ref) / "tables/study_answers.parquet").to_pylist()
     assert len(answers) == 10 and {row["reference"] for row in answers} == {"A. sea", "B. sky"}
+    told = {line["label"]: line["after"] for line in ref.meta["headlines"]}
+    assert told[f"{names[1]}: arc_easy (en)"] == own[names[1]] and told[f"{names[0]}: parameters"] == "181,312"
+    assert not [label for label in told if "arc_easy.bytes" in label]
     page = (project.folder(ref) / "report.html").read_text(encoding="utf-8")
     assert "training questions" in page and "guessing is right for 50.0%" in page and "humaneval" in page
 

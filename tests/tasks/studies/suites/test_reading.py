@@ -225,6 +225,18 @@ def test_a_table_says_the_same_with_any_published_header_and_without(tmp_path, h
     assert wider.questions[0].subject == "law"
 
 
+def test_a_known_name_and_else_the_form_say_how_it_is_asked(tmp_path):
+    rows = {
+        "choices": [{"question": "1 + 1?", "choices": ["1", "2"], "answer": 1}],
+        "endings": [{"ctx": "c", "activity_label": "a", "endings": ["b", "d"], "label": 0}],
+    }
+    styles = {
+        name: read_file(written(tmp_path, f"{name}.jsonl", rows[form])).style
+        for name, form in (("sums", "choices"), ("arc_easy_test", "choices"), ("ours", "endings"))
+    }
+    assert styles == {"sums": "letters", "arc_easy_test": "text", "ours": "continued"}
+
+
 @pytest.mark.parametrize("between", [", ", ",\n", "\n, "])
 def test_questions_that_stand_on_one_line_are_all_read(tmp_path, between):
     rows = [json.dumps({"question": f"Q{i}?", "choices": LABELS, "answerKey": "1"}) for i in range(5)]
