@@ -124,10 +124,13 @@ def require_trainable(run: RunSettings, tune: TuneSettings) -> None:
     Raises:
         MigakiError: its family is not supported, or cannot have this method or these targets.
     """
-    from tasks.training import inspection  # loads torch
+    home, settings = Home.current(), cast(TuneSettings, run.applied_to(tune))
+    said = {"stage": "tune", "model": run.model, "settings": settings.model_dump(mode="json")}
+    if any(all(manifest.get(name) == value for name, value in said.items()) for manifest in ArtifactStore(home).manifests()):
+        return  # it has been tuned so: most runs of every week, which need not wait for torch
+    from tasks.training import inspection
 
-    settings = cast(TuneSettings, run.applied_to(tune))
-    inspection.require_trainable(resolve(run.model, Home.current(), log_of(run)).path, settings)
+    inspection.require_trainable(resolve(run.model, home, log_of(run)).path, settings)
 
 
 def log_of(run: RunSettings) -> Callable[[str], None]:

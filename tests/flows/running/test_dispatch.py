@@ -1,9 +1,12 @@
 """What a run is refused for before its first stage."""
 
+import json
+
 import pytest
 
 from flows.running.dispatch import require_models, require_trainable
 from flows.running.parameters import RunSettings
+from storage.artifacts import MANIFEST
 from tasks.errors import MigakiError
 from tasks.training.settings import TuneSettings
 from tests.helpers.small_project import tiny_model
@@ -27,3 +30,16 @@ def test_a_method_or_targets_that_the_family_cannot_have_are_told(home, small_pr
     ):
         with pytest.raises(MigakiError, match=told):
             require_trainable(RunSettings(model=tiny_model(tmp_path, "falcon")), TuneSettings(**settings))
+
+
+def test_what_was_tuned_so_before_is_not_looked_at_again(home, small_project):
+    settings, missing = TuneSettings(method="ia3"), RunSettings(model=f"{small_project.model}-gone")
+    with pytest.raises(MigakiError, match="is no model folder"):
+        require_trainable(missing, settings)
+    made = home.objects / "adapter" / ("a" * 64)
+    made.mkdir(parents=True)
+    told = {"stage": "tune", "model": missing.model, "settings": settings.model_dump(mode="json"), "created": "2026-11-30T00:00:00"}
+    (made / MANIFEST).write_text(json.dumps(told))
+    require_trainable(missing, settings)
+    with pytest.raises(MigakiError, match="is no model folder"):
+        require_trainable(missing, TuneSettings())
