@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.index import go_live
 from flows.promote import decide
-from flows.running.dispatch import log_of, recorded, require_models
+from flows.running.dispatch import log_of, recorded, require_models, require_trainable
 from flows.running.feedback import with_feedback
 from flows.running.gate import with_champion
 from flows.running.names import named
@@ -60,6 +60,7 @@ def retrain(
     hold(run, sections)
     read_templates(chat.templates)
     require_models(run)  # at last: it may fetch them
+    require_trainable(run, tune)
     if run.where == "prefect":
         tag_this_run("retrain", run)
     with recorded("retrain", run, {}) as this:

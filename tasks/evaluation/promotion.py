@@ -8,6 +8,7 @@ from tasks.asking.utility import POWER, Comparison, compare, questions_of
 from tasks.errors import MigakiError
 from tasks.evaluation.guards import Row, broken_guards, lookup
 from tasks.evaluation.settings import PromoteSettings
+from tasks.evaluation.summary import BENCHMARK
 
 UTILITY, LOSS = "utility", "answer_loss_per_character"
 BY_HAND = "the champion stays, and `migaki promote --to ID` puts the release in its place"
@@ -62,8 +63,10 @@ def decide(evidence: Evidence, settings: PromoteSettings) -> Decision:
     difference in answer loss lies below 0; never against a guard. With fewer than `min_questions` questions that can be judged answer loss decides.
 
     Raises:
-        MigakiError: there are too few such questions, and the evaluation does not compare the losses that it should.
+        MigakiError: there are too few such questions, and the evaluation does not compare the losses that it should; or a benchmark is to be a guard that
+            it did not measure.
     """
+    _require_measured(evidence.figures, settings)
     broken = broken_guards(evidence.figures, evidence.rows, evidence.champion, settings)
     found = compare(evidence.rows, "release", evidence.champion, evidence.cost_wrong)
     if found is None or found.questions < settings.min_questions:
@@ -71,6 +74,16 @@ def decide(evidence: Evidence, settings: PromoteSettings) -> Decision:
     decision, reason = _by_utility(evidence, found, broken, settings)
     needed = found.needed(settings.margin)
     return Decision(decision, reason, UTILITY, found.value, found.low, found.high, found.questions, found.smallest, needed, tuple(broken))
+
+
+def _require_measured(figures: Sequence[Row], settings: PromoteSettings) -> None:
+    """A guard that looks at nothing would hold whatever was forgotten."""
+    measured = {row["metric"].removeprefix(BENCHMARK) for row in figures if row["metric"].startswith(BENCHMARK)}
+    if missing := sorted(set(settings.max_benchmark_loss) - measured):
+        raise MigakiError(
+            f"promote.max_benchmark_loss names {', '.join(map(repr, missing))}, which this evaluation did not measure (it measured "
+            f"{', '.join(sorted(measured)) or 'no benchmark'}): run `migaki evaluate` with evaluate.benchmarks first"
+        )
 
 
 def _by_utility(

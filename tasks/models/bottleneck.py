@@ -54,7 +54,7 @@ def leaving_modules(model: nn.Module, from_layer: int) -> list[str]:
     if not found or len(found) != 2 * len(layers):
         raise MigakiError(
             f"bottleneck adapters go after {' and '.join(wanted)} of each layer, which this {base.config.model_type} model does not have: "
-            "tune.method = adapter is not possible with it"
+            "tune.method = adapter is not possible with it; accepted are lora, qlora and full, as far as `migaki models --check` has nothing against them"
         )
     return found
 

@@ -119,7 +119,7 @@ PUBLISHED = (
     Published("humaneval", "Llama 2 7B", 12.8),
     Published("humaneval", "GPT-3.5", 48.1),
 )
-SIZE = re.compile(r"(\d+(?:\.\d+)?(?:e\d+)?)([kmbt]?)", re.IGNORECASE)
+SIZE = re.compile(r"((?:\d+(?:\.\d*)?|\.\d+)(?:e\+?\d{1,2})?)\s?([kmbt]?)", re.IGNORECASE)
 TIMES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 
 

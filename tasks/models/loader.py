@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from tasks.errors import MigakiError
@@ -51,13 +53,7 @@ def load_model(path: Path, dtype: str = "float32", device: str = "cpu") -> PreTr
         raise MigakiError(f"{path.name!r} is no model folder: it has no config.json")
     refuse_unsafe(path)
     quantized = "quantization_config" in json.loads((path / "config.json").read_text(encoding="utf-8"))
-    placing = {"device_map": {"": device}} if quantized else {}
-    try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            path, dtype=getattr(torch, dtype), trust_remote_code=False, use_safetensors=True, **placing
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise MigakiError(f"the model in {path.name!r} cannot be opened: {error}") from error
+    model = opened(path, dtype=getattr(torch, dtype), **({"device_map": {"": device}} if quantized else {}))
     if not quantized:
         model.to(device)  # type: ignore[arg-type]  # transformers wraps `to` so that its types are lost
     model = frozen(sped_up(model))
@@ -66,6 +62,33 @@ def load_model(path: Path, dtype: str = "float32", device: str = "cpu") -> PreTr
 
         put_beside(model, path / BESIDE)
     return model
+
+
+def opened(path: Path, **how: Any) -> PreTrainedModel:
+    """What transformers opens of a folder that is known to be safe.
+
+    Raises:
+        MigakiError: it is of a kind that goes on with no text, or transformers cannot open it.
+    """
+    require_causal(path)
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, trust_remote_code=False, use_safetensors=True, **how)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise MigakiError(f"the model in {path.name!r} cannot be opened: {error}") from error
+    return model
+
+
+def require_causal(path: Path) -> None:
+    """
+    Raises:
+        MigakiError: transformers has no causal language model of the folder's family, as of T5.
+    """
+    family = json.loads((path / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if family is not None and family not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise MigakiError(
+            f"the model in {path.name!r} is of no kind that can be opened: of the family {family!r} transformers has no causal language model, one "
+            "that goes on with a text; accepted are those of which it has, such as llama, qwen3, gemma3 and gpt2"
+        )
 
 
 def frozen(model: PreTrainedModel) -> PreTrainedModel:

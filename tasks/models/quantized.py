@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt, Params4bit
 from torch import nn
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.errors import MigakiError
 from tasks.models.beside import carried, copy_beside, method_of, take_off
 from tasks.models.folders import refuse_unsafe
-from tasks.models.loader import load_model
+from tasks.models.loader import load_model, opened
 from tasks.prompts.template import stop_ids
 
 ORDER = ("nf4", "int8", "fp16", "fp32")  # from the smallest to the largest
@@ -36,7 +36,7 @@ def make_variant(variant: str, source: Path, int8_threshold: float, device: str,
     """The model in `source` as "fp16", "int8" or "nf4"; of the latter two, `dtype` is what is not quantized and what they compute in.
 
     Raises:
-        MigakiError: fp16 cannot hold a weight, bitsandbytes knows none of the model's layers, or int8 and nf4 have something beside them.
+        MigakiError: it cannot be opened, fp16 cannot hold a weight, bitsandbytes knows none of the model's layers, or int8 and nf4 have something beside them.
     """
     if variant == "fp16":
         model = load_model(source, "float16")
@@ -46,14 +46,7 @@ def make_variant(variant: str, source: Path, int8_threshold: float, device: str,
     refuse_unsafe(source)
     if (aside := carried(source)) is not None:
         raise MigakiError(f"what tune.method = {method_of(aside)} left stays beside weights of floating point: accepted are fp16 and fp32")
-    model = AutoModelForCausalLM.from_pretrained(
-        source,
-        dtype=dtype,
-        quantization_config=bits_and_bytes(variant, int8_threshold, dtype),
-        device_map={"": device},
-        trust_remote_code=False,
-        use_safetensors=True,
-    )
+    model = opened(source, dtype=dtype, quantization_config=bits_and_bytes(variant, int8_threshold, dtype), device_map={"": device})
     if not quantized_layers(model):
         raise MigakiError(f"bitsandbytes finds no layer that it can quantize in a {model.config.model_type} model")
     return model

@@ -36,8 +36,9 @@ def with_soft_prompt(model: nn.Module, method: str, count: int, seed: int) -> Pe
     config: Any = PrefixTuningConfig if method == "prefix" else PromptTuningConfig
     try:
         adapted = cast(PeftModel, get_peft_model(base, config(task_type="CAUSAL_LM", num_virtual_tokens=count)).eval())
-        _start(adapted, base, method, count, seed)
-        if method == "prefix":  # families differ in what they cache; embeddings that are handed in take any
+        if base.device.type != "meta":  # shapes alone have no words, and nothing to try
+            _start(adapted, base, method, count, seed)
+        if method == "prefix" and base.device.type != "meta":  # families differ in what they cache; embeddings that are handed in take any
             two = torch.zeros(1, 2, dtype=torch.long, device=base.device)
             with torch.no_grad():
                 soft_prompt_states(adapted)(Batch([0], two, torch.ones_like(two), two.bool(), two[0, :0]))

@@ -39,12 +39,14 @@ class Measure:
     Attributes:
         per: the measure by whose sum the sum of this one is divided, such as characters for a loss; "" takes the mean.
         better: which way is better; "" says neither.
+        told: whether it is said at the end of a run, beside the first measure, which always is.
     """
 
     name: str
     label: str = ""
     better: Literal["higher", "lower", ""] = "higher"
     per: str = ""
+    told: bool = False
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ def studied(
     _record(study, results, found, work)
     page = study_page(study, results, found, best, plots(results, found), notes)
     (work.path / PAGE).write_text(page, encoding="utf-8")
-    work.headline(best.because, None, best.arm)
+    if len(study.arms) > 1:
+        work.headline(best.because, None, best.arm)
     return Studied(
         study=study.name,
         arms=[arm.name for arm in study.arms],
@@ -41,6 +42,12 @@ def studied(
         because=best.because,
         adopting=adopting(study, best),
     )
+
+
+def whole(found: Sequence[Figure], measure: str) -> str:
+    """All languages together; where there is one, that."""
+    langs = {one.lang for one in found if one.measure == measure}
+    return ALL if ALL in langs else min(langs)
 
 
 def _journal(work: Work) -> Path:
@@ -79,7 +86,8 @@ def _record(study: Study, results: Results, found: Sequence[Figure], work: Work)
     )
     for arm in study.arms:
         for name, value in results.facts[arm.name].items():
-            work.headline(f"{arm.name}: {name}", None, float(value))
-    for one in found:
-        if not one.against and one.measure == study.measures[0].name:
+            work.headline(f"{arm.name}: {name}", None, f"{value:,.0f}" if float(value).is_integer() else float(value))
+    told = [measure.name for place, measure in enumerate(study.measures) if measure.told or not place]
+    for one in sorted(found, key=lambda figure: told.index(figure.measure) if figure.measure in told else len(told)):
+        if not one.against and (one.measure == told[0] or (one.measure in told and one.lang == whole(found, one.measure))):
             work.headline(f"{one.arm}: {one.measure} ({one.lang})", None, one.interval.value)

@@ -16,10 +16,10 @@ from tasks.inference.agreement import examined, probe_ids
 from tasks.models.bottleneck import Bottleneck
 from tasks.models.families import context_length
 from tasks.models.folders import refuse_unsafe
-from tasks.models.loader import load_model, load_tokenizer
+from tasks.models.loader import load_model, load_tokenizer, require_causal
 from tasks.models.lora import expert_parameters
 from tasks.models.memory import MIB, free_memory, model_of_shapes
-from tasks.models.trunk import input_embeddings, layer_count
+from tasks.models.trunk import input_embeddings, layer_count, split_layer
 from tasks.prompts.chat_format import chat_format
 from tasks.prompts.template import encode_prompt, end_id
 from tasks.prompts.templates import OWN, template_name
@@ -65,10 +65,21 @@ def inspect_model(folder: Path, settings: TuneSettings, device: str = "cpu") -> 
         _inspect_tokenizer(tokenizer, shapes, found)
     if shapes is not None:
         found.facts["targets"] = found.attempt(lambda: _targets(folder, shapes, settings))
-        fits = _inspect_memory(shapes, settings, device, found) if found.facts["targets"] else False
+        fits = found.attempt(lambda: _inspect_memory(shapes, settings, device, found)) if found.facts["targets"] else False
         if found.facts["precision"] and fits:
-            found.facts["agreement"] = found.attempt(lambda: _agreement(folder, tokenizer, device))
+            found.facts["agreement"] = found.attempt(lambda: _agreement(folder, tokenizer, device, settings))
     return found
+
+
+def require_trainable(folder: Path, settings: TuneSettings) -> None:
+    """Nothing, where the model of a folder can be tuned with these settings, by its shapes alone.
+
+    Raises:
+        MigakiError: it cannot; `inspect_model` has all reasons.
+    """
+    shapes = _shapes(folder)
+    split_layer(shapes, settings.learning_fraction)
+    _targets(folder, shapes, settings)
 
 
 def _shapes(folder: Path) -> PreTrainedModel:
@@ -77,6 +88,8 @@ def _shapes(folder: Path) -> PreTrainedModel:
         MigakiError: transformers knows no causal language model of this configuration, or the folder is unsafe.
     """
     refuse_unsafe(folder)
+    if (folder / "config.json").exists():
+        require_causal(folder)
     try:
         return model_of_shapes(folder)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
@@ -176,7 +189,11 @@ def _inspect_memory(shapes: PreTrainedModel, settings: TuneSettings, device: str
     return need.held["weights"] + need.held["program"] <= free
 
 
-def _agreement(folder: Path, tokenizer: PreTrainedTokenizerBase | None, device: str) -> float:
-    """Nats by which Migaki's path is from the model's own forward, in float32. Raises what `examined` raises."""
+def _agreement(folder: Path, tokenizer: PreTrainedTokenizerBase | None, device: str, settings: TuneSettings) -> float:
+    """Nats by which Migaki's path is from the model's own forward, in float32. Raises what `examined` raises, and what shapes alone do not show of virtual
+    tokens."""
     model = load_model(folder, "float32", device)
-    return examined(model, probe_ids(model, tokenizer), "float32", None, lambda line: None).distance
+    distance = examined(model, probe_ids(model, tokenizer), "float32", None, lambda line: None).distance
+    if settings.method in SOFT_PROMPTS:
+        make_trainable(model, settings)
+    return distance

@@ -96,7 +96,11 @@ def make_trainable(model: nn.Module, settings: TrainingSettings) -> Trainable:
         adapted = with_soft_prompt(model, settings.method, cast(TuneSettings, settings).virtual_tokens, settings.seed)
     else:
         config: Any = _ia3(model, layer) if settings.method == "ia3" else _low_rank(model, settings, layer)
-        adapted = cast(PeftModel, get_peft_model(causal_lm(model), config).eval())
+        try:
+            adapted = cast(PeftModel, get_peft_model(causal_lm(model), config).eval())
+        except ValueError as error:
+            family = causal_lm(model).config.model_type
+            raise MigakiError(f"models of the family {family!r} cannot be tuned by tune.method = {settings.method}: {error}") from error
     return Trainable(adapted, layer, [p for p in adapted.parameters() if p.requires_grad], settings.method, total)
 
 
@@ -139,7 +143,7 @@ def _scaled(model: nn.Module, layer: int) -> tuple[list[str], list[str]]:
     if len(keys_values) != wanted * len(family.keys_values) or len(inner) != wanted:
         raise MigakiError(
             f"ia3 scales {', '.join(family.keys_values)} and {family.leaving[1]} of each layer, which this {base.config.model_type} model does not "
-            "have: tune.method = ia3 is not possible with it"
+            "have: tune.method = ia3 is not possible with it; accepted are lora, qlora and full, as far as `migaki models --check` has nothing against them"
         )
     return keys_values, inner
 

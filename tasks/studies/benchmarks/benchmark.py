@@ -13,7 +13,7 @@ from tasks.inference.sampling import SamplingParams, sample
 from tasks.models.families import context_length
 from tasks.prompts.template import decode, stop_ids
 from tasks.studies.benchmarks.likelihood import Choices, Chooser
-from tasks.studies.benchmarks.prompting import STYLES, Asked, Drawn, ask, cut
+from tasks.studies.benchmarks.prompting import Asked, Drawn, ask, cut
 from tasks.studies.study import Answer, Arm, Item, Measure, Opened
 from tasks.studies.suites.extraction import taken_out
 from tasks.studies.suites.question import Question, letter
@@ -131,7 +131,7 @@ def answered(contestant: Contestant, questions: Sequence[tuple[Drawn, Question]]
     found: list[Answer] = []
     for (name, _), part in groupby(questions, lambda pair: (pair[0].suite.name, pair[0].examples.get(pair[1].subject, ()))):
         own = list(part)
-        asked = [ask(q, drawn.examples.get(q.subject, ()), STYLES.get(name, "text")) for drawn, q in own]
+        asked = [ask(q, drawn.examples.get(q.subject, ()), drawn.suite.style) for drawn, q in own]
         found += contestant.answers(name, [q for _, q in own], asked)
     return found
 
@@ -140,9 +140,9 @@ def _measures(drawn: Drawn, way: Way) -> list[Measure]:
     name = drawn.suite.name
     if drawn.questions and drawn.questions[0].kind == "choice":
         rules = ("sum", "bytes", "tokens", *(("pmi",) if way.empty_prompt else ()))
-        return [Measure(name), *(Measure(f"{name}.{rule}", f"{name}, by {rule}") for rule in rules)]
+        return [Measure(name, told=True), *(Measure(f"{name}.{rule}", f"{name}, by {rule}") for rule in rules)]
     return [
-        Measure(name),
+        Measure(name, told=True),
         Measure(f"{name}.unparsed", f"{name}, answers that say none", "lower"),
         Measure(f"{name}.tokens", f"{name}, tokens written", ""),
     ]

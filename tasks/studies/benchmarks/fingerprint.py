@@ -7,6 +7,7 @@ from storage.files import sha256_of
 from tasks.errors import MigakiError
 from tasks.studies.benchmarks.settings import BenchmarkSettings
 from tasks.studies.suites.reading import files_of
+from tasks.studies.suites.rows import with_labels
 
 
 def benchmark_files(settings: BenchmarkSettings) -> list[list[str]]:
@@ -15,7 +16,10 @@ def benchmark_files(settings: BenchmarkSettings) -> list[list[str]]:
     Raises:
         MigakiError: a benchmark or its file is missing.
     """
-    return [*named_files(settings.names, settings.benchmarks_dir), *([_entry(Path(path))] for path in settings.suites)]
+    return [
+        *named_files(settings.names, settings.benchmarks_dir),
+        *([_entry(file) for file in with_labels(Path(path))] for path in settings.suites),
+    ]
 
 
 def named_files(names: Sequence[str], folder: str) -> list[list[str]]:

@@ -6,16 +6,12 @@ No chat template: published figures are of models that go on with a text. The wo
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from tasks.errors import MigakiError
 from tasks.studies.suites.forms import FINAL
 from tasks.studies.suites.language import studies_languages
-from tasks.studies.suites.question import Question, Suite, letter
+from tasks.studies.suites.question import Question, Style, Suite, letter
 
-Style = Literal["text", "letters", "continued"]
-# What is scored of a choice: its text behind the question; its letter, where the choices stand in the question (Hendrycks et al. 2021, figure 1); its
-# text as the question's own end (Zellers et al. 2019). Of suites that are not named here, its text.
-STYLES: Mapping[str, Style] = {"mmlu": "letters", "jmmlu": "letters", "hellaswag": "continued"}
 BETWEEN = "\n\n"
 
 
@@ -50,12 +46,21 @@ def draw(suite: Suite, shots: int, items: int, seed: int) -> Drawn:
 
     Args:
         items: how many are asked, in the order of the file; 0 asks all.
+
+    Raises:
+        MigakiError: there are fewer examples than `shots`.
     """
     dice = random.Random(seed)
     pool: dict[str, list[Question]] = {}
     for question in suite.examples or suite.questions:
         pool.setdefault(question.subject if suite.examples else "", []).append(question)
-    examples = {subject: tuple(dice.sample(own, min(shots, len(own)))) for subject, own in sorted(pool.items())}
+    for subject in sorted({question.subject for question in suite.questions} if suite.examples else {""}):
+        if shots > len(pool.get(subject, ())):
+            of = f"its subject {subject}" if subject else "it"
+            raise MigakiError(
+                f"benchmark {suite.name}: {shots} worked examples are asked for (benchmark.shots), and {of} has {len(pool.get(subject, ()))} to show"
+            )
+    examples = {subject: tuple(dice.sample(own, shots)) for subject, own in sorted(pool.items()) if len(own) >= shots}
     shown = {question.id for own in examples.values() for question in own}
     asked = [question for question in suite.questions if question.id not in shown]
     if items and items < len(asked):

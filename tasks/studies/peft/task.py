@@ -4,11 +4,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from storage.artifacts import ArtifactRef
 from storage.kinds import Studied
 from tasks.errors import MigakiError
+from tasks.models.loader import require_causal
 from tasks.models.memory import model_of_shapes
 from tasks.models.opening import open_tokenizer
 from tasks.pages.charts import intervals
@@ -17,10 +16,10 @@ from tasks.studies.figures import Figure
 from tasks.studies.peft.arm import SHARE, Job, encode_each, read_rows
 from tasks.studies.peft.settings import PeftStudySettings
 from tasks.studies.peft.study import NLL, PeftStudy, arm_of, item_of
-from tasks.studies.study import ALL, Arm, Results
-from tasks.studies.task_run import studied
+from tasks.studies.study import Arm, Results
+from tasks.studies.task_run import studied, whole
 from tasks.training.examples import within_context
-from tasks.training.methods import make_trainable
+from tasks.training.inspection import require_trainable
 from tasks.training.settings import TuneSettings
 
 NOTES = (
@@ -77,24 +76,18 @@ def tune_settings(method: str, settings: PeftStudySettings) -> TuneSettings:
 def require_possible(base: Path, tunes: Sequence[TuneSettings]) -> None:
     """
     Raises:
-        MigakiError: the family cannot have one of the methods, tried on the model's shapes: told before hours of others.
+        MigakiError: the model goes on with no text, or its family cannot have one of the methods, tried on its shapes: told before hours of others.
     """
+    require_causal(base)
     for tune in tunes:
         try:
-            with torch.device("meta"):
-                make_trainable(model_of_shapes(base), tune)
+            require_trainable(base, tune)
         except MigakiError as error:
             raise MigakiError(f"peft_study.methods: {error}. Leave {tune.method} out of peft_study.methods") from error
 
 
 def _plots(results: Results, figures: Sequence[Figure]) -> list[str]:
-    own = [one for one in figures if one.against and one.measure == NLL.name and one.lang == _whole(figures)]
+    own = [one for one in figures if one.against and one.measure == NLL.name and one.lang == whole(figures, NLL.name)]
     points = {one.arm: (results.facts[one.arm][SHARE], one.interval.value, one.interval.low, one.interval.high) for one in own}
     title = f"Held-out loss less that of {own[0].against}" if own else ""
     return [intervals(title, "trained parameters, % of all", NLL.label, points)] if own else []
-
-
-def _whole(figures: Sequence[Figure]) -> str:
-    """All languages together; where there is one, that."""
-    langs = {one.lang for one in figures}
-    return ALL if ALL in langs else min(langs)

@@ -16,6 +16,7 @@ kind stands, the mark before it counts, and without any the whole text. Marks, y
 al.'s (2022).
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Callable
@@ -68,7 +69,7 @@ def number_in(text: str) -> str | None:
         value, end = _valued(text, found, language)
         end += len(_multiple(text[end:], language))
         unit = text[end:].strip(" .\u3002%")
-        if not unit or (WORD.fullmatch(unit) and not re.search(r"\d", unit)):
+        if math.isfinite(value) and (not unit or (WORD.fullmatch(unit) and not re.search(r"\d", unit))):
             read.append((end, numbered(value)))
     return max(read, key=lambda one: one[0])[1] if read else None
 

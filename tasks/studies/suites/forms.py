@@ -1,6 +1,7 @@
 """The forms in which benchmarks are published, and what a row of each says. A form is told by its fields; the language of a suite is detected later."""
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -8,19 +9,20 @@ from typing import Any
 
 from tasks.studies.suites.extraction import number_in, yes_or_no
 from tasks.studies.suites.language import studies_languages
-from tasks.studies.suites.question import NO, YES, Kind, Question, letter, numbered
-from tasks.studies.suites.rows import CELLS, Row
+from tasks.studies.suites.question import NO, YES, Kind, Question, Style, letter, numbered
+from tasks.studies.suites.rows import CELLS, LABEL, Row, labels_of
 
 CALCULATED = re.compile(r"<<[^<>]*>>")  # GSM8K's annotations of what a calculator gives
 FINAL = "####"  # stands before the answer in GSM8K
 HINT = re.compile(r"\s*\[[^\]]*\]")  # WikiHow's, in HellaSwag: [header], [title], [step]
 OPTION = re.compile(r"([a-z]+)(\d+)")  # an answer of the instruction form: answer2, solution1
 FORMAT = "Answer format:"
+COLUMNS = [[f"choice{i}" for i in range(26)], [letter(i).lower() for i in range(26)], [letter(i) for i in range(26)]]
 
 
 @dataclass(frozen=True)
 class Form:
-    """A published form: whose it is, how it is told, and what a row of it says.
+    """A published form: whose it is, how it is told, what a row of it says, and what of a choice is scored.
 
     `told` is asked of the first row of a file, whose others must be alike. `question` raises MigakiError for a row that is not as it must be.
     """
@@ -29,6 +31,7 @@ class Form:
     kind: Kind
     told: Callable[[Mapping[str, Any]], bool]
     question: Callable[[Row, str], Question]
+    style: Style = "text"
 
 
 def has(*fields: str) -> Callable[[Mapping[str, Any]], bool]:
@@ -44,29 +47,45 @@ def _right(row: Row, field: str, choices: int) -> int:
     value = row.fields.get(field)
     if str(value).isdecimal() and int(str(value)) < choices:
         return int(str(value))
-    raise row.broken(field, f"0 to {choices - 1}, the place of the right one of {choices} choices")
+    hint = f", here or in {labels_of(row.path).name}" if field == LABEL and field not in row.fields else ""
+    raise row.broken(field, f"0 to {choices - 1}, the place of the right one of {choices} choices{hint}")
 
 
 def _texts(row: Row, field: str) -> list[str]:
     values = row.fields.get(field)
-    if isinstance(values, list) and len(values) > 1 and all(isinstance(value, str) and value.strip() for value in values):
-        return [value.strip() for value in values]
-    raise row.broken(field, "a list of two texts or more")
+    if not isinstance(values, list) or len(values) < 2:
+        raise row.broken(field, "a list of two texts or more")
+    each = row.part({f"{field}[{i}]": value for i, value in enumerate(values)})
+    return [each.text(name) for name in each.fields]
+
+
+def _number_at(row: Row, field: str) -> str:
+    """A number as `Question.answer` has it, from one or from how people write it."""
+    value = row.fields.get(field)
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return numbered(value)
+    number = number_in(str(value))
+    if number is None:
+        raise row.broken(field, "a number")
+    return number
 
 
 def _cells(row: Row, id: str) -> Question:
-    """A line of MMLU's or JMMLU's tables: a question, four choices and the letter of the right one; or, with a header, its place."""
-    cells = row.fields.get(CELLS) or list(row.fields.values())
+    """A line of MMLU's or JMMLU's tables: a question, four choices, and the letter of the right one or its place."""
+    cells = row.fields[CELLS]
     if len(cells) != 6:
-        raise Row(row.path, row.line, {CELLS: cells}).broken(CELLS, "question, four choices, answer: six cells")
-    question, *choices, answer = (str(cell).strip() for cell in cells)
-    named = Row(row.path, row.line, {"question": question, "answer": answer} | {f"choice{i}": one for i, one in enumerate(choices)})
-    for field in ("question", *(f"choice{i}" for i in range(4))):
-        named.text(field)
-    right = "ABCD".find(answer) if len(answer) == 1 and not answer.isdecimal() else "0123".find(answer)
-    if len(answer) != 1 or right < 0:
-        raise named.broken("answer", "A to D, or 0 to 3")
-    return _choice(row, id, question, choices, right)
+        raise row.broken(CELLS, "question, four choices, answer: six cells")
+    return _columns(row.part(dict(zip(("question", *(f"choice{i}" for i in range(4)), "answer"), cells, strict=True))), id)
+
+
+def _columns(row: Row, id: str) -> Question:
+    """A column for each choice, called choice0 and so on, or by its letter; the last of them may be empty. Other columns do not matter."""
+    names = next(names for names in COLUMNS if names[0] in row.fields)
+    names = list(itertools.takewhile(row.fields.__contains__, names))
+    while len(names) > 2 and not str(row.fields[names[-1]] or "").strip():
+        names.pop()
+    choices = [row.text(name) for name in names]
+    return _choice(row, id, row.text("question"), choices, _meant(row, choices, True), str(row.fields.get("subject") or ""))
 
 
 def _instruction(row: Row, id: str) -> Question:
@@ -90,26 +109,26 @@ def _instruction(row: Row, id: str) -> Question:
 
 def _numbered_fields(row: Row, id: str) -> Question:
     """JCommonsenseQA: choice0 to choice4, and label."""
-    fields = sorted(field for field in row.fields if re.fullmatch(r"choice\d", field))
-    choices = [row.text(field) for field in fields]
-    return _choice(row, id, row.text("question"), choices, _right(row, "label", len(choices)))
+    last = max(int(field.removeprefix("choice")) for field in row.fields if re.fullmatch(r"choice\d", field))
+    choices = [row.text(f"choice{i}") for i in range(last + 1)]
+    return _choice(row, id, row.text("question"), choices, _right(row, LABEL, len(choices)))
 
 
 def _labelled(row: Row, id: str) -> Question:
     """ARC, CommonsenseQA and OpenBookQA as JSON: choices with labels of their own (A to E, or 1 to 5), and answerKey."""
     inside = row.fields.get("question")
-    at = Row(row.path, row.line, inside) if isinstance(inside, dict) else row
+    at = row.part(inside) if isinstance(inside, dict) else row
     stem = at.text("stem" if at is not row else "question_stem" if "question_stem" in row.fields else "question")
     given = at.fields.get("choices")
     if isinstance(given, list) and all(isinstance(one, dict) for one in given):
         given = {"text": [one.get("text") for one in given], "label": [one.get("label") for one in given]}
     if not isinstance(given, dict):
         raise at.broken("choices", "choices with text and label")
-    choices = Row(row.path, row.line, given)
+    choices = row.part(given)
     texts, labels, key = _texts(choices, "text"), choices.fields.get("label"), str(row.fields.get("answerKey")).strip()
     labels = [str(label).strip() for label in labels] if isinstance(labels, list) else []
-    if len(texts) != len(labels):
-        raise choices.broken("label", f"a label for each of {len(texts)} choices")
+    if len(texts) != len(labels) or len(set(labels)) != len(labels):
+        raise choices.broken("label", f"a label of its own for each of {len(texts)} choices")
     if key not in labels:
         raise row.broken("answerKey", f"one of {', '.join(labels)}")
     return _choice(row, id, stem, texts, labels.index(key))
@@ -119,26 +138,17 @@ def _listed(row: Row, id: str) -> Question:
     """MMLU as JSON: a list of choices and the place of the right one; or its letter, or its text."""
     choices = _texts(row, "choices" if "choices" in row.fields else "options")
     subject = row.fields.get("subject")
-    return _choice(row, id, row.text("question"), choices, _meant(row, choices), str(subject or ""))
+    return _choice(row, id, row.text("question"), choices, _meant(row, choices, False), str(subject or ""))
 
 
-def _columns(row: Row, id: str) -> Question:
-    """A table with a column for each choice, called by its letter."""
-    letters = [letter(place) for place in range(26)]
-    choices = [row.text(name) for name in itertools.takewhile(lambda name: row.fields.get(name), letters)]
-    return _choice(row, id, row.text("question"), choices, _meant(row, choices))
-
-
-def _meant(row: Row, choices: list[str]) -> int:
-    """The index of the right choice, by its place from 0, its letter in any language, or its text."""
-    value = str(row.fields.get("answer")).strip()
-    if value.isdecimal() and int(value) < len(choices):
+def _meant(row: Row, choices: list[str], table: bool) -> int:
+    """The index of the right choice, by its place from 0, its letter in any language, or its text. Of numbers a table means places, and JSON says which."""
+    given = row.fields.get("answer")
+    value = str(given).strip()
+    if (table or not isinstance(given, str) or value not in choices) and value.isdecimal() and int(value) < len(choices):
         return int(value)
-    for names in (
-        choices,
-        *(language.LABELS for language in studies_languages().values()),
-        [letter(place) for place in range(len(choices))],
-    ):
+    letters = [letter(place) for place in range(len(choices))]
+    for names in (choices, letters, *(language.LABELS for language in studies_languages().values())):
         if value in list(names)[: len(choices)]:
             return list(names).index(value)
     last = len(choices) - 1
@@ -146,8 +156,8 @@ def _meant(row: Row, choices: list[str]) -> int:
 
 
 def _solutions(row: Row, id: str) -> Question:
-    """PIQA: a goal and two ways to it."""
-    return _choice(row, id, row.text("goal"), [row.text("sol1"), row.text("sol2")], _right(row, "label", 2))
+    """PIQA: a goal and two ways to it; which is right may stand in a file beside (`labels_of`)."""
+    return _choice(row, id, row.text("goal"), [row.text("sol1"), row.text("sol2")], _right(row, LABEL, 2))
 
 
 def _endings(row: Row, id: str) -> Question:
@@ -155,7 +165,7 @@ def _endings(row: Row, id: str) -> Question:
     context = f"{row.fields.get('ctx_a') or ''} {str(row.fields.get('ctx_b') or '').capitalize()}".strip() or row.text("ctx")
     endings = _texts(row, "endings")
     question = _cleaned(f"{row.text('activity_label')}: {context}")
-    return _choice(row, id, question, map(_cleaned, endings), _right(row, "label", len(endings)))
+    return _choice(row, id, question, map(_cleaned, endings), _right(row, LABEL, len(endings)))
 
 
 def _cleaned(text: str) -> str:
@@ -173,30 +183,26 @@ def _steps(row: Row, id: str) -> Question:
 
 def _word_problem(row: Row, id: str) -> Question:
     """SVAMP: a story, a question about it, and a number."""
-    answer, body = row.fields.get("Answer"), row.text("Body")
-    if isinstance(answer, bool) or not isinstance(answer, (int, float)):
-        raise row.broken("Answer", "a number")
+    right, body = _number_at(row, "Answer"), row.text("Body")
     whole = f"{body} {row.text('Question')}" if body.endswith((".", "?", "!", ",")) else f"{body}. {row.text('Question')}"
-    return Question(id, "", whole, (), numbered(answer), "number", str(row.fields.get("Type") or ""))
+    return Question(id, "", whole, (), right, "number", str(row.fields.get("Type") or ""))
 
 
 def _two_cells(row: Row, id: str) -> Question:
     """MGSM's tables: a question and a number."""
     cells = row.fields[CELLS]
-    number = number_in(cells[1]) if len(cells) == 2 else None
-    if number is None or not cells[0].strip():
+    if len(cells) != 2:
         raise row.broken(
             CELLS,
             "a question and a number (in a .tsv with a tab between them), or a first line that names the columns, one of them question",
         )
-    return Question(id, "", cells[0].strip(), (), number, "number")
+    named = row.part({"question": cells[0], "number": cells[1]})
+    return Question(id, "", named.text("question"), (), _number_at(named, "number"), "number")
 
 
 def _answer_number(row: Row, id: str) -> Question:
     """MGSM as JSON: answer_number, and in its worked examples steps as `answer`."""
-    number = number_in(str(row.fields.get("answer_number")))
-    if number is None:
-        raise row.broken("answer_number", "a number")
+    number = _number_at(row, "answer_number")
     return Question(id, "", row.text("question"), (), number, "number", "", str(row.fields.get("answer") or ""))
 
 
@@ -236,6 +242,8 @@ def _decided(row: Row, id: str) -> Question:
 def _text(row: Row, id: str) -> Question:
     """Last letters: a question and a word, whose case does not matter."""
     answer = _said(row).lower() or row.text("answer")
+    if FINAL in answer:
+        raise row.broken("answer", f"a word, as in the first row: in the form that has {FINAL} every row has it")
     return Question(id, "", row.text("question"), (), answer, "text")
 
 
@@ -247,17 +255,16 @@ def _said(row: Mapping[str, Any] | Row) -> str:
 
 # Looked at in this order: of two that a row has the fields of, the first.
 FORMS = (
-    Form("MMLU's table", "choice", lambda row: CELLS in row and len(row[CELLS]) != 2, _cells),
-    Form("MMLU's table with a header", "choice", has("question", "choice0", "choice3", "answer"), _cells),
+    Form("MMLU's table", "choice", lambda row: CELLS in row and len(row[CELLS]) != 2, _cells, "letters"),
+    *(Form("MMLU's table with a header", "choice", has("question", *names[:2], "answer"), _columns, "letters") for names in COLUMNS),
     Form("MGSM's table", "number", has(CELLS), _two_cells),
     Form("instructions with the choices inside", "choice", has("instruction", "answer"), _instruction),
     Form("JCommonsenseQA", "choice", has("question", "choice0", "choice1", "label"), _numbered_fields),
     Form("ARC, CommonsenseQA or OpenBookQA", "choice", has("answerKey"), _labelled),
     Form("PIQA", "choice", has("goal", "sol1", "sol2"), _solutions),
-    Form("HellaSwag", "choice", has("endings", "label"), _endings),
-    Form("MMLU", "choice", has("question", "choices", "answer"), _listed),
-    Form("MMLU with options", "choice", has("question", "options", "answer"), _listed),
-    Form("a column for each choice", "choice", has("question", "A", "B", "answer"), _columns),
+    Form("HellaSwag", "choice", has("endings"), _endings, "continued"),
+    Form("MMLU", "choice", has("question", "choices", "answer"), _listed, "letters"),
+    Form("MMLU with options", "choice", has("question", "options", "answer"), _listed, "letters"),
     Form("SVAMP", "number", has("Body", "Question", "Answer"), _word_problem),
     Form("MGSM", "number", has("question", "answer_number"), _answer_number),
     Form("StrategyQA of BIG-bench", "yes_no", has("input", "target_scores"), _targets),

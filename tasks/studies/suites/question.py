@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["choice", "number", "text", "yes_no"]
+# What is scored of a choice: its text behind the question; its letter, where the choices stand in the question (Hendrycks et al. 2021, figure 1); its
+# text as the question's own end (Zellers et al. 2019).
+Style = Literal["text", "letters", "continued"]
 YES, NO = "yes", "no"  # the right answers of the kind yes_no, in whatever language it is asked
 
 
@@ -42,12 +45,14 @@ class Suite:
     Attributes:
         note: what whoever reads figures on it must know, such as that these are training questions; "" for nothing.
         examples: questions that are published as the worked examples of a few-shot prompt; empty where the suite has none apart.
+        style: what is scored of its choices.
     """
 
     name: str
     questions: tuple[Question, ...]
     note: str = ""
     examples: tuple[Question, ...] = ()
+    style: Style = "text"
 
 
 def letter(index: int) -> str:

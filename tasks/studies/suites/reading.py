@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tasks.errors import MigakiError
 from tasks.studies.suites.forms import FORMS, Form
-from tasks.studies.suites.question import Kind, Question, Suite
-from tasks.studies.suites.rows import SUFFIXES, Row, read_rows, shortened
+from tasks.studies.suites.question import Kind, Question, Style, Suite
+from tasks.studies.suites.rows import SUFFIXES, Row, read_rows, shortened, with_labels
 from tasks.text.detection import detect
 
 SPLITS = ("test", "valid", "validation", "val", "dev", "train")  # looked for in this order: published figures are of the first
@@ -28,6 +28,8 @@ KINDS: dict[str, Kind] = {
     "last_letters": "text",
     "strategyqa": "yes_no",
 }
+# Of known suites, whichever form a file has them in; of others the form tells.
+STYLES: dict[str, Style] = {"mmlu": "letters", "jmmlu": "letters", "hellaswag": "continued"}
 # They run what a model wrote, which takes a sandbox that Migaki does not have.
 CODE = ("humaneval", "mbpp")
 SUBJECTS = {"mmlu": 57, "jmmlu": 56}
@@ -54,15 +56,15 @@ def read_suite(name: str, folder: Path) -> Suite:
         MigakiError: no suite has that name; it is one of code; its file is not there, or a row of it is broken.
     """
     found = _found(name, folder)
-    questions = [one for path in found.files for one in _questions(path, KINDS[name], found.by_subject)]
-    examples = [one for path in found.examples for one in _questions(path, KINDS[name], found.by_subject)]
-    return _suite(name, questions, examples, found.split)
+    read = [_questions(path, KINDS[name], found.by_subject) for path in found.files]
+    examples = [one for path in found.examples for one in _questions(path, KINDS[name], found.by_subject)[1]]
+    return _suite(name, read[0][0], [one for _, questions in read for one in questions], examples, found.split)
 
 
 def files_of(name: str, folder: Path) -> list[Path]:
     """The files that `read_suite` would read. Raises what it raises for what is missing."""
     found = _found(name, folder)
-    return [*found.files, *found.examples]
+    return [file for path in (*found.files, *found.examples) for file in with_labels(path)]
 
 
 def read_file(path: Path) -> Suite:
@@ -74,7 +76,7 @@ def read_file(path: Path) -> Suite:
     name = _normal(path.stem)
     split = next((split for split in SPLITS if name.endswith(f"_{split}")), "")
     name = name.removesuffix(f"_{split}") if split else name
-    return _suite(name, _questions(path, KINDS.get(name)), [], split)
+    return _suite(name, *_questions(path, KINDS.get(name)), [], split)
 
 
 def _normal(name: str) -> str:
@@ -115,16 +117,16 @@ def _in_folder(folder: Path) -> Found:
     return Found(files, split, tuple(path for path in shown if path.suffix in SUFFIXES), by_subject=True)
 
 
-def _questions(path: Path, kind: Kind | None, by_subject: bool = False) -> list[Question]:
-    """All questions of a file. Its first row tells the form; of a known suite only forms of its kind are looked at."""
+def _questions(path: Path, kind: Kind | None, by_subject: bool = False) -> tuple[Form, list[Question]]:
+    """The form of a file, and all its questions. Its first row tells the form; of a known suite only forms of its kind are looked at."""
     rows = read_rows(path)
     form = _form(rows[0], kind)
     subject = re.sub(rf"_({'|'.join(SPLITS)})$", "", path.stem) if by_subject else ""
     found = []
     for row in rows:
-        question = form.question(row, f"{path.stem}:{row.line}")
+        question = form.question(row, row.id)
         found.append(replace(question, subject=question.subject or subject))
-    return found
+    return form, found
 
 
 def _form(row: Row, kind: Kind | None) -> Form:
@@ -132,13 +134,13 @@ def _form(row: Row, kind: Kind | None) -> Form:
     form = next((form for form in possible if form.told(row.fields)), None)
     if form is None:
         raise MigakiError(
-            f"{row.path}, line {row.line}: the fields {', '.join(map(shortened, row.fields))} are of no form that is known here; accepted are "
+            f"{row.place}: the fields {', '.join(map(shortened, row.fields))} are of no form that is known here; accepted are "
             f"{'; '.join(form.name for form in possible)}"
         )
     return form
 
 
-def _suite(name: str, questions: list[Question], examples: list[Question], split: str) -> Suite:
+def _suite(name: str, form: Form, questions: list[Question], examples: list[Question], split: str) -> Suite:
     lang = detect("\n".join(question.question for question in questions[:: max(1, len(questions) // SAMPLED)]))
     subjects, notes = len({question.subject for question in questions}), []
     if split == "train":
@@ -146,4 +148,5 @@ def _suite(name: str, questions: list[Question], examples: list[Question], split
     if subjects < SUBJECTS.get(name, 0):
         notes.append(f"these are {subjects} of the {SUBJECTS[name]} subjects; published figures are of all")
     note = "; ".join(notes)
-    return Suite(name, tuple(replace(one, lang=lang) for one in questions), note, tuple(replace(one, lang=lang) for one in examples))
+    asked, shown = (tuple(replace(one, lang=lang) for one in part) for part in (questions, examples))
+    return Suite(name, asked, note, shown, STYLES.get(name, "text") if name in KINDS else form.style)

@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,36 @@ SUFFIXES = (".json", ".jsonl", ".csv", ".tsv")
 LIST = re.compile(r'\s*\[|\s*\{.*?"(?:examples|data)"\s*:\s*\[', re.DOTALL)  # up to where the rows of a JSON document begin
 BETWEEN = re.compile(r"[\s,]*")
 CELLS = "cells"  # the one field of a row of a table that has no header
+LABEL = "label"  # of what a file beside has, PIQA's
 
 
 @dataclass(frozen=True)
 class Row:
-    """What stands on a line of a file, by field."""
+    """What begins on a line of a file, by field; of several rows on one line, the `nth`."""
 
     path: Path
     line: int
     fields: Mapping[str, Any]
+    nth: int = 1
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        return f"{self.path}, line {self.line}" + (f", object {self.nth}" if self.nth > 1 else "")
+
+    @property
+    def id(self) -> str:
+        """Unique among the files of a suite."""
+        return f"{self.path.stem}:{self.line}" + (f".{self.nth}" if self.nth > 1 else "")
+
+    def part(self, fields: Mapping[str, Any]) -> "Row":
+        """Other fields, or those inside of one, of the same place."""
+        return replace(self, fields=fields)
 
     def broken(self, field: str, accepted: str) -> MigakiError:
         """The message for a field that is not as it must be."""
         found = f"is {shortened(self.fields[field])}" if field in self.fields else "is missing"
-        return MigakiError(f"{self.path}, line {self.line}: {field} {found}; accepted is {accepted}")
+        return MigakiError(f"{self.place}: {field} {found}; accepted is {accepted}")
 
     def text(self, field: str) -> str:
         """A field that must be text.
@@ -60,18 +76,37 @@ def read_rows(path: Path) -> list[Row]:
     except OSError as error:
         raise MigakiError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise MigakiError(f"{path}: byte {error.start} is no UTF-8; a benchmark's file is UTF-8") from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise MigakiError(f"{path}, line {line}: byte {error.start} is no UTF-8; a benchmark's file is UTF-8") from error
     read = {".json": _document, ".jsonl": _lines, ".csv": _table, ".tsv": _table}[path.suffix]
     rows = list(read(path, text))
     if not rows:
         raise MigakiError(f"{path}: there are no rows in it")
-    return rows
+    return _labelled(rows, labels_of(path)) if LABEL not in rows[0].fields and labels_of(path).is_file() else rows
 
 
-def _row(path: Path, line: int, value: object) -> Row:
+def labels_of(path: Path) -> Path:
+    """Where PIQA's authors have the labels of a file whose rows have none: valid-labels.lst beside valid.jsonl."""
+    return path.with_name(f"{path.stem}-labels.lst")
+
+
+def with_labels(path: Path) -> list[Path]:
+    """A file, and that of its labels where there is one."""
+    return [path, *(labels for labels in (labels_of(path),) if labels.is_file())]
+
+
+def _labelled(rows: list[Row], file: Path) -> list[Row]:
+    labels = file.read_text(encoding="utf-8-sig", errors="replace").split()
+    if len(labels) != len(rows):
+        raise MigakiError(f"{file}: {len(labels)} labels; accepted is one for each of the {len(rows)} rows of {rows[0].path.name}")
+    return [row.part({**row.fields, LABEL: label}) for row, label in zip(rows, labels, strict=True)]
+
+
+def _row(path: Path, line: int, value: object, nth: int = 1) -> Row:
+    row = Row(path, line, value if isinstance(value, dict) else {}, nth)
     if not isinstance(value, dict):
-        raise MigakiError(f"{path}, line {line}: {shortened(value)}; accepted is a JSON object, one for each question")
-    return Row(path, line, value)
+        raise MigakiError(f"{row.place}: {shortened(value)}; accepted is a JSON object, one for each question")
+    return row
 
 
 def _lines(path: Path, text: str) -> Iterator[Row]:
@@ -79,7 +114,7 @@ def _lines(path: Path, text: str) -> Iterator[Row]:
         if line.strip():
             try:
                 value = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise MigakiError(f"{path}, line {number}: {error}; accepted is one JSON object on each line") from error
             yield _row(path, number, value)
 
@@ -88,31 +123,37 @@ def _document(path: Path, text: str) -> Iterator[Row]:
     """A list of objects, or an object with such a list as `examples` or `data`."""
     found = LIST.match(text)
     if found is None:
-        raise MigakiError(f'{path}: accepted is a list of JSON objects, or an object that has it as "examples" or "data"')
-    decoder, at, line, counted = json.JSONDecoder(), found.end(), 1, 0
+        raise MigakiError(
+            f'{path}: accepted is a list of JSON objects, or an object that has it as "examples" or "data"; a file of one object on each line ends in .jsonl'
+        )
+    decoder, at, line, counted, nth = json.JSONDecoder(), found.end(), 1, 0, 0
     while True:
         between = BETWEEN.match(text, at)
         at = between.end() if between else at
-        line, counted = line + text.count("\n", counted, at), at
+        begun, counted = line + text.count("\n", counted, at), at
+        line, nth = begun, nth + 1 if begun == line else 1
         if text[at : at + 1] == "]":
             return
         try:
             value, at = decoder.raw_decode(text, at)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MigakiError(f"{path}, line {getattr(error, 'lineno', line)}: {error}; accepted is a list of JSON objects") from error
-        yield _row(path, line, value)
+        yield _row(path, line, value, nth)
 
 
 def _table(path: Path, text: str) -> Iterator[Row]:
-    """Rows by header where the first line names the fields (one of them `question`, in whatever case), else by place."""
+    """Rows by header where the first line names the fields (one of them `question`, whatever the case), else by place."""
     reader = csv.reader(StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
-    header: list[str] | None = None
+    header: list[str] = []
     line = 1
-    for cells in reader:
-        began, line = line, reader.line_num + 1
-        if began == 1 and "question" in [cell.strip().lower() for cell in cells]:
-            header = [
-                cell if len(cell) == 1 or "Body" in cells else cell.lower() for cell in map(str.strip, cells)
-            ]  # A to D, and SVAMP's, are capitals
-        elif cells:
-            yield Row(path, began, dict(zip(header, cells, strict=False)) if header else {CELLS: cells})
+    try:
+        for cells in reader:
+            began, line = line, reader.line_num + 1
+            if began == 1 and "question" in (names := [cell.strip().lower() for cell in cells]):
+                header = [name.capitalize() for name in names] if "body" in names else names  # SVAMP's are capitals in JSON too
+            elif header and cells and len(cells) != len(header):
+                raise MigakiError(f"{path}, line {began}: {len(cells)} cells; accepted are {len(header)}: {', '.join(header)}")
+            elif cells:
+                yield Row(path, began, dict(zip(header, cells, strict=True)) if header else {CELLS: cells})
+    except csv.Error as error:
+        raise MigakiError(f"{path}, line {line}: {error}; accepted is a table whose cells end where their quotation marks do") from error

@@ -163,7 +163,8 @@ def test_what_can_only_be_merged_is_refused_with_a_trunk_in_fewer_bits():
 
 
 def test_benchmarks_that_are_missing_are_told_before_anything_runs(tmp_path):
-    (tmp_path / "piqa_valid.jsonl").write_text("{}")
+    (tmp_path / "piqa_valid.jsonl").write_text('{"goal": "g", "sol1": "a", "sol2": "b", "label": 1}')
+    (tmp_path / "arc_easy_test.csv").write_text("")
     named = EvaluateSettings(benchmarks=["piqa"], benchmarks_dir=str(tmp_path))
     require_benchmarks(named, PromoteSettings(max_benchmark_loss={"piqa": 0.1}))
     for evaluate, guarded, words in (
@@ -171,8 +172,13 @@ def test_benchmarks_that_are_missing_are_told_before_anything_runs(tmp_path):
         (EvaluateSettings(), {"piqa": 0.1}, r"evaluate.benchmarks = \[\] must have it too"),
         (EvaluateSettings(benchmarks=["mmlu"], benchmarks_dir=str(tmp_path)), {}, "benchmark 'mmlu'"),
         (EvaluateSettings(benchmarks=["piqa"]), {}, "say which folder has its file"),
+        (
+            EvaluateSettings(benchmarks=["arc_easy"], benchmarks_dir=str(tmp_path)),
+            {},
+            "^evaluate.benchmarks .*arc_easy_test.csv: there are no rows in it",
+        ),
     ):
         with pytest.raises(MigakiError, match=words):
             require_benchmarks(evaluate, PromoteSettings(max_benchmark_loss=guarded))
-    with pytest.raises(MigakiError, match="max_benchmark_loss"):
+    with pytest.raises(MigakiError, match=r"^promote.max_benchmark_loss.piqa = 7: .* less than or equal to 1"):
         PromoteSettings.build("promote", {"max_benchmark_loss": {"piqa": 7}})

@@ -145,7 +145,11 @@ def test_a_benchmark_that_is_named_may_fall_by_no_more():
         found.decision == "keep"
         and "its model answers 40.0% of jcommonsenseqa correctly, the champion's 45.0%: it has forgotten" in found.reason
     )
-    assert decide(evidence, PromoteSettings(max_benchmark_loss={"jcommonsenseqa": 0.05, "mmlu": 0})).decision == "promote"
+    assert decide(evidence, PromoteSettings(max_benchmark_loss={"jcommonsenseqa": 0.05})).decision == "promote"
+    with pytest.raises(
+        MigakiError, match=r"max_benchmark_loss names 'mmlu', which this evaluation did not measure \(it measured jcommonsenseqa, piqa\)"
+    ):
+        decide(evidence, PromoteSettings(max_benchmark_loss={"jcommonsenseqa": 0.05, "mmlu": 0}))
 
 
 def test_every_setting_of_the_gate_is_shown_to_do_something():

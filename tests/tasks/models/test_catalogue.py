@@ -83,13 +83,23 @@ def test_every_size_of_the_textbook_is_there_with_what_it_is_made_of():
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [("7e9", 7_000_000_000), ("7B", 7_000_000_000), ("350m", 350_000_000), ("1,234", 1234), ("1.5b", 1_500_000_000)]
+    ("text", "count"),
+    [
+        ("7e9", 7_000_000_000),
+        ("7B", 7_000_000_000),
+        ("350m", 350_000_000),
+        ("1,234", 1234),
+        ("1.5b", 1_500_000_000),
+        ("7e+9", 7_000_000_000),
+        (".5B", 500_000_000),
+        ("7 B", 7_000_000_000),
+    ],
 )
 def test_a_size_as_people_write_it(text, count):
     assert parameters_of(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "seven", "-7B", "0", "7 B 8", "0.1", "7e"])
+@pytest.mark.parametrize("text", ["", "seven", "-7B", "0", "7 B 8", "0.1", "7e", "1e400", "e9", "."])
 def test_what_is_no_size_is_told(text):
     with pytest.raises(MigakiError, match="accepted is a number of parameters, such as 7e9"):
         parameters_of(text)

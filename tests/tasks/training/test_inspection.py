@@ -1,14 +1,28 @@
 """What a run would find out of a model is found out before one is begun."""
 
 import json
+import re
 
 import pytest
+from transformers import (
+    GPTJConfig,
+    GPTJForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MptConfig,
+    MptForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
+from tasks.errors import MigakiError
+from tasks.models.loader import load_model
 from tasks.models.lora import lora_layers
 from tasks.models.memory import MIB, PROGRAM, model_of_shapes
+from tasks.models.unmerged import load_unmerged
 from tasks.training import inspection
 from tasks.training.estimate import estimate
-from tasks.training.inspection import inspect_model, stored_precisions
+from tasks.training.inspection import inspect_model, require_trainable, stored_precisions
 from tasks.training.methods import make_trainable
 from tasks.training.settings import TuneSettings
 from tests.helpers.heads import tiny_of
@@ -88,6 +102,42 @@ def test_weights_that_are_not_there_and_kinds_that_are_not_known(tmp_path):
     assert found.problems == [f"the model folder {folder.name!r} has no weights (*.safetensors)"] and "agreement" not in found.facts
     (folder / "config.json").write_text(json.dumps({"model_type": "abacus"}))
     assert "is of no kind that can be opened" in inspect_model(folder, TuneSettings()).problems[0]
+
+
+def test_a_model_that_goes_on_with_no_text_is_one_short_message_whoever_opens_it(tmp_path):
+    T5ForConditionalGeneration(T5Config(vocab_size=260, d_model=16, d_kv=4, d_ff=32, num_layers=1, num_heads=4)).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    told = "of the family 't5' transformers has no causal language model, .* accepted are those of which it has"
+    [problem] = inspect_model(tmp_path, TuneSettings()).problems
+    assert re.search(told, problem) and len(problem) < 300
+    for opens in (load_model, lambda folder: load_unmerged(folder, [], "nf4"), lambda folder: require_trainable(folder, TuneSettings())):
+        with pytest.raises(MigakiError, match=told):
+            opens(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "told"),
+    [
+        (MambaForCausalLM(MambaConfig(vocab_size=260, hidden_size=16, num_hidden_layers=2)), "lora", "family 'mamba' cannot be tuned by tune.method = lora"),
+        (MptForCausalLM(MptConfig(vocab_size=260, d_model=16, n_heads=4, n_layers=2)), "full", "MptModel has no list of layers"),
+        (GPTJForCausalLM(GPTJConfig(vocab_size=260, n_embd=16, n_layer=2, n_head=4, rotary_dim=4)), "ia3", "this gptj model does not have: .* accepted are lora"),
+        (FAMILIES["falcon"](), "prompt", "family 'falcon' bring an attention of their own"),
+    ],
+)  # fmt: skip
+def test_what_a_family_cannot_have_is_told_by_its_shapes(tmp_path, model, method, told):
+    folder, settings = saved(tmp_path, model), TuneSettings(method=method)
+    with pytest.raises(MigakiError, match=told):
+        require_trainable(folder, settings)
+    assert any(re.search(told, problem) for problem in inspect_model(folder, settings).problems)
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"falcon"}))
+@pytest.mark.parametrize("method", ["prompt", "prefix"])
+def test_nothing_is_in_the_way_of_virtual_tokens_where_there_is_nothing(tmp_path, family, method):
+    folder, settings = saved(tmp_path, FAMILIES[family]()), TuneSettings(method=method, virtual_tokens=4)
+    found = inspect_model(folder, settings)
+    assert found.problems == [] and found.facts["targets"]["share"] == make_trainable(load_model(folder), settings).share
+    require_trainable(folder, settings)
 
 
 def test_precisions_by_their_share_of_the_bytes(tmp_path):

@@ -59,12 +59,14 @@ def test_examples_are_drawn_by_the_seed_and_never_asked():
     assert len(set(shown)) == 3 and len(drawn.questions) == 4 and not set(shown) & {one.id for one in drawn.questions}
     assert draw(suite(), 3, 4, 0) == drawn and [one.id for one in draw(suite(), 3, 4, 1).examples[""]] != shown
     assert [one.id for one in draw(suite(), 0, 0, 5).questions] == [f"q{i}" for i in range(8)]
-    published = suite(4, examples=(choice(9, subject="sea"), choice(8, subject="sky")))
-    assert {subject: [one.id for one in own] for subject, own in draw(published, 5, 0, 0).examples.items()} == {
-        "sea": ["q9"],
-        "sky": ["q8"],
-    }
-    assert len(draw(published, 5, 0, 0).questions) == 4
+    questions = (choice(0, subject="sea"), choice(1, subject="sky"))
+    published = Suite("mmlu", questions, examples=(choice(9, subject="sea"), choice(8, subject="sky"), choice(7, subject="sky")))
+    assert {subject: len(own) for subject, own in draw(published, 1, 0, 0).examples.items()} == {"sea": 1, "sky": 1}
+    assert len(draw(published, 1, 0, 0).questions) == 2
+    with pytest.raises(MigakiError, match=r"benchmark mmlu: 2 worked examples .* and its subject sea has 1 to show"):
+        draw(published, 2, 0, 0)
+    with pytest.raises(MigakiError, match=r"benchmark arc_easy: 9 worked examples are asked for \(benchmark.shots\), and it has 8 to show"):
+        draw(suite(), 9, 0, 0)
 
 
 def test_every_rule_can_take_another_choice():
@@ -184,6 +186,9 @@ def test_the_stage_asks_the_base_and_what_was_trained_on_it(tmp_path, training_p
     assert difference["value"] == pytest.approx(own[names[1]] - own[names[0]])
     answers = pq.read_table(project.folder(ref) / "tables/study_answers.parquet").to_pylist()
     assert len(answers) == 10 and {row["reference"] for row in answers} == {"A. sea", "B. sky"}
+    told = {line["label"]: line["after"] for line in ref.meta["headlines"]}
+    assert told[f"{names[1]}: arc_easy (en)"] == own[names[1]] and told[f"{names[0]}: parameters"] == "181,312"
+    assert not [label for label in told if "arc_easy.bytes" in label]
     page = (project.folder(ref) / "report.html").read_text(encoding="utf-8")
     assert "training questions" in page and "guessing is right for 50.0%" in page and "humaneval" in page
 
@@ -194,8 +199,8 @@ def test_what_is_no_model_and_no_benchmark_is_told(tmp_path, training_project):
         training_project.run("benchmark", settings, trained=training_project.dataset)
     with pytest.raises(MigakiError, match="no benchmark is named"):
         training_project.run("benchmark", BenchmarkSettings())
-    with pytest.raises(MigakiError, match=r"no question is left beside 9 worked examples \(benchmark.shots\)"):
-        training_project.run("benchmark", settings.model_copy(update={"shots": 9}))
+    with pytest.raises(MigakiError, match=r"no question is left beside 6 worked examples \(benchmark.shots\)"):
+        training_project.run("benchmark", settings.model_copy(update={"shots": 6}))
     with pytest.raises(MigakiError, match="two benchmarks have one name: arc_easy, arc_easy"):
         training_project.run("benchmark", settings.model_copy(update={"suites": [str(tmp_path / "arc_easy_train.jsonl")]}))
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tasks.errors import MigakiError
-from tasks.studies.suites.reading import KINDS, read_file, read_suite
+from tasks.studies.suites.reading import KINDS, files_of, read_file, read_suite
 from tests.helpers.shared import SHARED, needs_shared
 
 LABELS = {"text": ["a bank", "a mall"], "label": ["1", "2"]}
@@ -115,6 +115,7 @@ def written(folder, name, rows):
 def test_every_published_form_is_told_by_itself_and_by_its_name(tmp_path, name, rows, wanted):
     path = written(tmp_path, name, rows)
     suite = read_file(path)
+    assert suite.style == {"mmlu": "letters", "hellaswag": "continued"}.get(suite.name, "text")
     assert [(one.question, one.choices, one.answer) for one in suite.questions] == [wanted]
     assert suite.name in KINDS and suite.questions[0].kind == KINDS[suite.name]
     assert suite.questions[0].lang == ("ja" if suite.name in ("jcommonsenseqa", "mgsm_ja") else "en")
@@ -147,6 +148,11 @@ OWN = [
     ),
     ("capital.jsonl", [{"question": "Whose capital is Wellington?", "answer": "New Zealand"}], "text", ["new zealand"]),
     ("columns.csv", "question,A,B,C,answer\nWhich purrs?,dog,cat,cow,B\nWhich barks?,dog,cat,cow,dog\n", "choice", ["B", "A"]),
+    ("fewer.csv", "question,A,B,C,answer\nWhich purrs?,dog,cat,cow,B\nWhich barks?,dog,cat,,A\n", "choice", ["B", "A"]),
+    ("capitals.jsonl", [{"question": "Which purrs?", "A": "dog", "B": "cat", "answer": "B"}], "choice", ["B"]),
+    ("sums.csv", "question,A,B,C,answer\n1 + 1?,0,1,2,2\n", "choice", ["C"]),
+    ("stories.csv", "ID,Body,Question,Answer\n1,Two boats and three.,How many?,5.0\n", "number", ["5"]),
+    ("small.csv", "body,question,answer\nTwo boats and three.,How many?,5.0\n", "number", ["5"]),
     ("options.jsonl", [{"question": "Which purrs?", "options": ["dog", "cat"], "answer": "B"}], "choice", ["B"]),
     ("sentaku.jsonl", [{"question": "鳴くのはどれ？", "choices": ["犬", "猫"], "answer": "イ"}], "choice", ["B"]),
     (
@@ -217,20 +223,47 @@ def test_tables_of_subjects(tmp_path):
         ),
         ("gsm8k_test.jsonl", '{"question": "Q?", "answer": "#### 1"}\n{"question": ', ["line 2", "JSON object"]),
         ("gsm8k_test.jsonl", "[1]", ["line 1", "[1]", "JSON object"]),
-        ("svamp_test.json", '[{"Body": "B", "Question": "Q", "Answer": "3"}]', ["Answer is '3'", "a number"]),
+        ("svamp_test.json", '[{"Body": "B", "Question": "Q", "Answer": "many"}]', ["Answer is 'many'", "a number"]),
         ("piqa_valid.jsonl", '{"goal": "g", "sol1": "a", "sol2": "b", "label": 2}', ["label is 2", "0 to 1"]),
+        ("mmlu_test.csv", "question,A,B,C,D,answer\nQ?,1,,3,4,D\n", ["line 2", "b is ''"]),
         ("piqa_valid.jsonl", '{"goal": "g", "sol1": "a", "sol2": "b"}', ["label is missing"]),
         (
             "openbookqa_test.jsonl",
             '{"question_stem": "s", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "C"}',
             ["'C'", "A, B"],
         ),
+        ("piqa_valid.jsonl", '{"goal": "g", "sol1": "a", "sol2": "b"}', ["here or in piqa_valid-labels.lst"]),
+        (
+            "arc_easy_test.json",
+            json.dumps([{"question": "Q?", "choices": LABELS, "answerKey": key} for key in "123"]),
+            ["line 1, object 3"],
+        ),
+        (
+            "openbookqa_test.jsonl",
+            '{"question_stem": "s", "choices": {"text": ["a", "b"], "label": ["A", "A"]}, "answerKey": "A"}',
+            ["label is ['A', 'A']", "of its own"],
+        ),
+        ("hellaswag_val.jsonl", '{"ctx": "c", "activity_label": "a", "endings": ["b", " "], "label": 0}', ["endings[1] is ' '"]),
+        (
+            "jcommonsenseqa_valid.jsonl",
+            '{"question": "何？", "choice0": "a", "choice1": "b", "choice3": "d", "label": 2}',
+            ["choice2 is missing"],
+        ),
+        ("svamp_test.json", '[{"Body": "B", "Question": "Q", "Answer": NaN}]', ["Answer is nan", "a number"]),
+        (
+            "last_letters_test.jsonl",
+            '{"question": "Q", "answer": "a"}\n{"question": "Q", "answer": "#### 1"}',
+            ["line 2", "####", "first row"],
+        ),
+        ("mmlu_test.csv", "Question,A,B,C,D,Answer\nQ?,1,2,3,4\n", ["line 2", "5 cells", "6: question, a, b, c, d, answer"]),
+        ("mmlu_test.csv", f'Q?,1,2,3,4,A\n"{"x" * 140_000}', ["line 2", "quotation marks"]),
         ("mmlu_test.csv", "Q?,1,2,3,E\n", ["line 1", "cells is", "six"]),
         ("mmlu_test.csv", "Q?,1,2,3,4,E\n", ["line 1", "answer is 'E'", "A to D"]),
         ("mmlu_test.csv", '"Q\n?",1,2,3,4,A\nQ?,1,,3,4,A\n', ["line 3", "choice1 is ''"]),
         ("mgsm_ja.tsv", "何個？ 3\n", ["line 1", "tab"]),
         ("mgsm_ja.tsv", "", ["no rows"]),
-        ("hellaswag_val.json", "{}", ["examples"]),
+        ("hellaswag_val.json", "{}", ["examples", ".jsonl"]),
+        ("hellaswag_val.json", "[" * 100_000, ["line 1", "recursion"]),
         ("hellaswag_val.jsonl", '{"a": 1}', ["'a'", "HellaSwag"]),
     ],
 )
@@ -241,6 +274,62 @@ def test_a_broken_row_is_one_clear_message(tmp_path, name, text, wanted):
             read()
         assert str(tmp_path / name) in str(caught.value) and "\n" not in str(caught.value)
         assert [part for part in wanted if part not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    "header", ["question,A,B,C,D,answer", "Question,A,B,C,D,Answer", "question,choice0,choice1,choice2,choice3,answer"]
+)
+def test_a_table_says_the_same_with_any_published_header_and_without(tmp_path, header):
+    line = '"How many, then?",1,2,3,4,C\n'
+    (tmp_path / "plain.csv").write_text(line)
+    (tmp_path / "headed.csv").write_bytes(b"\xef\xbb\xbf" + f"{header}\n{line}".replace("\n", "\r\n").encode())
+    (tmp_path / "wider.csv").write_text(f"no,subject,{header}\n0,law,{line}")
+    plain, headed, wider = (read_file(tmp_path / f"{name}.csv") for name in ("plain", "headed", "wider"))
+    assert [(one.question, one.choices, one.answer) for one in plain.questions] == [("How many, then?", ("1", "2", "3", "4"), "C")]
+    for same in (headed, wider):
+        assert [(q.question, q.choices, q.answer) for q in same.questions] == [(q.question, q.choices, q.answer) for q in plain.questions]
+        assert same.style == plain.style == "letters"
+    assert wider.questions[0].subject == "law"
+
+
+def test_a_known_name_and_else_the_form_say_how_it_is_asked(tmp_path):
+    rows = {
+        "choices": [{"question": "1 + 1?", "choices": ["1", "2"], "answer": 1}],
+        "endings": [{"ctx": "c", "activity_label": "a", "endings": ["b", "d"], "label": 0}],
+    }
+    styles = {
+        name: read_file(written(tmp_path, f"{name}.jsonl", rows[form])).style
+        for name, form in (("sums", "choices"), ("arc_easy_test", "choices"), ("ours", "endings"))
+    }
+    assert styles == {"sums": "letters", "arc_easy_test": "text", "ours": "continued"}
+
+
+@pytest.mark.parametrize("between", [", ", ",\n", "\n, "])
+def test_questions_that_stand_on_one_line_are_all_read(tmp_path, between):
+    rows = [json.dumps({"question": f"Q{i}?", "choices": LABELS, "answerKey": "1"}) for i in range(5)]
+    (tmp_path / "arc_easy_test.json").write_text(f"[{rows[0]}, {between.join(rows[1:])}]")
+    found = read_file(tmp_path / "arc_easy_test.json").questions
+    assert [one.question for one in found] == [f"Q{i}?" for i in range(5)] and len({one.id for one in found}) == 5
+
+
+def test_labels_in_a_file_beside(tmp_path):
+    written(tmp_path, "piqa_valid.jsonl", [{"goal": "g", "sol1": "a", "sol2": "b"}] * 3)
+    labels = tmp_path / "piqa_valid-labels.lst"
+    labels.write_text("1\n0\n1\n")
+    assert [one.answer for one in read_suite("piqa", tmp_path).questions] == ["B", "A", "B"]
+    assert files_of("piqa", tmp_path) == [tmp_path / "piqa_valid.jsonl", labels]
+    labels.write_text("1\n0\n")
+    with pytest.raises(MigakiError, match=r"piqa_valid-labels.lst: 2 labels; accepted is one for each of the 3 rows of piqa_valid.jsonl"):
+        read_suite("piqa", tmp_path)
+    labels.write_text("1\n0\n2\n")
+    with pytest.raises(MigakiError, match="piqa_valid.jsonl, line 3: label is '2'; accepted is 0 to 1"):
+        read_suite("piqa", tmp_path)
+
+
+def test_bytes_that_are_no_utf8_are_told_with_their_line(tmp_path):
+    (tmp_path / "jmmlu_test.csv").write_bytes(b"Q?,1,2,3,4,A\n" + "首都は？,甲,乙,丙,丁,A\n".encode("cp932"))
+    with pytest.raises(MigakiError, match=r"jmmlu_test.csv, line 2: byte 13 is no UTF-8"):
+        read_file(tmp_path / "jmmlu_test.csv")
 
 
 def read_name(name):
