@@ -81,5 +81,5 @@ class StageSettings(BaseModel):
             if problem["type"] == "list_type" and isinstance(problem["input"], str | int | float)
             else ""
         )
-        inside = "".join(f".{part}" for part in problem["loc"][1:]) if get_origin(cls.model_fields[name].annotation) in (dict, list) else ""
+        inside = "".join(f".{part}" for part in problem["loc"][1:]) if get_origin(cls.model_fields[name].annotation) is dict else ""
         return f"{stage}.{name}{inside} = {problem['input']!r}: {problem['msg']}{written} ({cls.model_fields[name].description})"

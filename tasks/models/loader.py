@@ -86,8 +86,8 @@ def require_causal(path: Path) -> None:
     family = json.loads((path / "config.json").read_text(encoding="utf-8")).get("model_type")
     if family is not None and family not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise MigakiError(
-            f"the model in {path.name!r} is of no kind that can be opened: of the family {family!r} transformers has no causal language model, one "
-            "that goes on with a text; accepted are those of which it has, such as llama, qwen3, gemma3 and gpt2"
+            f"the model in {path.name!r} cannot be opened: of the family {family!r} transformers has no causal language model, one that goes on with "
+            "a text; accepted are those of which it has, such as llama, qwen3, gemma3 and gpt2"
         )
 
 

@@ -143,17 +143,29 @@ def _document(path: Path, text: str) -> Iterator[Row]:
 
 def _table(path: Path, text: str) -> Iterator[Row]:
     """Rows by header where the first line names the fields (one of them `question`, whatever the case), else by place."""
-    reader = csv.reader(StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
     header: list[str] = []
-    line = 1
+    for began, cells in _cells(path, text):
+        if began == 1 and "question" in (names := [cell.strip().lower() for cell in cells]):
+            header = [name.capitalize() for name in names] if "body" in names else names  # SVAMP's are capitals in JSON too
+        elif header and len(cells) != len(header):
+            raise MigakiError(f"{path}, line {began}: {len(cells)} cells; accepted are {len(header)}: {', '.join(header)}")
+        else:
+            yield Row(path, began, dict(zip(header, cells, strict=True)) if header else {CELLS: cells})
+
+
+def _cells(path: Path, text: str) -> list[tuple[int, list[str]]]:
+    """The lines of a table that are not empty, by where they begin. What is separated by tabs may be written without quotation marks for cells, as MGSM
+    is: there a mark is text."""
+    tabs = path.suffix == ".tsv"
+    reader = csv.reader(StringIO(text, newline=""), delimiter="\t" if tabs else ",", strict=True)
+    found, line = list[tuple[int, list[str]]](), 1
     try:
         for cells in reader:
-            began, line = line, reader.line_num + 1
-            if began == 1 and "question" in (names := [cell.strip().lower() for cell in cells]):
-                header = [name.capitalize() for name in names] if "body" in names else names  # SVAMP's are capitals in JSON too
-            elif header and cells and len(cells) != len(header):
-                raise MigakiError(f"{path}, line {began}: {len(cells)} cells; accepted are {len(header)}: {', '.join(header)}")
-            elif cells:
-                yield Row(path, began, dict(zip(header, cells, strict=True)) if header else {CELLS: cells})
+            if cells:
+                found.append((line, cells))
+            line = reader.line_num + 1
     except csv.Error as error:
+        if tabs:
+            return [(number, one.split("\t")) for number, one in enumerate(text.splitlines(), 1) if one.strip()]
         raise MigakiError(f"{path}, line {line}: {error}; accepted is a table whose cells end where their quotation marks do") from error
+    return found

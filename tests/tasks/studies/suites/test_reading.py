@@ -153,6 +153,8 @@ OWN = [
     ("sums.csv", "question,A,B,C,answer\n1 + 1?,0,1,2,2\n", "choice", ["C"]),
     ("stories.csv", "ID,Body,Question,Answer\n1,Two boats and three.,How many?,5.0\n", "number", ["5"]),
     ("small.csv", "body,question,answer\nTwo boats and three.,How many?,5.0\n", "number", ["5"]),
+    ("said.tsv", '"Two!" said Ann. How many?\t2\n"What, 3?\t3\n', "number", ["2", "3"]),
+    ("kept.tsv", '"How\tmany?"\t2\n', "number", ["2"]),
     ("options.jsonl", [{"question": "Which purrs?", "options": ["dog", "cat"], "answer": "B"}], "choice", ["B"]),
     ("sentaku.jsonl", [{"question": "鳴くのはどれ？", "choices": ["犬", "猫"], "answer": "イ"}], "choice", ["B"]),
     (
@@ -261,6 +263,7 @@ def test_tables_of_subjects(tmp_path):
         ("mmlu_test.csv", "Q?,1,2,3,4,E\n", ["line 1", "answer is 'E'", "A to D"]),
         ("mmlu_test.csv", '"Q\n?",1,2,3,4,A\nQ?,1,,3,4,A\n', ["line 3", "choice1 is ''"]),
         ("mgsm_ja.tsv", "何個？ 3\n", ["line 1", "tab"]),
+        ("last_letters_test.csv", 'question,answer\n"Two,2\nThree,3\n', ["line 2", "quotation marks"]),
         ("mgsm_ja.tsv", "", ["no rows"]),
         ("hellaswag_val.json", "{}", ["examples", ".jsonl"]),
         ("hellaswag_val.json", "[" * 100_000, ["line 1", "recursion"]),
