@@ -115,7 +115,7 @@ def _faults(prompt: Prompt) -> Iterator[str]:
         yield f"lang {prompt.lang!r} is no language that is known here; accepted: {', '.join(languages())}"
     for name in (*prompt.fields, *prompt.chain):
         if not re.fullmatch(FIELD_NAME, name):
-            yield f"a field cannot be called {name!r}: accepted are letters other than capitals, digits and _, such as question or 質問"
+            yield f"a field cannot be called {name!r}: accepted are letters of any script other than capitals, digits and _, such as question"
     known = {*prompt.fields, *prompt.chain} | ({EXAMPLES} if prompt.examples else set())
     for name in prompt.used:
         if name not in known:

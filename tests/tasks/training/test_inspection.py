@@ -101,7 +101,7 @@ def test_weights_that_are_not_there_and_kinds_that_are_not_known(tmp_path):
     found = inspect_model(folder, TuneSettings())
     assert found.problems == [f"the model folder {folder.name!r} has no weights (*.safetensors)"] and "agreement" not in found.facts
     (folder / "config.json").write_text(json.dumps({"model_type": "abacus"}))
-    assert "is of no kind that can be opened" in inspect_model(folder, TuneSettings()).problems[0]
+    assert "cannot be opened: of the family 'abacus'" in inspect_model(folder, TuneSettings()).problems[0]
 
 
 def test_a_model_that_goes_on_with_no_text_is_one_short_message_whoever_opens_it(tmp_path):
