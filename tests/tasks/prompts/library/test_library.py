@@ -75,7 +75,7 @@ def test_what_is_filled_in_is_text():
         (("name: refund", "name: Refund"), r"line 1: name = 'Refund': String should match .*; accepted are small letters"),
         (("[question, context]", "[question, context, 質問]"), "the field {質問} is defined and not used"),
         (("{question}", "{question}{質問}"), "the field {質問} is used and not defined"),
-        (("[question, context]", "[question, context, Tone]"), "a field cannot be called 'Tone': accepted are letters other than capitals"),
+        (("[question, context]", "[question, context, Tone]"), "a field cannot be called 'Tone': accepted are letters of any script"),
         (("lang: ja", "lang: no"), "line 2: lang = False: Input should be a valid string"),
         (("[question, context]", "question"), "fields = 'question': Input should be a valid list"),
         (("kind: answer\n", "kind: answer\nkind: judge\n"), "line 4: kind stands there twice"),
