@@ -32,28 +32,46 @@ class Form:
         self.page.get_by_label(field).first.fill(text)
 
     def choose(self, field, value):
-        """Where the list closes before it is clicked, which it does on a busy machine, a person opens it again."""
         button = self.page.get_by_role("button", name=f"Select {field}", exact=True)
-        option = self.page.get_by_role("option", name=value, exact=True)
-        for _ in range(5):
-            if not option.is_visible():
-                button.click()
-            with suppress(playwright.TimeoutError):
-                option.click(timeout=5_000)
-            if button.inner_text().strip() == value:
-                return
-        raise AssertionError(f"{field} says {button.inner_text()!r} where {value!r} was chosen")
+        self._pick(button, self.page.get_by_role("option", name=value, exact=True), lambda: button.inner_text().strip() == value)
 
     def as_json(self, section, value):
         label = self.page.locator("label").filter(has_text=re.compile(rf"^{section} \(Optional\)$"))
-        label.locator("xpath=ancestor::div[contains(@class, 'grid')][1]").get_by_role("button", name="Open menu").click()
-        self.page.get_by_role("menuitem", name="Use JSON Input").click()
-        label.locator("xpath=ancestor::div[contains(@class, 'group')][1]").locator(".cm-content").click()
-        self.page.keyboard.press("Control+A")  # the editor has only those lines in the document that are seen
-        self.page.keyboard.insert_text(json.dumps(value, ensure_ascii=False))
+        menu = label.locator("xpath=ancestor::div[contains(@class, 'grid')][1]").get_by_role("button", name="Open menu")
+        editor = label.locator("xpath=ancestor::div[contains(@class, 'group')][1]").locator(".cm-content")
+        if not editor.is_visible():
+            self._pick(menu, self.page.get_by_role("menuitem", name="Use JSON Input"), editor.is_visible)
+        for _ in range(5):
+            if reads(editor, value):
+                return
+            editor.click()
+            self.page.keyboard.press("Control+A")  # the editor has only those lines in the document that are seen
+            self.page.keyboard.insert_text(json.dumps(value, ensure_ascii=False))
+            with suppress(AssertionError):
+                until(lambda: reads(editor, value), 5)
+        raise AssertionError(f"{section} reads {editor.inner_text()!r} where {value} was written")
+
+    def _pick(self, button, item, done):
+        """Open a list and take something of it. Where it closes before it is clicked, as on a busy machine, a person opens it again."""
+        for _ in range(5):
+            if not item.is_visible():
+                button.click()
+            with suppress(playwright.TimeoutError):
+                item.click(timeout=5_000)
+            with suppress(AssertionError):
+                until(done, 5)
+                return
+        raise AssertionError(f"nothing came of {item}")
 
     def submit(self):
         self.page.get_by_role("button", name="Submit").click()
+
+
+def reads(editor, value):
+    """Whether an editor of JSON has that value."""
+    with suppress(ValueError):
+        return json.loads(editor.inner_text()) == value
+    return False
 
 
 def signed_in(page, said):
@@ -80,8 +98,8 @@ def started(page, platform, project, chat):
     form.write("Embedder", project.embedder)
     form.choose("Profile", "quick")
     form.choose("Approval", "always")
-    for section, values in ({"prepare": project.files} | project.settings).items():
-        form.as_json(section, values)
+    for section, values in 2 * [*({"prepare": project.files} | project.settings).items()]:
+        form.as_json(section, values)  # twice: the form takes what is written a moment later, and a busy one loses it
     page.locator("[data-sonner-toast]").wait_for(state="detached")  # it lies over the button
     run = begun(form, platform)
     page.goto(f"http://127.0.0.1:{platform.port}/v2/runs/flow-run/{run['id']}")  # where the button leads that the page shows for a while
