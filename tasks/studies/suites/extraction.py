@@ -155,9 +155,8 @@ def _multiple(behind: str, language: StudiesLanguage) -> str:
 
 def _behind_mark(text: str, question: Question, language: StudiesLanguage) -> str | None:
     said, choices = normalised(text), [normalised(choice) for choice in question.choices]
-    begun = [
-        place for place, choice in enumerate(choices) if len(choice) > 1 and said.startswith(choice)
-    ]  # ~B, without its sign, is the letter too
+    # A choice such as ~B is, without its sign, the letter too.
+    begun = [place for place, choice in enumerate(choices) if len(choice) > 1 and said.startswith(choice)]
     if begun:
         return letter(max(begun, key=lambda place: len(choices[place])))
     return _lettered(BEHIND, text, question) or _named(text, question) or _placed(text, question, language)

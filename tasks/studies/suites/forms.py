@@ -1,6 +1,5 @@
 """The forms in which benchmarks are published, and what a row of each says. A form is told by its fields; the language of a suite is detected later."""
 
-import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -75,14 +74,16 @@ def _cells(row: Row, id: str) -> Question:
     cells = row.fields[CELLS]
     if len(cells) != 6:
         raise row.broken(CELLS, "question, four choices, answer: six cells")
-    return _columns(row.part(dict(zip(("question", *(f"choice{i}" for i in range(4)), "answer"), cells, strict=True))), id)
+    named = row.part(dict(zip(("question", *(f"choice{i}" for i in range(4)), "answer"), cells, strict=True)))
+    named.text("choice3")  # with a header a question may have fewer choices than another
+    return _columns(named, id)
 
 
 def _columns(row: Row, id: str) -> Question:
     """A column for each choice, called choice0 and so on, or by its letter; the last of them may be empty. Other columns do not matter."""
     names = next(names for names in COLUMNS if names[0] in row.fields)
-    names = list(itertools.takewhile(row.fields.__contains__, names))
-    while len(names) > 2 and not str(row.fields[names[-1]] or "").strip():
+    names = names[: 1 + max(place for place, name in enumerate(names) if name in row.fields)]
+    while len(names) > 2 and not str(row.fields.get(names[-1]) or "").strip():
         names.pop()
     choices = [row.text(name) for name in names]
     return _choice(row, id, row.text("question"), choices, _meant(row, choices, True), str(row.fields.get("subject") or ""))

@@ -259,6 +259,8 @@ def test_tables_of_subjects(tmp_path):
         ),
         ("mmlu_test.csv", "Question,A,B,C,D,Answer\nQ?,1,2,3,4\n", ["line 2", "5 cells", "6: question, a, b, c, d, answer"]),
         ("mmlu_test.csv", f'Q?,1,2,3,4,A\n"{"x" * 140_000}', ["line 2", "quotation marks"]),
+        ("mmlu_test.csv", "Q?,1,2,3,,A\n", ["line 1", "choice3 is ''"]),
+        ("mmlu_test.csv", "question,A,B,D,answer\nQ?,1,2,4,A\n", ["line 2", "c is missing"]),
         ("mmlu_test.csv", "Q?,1,2,3,E\n", ["line 1", "cells is", "six"]),
         ("mmlu_test.csv", "Q?,1,2,3,4,E\n", ["line 1", "answer is 'E'", "A to D"]),
         ("mmlu_test.csv", '"Q\n?",1,2,3,4,A\nQ?,1,,3,4,A\n', ["line 3", "choice1 is ''"]),
